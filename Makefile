@@ -1,0 +1,39 @@
+# Every target sets up what it needs: a fresh machine wants only Python 3.11 and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help setup pong test lint bench proto clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(READY) ## make .venv with everything that germline needs
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "germline needs Python 3.11 or newer, this is " + sys.version'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[worker,local,dev]'
+	touch $@
+
+pong: setup ## evolve Pong from pixels on this machine, with a live display
+	$(BIN)/germline run experiments/pong.toml
+
+test: setup ## run the tests
+	$(BIN)/pytest
+
+lint: setup ## style, types and the direction of imports
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup ## measure against the references (minutes; wants a quiet machine)
+	$(BIN)/germline bench all
+
+proto: setup ## generate germline/v1 from proto/germline/v1
+	$(BIN)/python tools/generate_stubs.py
+
+clean: ## forget the environment and the caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

@@ -1,0 +1,1 @@
+"""Neuroevolution as a service: every network is a line of seeds."""

@@ -1,0 +1,184 @@
+"""Genomes: a network written as the seeds that made it (Such et al. 2018, arXiv 1712.06567, section 3.1).
+
+A genome is an initialisation seed followed by mutations, oldest first. It is immutable. Its id is a digest
+chained along the line, ``id(child) = H(id(parent), mutation)``: equal genomes are one individual, a child's
+id costs the same however long its line, and every prefix of a genome is an ancestor whose id is known.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import NamedTuple
+
+ENCODING_VERSION = 1
+MAX_SEED = 2**64 - 1
+MAX_RANK = 255
+
+_FOUNDER = struct.Struct("<8sQ")
+_LINK = struct.Struct("<QQdB")
+_HEADER = struct.Struct("<BQ")
+_RUN = struct.Struct("<IdB")
+_FLOAT32 = struct.Struct("<f")
+
+
+class Mutation(NamedTuple):
+    """One step of a lineage: ``weights += power * noise(seed)``.
+
+    Attributes:
+        seed: uint64 that names the noise.
+        power: standard deviation of the step; always a float32 value.
+        rank: 0 for dense noise, otherwise the rank of each matrix's step.
+    """
+
+    seed: int
+    power: float
+    rank: int = 0
+
+
+def float32(value: float) -> float:
+    """Round a number to the nearest float32, the precision in which a power acts."""
+    return float(_FLOAT32.unpack(_FLOAT32.pack(value))[0])
+
+
+def _founder_id(init_seed: int) -> int:
+    return _digest(_FOUNDER.pack(b"founder\x01", init_seed))
+
+
+def _child_id(parent_id: int, mutation: Mutation) -> int:
+    return _digest(_LINK.pack(parent_id, *mutation))
+
+
+def _digest(message: bytes) -> int:
+    return int.from_bytes(hashlib.blake2b(message, digest_size=8).digest(), "little")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Genome:
+    """An initialisation seed and the mutations that followed it, oldest first.
+
+    Build one with :meth:`founder` and :meth:`child`; the constructor trusts its caller about ``id``.
+    """
+
+    init_seed: int
+    mutations: tuple[Mutation, ...]
+    id: int
+
+    @classmethod
+    def founder(cls, init_seed: int) -> Genome:
+        """Start a line. Raises ValueError if the seed is not a uint64."""
+        check_seed("init_seed", init_seed)
+        return cls(init_seed, (), _founder_id(init_seed))
+
+    def child(self, mutation: Mutation) -> Genome:
+        """Extend the line by one mutation."""
+        return Genome(self.init_seed, (*self.mutations, mutation), _child_id(self.id, mutation))
+
+    def ancestors(self) -> Iterator[Genome]:
+        """Yield the line from its founder to this genome itself, oldest first."""
+        ancestor = Genome.founder(self.init_seed)
+        yield ancestor
+        for length, mutation in enumerate(self.mutations, start=1):
+            ancestor = Genome(self.init_seed, self.mutations[:length], _child_id(ancestor.id, mutation))
+            yield ancestor
+
+    def ancestor_ids(self) -> list[int]:
+        """The ids of :meth:`ancestors`, without building them."""
+        ids = [_founder_id(self.init_seed)]
+        for mutation in self.mutations:
+            ids.append(_child_id(ids[-1], mutation))
+        return ids
+
+    def parent(self) -> Genome | None:
+        """The genome without its last mutation; None for a founder. Costs the length of the line."""
+        if not self.mutations:
+            return None
+        return Genome(self.init_seed, self.mutations[:-1], self.ancestor_ids()[-2])
+
+    def encode(self) -> bytes:
+        """Write the genome as bytes: about 8 bytes a mutation, because equal powers are written once a run."""
+        parts = [_HEADER.pack(ENCODING_VERSION, self.init_seed)]
+        for (power, rank), run in groupby(self.mutations, key=lambda m: (m.power, m.rank)):
+            seeds = [mutation.seed for mutation in run]
+            parts.append(_RUN.pack(len(seeds), power, rank))
+            parts.append(struct.pack(f"<{len(seeds)}Q", *seeds))
+        return b"".join(parts)
+
+    @classmethod
+    def decode(cls, encoded: bytes) -> Genome:
+        """Read what :meth:`encode` wrote.
+
+        Raises:
+            ValueError: if the bytes are cut short, of another version, or hold a power that is no float32.
+        """
+        init_seed, mutations = _parse(encoded)
+        genome_id = _founder_id(init_seed)
+        for mutation in mutations:
+            genome_id = _child_id(genome_id, mutation)
+        return cls(init_seed, tuple(mutations), genome_id)
+
+    def __len__(self) -> int:
+        """How many mutations the line has."""
+        return len(self.mutations)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Genome):
+            return NotImplemented
+        return self.init_seed == other.init_seed and self.mutations == other.mutations
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def __repr__(self) -> str:
+        return f"<Genome {format_id(self.id)}: {len(self)} mutations>"
+
+
+def _parse(encoded: bytes) -> tuple[int, list[Mutation]]:
+    """Split an encoding into its initialisation seed and its mutations."""
+    try:
+        version, init_seed = _HEADER.unpack_from(encoded)
+        if version != ENCODING_VERSION:
+            raise ValueError(f"genome encoding is of version {version}; this build reads {ENCODING_VERSION}")
+        mutations: list[Mutation] = []
+        offset = _HEADER.size
+        while offset < len(encoded):
+            count, power, rank = _RUN.unpack_from(encoded, offset)
+            check_power("power", power)
+            offset += _RUN.size
+            seeds = struct.unpack_from(f"<{count}Q", encoded, offset)
+            mutations.extend(Mutation(seed, power, rank) for seed in seeds)
+            offset += 8 * count
+    except struct.error as error:
+        raise ValueError(f"genome encoding of {len(encoded)} bytes is cut short: {error}") from None
+    return init_seed, mutations
+
+
+def check_seed(field: str, seed: int) -> None:
+    """Raise ValueError, naming the field, unless the seed is a uint64."""
+    if not 0 <= seed <= MAX_SEED:
+        raise ValueError(f"{field} is {seed}; a seed lies in 0..2^64-1")
+
+
+def check_power(field: str, power: float) -> None:
+    """Raise ValueError, naming the field, unless the power is finite and exactly a float32."""
+    if not math.isfinite(power) or abs(power) > 3e38 or float32(power) != power:
+        raise ValueError(f"{field} is {power}; a mutation power is a finite float32 value")
+
+
+def format_id(individual_id: int) -> str:
+    """Write an id as people see it: 16 hexadecimal digits."""
+    return f"{individual_id:016x}"
+
+
+def parse_id(text: str) -> int:
+    """Read what :func:`format_id` wrote. Raises ValueError if the text is no such id."""
+    try:
+        if len(text) != 16:
+            raise ValueError
+        return int(text, 16)
+    except ValueError:
+        raise ValueError(f"id is {text!r}; an individual's id has 16 hexadecimal digits") from None

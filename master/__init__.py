@@ -1,0 +1,1 @@
+"""The control plane: hosts experiments, lends work, writes the journal, serves gRPC."""

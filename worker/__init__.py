@@ -1,0 +1,1 @@
+"""The data plane: rebuilds weights, plays episodes, talks to the master."""
