@@ -100,7 +100,7 @@ class Genome:
         return Genome(self.init_seed, self.mutations[:-1], self.ancestor_ids()[-2])
 
     def encode(self) -> bytes:
-        """Write the genome as bytes: about 8 bytes a mutation, because equal powers are written once a run."""
+        """Write the genome as bytes, about 8 a mutation: equal powers are written once a run."""
         parts = [_HEADER.pack(ENCODING_VERSION, self.init_seed)]
         for (power, rank), run in groupby(self.mutations, key=lambda m: (m.power, m.rank)):
             seeds = [mutation.seed for mutation in run]

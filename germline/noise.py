@@ -75,13 +75,22 @@ def lanes(seed: int, stream: int, start: int, count: int, epoch: int = 0) -> npt
         epoch: uint64; 0 outside evolution strategies.
     """
     first_block, skipped = divmod(start, LANES_PER_BLOCK)
-    blocks = -(-(skipped + count) // LANES_PER_BLOCK)
+    source = generator(seed, stream, first_block, epoch)
+    return next_lanes(source, skipped + count)[skipped:]
+
+
+def generator(seed: int, stream: int, first_block: int = 0, epoch: int = 0) -> np.random.Philox:
+    """A Philox whose next words are those of block `first_block`; for :func:`next_lanes`."""
     # numpy's generator steps its counter before it draws, so it is set one block back.
     before = ((first_block + (epoch << 64)) - 1) & _COUNTER_END
     counter = np.array([(before >> shift) & _UINT64 for shift in (0, 64, 128, 192)], dtype=np.uint64)
-    key = np.array([seed, stream], dtype=np.uint64)
-    words = np.random.Philox(key=key, counter=counter).random_raw(4 * blocks)
-    return words.astype("<u8", copy=False).view("<u2")[skipped : skipped + count]
+    return np.random.Philox(key=np.array([seed, stream], dtype=np.uint64), counter=counter)
+
+
+def next_lanes(source: np.random.Philox, count: int) -> npt.NDArray[np.uint16]:
+    """The next `count` table indices, drawn in whole blocks: `[count]` uint16."""
+    blocks = -(-count // LANES_PER_BLOCK)
+    return source.random_raw(4 * blocks).astype("<u8", copy=False).view("<u2")[:count]
 
 
 def units(seed: int, stream: int, start: int, count: int, epoch: int = 0) -> npt.NDArray[np.int16]:
