@@ -1,0 +1,117 @@
+"""Generate germline/v1 from proto/germline/v1: stubs, type stubs, and the comments of the spec's fields.
+
+`python tools/generate_stubs.py` writes; `--check` only compares and exits 1 if something is not current.
+"""
+
+from __future__ import annotations
+
+import argparse
+import filecmp
+import importlib.resources
+import json
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+
+from google.protobuf.descriptor_pb2 import (
+    DescriptorProto,
+    EnumDescriptorProto,
+    FileDescriptorProto,
+    FileDescriptorSet,
+)
+
+ROOT = Path(__file__).resolve().parent.parent
+PROTO = ROOT / "proto"
+PACKAGE = ROOT / "germline" / "v1"
+
+
+def main() -> int:
+    """Generate, then either compare or copy."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="compare with what is there; write nothing")
+    only_check = parser.parse_args().check
+    with tempfile.TemporaryDirectory() as folder:
+        made = generate(Path(folder))
+        stale = [file.name for file in made if not _same(file, PACKAGE / file.name)]
+        if not only_check:
+            for file in made:
+                shutil.copy(file, PACKAGE / file.name)
+    verdict = "is stale" if only_check else "written anew"
+    print(f"germline/v1: {', '.join(stale) if stale else 'nothing'} {verdict}")
+    return 1 if stale and only_check else 0
+
+
+def generate(folder: Path) -> list[Path]:
+    """Run the compiler into `folder` and return the files it made."""
+    sources = sorted(str(path.relative_to(PROTO)) for path in PROTO.rglob("*.proto"))
+    well_known = importlib.resources.files("grpc_tools") / "_proto"
+    scripts = Path(sysconfig.get_path("scripts"))
+    command = [
+        *(sys.executable, "-m", "grpc_tools.protoc", f"-I{PROTO}", f"-I{well_known}"),
+        *(f"--plugin=protoc-gen-{name}={scripts / f'protoc-gen-{name}'}" for name in ("mypy", "mypy_grpc")),
+        *(f"--{kind}_out={folder}" for kind in ("python", "grpc_python", "mypy", "mypy_grpc")),
+        *("--include_source_info", f"--descriptor_set_out={folder / 'descriptors'}"),
+        *sources,
+    ]
+    subprocess.run(command, check=True)  # noqa: S603 - every word of it is ours
+    package = folder / "germline" / "v1"
+    (package / "__init__.py").write_text(
+        '"""Generated from proto/germline/v1 by `make proto`; never edited."""\n'
+    )
+    write_comments(folder / "descriptors", package / "comments.json")
+    return [file for file in sorted(package.iterdir()) if not _is_empty_service_stub(file)]
+
+
+def write_comments(descriptors: Path, target: Path) -> None:
+    """Write the comment of every message, field and enum value, by full name."""
+    files = FileDescriptorSet.FromString(descriptors.read_bytes()).file
+    comments: dict[str, str] = {}
+    for file in files:
+        names = _names_by_path(file)
+        for location in file.source_code_info.location:
+            name = names.get(tuple(location.path))
+            if name and location.leading_comments:
+                comments[name] = " ".join(location.leading_comments.split())
+    target.write_text(json.dumps(comments, indent=1, sort_keys=True) + "\n")
+
+
+def _names_by_path(file: FileDescriptorProto) -> dict[tuple[int, ...], str]:
+    """Map the paths of a file's source locations to full names."""
+    names: dict[tuple[int, ...], str] = {}
+    for i, message in enumerate(file.message_type):
+        _name_message((4, i), f"{file.package}.{message.name}", message, names)
+    for i, enum in enumerate(file.enum_type):
+        _name_enum((5, i), f"{file.package}.{enum.name}", enum, names)
+    return names
+
+
+def _name_message(
+    path: tuple[int, ...], name: str, message: DescriptorProto, names: dict[tuple[int, ...], str]
+) -> None:
+    names[path] = name
+    for i, field in enumerate(message.field):
+        names[(*path, 2, i)] = f"{name}.{field.name}"
+
+
+def _name_enum(
+    path: tuple[int, ...], name: str, enum: EnumDescriptorProto, names: dict[tuple[int, ...], str]
+) -> None:
+    names[path] = name
+    for i, value in enumerate(enum.value):
+        names[(*path, 2, i)] = f"{name}.{value.name}"
+
+
+def _is_empty_service_stub(file: Path) -> bool:
+    """Service stubs are also made for files without a service."""
+    return "_pb2_grpc" in file.name and "Stub" not in file.read_text()
+
+
+def _same(made: Path, present: Path) -> bool:
+    return present.exists() and filecmp.cmp(made, present, shallow=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
