@@ -28,7 +28,7 @@ def draw(
     """Standard normal noise, `[count]` float32 on the device, equal to :func:`germline.noise.draw`."""
     if device is None or device.type == "cpu":
         return torch.from_numpy(noise.draw(seed, stream, start, count, epoch))
-    return _table_on(device)[_lanes(seed, stream, start, count, epoch, device)]
+    return _table_on(device)[lanes(seed, stream, start, count, epoch, device)]
 
 
 def add_scaled(out: Tensor, base: Tensor, power: float, seed: int, stream: int) -> None:
@@ -75,7 +75,7 @@ def _table_on(device: torch.device) -> Tensor:
     return torch.from_numpy(noise.table_values().copy()).to(device)
 
 
-def _lanes(seed: int, stream: int, start: int, count: int, epoch: int, device: torch.device) -> Tensor:
+def lanes(seed: int, stream: int, start: int, count: int, epoch: int, device: torch.device) -> Tensor:
     """The table indices of a window of values, `[count]` int64 (see :func:`germline.noise.lanes`)."""
     first_block, skipped = divmod(start, noise.LANES_PER_BLOCK)
     blocks = -(-(skipped + count) // noise.LANES_PER_BLOCK)
