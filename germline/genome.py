@@ -45,11 +45,13 @@ def float32(value: float) -> float:
     return float(_FLOAT32.unpack(_FLOAT32.pack(value))[0])
 
 
-def _founder_id(init_seed: int) -> int:
+def founder_id(init_seed: int) -> int:
+    """The id of a line's founder."""
     return _digest(_FOUNDER.pack(b"founder\x01", init_seed))
 
 
-def _child_id(parent_id: int, mutation: Mutation) -> int:
+def child_id(parent_id: int, mutation: Mutation) -> int:
+    """The id of a child, from its parent's: what makes digests of long lines cheap."""
     return _digest(_LINK.pack(parent_id, *mutation))
 
 
@@ -72,25 +74,26 @@ class Genome:
     def founder(cls, init_seed: int) -> Genome:
         """Start a line. Raises ValueError if the seed is not a uint64."""
         check_seed("init_seed", init_seed)
-        return cls(init_seed, (), _founder_id(init_seed))
+        return cls(init_seed, (), founder_id(init_seed))
 
     def child(self, mutation: Mutation) -> Genome:
         """Extend the line by one mutation."""
-        return Genome(self.init_seed, (*self.mutations, mutation), _child_id(self.id, mutation))
+        line = self.mutations + (mutation,)  # noqa: RUF005 - one copy of a long line instead of two
+        return Genome(self.init_seed, line, child_id(self.id, mutation))
 
     def ancestors(self) -> Iterator[Genome]:
         """Yield the line from its founder to this genome itself, oldest first."""
         ancestor = Genome.founder(self.init_seed)
         yield ancestor
         for length, mutation in enumerate(self.mutations, start=1):
-            ancestor = Genome(self.init_seed, self.mutations[:length], _child_id(ancestor.id, mutation))
+            ancestor = Genome(self.init_seed, self.mutations[:length], child_id(ancestor.id, mutation))
             yield ancestor
 
     def ancestor_ids(self) -> list[int]:
         """The ids of :meth:`ancestors`, without building them."""
-        ids = [_founder_id(self.init_seed)]
+        ids = [founder_id(self.init_seed)]
         for mutation in self.mutations:
-            ids.append(_child_id(ids[-1], mutation))
+            ids.append(child_id(ids[-1], mutation))
         return ids
 
     def parent(self) -> Genome | None:
@@ -116,9 +119,9 @@ class Genome:
             ValueError: if the bytes are cut short, of another version, or hold a power that is no float32.
         """
         init_seed, mutations = _parse(encoded)
-        genome_id = _founder_id(init_seed)
+        genome_id = founder_id(init_seed)
         for mutation in mutations:
-            genome_id = _child_id(genome_id, mutation)
+            genome_id = child_id(genome_id, mutation)
         return cls(init_seed, tuple(mutations), genome_id)
 
     def __len__(self) -> int:

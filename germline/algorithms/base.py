@@ -1,0 +1,149 @@
+"""What an algorithm promises its master.
+
+An algorithm hands out work (``ask``), is told what came of it (``tell``), and writes itself down
+(``snapshot``, ``restore``). It is deterministic: the same asks and tells in the same order give the same
+state, and whatever is random about ask number k is a digest of (experiment seed, k), so a restart cannot
+change a die.
+
+Example, with one result a worker never sent::
+
+    first, second = algorithm.ask(2)            # pending: first, second
+    algorithm.tell(Result(second.ticket, returns=(1.0,), frames=400, steps=100))
+    list(algorithm.pending())                   # [first]: it may be told late, for ever
+    algorithm.tell(Result(second.ticket, ...))  # raises AlreadyToldError, counts nothing
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, TypeAlias
+
+from germline.genome import Genome
+
+JsonValue: TypeAlias = bool | int | float | str | Sequence["JsonValue"] | dict[str, "JsonValue"] | None
+
+
+class Purpose(enum.Enum):
+    """Why an individual plays."""
+
+    EXPLORE = 1  # a new individual's first episodes
+    VALIDATE = 2  # a candidate's fresh episodes, which decide who is champion
+
+
+class Ask(NamedTuple):
+    """One piece of work.
+
+    Attributes:
+        ticket: names this work for ever; counts up from 0.
+        genome: who plays.
+        purpose: why.
+        episode_seeds: one uint64 for each episode to play, in this order.
+        parent_id: id of the genome without its last mutation; None for a founder and for validation.
+            Children of one litter follow each other with the same ``parent_id``.
+    """
+
+    ticket: int
+    genome: Genome
+    purpose: Purpose
+    episode_seeds: tuple[int, ...]
+    parent_id: int | None = None
+
+
+class Result(NamedTuple):
+    """What came of an Ask.
+
+    Attributes:
+        ticket: of the Ask.
+        returns: the sum of raw rewards of each episode, in the order of ``episode_seeds``.
+        frames: emulator frames played, all episodes together.
+        steps: agent actions taken, all episodes together.
+    """
+
+    ticket: int
+    returns: tuple[float, ...]
+    frames: int
+    steps: int
+
+
+class Champion(NamedTuple):
+    """What is known of the best individual.
+
+    Attributes:
+        genome: who it is.
+        mean: its mean return; over fresh episodes only, if it is validated.
+        episodes: how many episodes that is.
+        standard_error: of the mean; NaN where one episode, or none, tells nothing of it.
+        validated: False for a provisional leader, which has not yet played enough fresh episodes.
+    """
+
+    genome: Genome
+    mean: float
+    episodes: int
+    standard_error: float
+    validated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NewChampion:
+    """The title changed hands: this individual now has the best validated mean.
+
+    Attributes:
+        genome: the new champion.
+        mean: its mean return over fresh episodes only; the score that made it a candidate is not in it.
+        episodes: how many fresh episodes that is.
+    """
+
+    genome: Genome
+    mean: float
+    episodes: int
+
+
+Event: TypeAlias = NewChampion
+
+
+class TicketError(ValueError):
+    """A result names a ticket that awaits none."""
+
+
+class AlreadyToldError(TicketError):
+    """The ticket's result is known; telling it again counts nothing."""
+
+
+class UnknownTicketError(TicketError):
+    """No such ticket was asked, or it was lost in a restart."""
+
+
+class Algorithm(Protocol):
+    """The one door between an algorithm and its master."""
+
+    def ask(self, n: int) -> list[Ask]:
+        """Hand out n pieces of work; never blocks and never hands out fewer."""
+        ...
+
+    def tell(self, result: Result) -> list[Event]:
+        """Take one result, however late.
+
+        Raises:
+            AlreadyToldError: the ticket was told before.
+            UnknownTicketError: the ticket was never asked.
+            ValueError: a return is NaN or infinite, or their number is wrong. Nothing has changed then.
+        """
+        ...
+
+    def adopt(self, ask: Ask) -> None:
+        """Take back an Ask made before a restart, as if it had just been asked."""
+        ...
+
+    def pending(self) -> Iterable[Ask]:
+        """The asks not yet told, in order of their tickets."""
+        ...
+
+    def snapshot(self) -> dict[str, JsonValue]:
+        """The whole state as JSON values."""
+        ...
+
+    def restore(self, snapshot: dict[str, JsonValue]) -> None:
+        """Become what :meth:`snapshot` wrote; raises ValueError, naming the field, if it does not fit."""
+        ...

@@ -1,0 +1,237 @@
+"""The genetic algorithm of Such et al. 2018 (arXiv 1712.06567, algorithm 1) without generations.
+
+The population is the sliding window of the last P results; the T best of it and the champion breed; a child
+is its parent and one mutation. A share of asks re-plays the leading candidates on fresh episode seeds, and the
+champion is the best *mean* over at least V of those, so that a lucky run cannot rule.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from germline.algorithms import ga_snapshot as codec
+from germline.algorithms.base import Ask, Champion, Event, JsonValue, Purpose, Result
+from germline.algorithms.champion import Candidates
+from germline.algorithms.draws import Dice, below
+from germline.algorithms.ga_settings import GaSettings
+from germline.algorithms.ga_snapshot import GenomeShelf
+from germline.algorithms.power import power_rule
+from germline.algorithms.selection import tournament, truncation
+from germline.algorithms.tickets import TicketBook
+from germline.algorithms.window import Member, Window
+from germline.genome import Genome, Mutation, check_seed
+
+_COUNTS = ("evaluations", "episodes", "frames", "steps", "founders_asked")
+_FIELDS = (
+    *("format", "seed", "settings", "genomes", "tickets", "window", "candidates", "counts"),
+    *("validation_credit", "litter_left", "litter_parent"),
+)
+
+
+class GeneticAlgorithm:
+    """Steady-state neuroevolution; see :class:`germline.algorithms.base.Algorithm` for what it promises.
+
+    Attributes:
+        settings: what shapes the search.
+        seed: the experiment's uint64; with a ticket it fixes every die.
+        evaluations: results counted so far.
+        episodes: episodes in them.
+        frames: emulator frames in them.
+        steps: agent actions in them.
+        founders_asked: random individuals asked so far.
+    """
+
+    def __init__(self, settings: GaSettings, seed: int) -> None:
+        check_seed("seed", seed)
+        self.settings = settings
+        self.seed = seed
+        self.evaluations = self.episodes = self.frames = self.steps = self.founders_asked = 0
+        self._tickets = TicketBook()
+        self._window = Window(settings.window, settings.replacement)
+        self._candidates = Candidates(settings.candidates, settings.validation_episodes)
+        self._power = power_rule(settings)
+        self.founders_asked = 0
+        self._validation_credit = 0.0
+        self._litter_parent: Genome | None = None
+        self._litter_left = 0
+
+    def ask(self, n: int) -> list[Ask]:
+        """Hand out n pieces of work."""
+        return [self._ask_one() for _ in range(n)]
+
+    def tell(self, result: Result) -> list[Event]:
+        """Take one result in; see the protocol for what is refused."""
+        ask = self._tickets.get(result.ticket)
+        check_result(result, len(ask.episode_seeds))
+        self._tickets.close(result.ticket)
+        self._count(result)
+        if ask.purpose is Purpose.VALIDATE:
+            event = self._candidates.tell(ask.genome, result.returns)
+            return [event] if event else []
+        self._settle(ask, result.returns)
+        return []
+
+    def adopt(self, ask: Ask) -> None:
+        """Take back an Ask made before a restart."""
+        self._lend(ask)
+
+    def skip_to(self, ticket: int) -> None:
+        """Use no ticket below this one for new work: a worker may hold it since before a restart."""
+        self._tickets.skip_to(ticket)
+
+    def pending(self) -> list[Ask]:
+        """The asks not yet told, in order of their tickets."""
+        return self._tickets.pending()
+
+    @property
+    def champion(self) -> Champion | None:
+        """The individual with the best validated mean; None before there is one."""
+        trial = self._candidates.champion
+        return trial and trial.report(validated=True)
+
+    def leader(self) -> Champion | None:
+        """The champion or, before there is one, whoever looks best so far; None before the first result."""
+        best_trial = self._candidates.leading()
+        if best_trial is not None:
+            return best_trial.report(validated=best_trial is self._candidates.champion)
+        if not len(self._window):
+            return None
+        best = self._window.ranked(-1)
+        return Champion(best.genome, best.fitness, best.episodes, math.nan, validated=False)
+
+    def population(self) -> Iterator[Member]:
+        """The members of the window from worst to best."""
+        return iter(self._window)
+
+    def fitness_quantiles(self, fractions: Sequence[float]) -> list[float]:
+        """Fitness at these fractions of the population, 0 the worst and 1 the best; empty if it is."""
+        last = len(self._window) - 1
+        return [self._window.ranked(round(f * last)).fitness for f in fractions] if last >= 0 else []
+
+    def snapshot(self) -> dict[str, JsonValue]:
+        """The whole state as JSON values."""
+        shelf = GenomeShelf()
+        written: dict[str, JsonValue] = {
+            "format": codec.FORMAT_VERSION,
+            "seed": self.seed,
+            "settings": codec.write_settings(self.settings),
+            "tickets": codec.write_tickets(self._tickets, shelf),
+            "window": codec.write_window(self._window, shelf),
+            "candidates": codec.write_candidates(self._candidates, shelf),
+            "counts": {field: getattr(self, field) for field in _COUNTS},
+            "validation_credit": self._validation_credit,
+            "litter_left": self._litter_left,
+            "litter_parent": shelf.place(self._litter_parent) if self._litter_parent else None,
+        }
+        return written | {"genomes": shelf.write()}
+
+    def restore(self, snapshot: dict[str, JsonValue]) -> None:
+        """Become what :meth:`snapshot` wrote; raises ValueError, naming the field, and stays as it was."""
+        restored = GeneticAlgorithm(self.settings, self.seed)
+        restored._load(snapshot)
+        self.__dict__.update(restored.__dict__)
+
+    def _load(self, snapshot: dict[str, Any]) -> None:
+        version = snapshot.get("format")
+        if version != codec.FORMAT_VERSION:
+            raise ValueError(
+                f"format is {version!r}; this build reads snapshots of format {codec.FORMAT_VERSION}"
+            )
+        codec.only(snapshot, "snapshot", _FIELDS)
+        if snapshot["seed"] != self.seed:
+            raise ValueError(f"seed is {snapshot['seed']!r} in the snapshot, {self.seed} here")
+        codec.check_settings(snapshot["settings"], self.settings)
+        shelf = GenomeShelf.read(codec.value(snapshot, "snapshot", "genomes", str))
+        codec.read_tickets(self._tickets, snapshot["tickets"], shelf)
+        codec.read_window(self._window, snapshot, shelf)
+        codec.read_candidates(self._candidates, snapshot["candidates"], shelf)
+        codec.only(snapshot["counts"], "counts", _COUNTS)
+        for field in _COUNTS:
+            setattr(self, field, codec.value(snapshot["counts"], "counts", field, int))
+        self._validation_credit = codec.value(snapshot, "snapshot", "validation_credit", float)
+        self._litter_left = codec.value(snapshot, "snapshot", "litter_left", int)
+        parent = snapshot["litter_parent"]
+        self._litter_parent = None if parent is None else shelf.at(parent, "litter_parent")
+
+    def _ask_one(self) -> Ask:
+        """Decide on the next piece of work from the state and the ticket, then note it."""
+        ticket = self._tickets.next_ticket
+        dice = Dice(self.seed, ticket)
+        episode_seeds = dice.episode_seeds(self.settings.episodes)
+        candidate = self._candidate_due()
+        if candidate is not None:
+            ask = Ask(ticket, candidate, Purpose.VALIDATE, episode_seeds)
+        else:
+            genome, parent_id = self._breed(ticket, dice)
+            ask = Ask(ticket, genome, Purpose.EXPLORE, episode_seeds, parent_id)
+        self._lend(ask)
+        return ask
+
+    def _candidate_due(self) -> Genome | None:
+        if self._litter_left or self._validation_credit + self.settings.validation_share < 1:
+            return None
+        return self._candidates.choose(self._window)
+
+    def _breed(self, ticket: int, dice: Dice) -> tuple[Genome, int | None]:
+        parent = self._litter_parent if self._litter_left else self._select(dice)
+        if parent is None:
+            return Genome.founder(dice.seed), None
+        power = self._power(ticket, parent, dice)
+        return parent.child(Mutation(dice.seed, power, self.settings.rank)), parent.id
+
+    def _select(self, dice: Dice) -> Genome | None:
+        """A parent for the next litter; None while founders are due or if nobody may breed."""
+        settings = self.settings
+        if not (settings.parents and len(self._window)) or self.founders_asked < settings.founder_count:
+            return None
+        if settings.selection == "tournament":
+            return tournament(self._window, settings.tournament, dice.parent).genome
+        champion = self._candidates.champion
+        choices = min(settings.parents, len(self._window)) + (champion is not None)
+        if champion is not None and settings.champion_parent and below(dice.parent, choices) == choices - 1:
+            return champion.genome
+        return truncation(self._window, settings.parents, dice.parent).genome
+
+    def _lend(self, ask: Ask) -> None:
+        """Note an Ask as made: all that asking changes, so that adopting one changes the same."""
+        self._tickets.issue(ask)
+        self._validation_credit = min(self._validation_credit + self.settings.validation_share, 1.0)
+        if ask.purpose is Purpose.VALIDATE:
+            self._validation_credit -= 1
+            self._candidates.lend(ask.genome, len(ask.episode_seeds), self._window)
+        elif ask.parent_id is None:
+            self.founders_asked += 1
+        elif self._litter_left:
+            self._litter_left -= 1
+        elif self.settings.litter > 1:
+            self._litter_left = self.settings.litter - 1
+            self._litter_parent = ask.genome.parent()
+
+    def _settle(self, ask: Ask, returns: tuple[float, ...]) -> None:
+        """Give a newly scored individual its place in the population; equal genomes are one individual."""
+        known = self._window.find(ask.genome.id)
+        if known is not None:
+            self._window.revise(known, returns)
+            return
+        self._window.add(Member(ask.genome, ask.ticket, sum(returns) / len(returns), len(returns)))
+
+    def _count(self, result: Result) -> None:
+        self.evaluations += 1
+        self.episodes += len(result.returns)
+        self.frames += result.frames
+        self.steps += result.steps
+
+
+def check_result(result: Result, episodes: int) -> None:
+    """Raise ValueError, naming the field, unless an Ask of so many episodes can have this result."""
+    if len(result.returns) != episodes:
+        raise ValueError(
+            f"returns has {len(result.returns)} values; ticket {result.ticket} asked {episodes} episodes"
+        )
+    if not math.isfinite(sum(result.returns)):
+        raise ValueError(f"returns is {result.returns}; every return, and their sum, must be finite")
+    for field, value in (("frames", result.frames), ("steps", result.steps)):
+        if value < 0:
+            raise ValueError(f"{field} is {value}; it counts from 0")

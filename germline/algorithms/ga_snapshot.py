@@ -1,0 +1,179 @@
+"""How a genetic algorithm's state is written as JSON values and, strictly, read again."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any, TypeVar, cast
+
+from germline.algorithms.base import Ask, JsonValue, Purpose
+from germline.algorithms.champion import Candidates, Trial
+from germline.algorithms.ga_settings import GaSettings
+from germline.algorithms.tickets import TicketBook
+from germline.algorithms.window import Member, Window
+from germline.genome import Genome
+from germline.genome_forest import pack, unpack
+
+FORMAT_VERSION = 1
+
+T = TypeVar("T")
+
+
+class GenomeShelf:
+    """Genomes by number: a snapshot names each by its place in one packed forest."""
+
+    def __init__(self, genomes: Iterable[Genome] = ()) -> None:
+        self._genomes = list(genomes)
+        self._places: dict[int, int] = {genome.id: place for place, genome in enumerate(self._genomes)}
+
+    def place(self, genome: Genome) -> int:
+        """The number of a genome, put on the shelf if it is new."""
+        place = self._places.setdefault(genome.id, len(self._genomes))
+        if place == len(self._genomes):
+            self._genomes.append(genome)
+        return place
+
+    def at(self, place: int, path: str) -> Genome:
+        """The genome with this number."""
+        if not 0 <= place < len(self._genomes):
+            raise ValueError(f"{path} names genome {place}; the snapshot holds {len(self._genomes)}")
+        return self._genomes[place]
+
+    def write(self) -> str:
+        """The shelf as base64 text."""
+        return base64.b64encode(pack(self._genomes)).decode()
+
+    @classmethod
+    def read(cls, text: str) -> GenomeShelf:
+        """Read what :meth:`write` wrote."""
+        try:
+            return cls(unpack(base64.b64decode(text, validate=True)))
+        except binascii.Error as error:
+            raise ValueError(f"genomes is not base64: {error}") from None
+
+
+def write_settings(settings: GaSettings) -> dict[str, JsonValue]:
+    """The settings as JSON values."""
+    return dict(asdict(settings))
+
+
+def check_settings(written: dict[str, JsonValue], settings: GaSettings) -> None:
+    """Refuse a snapshot that was made with other settings, by the first field that differs."""
+    own = write_settings(settings)
+    only(written, "settings", own)
+    for field, value in own.items():
+        if written[field] != value:
+            raise ValueError(f"settings.{field} is {written[field]!r} in the snapshot, {value!r} here")
+
+
+def write_tickets(tickets: TicketBook, shelf: GenomeShelf) -> dict[str, JsonValue]:
+    """The counter, what is pending and what was lost."""
+    return {
+        "next": tickets.next_ticket,
+        "lost": [[span.start, span.stop] for span in tickets.lost()],
+        "pending": [
+            [ask.ticket, shelf.place(ask.genome), ask.purpose.name, list(ask.episode_seeds), ask.parent_id]
+            for ask in tickets.pending()
+        ],
+    }
+
+
+def read_tickets(tickets: TicketBook, written: dict[str, Any], shelf: GenomeShelf) -> None:
+    """Read what :func:`write_tickets` wrote."""
+    only(written, "tickets", ("next", "lost", "pending"))
+    lost = [range(*row(span, "tickets.lost", int, int)) for span in rows(written, "tickets", "lost")]
+    pending = [_read_ask(fields, shelf) for fields in rows(written, "tickets", "pending")]
+    tickets.load(value(written, "tickets", "next", int), pending, lost)
+
+
+def _read_ask(fields: object, shelf: GenomeShelf) -> Ask:
+    path = "tickets.pending"
+    ticket, place, purpose, seeds, parent_id = row(fields, path, int, int, str, list, (int, type(None)))
+    if purpose not in Purpose.__members__:
+        raise ValueError(f"{path} has purpose {purpose!r}; allowed: {', '.join(Purpose.__members__)}")
+    episode_seeds = tuple(row(seeds, f"{path} episode_seeds", *[int] * len(seeds)))
+    return Ask(ticket, shelf.at(place, path), Purpose[purpose], episode_seeds, parent_id)
+
+
+def write_window(window: Window, shelf: GenomeShelf) -> list[JsonValue]:
+    """The members, so that adding them in this order makes this window."""
+    return [
+        [shelf.place(member.genome), member.ticket, member.fitness, member.episodes, member.tried]
+        for member in window.in_arrival_order()
+    ]
+
+
+def read_window(window: Window, written: dict[str, Any], shelf: GenomeShelf) -> None:
+    """Read what :func:`write_window` wrote into an empty window."""
+    for fields in rows(written, "snapshot", "window"):
+        place, *others = row(fields, "window", int, int, float, int, bool)
+        window.add(Member(shelf.at(place, "window"), *others))
+
+
+def write_candidates(candidates: Candidates, shelf: GenomeShelf) -> dict[str, JsonValue]:
+    """The trials, in the order in which they opened, and the champion's place among them."""
+    trials = list(candidates.trials.values())
+    return {
+        "trials": [
+            [shelf.place(trial.genome), trial.episodes, trial.mean, trial.squares, trial.in_flight]
+            for trial in trials
+        ],
+        "champion": trials.index(candidates.champion) if candidates.champion else None,
+        "noise_squares": candidates.noise_squares,
+        "noise_weight": candidates.noise_weight,
+    }
+
+
+def read_candidates(candidates: Candidates, written: dict[str, Any], shelf: GenomeShelf) -> None:
+    """Read what :func:`write_candidates` wrote into a pool without trials."""
+    path = "candidates"
+    only(written, path, ("trials", "champion", "noise_squares", "noise_weight"))
+    for fields in rows(written, path, "trials"):
+        place, *others = row(fields, f"{path}.trials", int, int, float, float, int)
+        trial = Trial(shelf.at(place, f"{path}.trials"), *others)
+        candidates.trials[trial.genome.id] = trial
+    champion = written["champion"]
+    if champion is not None:
+        trials = list(candidates.trials.values())
+        if not 0 <= value(written, path, "champion", int) < len(trials):
+            raise ValueError(f"{path}.champion is {champion}; there are {len(trials)} trials")
+        candidates.champion = trials[champion]
+    candidates.noise_squares = value(written, path, "noise_squares", float)
+    candidates.noise_weight = value(written, path, "noise_weight", float)
+
+
+def only(written: object, path: str, fields: Iterable[str]) -> None:
+    """Refuse anything but an object with exactly these fields."""
+    if not isinstance(written, dict):
+        raise ValueError(f"{path} is {written!r}; it must be an object")
+    expected, found = set(fields), set(written)
+    if expected != found:
+        raise ValueError(
+            f"{path} lacks {sorted(expected - found)} and has unknown {sorted(found - expected)}"
+        )
+
+
+def value(written: dict[str, Any], path: str, field: str, kind: type[T]) -> T:
+    """A field of this type."""
+    return cast(T, check(written[field], f"{path}.{field}", kind))
+
+
+def rows(written: dict[str, Any], path: str, field: str) -> list[object]:
+    """A field that is a list."""
+    return value(written, path, field, list)
+
+
+def row(written: object, path: str, *kinds: Any) -> list[Any]:
+    """A list with exactly these types."""
+    if not isinstance(written, list) or len(written) != len(kinds):
+        raise ValueError(f"{path} has a row {written!r}; it must have {len(kinds)} values")
+    return [check(found, path, kind) for found, kind in zip(written, kinds, strict=True)]
+
+
+def check(found: object, path: str, kind: Any) -> Any:
+    """Refuse a value of another type; a truth value is no number."""
+    if not isinstance(found, kind) or (isinstance(found, bool) and kind is not bool):
+        raise ValueError(f"{path} is {found!r}, which has the wrong type")
+    return found

@@ -1,0 +1,98 @@
+"""The population: a sliding window of the last results, kept in order of fitness."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections import deque
+from collections.abc import Iterator
+from typing import TypeAlias
+
+from germline.algorithms.ga_settings import Replacement
+from germline.genome import Genome
+
+
+class Member:
+    """An individual of the window.
+
+    Attributes:
+        genome: who it is.
+        ticket: of its first evaluation; breaks ties of fitness in favour of the newer.
+        fitness: what selection uses.
+        episodes: how many episodes that rests on.
+        tried: whether it has been a candidate for champion.
+    """
+
+    __slots__ = ("episodes", "fitness", "genome", "ticket", "tried")
+
+    def __init__(
+        self, genome: Genome, ticket: int, fitness: float, episodes: int, tried: bool = False
+    ) -> None:
+        self.genome = genome
+        self.ticket = ticket
+        self.fitness = fitness
+        self.episodes = episodes
+        self.tried = tried
+
+
+_Key: TypeAlias = tuple[float, int, Member]
+
+
+class Window:
+    """The last P results ("oldest" leaves) or the P best ("worst" leaves); O(log P) comparisons a result."""
+
+    def __init__(self, capacity: int, replacement: Replacement) -> None:
+        self._capacity = capacity
+        self._replace_oldest = replacement == "oldest"
+        self._ranked: list[_Key] = []  # worst first
+        self._arrived: deque[Member] = deque()  # oldest first; unused where the worst leaves
+        self._by_id: dict[int, Member] = {}
+
+    def __len__(self) -> int:
+        return len(self._ranked)
+
+    def __iter__(self) -> Iterator[Member]:
+        """Yield the members from worst to best."""
+        return (member for _, _, member in self._ranked)
+
+    def in_arrival_order(self) -> list[Member]:
+        """The members as :meth:`add` must be told of them to get this window again."""
+        return list(self._arrived) if self._replace_oldest else list(self)
+
+    def find(self, individual_id: int) -> Member | None:
+        """The member with this id, if it is still here."""
+        return self._by_id.get(individual_id)
+
+    def ranked(self, rank: int) -> Member:
+        """The member at a rank: 0 is the worst, -1 the best."""
+        return self._ranked[rank][2]
+
+    def best(self, limit: int) -> list[Member]:
+        """The `limit` best members, best first."""
+        return [member for _, _, member in self._ranked[: -limit - 1 : -1]]
+
+    def add(self, member: Member) -> None:
+        """Take in a new individual; at capacity, one member leaves (under "worst", perhaps this very one)."""
+        if len(self._ranked) == self._capacity:
+            if not self._replace_oldest and _key(member) < self._ranked[0]:
+                return
+            self._remove(self._arrived.popleft() if self._replace_oldest else self._ranked[0][2])
+        insort(self._ranked, _key(member))
+        self._by_id[member.genome.id] = member
+        if self._replace_oldest:
+            self._arrived.append(member)
+
+    def revise(self, member: Member, returns: tuple[float, ...]) -> None:
+        """Let a member's fitness be the mean over these episodes too."""
+        del self._ranked[bisect_left(self._ranked, _key(member))]
+        total = member.episodes + len(returns)
+        member.fitness += (sum(returns) - len(returns) * member.fitness) / total
+        member.episodes = total
+        insort(self._ranked, _key(member))
+
+    def _remove(self, member: Member) -> None:
+        del self._ranked[bisect_left(self._ranked, _key(member))]
+        del self._by_id[member.genome.id]
+
+
+def _key(member: Member) -> _Key:
+    return (member.fitness, member.ticket, member)
