@@ -533,6 +533,58 @@ class GetHistoryResponse(_message.Message):
 Global___GetHistoryResponse: _TypeAlias = GetHistoryResponse  # noqa: Y015
 
 @_typing.final
+class GetCheckpointRequest(_message.Message):
+    """Asks for a stored centre."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The experiment's name."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetCheckpointRequest: _TypeAlias = GetCheckpointRequest  # noqa: Y015
+
+@_typing.final
+class GetCheckpointResponse(_message.Message):
+    """A part of a checkpoint, at most 1 MiB; parts come in order."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EPOCH_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    epoch: _builtins.int
+    """Updates applied."""
+    digest: _builtins.str
+    """Digest of the weights."""
+    data: _builtins.bytes
+    """The bytes: a safetensors file."""
+    def __init__(
+        self,
+        *,
+        epoch: _builtins.int = ...,
+        digest: _builtins.str = ...,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "digest", b"digest", "epoch", b"epoch"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetCheckpointResponse: _TypeAlias = GetCheckpointResponse  # noqa: Y015
+
+@_typing.final
 class ListWorkersRequest(_message.Message):
     """Asks for the workers."""
 
@@ -598,6 +650,8 @@ class Experiment(_message.Message):
     LEASED_FIELD_NUMBER: _builtins.int
     WORKERS_FIELD_NUMBER: _builtins.int
     LEASES_LOST_FIELD_NUMBER: _builtins.int
+    EPOCHS_FIELD_NUMBER: _builtins.int
+    CENTRE_DIGEST_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """Number on this master; never used twice."""
     state: Global___ExperimentState.ValueType
@@ -628,6 +682,10 @@ class Experiment(_message.Message):
     """Workers that hold some of it."""
     leases_lost: _builtins.int
     """Leases that ran out or came back, over the master's life."""
+    epochs: _builtins.int
+    """Closed epochs of an evolution strategy."""
+    centre_digest: _builtins.str
+    """Digest of an evolution strategy's centre after its last closed epoch, as workers reported it."""
     @_builtins.property
     def spec(self) -> _spec_pb2.ExperimentSpec:
         """Its settings, with no field left out."""
@@ -666,10 +724,12 @@ class Experiment(_message.Message):
         leased: _builtins.int = ...,
         workers: _builtins.int = ...,
         leases_lost: _builtins.int = ...,
+        epochs: _builtins.int = ...,
+        centre_digest: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_best_fitness", b"_best_fitness", "best_fitness", b"best_fitness", "champion", b"champion", "created", b"created", "spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_best_fitness", b"_best_fitness", "best_fitness", b"best_fitness", "champion", b"champion", "created", b"created", "episodes", b"episodes", "evaluations", b"evaluations", "evaluations_per_second", b"evaluations_per_second", "fitness_quantiles", b"fitness_quantiles", "frames", b"frames", "frames_per_second", b"frames_per_second", "leased", b"leased", "leases_lost", b"leases_lost", "lineage_depth", b"lineage_depth", "number", b"number", "population", b"population", "running_s", b"running_s", "spec", b"spec", "state", b"state", "steps", b"steps", "workers", b"workers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_best_fitness", b"_best_fitness", "best_fitness", b"best_fitness", "centre_digest", b"centre_digest", "champion", b"champion", "created", b"created", "episodes", b"episodes", "epochs", b"epochs", "evaluations", b"evaluations", "evaluations_per_second", b"evaluations_per_second", "fitness_quantiles", b"fitness_quantiles", "frames", b"frames", "frames_per_second", b"frames_per_second", "leased", b"leased", "leases_lost", b"leases_lost", "lineage_depth", b"lineage_depth", "number", b"number", "population", b"population", "running_s", b"running_s", "spec", b"spec", "state", b"state", "steps", b"steps", "workers", b"workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__best_fitness: _TypeAlias = _typing.Literal["best_fitness"]  # noqa: Y015
     _WhichOneofArgType__best_fitness: _TypeAlias = _typing.Literal["_best_fitness", b"_best_fitness"]  # noqa: Y015

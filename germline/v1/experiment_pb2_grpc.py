@@ -86,6 +86,11 @@ class ExperimentServiceStub:
                 request_serializer=germline_dot_v1_dot_experiment__pb2.GetHistoryRequest.SerializeToString,
                 response_deserializer=germline_dot_v1_dot_experiment__pb2.GetHistoryResponse.FromString,
                 _registered_method=True)
+        self.GetCheckpoint = channel.unary_stream(
+                '/germline.v1.ExperimentService/GetCheckpoint',
+                request_serializer=germline_dot_v1_dot_experiment__pb2.GetCheckpointRequest.SerializeToString,
+                response_deserializer=germline_dot_v1_dot_experiment__pb2.GetCheckpointResponse.FromString,
+                _registered_method=True)
         self.ListWorkers = channel.unary_unary(
                 '/germline.v1.ExperimentService/ListWorkers',
                 request_serializer=germline_dot_v1_dot_experiment__pb2.ListWorkersRequest.SerializeToString,
@@ -169,6 +174,13 @@ class ExperimentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetCheckpoint(self, request, context):
+        """An evolution strategy's newest stored centre.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListWorkers(self, request, context):
         """The workers that the master sees.
         """
@@ -228,6 +240,11 @@ def add_ExperimentServiceServicer_to_server(servicer, server):
                     servicer.GetHistory,
                     request_deserializer=germline_dot_v1_dot_experiment__pb2.GetHistoryRequest.FromString,
                     response_serializer=germline_dot_v1_dot_experiment__pb2.GetHistoryResponse.SerializeToString,
+            ),
+            'GetCheckpoint': grpc.unary_stream_rpc_method_handler(
+                    servicer.GetCheckpoint,
+                    request_deserializer=germline_dot_v1_dot_experiment__pb2.GetCheckpointRequest.FromString,
+                    response_serializer=germline_dot_v1_dot_experiment__pb2.GetCheckpointResponse.SerializeToString,
             ),
             'ListWorkers': grpc.unary_unary_rpc_method_handler(
                     servicer.ListWorkers,
@@ -507,6 +524,33 @@ class ExperimentService:
             '/germline.v1.ExperimentService/GetHistory',
             germline_dot_v1_dot_experiment__pb2.GetHistoryRequest.SerializeToString,
             germline_dot_v1_dot_experiment__pb2.GetHistoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCheckpoint(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/germline.v1.ExperimentService/GetCheckpoint',
+            germline_dot_v1_dot_experiment__pb2.GetCheckpointRequest.SerializeToString,
+            germline_dot_v1_dot_experiment__pb2.GetCheckpointResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -57,6 +57,8 @@ class ExperimentServiceStub:
     """One individual's genome; its line is spelled out in it. The population, the candidates and the champion are known."""
     GetHistory: _grpc.UnaryUnaryMultiCallable[_experiment_pb2.GetHistoryRequest, _experiment_pb2.GetHistoryResponse]
     """The curve of the run, thinned to a bounded number of points."""
+    GetCheckpoint: _grpc.UnaryStreamMultiCallable[_experiment_pb2.GetCheckpointRequest, _experiment_pb2.GetCheckpointResponse]
+    """An evolution strategy's newest stored centre."""
     ListWorkers: _grpc.UnaryUnaryMultiCallable[_experiment_pb2.ListWorkersRequest, _experiment_pb2.ListWorkersResponse]
     """The workers that the master sees."""
 
@@ -89,6 +91,8 @@ class ExperimentServiceAsyncStub(ExperimentServiceStub):
     """One individual's genome; its line is spelled out in it. The population, the candidates and the champion are known."""
     GetHistory: _aio.UnaryUnaryMultiCallable[_experiment_pb2.GetHistoryRequest, _experiment_pb2.GetHistoryResponse]  # type: ignore[assignment]
     """The curve of the run, thinned to a bounded number of points."""
+    GetCheckpoint: _aio.UnaryStreamMultiCallable[_experiment_pb2.GetCheckpointRequest, _experiment_pb2.GetCheckpointResponse]  # type: ignore[assignment]
+    """An evolution strategy's newest stored centre."""
     ListWorkers: _aio.UnaryUnaryMultiCallable[_experiment_pb2.ListWorkersRequest, _experiment_pb2.ListWorkersResponse]  # type: ignore[assignment]
     """The workers that the master sees."""
 
@@ -178,6 +182,14 @@ class ExperimentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_experiment_pb2.GetHistoryResponse, _abc.Awaitable[_experiment_pb2.GetHistoryResponse]]:
         """The curve of the run, thinned to a bounded number of points."""
+
+    @_abc_1.abstractmethod
+    def GetCheckpoint(
+        self,
+        request: _experiment_pb2.GetCheckpointRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_experiment_pb2.GetCheckpointResponse], _abc.AsyncIterator[_experiment_pb2.GetCheckpointResponse]]:
+        """An evolution strategy's newest stored centre."""
 
     @_abc_1.abstractmethod
     def ListWorkers(

@@ -61,6 +61,8 @@ class Event(_message.Message):
     TOLD_FIELD_NUMBER: _builtins.int
     STATE_CHANGED_FIELD_NUMBER: _builtins.int
     WORKER_SEEN_FIELD_NUMBER: _builtins.int
+    EPOCH_CLOSED_FIELD_NUMBER: _builtins.int
+    CHECKPOINT_STORED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def created(self) -> Global___Created:
         """The experiment began."""
@@ -81,6 +83,14 @@ class Event(_message.Message):
     def worker_seen(self) -> Global___WorkerSeen:
         """A worker whose scores follow."""
 
+    @_builtins.property
+    def epoch_closed(self) -> Global___EpochClosed:
+        """An epoch of an evolution strategy closed."""
+
+    @_builtins.property
+    def checkpoint_stored(self) -> Global___CheckpointStored:
+        """A checkpoint was stored."""
+
     def __init__(
         self,
         *,
@@ -89,12 +99,14 @@ class Event(_message.Message):
         told: Global___Told | None = ...,
         state_changed: Global___StateChanged | None = ...,
         worker_seen: Global___WorkerSeen | None = ...,
+        epoch_closed: Global___EpochClosed | None = ...,
+        checkpoint_stored: Global___CheckpointStored | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "created", b"created", "kind", b"kind", "state_changed", b"state_changed", "told", b"told", "worker_seen", b"worker_seen"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "checkpoint_stored", b"checkpoint_stored", "created", b"created", "epoch_closed", b"epoch_closed", "kind", b"kind", "state_changed", b"state_changed", "told", b"told", "worker_seen", b"worker_seen"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "created", b"created", "kind", b"kind", "state_changed", b"state_changed", "told", b"told", "worker_seen", b"worker_seen"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "checkpoint_stored", b"checkpoint_stored", "created", b"created", "epoch_closed", b"epoch_closed", "kind", b"kind", "state_changed", b"state_changed", "told", b"told", "worker_seen", b"worker_seen"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["created", "asked", "told", "state_changed", "worker_seen"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["created", "asked", "told", "state_changed", "worker_seen", "epoch_closed", "checkpoint_stored"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -144,6 +156,7 @@ class Asked(_message.Message):
     MUTATION_FIELD_NUMBER: _builtins.int
     EPISODE_SEEDS_FIELD_NUMBER: _builtins.int
     ENCODED_FIELD_NUMBER: _builtins.int
+    SLICE_FIELD_NUMBER: _builtins.int
     ticket: _builtins.int
     """Number of the work."""
     validation: _builtins.bool
@@ -160,6 +173,10 @@ class Asked(_message.Message):
     def episode_seeds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Seeds of its episodes."""
 
+    @_builtins.property
+    def slice(self) -> Global___AskedSlice:
+        """Present for an evolution strategy: the slice, instead of a genome."""
+
     def __init__(
         self,
         *,
@@ -169,16 +186,110 @@ class Asked(_message.Message):
         mutation: _genome_pb2.Mutation | None = ...,
         episode_seeds: _abc.Iterable[_builtins.int] | None = ...,
         encoded: _builtins.bytes = ...,
+        slice: Global___AskedSlice | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_mutation", b"_mutation", "mutation", b"mutation"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_mutation", b"_mutation", "_slice", b"_slice", "mutation", b"mutation", "slice", b"slice"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mutation", b"_mutation", "encoded", b"encoded", "episode_seeds", b"episode_seeds", "genome", b"genome", "mutation", b"mutation", "ticket", b"ticket", "validation", b"validation"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mutation", b"_mutation", "_slice", b"_slice", "encoded", b"encoded", "episode_seeds", b"episode_seeds", "genome", b"genome", "mutation", b"mutation", "slice", b"slice", "ticket", b"ticket", "validation", b"validation"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__mutation: _TypeAlias = _typing.Literal["mutation"]  # noqa: Y015
     _WhichOneofArgType__mutation: _TypeAlias = _typing.Literal["_mutation", b"_mutation"]  # noqa: Y015
+    _WhichOneofReturnType__slice: _TypeAlias = _typing.Literal["slice"]  # noqa: Y015
+    _WhichOneofArgType__slice: _TypeAlias = _typing.Literal["_slice", b"_slice"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__mutation) -> _WhichOneofReturnType__mutation | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__slice) -> _WhichOneofReturnType__slice | None: ...
 
 Global___Asked: _TypeAlias = Asked  # noqa: Y015
+
+@_typing.final
+class AskedSlice(_message.Message):
+    """Consecutive pairs of an epoch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EPOCH_FIELD_NUMBER: _builtins.int
+    FIRST_PAIR_FIELD_NUMBER: _builtins.int
+    PAIRS_FIELD_NUMBER: _builtins.int
+    epoch: _builtins.int
+    """The epoch."""
+    first_pair: _builtins.int
+    """First pair."""
+    pairs: _builtins.int
+    """How many pairs."""
+    def __init__(
+        self,
+        *,
+        epoch: _builtins.int = ...,
+        first_pair: _builtins.int = ...,
+        pairs: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "first_pair", b"first_pair", "pairs", b"pairs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AskedSlice: _TypeAlias = AskedSlice  # noqa: Y015
+
+@_typing.final
+class EpochClosed(_message.Message):
+    """An epoch of an evolution strategy closed. Members that are not told by then are missing from it for ever."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EPOCH_FIELD_NUMBER: _builtins.int
+    FITNESS_FIELD_NUMBER: _builtins.int
+    epoch: _builtins.int
+    """The epoch."""
+    @_builtins.property
+    def fitness(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Fitness of its members, plus before minus, pair after pair; NaN for a member that is missing."""
+
+    def __init__(
+        self,
+        *,
+        epoch: _builtins.int = ...,
+        fitness: _abc.Iterable[_builtins.float] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "fitness", b"fitness"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EpochClosed: _TypeAlias = EpochClosed  # noqa: Y015
+
+@_typing.final
+class CheckpointStored(_message.Message):
+    """A checkpoint was stored beside the journal."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EPOCH_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    epoch: _builtins.int
+    """Updates applied."""
+    digest: _builtins.str
+    """Digest of the weights in it."""
+    bytes: _builtins.int
+    """Its size."""
+    def __init__(
+        self,
+        *,
+        epoch: _builtins.int = ...,
+        digest: _builtins.str = ...,
+        bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "digest", b"digest", "epoch", b"epoch"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckpointStored: _TypeAlias = CheckpointStored  # noqa: Y015
 
 @_typing.final
 class Told(_message.Message):

@@ -149,6 +149,66 @@ MUTATION_KIND_LOW_RANK: MutationKind.ValueType  # 2
 """Each matrix gets a product of two thin factors (as in EGGROLL, arXiv 2511.16652)."""
 Global___MutationKind: _TypeAlias = MutationKind  # noqa: Y015
 
+class _Optimiser:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OptimiserEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Optimiser.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    OPTIMISER_UNSPECIFIED: _Optimiser.ValueType  # 0
+    """Not an optimiser; refused."""
+    OPTIMISER_SGD: _Optimiser.ValueType  # 1
+    """Plain ascent."""
+    OPTIMISER_MOMENTUM: _Optimiser.ValueType  # 2
+    """Ascent with a velocity."""
+    OPTIMISER_ADAM: _Optimiser.ValueType  # 3
+    """Adam (Kingma and Ba 2015) with betas 0.9 and 0.999."""
+    OPTIMISER_ADAMW: _Optimiser.ValueType  # 4
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019)."""
+
+class Optimiser(_Optimiser, metaclass=_OptimiserEnumTypeWrapper):
+    """How the estimate moves the centre."""
+
+OPTIMISER_UNSPECIFIED: Optimiser.ValueType  # 0
+"""Not an optimiser; refused."""
+OPTIMISER_SGD: Optimiser.ValueType  # 1
+"""Plain ascent."""
+OPTIMISER_MOMENTUM: Optimiser.ValueType  # 2
+"""Ascent with a velocity."""
+OPTIMISER_ADAM: Optimiser.ValueType  # 3
+"""Adam (Kingma and Ba 2015) with betas 0.9 and 0.999."""
+OPTIMISER_ADAMW: Optimiser.ValueType  # 4
+"""Adam with decoupled weight decay (Loshchilov and Hutter 2019)."""
+Global___Optimiser: _TypeAlias = Optimiser  # noqa: Y015
+
+class _Shaping:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ShapingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Shaping.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SHAPING_UNSPECIFIED: _Shaping.ValueType  # 0
+    """Not a shaping; refused."""
+    SHAPING_CENTRED_RANK: _Shaping.ValueType  # 1
+    """Centred ranks over all members."""
+    SHAPING_Z_SCORE: _Shaping.ValueType  # 2
+    """Standard scores, rounded to multiples of 2^-10."""
+    SHAPING_PAIR_SIGN: _Shaping.ValueType  # 3
+    """Only the sign of the difference inside each pair."""
+
+class Shaping(_Shaping, metaclass=_ShapingEnumTypeWrapper):
+    """How the fitness of an epoch's members becomes whole-numbered weights of their noise."""
+
+SHAPING_UNSPECIFIED: Shaping.ValueType  # 0
+"""Not a shaping; refused."""
+SHAPING_CENTRED_RANK: Shaping.ValueType  # 1
+"""Centred ranks over all members."""
+SHAPING_Z_SCORE: Shaping.ValueType  # 2
+"""Standard scores, rounded to multiples of 2^-10."""
+SHAPING_PAIR_SIGN: Shaping.ValueType  # 3
+"""Only the sign of the difference inside each pair."""
+Global___Shaping: _TypeAlias = Shaping  # noqa: Y015
+
 @_typing.final
 class ExperimentSpec(_message.Message):
     """One evolution run: a task, a policy, an algorithm and when to stop."""
@@ -538,20 +598,26 @@ class Algorithm(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     GA_FIELD_NUMBER: _builtins.int
+    EGGROLL_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def ga(self) -> Global___GeneticAlgorithm:
         """The generationless genetic algorithm."""
+
+    @_builtins.property
+    def eggroll(self) -> Global___Eggroll:
+        """The evolution strategy with low-rank noise."""
 
     def __init__(
         self,
         *,
         ga: Global___GeneticAlgorithm | None = ...,
+        eggroll: Global___Eggroll | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ga", b"ga", "kind", b"kind"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["eggroll", b"eggroll", "ga", b"ga", "kind", b"kind"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ga", b"ga", "kind", b"kind"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["eggroll", b"eggroll", "ga", b"ga", "kind", b"kind"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["ga"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["ga", "eggroll"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -703,6 +769,147 @@ class GeneticAlgorithm(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__window) -> _WhichOneofReturnType__window | None: ...
 
 Global___GeneticAlgorithm: _TypeAlias = GeneticAlgorithm  # noqa: Y015
+
+@_typing.final
+class Eggroll(_message.Message):
+    """EGGROLL (arXiv 2511.16652): an evolution strategy whose noise on every matrix is a product of two thin factors. One
+    epoch plays `pairs` antithetic pairs around the same centre, then every worker applies the same exact update.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAIRS_FIELD_NUMBER: _builtins.int
+    RANK_FIELD_NUMBER: _builtins.int
+    SIGMA_FIELD_NUMBER: _builtins.int
+    SIGMA_DECAY_FIELD_NUMBER: _builtins.int
+    OPTIMISER_FIELD_NUMBER: _builtins.int
+    LEARNING_RATE_FIELD_NUMBER: _builtins.int
+    LEARNING_RATE_DECAY_FIELD_NUMBER: _builtins.int
+    MOMENTUM_FIELD_NUMBER: _builtins.int
+    WEIGHT_DECAY_FIELD_NUMBER: _builtins.int
+    SHAPING_FIELD_NUMBER: _builtins.int
+    NOISE_REUSE_FIELD_NUMBER: _builtins.int
+    SLICE_PAIRS_FIELD_NUMBER: _builtins.int
+    CLOSE_SHARE_FIELD_NUMBER: _builtins.int
+    CLOSE_AFTER_S_FIELD_NUMBER: _builtins.int
+    CHECKPOINT_EPOCHS_FIELD_NUMBER: _builtins.int
+    pairs: _builtins.int
+    """Antithetic pairs of one epoch; the population has twice as many members."""
+    rank: _builtins.int
+    """Rank of the noise on a matrix."""
+    sigma: _builtins.float
+    """Standard deviation of the noise in the first epoch."""
+    sigma_decay: _builtins.float
+    """Factor by which sigma shrinks every epoch."""
+    optimiser: Global___Optimiser.ValueType
+    """How the estimate moves the centre."""
+    learning_rate: _builtins.float
+    """Step size in the first epoch. With "sgd" it is the share of sigma by which a weight moves when fitness tells nothing;
+    with "adam" it is the usual one.
+    """
+    learning_rate_decay: _builtins.float
+    """Factor by which the step size shrinks every epoch."""
+    momentum: _builtins.float
+    """Share of the velocity that a "momentum" step keeps."""
+    weight_decay: _builtins.float
+    """Share of the weights that one epoch takes away, times the step size."""
+    shaping: Global___Shaping.ValueType
+    """How fitness becomes whole-numbered weights."""
+    noise_reuse: _builtins.int
+    """Epochs that keep one set of noise; 1 draws new noise every epoch."""
+    slice_pairs: _builtins.int
+    """Pairs of one lease."""
+    close_share: _builtins.float
+    """Share of the pairs that closes an epoch once `close_after_s` has passed; missing pairs are dropped. 1 waits for all."""
+    close_after_s: _builtins.float
+    """Time after which `close_share` of the pairs is enough."""
+    checkpoint_epochs: _builtins.int
+    """Epochs between two checkpoints of the centre; 0 keeps none, a late joiner then replays all scores."""
+    def __init__(
+        self,
+        *,
+        pairs: _builtins.int | None = ...,
+        rank: _builtins.int | None = ...,
+        sigma: _builtins.float | None = ...,
+        sigma_decay: _builtins.float | None = ...,
+        optimiser: Global___Optimiser.ValueType | None = ...,
+        learning_rate: _builtins.float | None = ...,
+        learning_rate_decay: _builtins.float | None = ...,
+        momentum: _builtins.float | None = ...,
+        weight_decay: _builtins.float | None = ...,
+        shaping: Global___Shaping.ValueType | None = ...,
+        noise_reuse: _builtins.int | None = ...,
+        slice_pairs: _builtins.int | None = ...,
+        close_share: _builtins.float | None = ...,
+        close_after_s: _builtins.float | None = ...,
+        checkpoint_epochs: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_checkpoint_epochs", b"_checkpoint_epochs", "_close_after_s", b"_close_after_s", "_close_share", b"_close_share", "_learning_rate", b"_learning_rate", "_learning_rate_decay", b"_learning_rate_decay", "_momentum", b"_momentum", "_noise_reuse", b"_noise_reuse", "_optimiser", b"_optimiser", "_pairs", b"_pairs", "_rank", b"_rank", "_shaping", b"_shaping", "_sigma", b"_sigma", "_sigma_decay", b"_sigma_decay", "_slice_pairs", b"_slice_pairs", "_weight_decay", b"_weight_decay", "checkpoint_epochs", b"checkpoint_epochs", "close_after_s", b"close_after_s", "close_share", b"close_share", "learning_rate", b"learning_rate", "learning_rate_decay", b"learning_rate_decay", "momentum", b"momentum", "noise_reuse", b"noise_reuse", "optimiser", b"optimiser", "pairs", b"pairs", "rank", b"rank", "shaping", b"shaping", "sigma", b"sigma", "sigma_decay", b"sigma_decay", "slice_pairs", b"slice_pairs", "weight_decay", b"weight_decay"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_checkpoint_epochs", b"_checkpoint_epochs", "_close_after_s", b"_close_after_s", "_close_share", b"_close_share", "_learning_rate", b"_learning_rate", "_learning_rate_decay", b"_learning_rate_decay", "_momentum", b"_momentum", "_noise_reuse", b"_noise_reuse", "_optimiser", b"_optimiser", "_pairs", b"_pairs", "_rank", b"_rank", "_shaping", b"_shaping", "_sigma", b"_sigma", "_sigma_decay", b"_sigma_decay", "_slice_pairs", b"_slice_pairs", "_weight_decay", b"_weight_decay", "checkpoint_epochs", b"checkpoint_epochs", "close_after_s", b"close_after_s", "close_share", b"close_share", "learning_rate", b"learning_rate", "learning_rate_decay", b"learning_rate_decay", "momentum", b"momentum", "noise_reuse", b"noise_reuse", "optimiser", b"optimiser", "pairs", b"pairs", "rank", b"rank", "shaping", b"shaping", "sigma", b"sigma", "sigma_decay", b"sigma_decay", "slice_pairs", b"slice_pairs", "weight_decay", b"weight_decay"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__checkpoint_epochs: _TypeAlias = _typing.Literal["checkpoint_epochs"]  # noqa: Y015
+    _WhichOneofArgType__checkpoint_epochs: _TypeAlias = _typing.Literal["_checkpoint_epochs", b"_checkpoint_epochs"]  # noqa: Y015
+    _WhichOneofReturnType__close_after_s: _TypeAlias = _typing.Literal["close_after_s"]  # noqa: Y015
+    _WhichOneofArgType__close_after_s: _TypeAlias = _typing.Literal["_close_after_s", b"_close_after_s"]  # noqa: Y015
+    _WhichOneofReturnType__close_share: _TypeAlias = _typing.Literal["close_share"]  # noqa: Y015
+    _WhichOneofArgType__close_share: _TypeAlias = _typing.Literal["_close_share", b"_close_share"]  # noqa: Y015
+    _WhichOneofReturnType__learning_rate: _TypeAlias = _typing.Literal["learning_rate"]  # noqa: Y015
+    _WhichOneofArgType__learning_rate: _TypeAlias = _typing.Literal["_learning_rate", b"_learning_rate"]  # noqa: Y015
+    _WhichOneofReturnType__learning_rate_decay: _TypeAlias = _typing.Literal["learning_rate_decay"]  # noqa: Y015
+    _WhichOneofArgType__learning_rate_decay: _TypeAlias = _typing.Literal["_learning_rate_decay", b"_learning_rate_decay"]  # noqa: Y015
+    _WhichOneofReturnType__momentum: _TypeAlias = _typing.Literal["momentum"]  # noqa: Y015
+    _WhichOneofArgType__momentum: _TypeAlias = _typing.Literal["_momentum", b"_momentum"]  # noqa: Y015
+    _WhichOneofReturnType__noise_reuse: _TypeAlias = _typing.Literal["noise_reuse"]  # noqa: Y015
+    _WhichOneofArgType__noise_reuse: _TypeAlias = _typing.Literal["_noise_reuse", b"_noise_reuse"]  # noqa: Y015
+    _WhichOneofReturnType__optimiser: _TypeAlias = _typing.Literal["optimiser"]  # noqa: Y015
+    _WhichOneofArgType__optimiser: _TypeAlias = _typing.Literal["_optimiser", b"_optimiser"]  # noqa: Y015
+    _WhichOneofReturnType__pairs: _TypeAlias = _typing.Literal["pairs"]  # noqa: Y015
+    _WhichOneofArgType__pairs: _TypeAlias = _typing.Literal["_pairs", b"_pairs"]  # noqa: Y015
+    _WhichOneofReturnType__rank: _TypeAlias = _typing.Literal["rank"]  # noqa: Y015
+    _WhichOneofArgType__rank: _TypeAlias = _typing.Literal["_rank", b"_rank"]  # noqa: Y015
+    _WhichOneofReturnType__shaping: _TypeAlias = _typing.Literal["shaping"]  # noqa: Y015
+    _WhichOneofArgType__shaping: _TypeAlias = _typing.Literal["_shaping", b"_shaping"]  # noqa: Y015
+    _WhichOneofReturnType__sigma: _TypeAlias = _typing.Literal["sigma"]  # noqa: Y015
+    _WhichOneofArgType__sigma: _TypeAlias = _typing.Literal["_sigma", b"_sigma"]  # noqa: Y015
+    _WhichOneofReturnType__sigma_decay: _TypeAlias = _typing.Literal["sigma_decay"]  # noqa: Y015
+    _WhichOneofArgType__sigma_decay: _TypeAlias = _typing.Literal["_sigma_decay", b"_sigma_decay"]  # noqa: Y015
+    _WhichOneofReturnType__slice_pairs: _TypeAlias = _typing.Literal["slice_pairs"]  # noqa: Y015
+    _WhichOneofArgType__slice_pairs: _TypeAlias = _typing.Literal["_slice_pairs", b"_slice_pairs"]  # noqa: Y015
+    _WhichOneofReturnType__weight_decay: _TypeAlias = _typing.Literal["weight_decay"]  # noqa: Y015
+    _WhichOneofArgType__weight_decay: _TypeAlias = _typing.Literal["_weight_decay", b"_weight_decay"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__checkpoint_epochs) -> _WhichOneofReturnType__checkpoint_epochs | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__close_after_s) -> _WhichOneofReturnType__close_after_s | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__close_share) -> _WhichOneofReturnType__close_share | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__learning_rate) -> _WhichOneofReturnType__learning_rate | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__learning_rate_decay) -> _WhichOneofReturnType__learning_rate_decay | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__momentum) -> _WhichOneofReturnType__momentum | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__noise_reuse) -> _WhichOneofReturnType__noise_reuse | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__optimiser) -> _WhichOneofReturnType__optimiser | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__pairs) -> _WhichOneofReturnType__pairs | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rank) -> _WhichOneofReturnType__rank | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__shaping) -> _WhichOneofReturnType__shaping | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__sigma) -> _WhichOneofReturnType__sigma | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__sigma_decay) -> _WhichOneofReturnType__sigma_decay | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__slice_pairs) -> _WhichOneofReturnType__slice_pairs | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__weight_decay) -> _WhichOneofReturnType__weight_decay | None: ...
+
+Global___Eggroll: _TypeAlias = Eggroll  # noqa: Y015
 
 @_typing.final
 class Stop(_message.Message):

@@ -73,6 +73,8 @@ class WorkerMessage(_message.Message):
     HEARTBEAT_FIELD_NUMBER: _builtins.int
     GOODBYE_FIELD_NUMBER: _builtins.int
     REJECTION_FIELD_NUMBER: _builtins.int
+    EPOCH_REPORT_FIELD_NUMBER: _builtins.int
+    CHECKPOINT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello:
         """First message of a stream; refused later."""
@@ -97,6 +99,14 @@ class WorkerMessage(_message.Message):
     def rejection(self) -> Global___Rejection:
         """Work that the worker cannot do."""
 
+    @_builtins.property
+    def epoch_report(self) -> Global___EpochReport:
+        """The state of an evolution strategy's centre after an update."""
+
+    @_builtins.property
+    def checkpoint(self) -> Global___CheckpointPart:
+        """A part of a checkpoint that the master asked for."""
+
     def __init__(
         self,
         *,
@@ -106,12 +116,14 @@ class WorkerMessage(_message.Message):
         heartbeat: Global___Heartbeat | None = ...,
         goodbye: Global___Goodbye | None = ...,
         rejection: Global___Rejection | None = ...,
+        epoch_report: Global___EpochReport | None = ...,
+        checkpoint: Global___CheckpointPart | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["credit", b"credit", "goodbye", b"goodbye", "heartbeat", b"heartbeat", "hello", b"hello", "kind", b"kind", "rejection", b"rejection", "results", b"results"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "credit", b"credit", "epoch_report", b"epoch_report", "goodbye", b"goodbye", "heartbeat", b"heartbeat", "hello", b"hello", "kind", b"kind", "rejection", b"rejection", "results", b"results"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["credit", b"credit", "goodbye", b"goodbye", "heartbeat", b"heartbeat", "hello", b"hello", "kind", b"kind", "rejection", b"rejection", "results", b"results"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "credit", b"credit", "epoch_report", b"epoch_report", "goodbye", b"goodbye", "heartbeat", b"heartbeat", "hello", b"hello", "kind", b"kind", "rejection", b"rejection", "results", b"results"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["hello", "credit", "results", "heartbeat", "goodbye", "rejection"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["hello", "credit", "results", "heartbeat", "goodbye", "rejection", "epoch_report", "checkpoint"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -405,6 +417,10 @@ class MasterMessage(_message.Message):
     ACKNOWLEDGEMENT_FIELD_NUMBER: _builtins.int
     REVOCATION_FIELD_NUMBER: _builtins.int
     DRAIN_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    CHECKPOINT_FIELD_NUMBER: _builtins.int
+    CHECKPOINT_REQUEST_FIELD_NUMBER: _builtins.int
+    RELOAD_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def welcome(self) -> Global___Welcome:
         """Answers `hello`."""
@@ -429,6 +445,22 @@ class MasterMessage(_message.Message):
     def drain(self) -> Global___Drain:
         """The master takes no more results after those in flight; come back later."""
 
+    @_builtins.property
+    def epoch(self) -> Global___EpochUpdate:
+        """The scores of a closed epoch of an evolution strategy."""
+
+    @_builtins.property
+    def checkpoint(self) -> Global___CheckpointPart:
+        """A part of the checkpoint to start from."""
+
+    @_builtins.property
+    def checkpoint_request(self) -> Global___CheckpointRequest:
+        """Asks for a checkpoint."""
+
+    @_builtins.property
+    def reload(self) -> Global___Reload:
+        """The worker's centre is not the others'."""
+
     def __init__(
         self,
         *,
@@ -438,12 +470,16 @@ class MasterMessage(_message.Message):
         acknowledgement: Global___Acknowledgement | None = ...,
         revocation: Global___Revocation | None = ...,
         drain: Global___Drain | None = ...,
+        epoch: Global___EpochUpdate | None = ...,
+        checkpoint: Global___CheckpointPart | None = ...,
+        checkpoint_request: Global___CheckpointRequest | None = ...,
+        reload: Global___Reload | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "drain", b"drain", "introduction", b"introduction", "kind", b"kind", "leases", b"leases", "revocation", b"revocation", "welcome", b"welcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "checkpoint", b"checkpoint", "checkpoint_request", b"checkpoint_request", "drain", b"drain", "epoch", b"epoch", "introduction", b"introduction", "kind", b"kind", "leases", b"leases", "reload", b"reload", "revocation", b"revocation", "welcome", b"welcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "drain", b"drain", "introduction", b"introduction", "kind", b"kind", "leases", b"leases", "revocation", b"revocation", "welcome", b"welcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "checkpoint", b"checkpoint", "checkpoint_request", b"checkpoint_request", "drain", b"drain", "epoch", b"epoch", "introduction", b"introduction", "kind", b"kind", "leases", b"leases", "reload", b"reload", "revocation", b"revocation", "welcome", b"welcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["welcome", "introduction", "leases", "acknowledgement", "revocation", "drain"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["welcome", "introduction", "leases", "acknowledgement", "revocation", "drain", "epoch", "checkpoint", "checkpoint_request", "reload"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -550,6 +586,7 @@ class Lease(_message.Message):
     MUTATION_FIELD_NUMBER: _builtins.int
     EPISODE_SEEDS_FIELD_NUMBER: _builtins.int
     LEASE_S_FIELD_NUMBER: _builtins.int
+    SLICE_FIELD_NUMBER: _builtins.int
     genome: _builtins.int
     """The genome to play, or the parent of the individual to play if `mutation` is set. Known on this stream."""
     lease_s: _builtins.float
@@ -566,6 +603,10 @@ class Lease(_message.Message):
     def episode_seeds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Seeds of the episodes to play, one each."""
 
+    @_builtins.property
+    def slice(self) -> Global___Slice:
+        """Present for an evolution strategy: the members to play, instead of a genome."""
+
     def __init__(
         self,
         *,
@@ -574,16 +615,210 @@ class Lease(_message.Message):
         mutation: _genome_pb2.Mutation | None = ...,
         episode_seeds: _abc.Iterable[_builtins.int] | None = ...,
         lease_s: _builtins.float = ...,
+        slice: Global___Slice | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_mutation", b"_mutation", "key", b"key", "mutation", b"mutation"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_mutation", b"_mutation", "_slice", b"_slice", "key", b"key", "mutation", b"mutation", "slice", b"slice"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mutation", b"_mutation", "episode_seeds", b"episode_seeds", "genome", b"genome", "key", b"key", "lease_s", b"lease_s", "mutation", b"mutation"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mutation", b"_mutation", "_slice", b"_slice", "episode_seeds", b"episode_seeds", "genome", b"genome", "key", b"key", "lease_s", b"lease_s", "mutation", b"mutation", "slice", b"slice"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__mutation: _TypeAlias = _typing.Literal["mutation"]  # noqa: Y015
     _WhichOneofArgType__mutation: _TypeAlias = _typing.Literal["_mutation", b"_mutation"]  # noqa: Y015
+    _WhichOneofReturnType__slice: _TypeAlias = _typing.Literal["slice"]  # noqa: Y015
+    _WhichOneofArgType__slice: _TypeAlias = _typing.Literal["_slice", b"_slice"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__mutation) -> _WhichOneofReturnType__mutation | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__slice) -> _WhichOneofReturnType__slice | None: ...
 
 Global___Lease: _TypeAlias = Lease  # noqa: Y015
+
+@_typing.final
+class Slice(_message.Message):
+    """Consecutive antithetic pairs of one epoch. Members are told in the order pair, then sign (plus first), then episode;
+    both members of a pair play the lease's episode seeds of that pair: `episode_seeds` holds them pair after pair.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EPOCH_FIELD_NUMBER: _builtins.int
+    FIRST_PAIR_FIELD_NUMBER: _builtins.int
+    PAIRS_FIELD_NUMBER: _builtins.int
+    epoch: _builtins.int
+    """The epoch, from 0. A worker plays it with the centre after as many updates."""
+    first_pair: _builtins.int
+    """First pair, from 0."""
+    pairs: _builtins.int
+    """How many pairs."""
+    def __init__(
+        self,
+        *,
+        epoch: _builtins.int = ...,
+        first_pair: _builtins.int = ...,
+        pairs: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "first_pair", b"first_pair", "pairs", b"pairs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Slice: _TypeAlias = Slice  # noqa: Y015
+
+@_typing.final
+class EpochUpdate(_message.Message):
+    """A closed epoch. Every worker applies it to its own centre, in the order of epochs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPERIMENT_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    FITNESS_FIELD_NUMBER: _builtins.int
+    experiment: _builtins.int
+    """Number of the experiment."""
+    epoch: _builtins.int
+    """The epoch that closed."""
+    @_builtins.property
+    def fitness(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Fitness of its members, plus before minus, pair after pair; NaN for a member that is missing."""
+
+    def __init__(
+        self,
+        *,
+        experiment: _builtins.int = ...,
+        epoch: _builtins.int = ...,
+        fitness: _abc.Iterable[_builtins.float] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "experiment", b"experiment", "fitness", b"fitness"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EpochUpdate: _TypeAlias = EpochUpdate  # noqa: Y015
+
+@_typing.final
+class EpochReport(_message.Message):
+    """The state of a worker's centre after an update; the master compares it with the others'."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPERIMENT_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    experiment: _builtins.int
+    """Number of the experiment."""
+    epoch: _builtins.int
+    """Updates applied: 0 is the initial centre."""
+    digest: _builtins.str
+    """Digest of the weights."""
+    def __init__(
+        self,
+        *,
+        experiment: _builtins.int = ...,
+        epoch: _builtins.int = ...,
+        digest: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "epoch", b"epoch", "experiment", b"experiment"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EpochReport: _TypeAlias = EpochReport  # noqa: Y015
+
+@_typing.final
+class Reload(_message.Message):
+    """The worker's centre differs from the others'; it starts again from what follows on the stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPERIMENT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    experiment: _builtins.int
+    """Number of the experiment."""
+    reason: _builtins.str
+    """Why, for logs."""
+    def __init__(
+        self,
+        *,
+        experiment: _builtins.int = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["experiment", b"experiment", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Reload: _TypeAlias = Reload  # noqa: Y015
+
+@_typing.final
+class CheckpointRequest(_message.Message):
+    """Asks for the centre and the optimiser's state after `epoch` updates."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPERIMENT_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    experiment: _builtins.int
+    """Number of the experiment."""
+    epoch: _builtins.int
+    """Updates applied."""
+    def __init__(
+        self,
+        *,
+        experiment: _builtins.int = ...,
+        epoch: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "experiment", b"experiment"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckpointRequest: _TypeAlias = CheckpointRequest  # noqa: Y015
+
+@_typing.final
+class CheckpointPart(_message.Message):
+    """A part of a checkpoint, at most 1 MiB; parts come in order."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPERIMENT_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    PART_FIELD_NUMBER: _builtins.int
+    PARTS_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    experiment: _builtins.int
+    """Number of the experiment."""
+    epoch: _builtins.int
+    """Updates applied."""
+    part: _builtins.int
+    """Number of this part, from 0."""
+    parts: _builtins.int
+    """How many parts there are."""
+    data: _builtins.bytes
+    """The bytes: a safetensors file."""
+    digest: _builtins.str
+    """Digest of the weights in it."""
+    def __init__(
+        self,
+        *,
+        experiment: _builtins.int = ...,
+        epoch: _builtins.int = ...,
+        part: _builtins.int = ...,
+        parts: _builtins.int = ...,
+        data: _builtins.bytes = ...,
+        digest: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "digest", b"digest", "epoch", b"epoch", "experiment", b"experiment", "part", b"part", "parts", b"parts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckpointPart: _TypeAlias = CheckpointPart  # noqa: Y015
 
 @_typing.final
 class Acknowledgement(_message.Message):
