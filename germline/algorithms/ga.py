@@ -1,8 +1,8 @@
 """The genetic algorithm of Such et al. 2018 (arXiv 1712.06567, algorithm 1) without generations.
 
 The population is the sliding window of the last P results; the T best of it and the champion breed; a child
-is its parent and one mutation. A share of asks re-plays the leading candidates on fresh episode seeds, and the
-champion is the best *mean* over at least V of those, so that a lucky run cannot rule.
+is its parent and one mutation. A share of asks re-plays the leading candidates on fresh episode seeds, and
+the champion is the best *mean* over at least V of those, so that a lucky run cannot rule.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class GeneticAlgorithm:
     def champion(self) -> Champion | None:
         """The individual with the best validated mean; None before there is one."""
         trial = self._candidates.champion
-        return trial and trial.report(validated=True)
+        return trial.report(validated=True) if trial is not None else None
 
     def leader(self) -> Champion | None:
         """The champion or, before there is one, whoever looks best so far; None before the first result."""
@@ -100,6 +100,14 @@ class GeneticAlgorithm:
             return None
         best = self._window.ranked(-1)
         return Champion(best.genome, best.fitness, best.episodes, math.nan, validated=False)
+
+    def find(self, individual_id: int) -> Genome | None:
+        """The genome with this id, if it is in the population, in validation or a litter's parent."""
+        member = self._window.find(individual_id) or self._candidates.trials.get(individual_id)
+        if member is not None:
+            return member.genome
+        parent = self._litter_parent
+        return parent if parent is not None and parent.id == individual_id else None
 
     def population(self) -> Iterator[Member]:
         """The members of the window from worst to best."""
@@ -187,10 +195,10 @@ class GeneticAlgorithm:
         if not (settings.parents and len(self._window)) or self.founders_asked < settings.founder_count:
             return None
         if settings.selection == "tournament":
-            return tournament(self._window, settings.tournament, dice.parent).genome
+            return tournament(self._window, settings.tournament_size, dice.parent).genome
         champion = self._candidates.champion
         choices = min(settings.parents, len(self._window)) + (champion is not None)
-        if champion is not None and settings.champion_parent and below(dice.parent, choices) == choices - 1:
+        if champion is not None and below(dice.parent, choices) == choices - 1:
             return champion.genome
         return truncation(self._window, settings.parents, dice.parent).genome
 

@@ -6,14 +6,14 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from germline.genome import MAX_RANK
+from germline.genome import MAX_RANK, float32
 
 Selection = Literal["truncation", "tournament"]
 Replacement = Literal["oldest", "worst"]
-PowerRule = Literal["constant", "linear", "exponential", "self-adapted"]
+PowerSchedule = Literal["constant", "linear", "exponential", "self_adapted"]
 
 _LARGEST_COUNT = 10_000_000
-_LARGEST_POWER = 1e6
+LARGEST_POWER = 1e3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,20 +23,16 @@ class GaSettings:
     Attributes:
         window: P, the size of the population: the last P results.
         parents: T, how many of the window's best breed under truncation; 0 is random search.
-        selection: "truncation": a parent is any of the T best. "tournament": the best of `tournament` drawn.
-        tournament: how many members a tournament draws from the window.
+        selection: "truncation": a parent is any of the T best. "tournament": the best of `tournament_size`.
+        tournament_size: how many members a tournament draws from the whole window.
         replacement: who leaves a full window: the "oldest" result or the "worst" one.
         founders: how many random individuals open the run; None means as many as `window`.
-        champion_parent: whether the champion breeds beside the selected parents.
         power: standard deviation of a mutation; the first one where it changes.
-        power_rule: "constant"; "linear" or "exponential" (towards `power_end` within `power_evaluations`
-            asks); "self-adapted": a child's power is its parent's times a log-normal factor, and travels in
-            its genome.
-        power_end: the scheduled power's last value; ignored by the other rules.
-        power_evaluations: how many asks a scheduled power takes to get there.
-        power_adaptation: standard deviation of the log of the self-adapted factor.
-        power_min: least self-adapted power.
-        power_max: greatest self-adapted power.
+        power_schedule: "constant"; "linear" or "exponential" (to `final_power` after `power_evaluations` asks);
+            "self_adapted": a child's power is its parent's times a log-normal factor, and travels in its genome.
+        final_power: where a schedule ends, or the least self-adapted power; otherwise ignored.
+        power_evaluations: how many asks a schedule takes to get there.
+        power_learning_rate: standard deviation of the log of the self-adapted factor.
         rank: rank of a mutation's matrices; 0 is dense.
         litter: L, how many children of one parent are asked in a row.
         episodes: episodes of one evaluation, of a new individual as of a candidate.
@@ -49,17 +45,14 @@ class GaSettings:
     window: int = 1_000
     parents: int = 20
     selection: Selection = "truncation"
-    tournament: int = 50
+    tournament_size: int = 5
     replacement: Replacement = "oldest"
     founders: int | None = None
-    champion_parent: bool = True
     power: float = 0.002
-    power_rule: PowerRule = "constant"
-    power_end: float = 0.0
-    power_evaluations: int = 0
-    power_adaptation: float = 0.2
-    power_min: float = 1e-6
-    power_max: float = 1.0
+    power_schedule: PowerSchedule = "constant"
+    final_power: float | None = None
+    power_evaluations: int | None = None
+    power_learning_rate: float = 0.2
     rank: int = 0
     litter: int = 1
     episodes: int = 1
@@ -72,7 +65,8 @@ class GaSettings:
         self._check_choices()
         self._check_counts()
         self._check_powers()
-        _require("validation_share", self.validation_share, 0 <= self.validation_share < 1, "0 <= share < 1")
+        share = self.validation_share
+        _require("validation_share", share, 0 <= share < 1, "a number from 0 to below 1")
 
     @property
     def founder_count(self) -> int:
@@ -85,13 +79,13 @@ class GaSettings:
         return self.candidates > 0
 
     def _check_choices(self) -> None:
-        choices = (("selection", Selection), ("replacement", Replacement), ("power_rule", PowerRule))
+        choices = (("selection", Selection), ("replacement", Replacement), ("power_schedule", PowerSchedule))
         for field, allowed in choices:
             names = get_args(allowed)
             _require(field, getattr(self, field), getattr(self, field) in names, f"one of {', '.join(names)}")
 
     def _check_counts(self) -> None:
-        positive = ("window", "tournament", "litter", "episodes", "validation_episodes")
+        positive = ("window", "tournament_size", "litter", "episodes", "validation_episodes")
         for field in positive:
             _require_count(field, getattr(self, field), least=1)
         _require_count("parents", self.parents, least=0, greatest=self.window)
@@ -101,20 +95,18 @@ class GaSettings:
 
     def _check_powers(self) -> None:
         _require_power("power", self.power)
-        if self.power_rule in ("linear", "exponential"):
-            _require_power("power_end", self.power_end, zero_allowed=self.power_rule == "linear")
-            _require_count("power_evaluations", self.power_evaluations, least=1, greatest=10**12)
-        if self.power_rule == "self-adapted":
-            _require_power("power_min", self.power_min)
-            _require_power("power_max", self.power_max)
-            _require_power("power_adaptation", self.power_adaptation)
-            ordered = self.power_min <= self.power <= self.power_max
-            _require(
-                "power",
-                self.power,
-                ordered,
-                f"within power_min..power_max, {self.power_min}..{self.power_max}",
-            )
+        _require_power("power_learning_rate", self.power_learning_rate)
+        if self.power_schedule == "constant":
+            return
+        if self.final_power is None:
+            raise ValueError(f"final_power is missing; power_schedule {self.power_schedule!r} needs it")
+        _require_power("final_power", self.final_power)
+        if self.power_schedule == "self_adapted":
+            _require("final_power", self.final_power, self.final_power <= self.power, f"at most {self.power}")
+        elif self.power_evaluations is None:
+            raise ValueError(f"power_evaluations is missing; power_schedule {self.power_schedule!r} needs it")
+        else:
+            _require_count("power_evaluations", self.power_evaluations, least=1, greatest=10**15)
 
 
 def _require(field: str, value: object, holds: bool, allowed: str) -> None:
@@ -127,9 +119,6 @@ def _require_count(field: str, value: int, *, least: int, greatest: int = _LARGE
     _require(field, value, is_count and least <= value <= greatest, f"a whole number in {least}..{greatest}")
 
 
-def _require_power(field: str, value: float, *, zero_allowed: bool = False) -> None:
-    finite = math.isfinite(value) and value <= _LARGEST_POWER
-    above = value >= 0 if zero_allowed else value >= 1e-30
-    _require(
-        field, value, finite and above, f"a number in {'0' if zero_allowed else '1e-30'}..{_LARGEST_POWER:g}"
-    )
+def _require_power(field: str, value: float) -> None:
+    sane = math.isfinite(value) and 0 < value <= LARGEST_POWER and float32(value) > 0
+    _require(field, value, sane, f"a number above 0 and at most {LARGEST_POWER:g}")
