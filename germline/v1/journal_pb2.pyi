@@ -217,7 +217,7 @@ class AskedSlice(_message.Message):
     first_pair: _builtins.int
     """First pair."""
     pairs: _builtins.int
-    """How many pairs."""
+    """How many pairs; 0 for the centre itself."""
     def __init__(
         self,
         *,

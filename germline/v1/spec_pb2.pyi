@@ -793,6 +793,8 @@ class Eggroll(_message.Message):
     CLOSE_SHARE_FIELD_NUMBER: _builtins.int
     CLOSE_AFTER_S_FIELD_NUMBER: _builtins.int
     CHECKPOINT_EPOCHS_FIELD_NUMBER: _builtins.int
+    VALIDATION_EPOCHS_FIELD_NUMBER: _builtins.int
+    VALIDATION_EPISODES_FIELD_NUMBER: _builtins.int
     pairs: _builtins.int
     """Antithetic pairs of one epoch; the population has twice as many members."""
     rank: _builtins.int
@@ -825,6 +827,10 @@ class Eggroll(_message.Message):
     """Time after which `close_share` of the pairs is enough."""
     checkpoint_epochs: _builtins.int
     """Epochs between two checkpoints of the centre; 0 keeps none, a late joiner then replays all scores."""
+    validation_epochs: _builtins.int
+    """Epochs between two measurements of the centre itself, which make a champion; 0 never measures it."""
+    validation_episodes: _builtins.int
+    """Fresh episodes of one measurement of the centre."""
     def __init__(
         self,
         *,
@@ -843,10 +849,12 @@ class Eggroll(_message.Message):
         close_share: _builtins.float | None = ...,
         close_after_s: _builtins.float | None = ...,
         checkpoint_epochs: _builtins.int | None = ...,
+        validation_epochs: _builtins.int | None = ...,
+        validation_episodes: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_checkpoint_epochs", b"_checkpoint_epochs", "_close_after_s", b"_close_after_s", "_close_share", b"_close_share", "_learning_rate", b"_learning_rate", "_learning_rate_decay", b"_learning_rate_decay", "_momentum", b"_momentum", "_noise_reuse", b"_noise_reuse", "_optimiser", b"_optimiser", "_pairs", b"_pairs", "_rank", b"_rank", "_shaping", b"_shaping", "_sigma", b"_sigma", "_sigma_decay", b"_sigma_decay", "_slice_pairs", b"_slice_pairs", "_weight_decay", b"_weight_decay", "checkpoint_epochs", b"checkpoint_epochs", "close_after_s", b"close_after_s", "close_share", b"close_share", "learning_rate", b"learning_rate", "learning_rate_decay", b"learning_rate_decay", "momentum", b"momentum", "noise_reuse", b"noise_reuse", "optimiser", b"optimiser", "pairs", b"pairs", "rank", b"rank", "shaping", b"shaping", "sigma", b"sigma", "sigma_decay", b"sigma_decay", "slice_pairs", b"slice_pairs", "weight_decay", b"weight_decay"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_checkpoint_epochs", b"_checkpoint_epochs", "_close_after_s", b"_close_after_s", "_close_share", b"_close_share", "_learning_rate", b"_learning_rate", "_learning_rate_decay", b"_learning_rate_decay", "_momentum", b"_momentum", "_noise_reuse", b"_noise_reuse", "_optimiser", b"_optimiser", "_pairs", b"_pairs", "_rank", b"_rank", "_shaping", b"_shaping", "_sigma", b"_sigma", "_sigma_decay", b"_sigma_decay", "_slice_pairs", b"_slice_pairs", "_validation_episodes", b"_validation_episodes", "_validation_epochs", b"_validation_epochs", "_weight_decay", b"_weight_decay", "checkpoint_epochs", b"checkpoint_epochs", "close_after_s", b"close_after_s", "close_share", b"close_share", "learning_rate", b"learning_rate", "learning_rate_decay", b"learning_rate_decay", "momentum", b"momentum", "noise_reuse", b"noise_reuse", "optimiser", b"optimiser", "pairs", b"pairs", "rank", b"rank", "shaping", b"shaping", "sigma", b"sigma", "sigma_decay", b"sigma_decay", "slice_pairs", b"slice_pairs", "validation_episodes", b"validation_episodes", "validation_epochs", b"validation_epochs", "weight_decay", b"weight_decay"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_checkpoint_epochs", b"_checkpoint_epochs", "_close_after_s", b"_close_after_s", "_close_share", b"_close_share", "_learning_rate", b"_learning_rate", "_learning_rate_decay", b"_learning_rate_decay", "_momentum", b"_momentum", "_noise_reuse", b"_noise_reuse", "_optimiser", b"_optimiser", "_pairs", b"_pairs", "_rank", b"_rank", "_shaping", b"_shaping", "_sigma", b"_sigma", "_sigma_decay", b"_sigma_decay", "_slice_pairs", b"_slice_pairs", "_weight_decay", b"_weight_decay", "checkpoint_epochs", b"checkpoint_epochs", "close_after_s", b"close_after_s", "close_share", b"close_share", "learning_rate", b"learning_rate", "learning_rate_decay", b"learning_rate_decay", "momentum", b"momentum", "noise_reuse", b"noise_reuse", "optimiser", b"optimiser", "pairs", b"pairs", "rank", b"rank", "shaping", b"shaping", "sigma", b"sigma", "sigma_decay", b"sigma_decay", "slice_pairs", b"slice_pairs", "weight_decay", b"weight_decay"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_checkpoint_epochs", b"_checkpoint_epochs", "_close_after_s", b"_close_after_s", "_close_share", b"_close_share", "_learning_rate", b"_learning_rate", "_learning_rate_decay", b"_learning_rate_decay", "_momentum", b"_momentum", "_noise_reuse", b"_noise_reuse", "_optimiser", b"_optimiser", "_pairs", b"_pairs", "_rank", b"_rank", "_shaping", b"_shaping", "_sigma", b"_sigma", "_sigma_decay", b"_sigma_decay", "_slice_pairs", b"_slice_pairs", "_validation_episodes", b"_validation_episodes", "_validation_epochs", b"_validation_epochs", "_weight_decay", b"_weight_decay", "checkpoint_epochs", b"checkpoint_epochs", "close_after_s", b"close_after_s", "close_share", b"close_share", "learning_rate", b"learning_rate", "learning_rate_decay", b"learning_rate_decay", "momentum", b"momentum", "noise_reuse", b"noise_reuse", "optimiser", b"optimiser", "pairs", b"pairs", "rank", b"rank", "shaping", b"shaping", "sigma", b"sigma", "sigma_decay", b"sigma_decay", "slice_pairs", b"slice_pairs", "validation_episodes", b"validation_episodes", "validation_epochs", b"validation_epochs", "weight_decay", b"weight_decay"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__checkpoint_epochs: _TypeAlias = _typing.Literal["checkpoint_epochs"]  # noqa: Y015
     _WhichOneofArgType__checkpoint_epochs: _TypeAlias = _typing.Literal["_checkpoint_epochs", b"_checkpoint_epochs"]  # noqa: Y015
@@ -876,6 +884,10 @@ class Eggroll(_message.Message):
     _WhichOneofArgType__sigma_decay: _TypeAlias = _typing.Literal["_sigma_decay", b"_sigma_decay"]  # noqa: Y015
     _WhichOneofReturnType__slice_pairs: _TypeAlias = _typing.Literal["slice_pairs"]  # noqa: Y015
     _WhichOneofArgType__slice_pairs: _TypeAlias = _typing.Literal["_slice_pairs", b"_slice_pairs"]  # noqa: Y015
+    _WhichOneofReturnType__validation_episodes: _TypeAlias = _typing.Literal["validation_episodes"]  # noqa: Y015
+    _WhichOneofArgType__validation_episodes: _TypeAlias = _typing.Literal["_validation_episodes", b"_validation_episodes"]  # noqa: Y015
+    _WhichOneofReturnType__validation_epochs: _TypeAlias = _typing.Literal["validation_epochs"]  # noqa: Y015
+    _WhichOneofArgType__validation_epochs: _TypeAlias = _typing.Literal["_validation_epochs", b"_validation_epochs"]  # noqa: Y015
     _WhichOneofReturnType__weight_decay: _TypeAlias = _typing.Literal["weight_decay"]  # noqa: Y015
     _WhichOneofArgType__weight_decay: _TypeAlias = _typing.Literal["_weight_decay", b"_weight_decay"]  # noqa: Y015
     @_typing.overload
@@ -906,6 +918,10 @@ class Eggroll(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__sigma_decay) -> _WhichOneofReturnType__sigma_decay | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__slice_pairs) -> _WhichOneofReturnType__slice_pairs | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__validation_episodes) -> _WhichOneofReturnType__validation_episodes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__validation_epochs) -> _WhichOneofReturnType__validation_epochs | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__weight_decay) -> _WhichOneofReturnType__weight_decay | None: ...
 

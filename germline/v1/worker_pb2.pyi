@@ -648,7 +648,7 @@ class Slice(_message.Message):
     first_pair: _builtins.int
     """First pair, from 0."""
     pairs: _builtins.int
-    """How many pairs."""
+    """How many pairs. 0: the centre itself plays the lease's episode seeds."""
     def __init__(
         self,
         *,
