@@ -1,0 +1,297 @@
+"""EGGROLL's bookkeeping (arXiv 2511.16652): which pairs an epoch still needs, and when it closes.
+
+No weights here. An epoch plays antithetic pairs around one centre; a slice of consecutive pairs is one piece
+of work, and the centre itself is measured now and then. Once every pair is in, the epoch closes exactly once,
+and its fitness is all that anybody needs to move the centre.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
+
+from germline.algorithms.base import AlreadyToldError, JsonValue, Result, UnknownTicketError
+from germline.algorithms.draws import Dice
+from germline.algorithms.ga import check_result
+from germline.genome import check_seed
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EggrollSettings:
+    """What shapes an epoch; everything that shapes the update is the workers' business.
+
+    Attributes:
+        pairs: antithetic pairs of an epoch.
+        slice_pairs: pairs of one piece of work.
+        episodes: episodes of each member; both members of a pair play the same ones.
+        close_share: share of the pairs with which :meth:`Eggroll.close_early` may close an epoch.
+        validation_epochs: epochs between two measurements of the centre; 0 for none.
+        validation_episodes: episodes of one measurement.
+    """
+
+    pairs: int = 64
+    slice_pairs: int = 4
+    episodes: int = 1
+    close_share: float = 1.0
+    validation_epochs: int = 10
+    validation_episodes: int = 10
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense, by the field's name."""
+        for field in ("pairs", "slice_pairs", "episodes", "validation_episodes"):
+            if getattr(self, field) < 1:
+                raise ValueError(f"{field} is {getattr(self, field)}; allowed: at least 1")
+        if self.validation_epochs < 0:
+            raise ValueError(f"validation_epochs is {self.validation_epochs}; allowed: at least 0")
+        if not 0 < self.close_share <= 1:
+            raise ValueError(f"close_share is {self.close_share}; allowed: above 0 and at most 1")
+
+    @property
+    def slices(self) -> int:
+        """Slices of one epoch; the last may be short."""
+        return -(-self.pairs // self.slice_pairs)
+
+    @property
+    def tickets_per_epoch(self) -> int:
+        """One for each slice and one, used or not, for the centre."""
+        return self.slices + 1
+
+
+class SliceAsk(NamedTuple):
+    """One piece of work: consecutive pairs of an epoch, or the centre itself.
+
+    Attributes:
+        ticket: names this work for ever: ``epoch * tickets_per_epoch`` for the centre, then one a slice.
+        epoch: the centre to play around is the one after so many updates.
+        first_pair: of the slice.
+        pairs: how many; 0 is the centre itself.
+        episode_seeds: pair after pair; both members of a pair play its seeds.
+    """
+
+    ticket: int
+    epoch: int
+    first_pair: int
+    pairs: int
+    episode_seeds: tuple[int, ...]
+
+    @property
+    def episodes(self) -> int:
+        """Episodes that the work takes."""
+        return len(self.episode_seeds) * (2 if self.pairs else 1)
+
+
+@dataclass(frozen=True, slots=True)
+class EpochClosed:
+    """Every pair that will ever count is in.
+
+    Attributes:
+        epoch: the epoch that closed.
+        fitness: of its members: pair after pair, plus before minus; NaN for a member that is missing.
+    """
+
+    epoch: int
+    fitness: tuple[float, ...]
+
+
+class Centre(NamedTuple):
+    """A measured centre: where the search stood before epoch `epoch`."""
+
+    epoch: int
+    mean: float
+    episodes: int
+    standard_error: float
+
+
+@dataclass(frozen=True, slots=True)
+class NewBestCentre:
+    """A centre measured better than every one before it."""
+
+    centre: Centre
+
+
+EggrollEvent: TypeAlias = EpochClosed | NewBestCentre
+
+
+class Eggroll:
+    """Lends the pairs of one epoch after another, each epoch once; see the module for the idea.
+
+    Deterministic: tickets and episode seeds follow from (experiment seed, epoch, place), whoever asks when.
+
+    Attributes:
+        settings: what shapes an epoch.
+        seed: the experiment's uint64.
+        epoch: the open epoch, which is also how many have closed.
+        best: the best measured centre; None before the first.
+        evaluations: members and centres counted so far.
+        episodes: episodes in them.
+        frames: emulator frames in them.
+        steps: agent actions in them.
+    """
+
+    def __init__(self, settings: EggrollSettings, seed: int) -> None:
+        check_seed("seed", seed)
+        self.settings = settings
+        self.seed = seed
+        self.best: Centre | None = None
+        self.evaluations = self.episodes = self.frames = self.steps = 0
+        self._pending: dict[int, SliceAsk] = {}
+        self._unasked: list[int] = []
+        self._last_sorted: list[float] = []
+        self._open(0)
+
+    def ask(self, n: int) -> list[SliceAsk]:
+        """Hand out at most n pieces of the open epoch; none once all of it is out."""
+        taken, self._unasked = self._unasked[:n], self._unasked[n:]
+        asks = [self._ask_of(place) for place in taken]
+        self._pending.update((ask.ticket, ask) for ask in asks)
+        return asks
+
+    def tell(self, result: Result) -> list[EggrollEvent]:
+        """Take one result; the one that completes an epoch closes it and opens the next.
+
+        Raises:
+            AlreadyToldError: it was told before, or its epoch has closed without it.
+            UnknownTicketError: it was never asked.
+            ValueError: a return is not finite, or their number is wrong. Nothing has changed then.
+        """
+        ask = self._pending.get(result.ticket)
+        if ask is None:
+            raise self._no_such(result.ticket)
+        check_result(result, ask.episodes)
+        del self._pending[result.ticket]
+        self._count(result, ask)
+        events = self._measure(ask, result.returns) if ask.pairs == 0 else self._score(ask, result.returns)
+        return events + self._close_if_complete()
+
+    def close_early(self) -> list[EggrollEvent]:
+        """Close the open epoch without its missing pairs if `close_share` of them is in; for a deadline.
+
+        A pair with one missing member is missing as a pair.
+        """
+        complete = sum(not math.isnan(score) for score in self._fitness) // 2
+        if complete < self.settings.close_share * self.settings.pairs:
+            return []
+        return [self._close()]
+
+    def adopt(self, ask: SliceAsk) -> None:
+        """Take back an Ask made before a restart; one of a closed epoch needs nothing."""
+        place = ask.ticket % self.settings.tickets_per_epoch
+        if ask.epoch == self.epoch and place in self._unasked:
+            self._unasked.remove(place)
+            self._pending[ask.ticket] = ask
+
+    def adopt_epoch(self, closed: EpochClosed) -> None:
+        """Take an epoch as closed that closed early before a restart."""
+        if closed.epoch == self.epoch:
+            self._open(self.epoch + 1)
+
+    def pending(self) -> list[SliceAsk]:
+        """The asks of the open epoch not yet told, in order of their tickets."""
+        return [self._pending[ticket] for ticket in sorted(self._pending)]
+
+    def fitness_quantiles(self, fractions: Sequence[float]) -> list[float]:
+        """Fitness at these fractions of the last closed epoch, 0 the worst, 1 the best; empty before it."""
+        last = len(self._last_sorted) - 1
+        return [self._last_sorted[round(f * last)] for f in fractions] if last >= 0 else []
+
+    def snapshot(self) -> dict[str, JsonValue]:
+        """The whole state as JSON values."""
+        return {
+            "format": FORMAT_VERSION,
+            "seed": self.seed,
+            "shape": self._shape(),
+            "epoch": self.epoch,
+            "fitness": [None if math.isnan(score) else score for score in self._fitness],
+            "told_centre": self._told_centre,
+            "unasked": list(self._unasked),
+            "last": self._last_sorted,
+            "best": list(self.best) if self.best else None,
+            "counts": [self.evaluations, self.episodes, self.frames, self.steps],
+        }
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        """Become what :meth:`snapshot` wrote; raises ValueError, naming the field, if it does not fit."""
+        for field, here in (("format", FORMAT_VERSION), ("seed", self.seed), ("shape", self._shape())):
+            if snapshot.get(field) != here:
+                raise ValueError(f"{field} is {snapshot.get(field)!r} in the snapshot, {here!r} here")
+        self._open(int(snapshot["epoch"]))
+        self._fitness = [math.nan if score is None else float(score) for score in snapshot["fitness"]]
+        self._told_centre = bool(snapshot["told_centre"])
+        self._last_sorted = [float(score) for score in snapshot["last"]]
+        self.best = Centre(*snapshot["best"]) if snapshot["best"] else None
+        self.evaluations, self.episodes, self.frames, self.steps = snapshot["counts"]
+        asked = [place for place in self._unasked if place not in snapshot["unasked"]]
+        self._unasked = list(snapshot["unasked"])
+        pending = [self._ask_of(place) for place in asked if not self._is_told(place)]
+        self._pending = {ask.ticket: ask for ask in pending}
+
+    def _open(self, epoch: int) -> None:
+        self.epoch = epoch
+        self._fitness = [math.nan] * (2 * self.settings.pairs)
+        self._pending = {}
+        every = self.settings.validation_epochs
+        self._told_centre = not (every and epoch % every == 0)
+        # The centre is asked first: it is one long piece of work.
+        self._unasked = list(range(int(self._told_centre), self.settings.tickets_per_epoch))
+
+    def _ask_of(self, place: int) -> SliceAsk:
+        settings = self.settings
+        ticket = self.epoch * settings.tickets_per_epoch + place
+        first_pair = max(place - 1, 0) * settings.slice_pairs
+        pairs = min(settings.slice_pairs, settings.pairs - first_pair) if place else 0
+        episodes = pairs * settings.episodes if place else settings.validation_episodes
+        return SliceAsk(
+            ticket, self.epoch, first_pair, pairs, Dice(self.seed, ticket).episode_seeds(episodes)
+        )
+
+    def _is_told(self, place: int) -> bool:
+        if place == 0:
+            return self._told_centre
+        return not math.isnan(self._fitness[2 * (place - 1) * self.settings.slice_pairs])
+
+    def _no_such(self, ticket: int) -> ValueError:
+        epoch, place = divmod(ticket, self.settings.tickets_per_epoch)
+        if ticket < 0 or epoch > self.epoch or (epoch == self.epoch and place in self._unasked):
+            return UnknownTicketError(f"ticket {ticket} was never asked; epoch {self.epoch} is open")
+        return AlreadyToldError(f"ticket {ticket} was told before, or epoch {epoch} closed without it")
+
+    def _score(self, ask: SliceAsk, returns: tuple[float, ...]) -> list[EggrollEvent]:
+        episodes, first = self.settings.episodes, 2 * ask.first_pair
+        for member in range(2 * ask.pairs):
+            own = returns[member * episodes : (member + 1) * episodes]
+            self._fitness[first + member] = math.fsum(own) / episodes
+        return []
+
+    def _measure(self, ask: SliceAsk, returns: tuple[float, ...]) -> list[EggrollEvent]:
+        self._told_centre = True
+        mean = math.fsum(returns) / len(returns)
+        variance = math.fsum((r - mean) ** 2 for r in returns) / max(len(returns) - 1, 1)
+        error = math.sqrt(variance / len(returns)) if len(returns) > 1 else math.inf
+        if self.best is not None and mean <= self.best.mean:
+            return []
+        self.best = Centre(ask.epoch, mean, len(returns), error)
+        return [NewBestCentre(self.best)]
+
+    def _close_if_complete(self) -> list[EggrollEvent]:
+        return [] if self._pending or self._unasked else [self._close()]
+
+    def _close(self) -> EpochClosed:
+        closed = EpochClosed(self.epoch, tuple(self._fitness))
+        self._last_sorted = sorted(score for score in self._fitness if not math.isnan(score))
+        self._open(self.epoch + 1)
+        return closed
+
+    def _count(self, result: Result, ask: SliceAsk) -> None:
+        self.evaluations += 2 * ask.pairs or 1
+        self.episodes += len(result.returns)
+        self.frames += result.frames
+        self.steps += result.steps
+
+    def _shape(self) -> list[JsonValue]:
+        """What must be the same for a snapshot to make sense."""
+        s = self.settings
+        return [s.pairs, s.slice_pairs, s.episodes, s.validation_epochs, s.validation_episodes]

@@ -1,0 +1,163 @@
+"""EGGROLL's epochs: each pair counts once, and an epoch closes exactly once."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from germline.algorithms.base import AlreadyToldError, Result, UnknownTicketError
+from germline.algorithms.eggroll import Eggroll, EggrollSettings, EpochClosed, NewBestCentre, SliceAsk
+
+SETTINGS = EggrollSettings(pairs=10, slice_pairs=4, episodes=2, validation_epochs=2, validation_episodes=3)
+
+
+def result_of(ask: SliceAsk, value: float | None = None) -> Result:
+    """A result that only its work determines."""
+    dice = random.Random(ask.ticket)  # noqa: S311 - a toy score
+    returns = tuple(dice.random() if value is None else value for _ in range(ask.episodes))
+    return Result(ask.ticket, returns, frames=400, steps=100)
+
+
+def play_epoch(algorithm: Eggroll, order: random.Random | None = None) -> EpochClosed:
+    asks = algorithm.ask(100)
+    if order:
+        order.shuffle(asks)
+    events = [event for ask in asks for event in algorithm.tell(result_of(ask))]
+    (closed,) = [event for event in events if isinstance(event, EpochClosed)]
+    return closed
+
+
+def test_an_epoch_asks_each_pair_once_and_the_centre_first() -> None:
+    asks = Eggroll(SETTINGS, 1).ask(100)
+    assert [(ask.first_pair, ask.pairs, len(ask.episode_seeds)) for ask in asks] == [
+        (0, 0, 3),
+        (0, 4, 8),
+        (4, 4, 8),
+        (8, 2, 4),
+    ]
+
+
+def test_the_centre_is_measured_only_in_its_epochs() -> None:
+    algorithm = Eggroll(SETTINGS, 1)
+    measured = []
+    for _ in range(5):
+        asks = algorithm.ask(100)
+        measured.append(any(ask.pairs == 0 for ask in asks))
+        for ask in asks:
+            algorithm.tell(result_of(ask))
+    assert measured == [True, False, True, False, True]
+
+
+def test_a_whole_epoch_out_asks_nothing_more_until_it_closes() -> None:
+    algorithm = Eggroll(SETTINGS, 1)
+    asks = algorithm.ask(100)
+    assert algorithm.ask(1) == []
+    for ask in asks[:-1]:
+        algorithm.tell(result_of(ask))
+    assert algorithm.ask(1) == []
+    algorithm.tell(result_of(asks[-1]))
+    assert algorithm.ask(1)[0].epoch == 1
+
+
+def test_fitness_is_the_mean_of_a_members_episodes_in_the_order_of_pairs_and_signs() -> None:
+    settings = EggrollSettings(pairs=2, slice_pairs=1, episodes=2, validation_epochs=0)
+    algorithm = Eggroll(settings, 1)
+    first, second = algorithm.ask(2)
+    algorithm.tell(Result(second.ticket, (5.0, 7.0, 9.0, 9.0), 1, 1))
+    (closed,) = algorithm.tell(Result(first.ticket, (1.0, 2.0, 3.0, 4.0), 1, 1))
+    assert closed == EpochClosed(0, (1.5, 3.5, 6.0, 9.0))
+
+
+@given(st.randoms(use_true_random=False))
+def test_an_epoch_closes_with_the_same_fitness_in_any_order_of_tells(order: random.Random) -> None:
+    plain, shuffled = Eggroll(SETTINGS, 7), Eggroll(SETTINGS, 7)
+    for _ in range(3):
+        assert play_epoch(plain) == play_epoch(shuffled, order)
+
+
+def test_tell_twice_counts_once() -> None:
+    algorithm = Eggroll(SETTINGS, 1)
+    ask = algorithm.ask(100)[1]
+    algorithm.tell(result_of(ask))
+    with pytest.raises(AlreadyToldError, match=f"ticket {ask.ticket}"):
+        algorithm.tell(result_of(ask))
+    assert algorithm.evaluations == 8
+
+
+def test_a_ticket_that_was_never_asked_is_unknown() -> None:
+    algorithm = Eggroll(SETTINGS, 1)
+    for ticket in (-1, 2, 10_000):
+        with pytest.raises(UnknownTicketError):
+            algorithm.tell(Result(ticket, (0.0,), 1, 1))
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_return_that_is_not_finite_is_refused_and_changes_nothing(bad: float) -> None:
+    algorithm = Eggroll(SETTINGS, 1)
+    ask = algorithm.ask(2)[1]
+    with pytest.raises(ValueError, match="finite"):
+        algorithm.tell(result_of(ask, bad))
+    assert algorithm.pending()[1] == ask
+    algorithm.tell(result_of(ask))
+
+
+def test_a_better_centre_is_told_and_a_worse_one_is_not() -> None:
+    algorithm = Eggroll(SETTINGS, 1)
+    (best,) = algorithm.tell(result_of(algorithm.ask(1)[0], 5.0))
+    assert isinstance(best, NewBestCentre)
+    assert (best.centre.epoch, best.centre.mean, best.centre.episodes) == (0, 5.0, 3)
+    for ask in [*algorithm.ask(100)]:
+        algorithm.tell(result_of(ask))
+    play_epoch(algorithm)
+    assert algorithm.tell(result_of(algorithm.ask(1)[0], 4.0)) == []
+    assert algorithm.best == best.centre
+
+
+def test_closing_early_waits_for_its_share_and_drops_pairs_whole() -> None:
+    settings = EggrollSettings(pairs=4, slice_pairs=1, close_share=0.5, validation_epochs=0)
+    algorithm = Eggroll(settings, 1)
+    asks = algorithm.ask(4)
+    algorithm.tell(result_of(asks[0]))
+    assert algorithm.close_early() == []
+    algorithm.tell(result_of(asks[2]))
+    (closed,) = algorithm.close_early()
+    assert isinstance(closed, EpochClosed)
+    assert [math.isnan(score) for score in closed.fitness] == [False, False, True, True] * 2
+    with pytest.raises(AlreadyToldError, match="epoch 0 closed without it"):
+        algorithm.tell(result_of(asks[1]))
+
+
+@given(told=st.integers(0, 9), asked=st.integers(0, 4))
+def test_a_restored_algorithm_goes_on_like_one_that_never_stopped(told: int, asked: int) -> None:
+    algorithm = Eggroll(SETTINGS, 3)
+    for _ in range(told):
+        algorithm.tell(result_of(algorithm.ask(1)[0]))
+    algorithm.ask(asked)
+    restored = Eggroll(SETTINGS, 3)
+    restored.restore(json.loads(json.dumps(algorithm.snapshot())))
+    assert restored.pending() == algorithm.pending()
+    for twin in (algorithm, restored):
+        for ask in twin.pending() + twin.ask(100):
+            twin.tell(result_of(ask))
+    assert restored.snapshot() == algorithm.snapshot()
+    assert play_epoch(restored) == play_epoch(algorithm)
+
+
+def test_asks_adopted_after_a_restart_are_pending_again() -> None:
+    before, after = Eggroll(SETTINGS, 3), Eggroll(SETTINGS, 3)
+    asks = before.ask(3)
+    for ask in asks:
+        after.adopt(ask)
+    assert after.pending() == asks
+    assert after.ask(100) == before.ask(100)
+
+
+def test_a_snapshot_of_other_settings_is_refused_by_field() -> None:
+    snapshot = Eggroll(SETTINGS, 3).snapshot()
+    with pytest.raises(ValueError, match="seed is 3 in the snapshot, 4 here"):
+        Eggroll(SETTINGS, 4).restore(snapshot)
