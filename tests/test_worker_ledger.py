@@ -1,0 +1,195 @@
+"""The worker's bookkeeping keeps its promises whatever the network does."""
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
+
+from worker.ledger import MAX_BATCH, MAX_UNACKNOWLEDGED, Batch, Ledger
+from worker.pace import COVER_S, MAX_PREFETCH, Pace
+from worker.work import LeaseKey, Score
+
+
+def key(ticket: int, experiment: int = 1) -> LeaseKey:
+    return LeaseKey(experiment, ticket, 1)
+
+
+def score(ticket: int, experiment: int = 1) -> Score:
+    return Score(key(ticket, experiment), (float(ticket),), frames=4, steps=1, play_s=0.1)
+
+
+def test_credit_fills_the_room_once() -> None:
+    ledger = Ledger(room=5)
+    ledger.begin_stream()
+    assert ledger.grant() == 5
+    assert ledger.grant() == 0
+
+
+def test_a_new_stream_starts_without_credit_and_counts_what_is_held() -> None:
+    ledger = Ledger(room=5)
+    ledger.grant()
+    ledger.lend([key(1), key(2)])
+    ledger.begin_stream()
+    assert ledger.grant() == 3
+
+
+def test_a_played_lease_makes_room_before_it_is_acknowledged() -> None:
+    ledger = Ledger(room=2)
+    ledger.grant()
+    ledger.lend([key(1), key(2)])
+    ledger.score([score(1)])
+    assert ledger.grant() == 1
+
+
+def test_a_room_that_shrinks_takes_no_credit_until_it_is_empty_enough() -> None:
+    ledger = Ledger(room=4)
+    ledger.grant()
+    ledger.lend([key(n) for n in range(4)])
+    ledger.room = 2
+    ledger.score([score(0), score(1)])
+    assert ledger.grant() == 0
+    ledger.score([score(2)])
+    assert ledger.grant() == 1
+
+
+def test_scores_that_no_master_keeps_stop_the_credit() -> None:
+    ledger = Ledger(room=MAX_UNACKNOWLEDGED + 1)
+    tickets = range(MAX_UNACKNOWLEDGED)
+    ledger.grant()
+    ledger.lend(key(n) for n in tickets)
+    ledger.score(score(n) for n in tickets)
+    assert ledger.grant() == 0
+    batch = ledger.next_batch()
+    assert batch is not None
+    assert len(batch.scores) == MAX_BATCH
+    ledger.acknowledge(batch.sequence)
+    assert ledger.grant() > 0
+
+
+def test_a_revoked_lease_is_not_told() -> None:
+    ledger = Ledger(room=2)
+    ledger.lend([key(1), key(2)])
+    ledger.revoke([key(1), key(77)])
+    assert ledger.score([score(1), score(2)]) == 1
+    batch = ledger.next_batch()
+    assert batch is not None
+    assert batch.scores == (score(2),)
+
+
+def test_dropping_an_experiment_leaves_the_others_alone() -> None:
+    ledger = Ledger(room=4)
+    ledger.lend([key(1, experiment=1), key(1, experiment=2)])
+    ledger.drop_experiment(1)
+    assert ledger.unplayed() == [key(1, experiment=2)]
+
+
+def test_acknowledging_twice_or_too_early_changes_nothing() -> None:
+    ledger = Ledger(room=1)
+    ledger.lend([key(1)])
+    ledger.score([score(1)])
+    assert ledger.acknowledge(1) is None
+    batch = ledger.next_batch()
+    assert batch is not None
+    assert ledger.acknowledge(batch.sequence) == batch
+    assert ledger.acknowledge(batch.sequence) is None
+    assert ledger.owed() == 0
+
+
+def test_prefetch_covers_the_exchange_at_high_speed_and_hoards_nothing_at_low_speed() -> None:
+    quick, slow = Pace(now_s=0.0), Pace(now_s=0.0)
+    quick.note(1000, now_s=1.0)
+    slow.note(2, now_s=1.0)
+    assert quick.prefetch(slots=8) == 1000 * COVER_S
+    assert slow.prefetch(slots=8) == 1
+    assert slow.prefetch(slots=64) == 8
+
+
+def test_prefetch_is_bounded() -> None:
+    pace = Pace(now_s=0.0)
+    pace.note(10**9, now_s=1.0)
+    assert pace.prefetch(slots=8) == MAX_PREFETCH
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """A master that remembers everything, across a network that may break at any step."""
+
+    lent = Bundle("lent")
+    in_flight = Bundle("in_flight")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ledger = Ledger(room=8)
+        self.credit = 0
+        self.tickets = 0
+        self.played: set[LeaseKey] = set()
+        self.durable: set[LeaseKey] = set()
+        self.sent: dict[int, Batch] = {}
+
+    @rule()
+    def give_credit(self) -> None:
+        self.credit += self.ledger.grant()
+
+    @rule(target=lent, wanted=st.integers(1, 4))
+    def lend(self, wanted: int) -> object:
+        count = min(wanted, self.credit)
+        self.credit -= count
+        keys = [key(self.tickets + n) for n in range(count)]
+        self.tickets += count
+        self.ledger.lend(keys)
+        return multiple(*keys)
+
+    @rule(lease=consumes(lent))
+    def play(self, lease: LeaseKey) -> None:
+        self.played.add(lease)
+        self.ledger.score([score(lease.ticket)])
+
+    @rule(lease=consumes(lent))
+    def revoke(self, lease: LeaseKey) -> None:
+        self.ledger.revoke([lease])
+        self.ledger.score([score(lease.ticket)])
+
+    @rule(target=in_flight)
+    def tell(self) -> object:
+        batch = self.ledger.next_batch()
+        if batch is None:
+            return multiple()
+        assert batch.sequence not in self.sent
+        self.sent[batch.sequence] = batch
+        return batch
+
+    @rule(batch=consumes(in_flight))
+    def acknowledge(self, batch: Batch) -> None:
+        self.durable.update(told.key for told in batch.scores)
+        self.ledger.acknowledge(batch.sequence)
+
+    @rule(batch=in_flight)
+    def acknowledge_but_lose_the_answer(self, batch: Batch) -> None:
+        self.durable.update(told.key for told in batch.scores)
+
+    @rule(room=st.integers(1, 16))
+    def resize(self, room: int) -> None:
+        self.ledger.room = room
+
+    @rule()
+    def reconnect(self) -> None:
+        self.credit = 0
+        self.ledger.begin_stream()
+
+    @invariant()
+    def a_grant_never_fills_more_than_the_room(self) -> None:
+        before = self.credit + len(self.ledger.unplayed())
+        granted = self.ledger.grant()
+        self.credit += granted
+        assert before + granted <= max(before, self.ledger.room)
+
+    @invariant()
+    def no_score_is_forgotten_before_it_is_durable(self) -> None:
+        assert self.played - self.durable <= set(self.ledger.held())
+
+    @invariant()
+    def a_repeated_message_says_what_it_said(self) -> None:
+        for batch in self.ledger.unacknowledged():
+            assert self.sent[batch.sequence] == batch
+
+
+TestLedger = LedgerMachine.TestCase
+TestLedger.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
