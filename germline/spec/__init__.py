@@ -1,0 +1,32 @@
+"""Experiment specs: TOML files that map one to one onto the ExperimentSpec message.
+
+A table is a message, a key is a field, an enum is written as a lower-case word. What is allowed stands in
+proto/germline/v1/spec.proto, in the fields' options and comments; nothing here repeats it. The few rules that
+tie one field to another are in :mod:`germline.spec.rules`.
+
+Example::
+
+    spec = load(Path("experiments/pong.toml"))     # complete: every default is filled in
+    spec.algorithm.ga.window                       # 1000
+    loads(to_toml(spec)) == spec                   # True
+"""
+
+from germline.spec.convert import argument_values, ga_settings
+from germline.spec.explain import Row, Section, explain
+from germline.spec.problems import Problem, SpecError
+from germline.spec.read import complete, load, loads
+from germline.spec.write import to_toml
+
+__all__ = [
+    "Problem",
+    "Row",
+    "Section",
+    "SpecError",
+    "argument_values",
+    "complete",
+    "explain",
+    "ga_settings",
+    "load",
+    "loads",
+    "to_toml",
+]

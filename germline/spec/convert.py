@@ -1,0 +1,65 @@
+"""From a complete spec to the plain values that the rooms behind the wire work with."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+
+from germline.algorithms.ga_settings import GaSettings, PowerSchedule, Replacement, Selection
+from germline.genome import float32
+from germline.v1 import spec_pb2
+
+_SELECTIONS: dict[int, Selection] = {
+    spec_pb2.SELECTION_TRUNCATION: "truncation",
+    spec_pb2.SELECTION_TOURNAMENT: "tournament",
+}
+_REPLACEMENTS: dict[int, Replacement] = {
+    spec_pb2.REPLACEMENT_OLDEST: "oldest",
+    spec_pb2.REPLACEMENT_WORST: "worst",
+}
+_POWER_SCHEDULES: dict[int, PowerSchedule] = {
+    spec_pb2.POWER_SCHEDULE_CONSTANT: "constant",
+    spec_pb2.POWER_SCHEDULE_LINEAR: "linear",
+    spec_pb2.POWER_SCHEDULE_EXPONENTIAL: "exponential",
+    spec_pb2.POWER_SCHEDULE_SELF_ADAPTED: "self_adapted",
+}
+
+
+def ga_settings(spec: spec_pb2.ExperimentSpec) -> GaSettings:
+    """Settings of the genetic algorithm of a complete spec.
+
+    Raises:
+        ValueError: if they do not fit each other.
+    """
+    ga = spec.algorithm.ga
+    return GaSettings(
+        window=ga.window,
+        parents=ga.parents,
+        selection=_SELECTIONS[ga.selection],
+        tournament_size=ga.tournament_size,
+        replacement=_REPLACEMENTS[ga.replacement],
+        power=float32(ga.power),
+        power_schedule=_POWER_SCHEDULES[ga.power_schedule],
+        final_power=float32(ga.final_power) if ga.HasField("final_power") else None,
+        power_evaluations=ga.power_evaluations if ga.HasField("power_evaluations") else None,
+        power_learning_rate=ga.power_learning_rate,
+        rank=ga.rank if ga.mutation == spec_pb2.MUTATION_KIND_LOW_RANK else 0,
+        litter=ga.litter,
+        episodes=spec.evaluation.episodes,
+        candidates=ga.candidates,
+        validation_episodes=ga.validation_episodes,
+        validation_share=ga.validation_share,
+    )
+
+
+def argument_values(arguments: Mapping[str, str]) -> dict[str, bool | int | float | str]:
+    """Keyword arguments as Python values: what reads as a TOML number or boolean is one, the rest is text."""
+    return {name: _value(text) for name, text in arguments.items()}
+
+
+def _value(text: str) -> bool | int | float | str:
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+    return value if isinstance(value, bool | int | float) else text

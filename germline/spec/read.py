@@ -1,0 +1,202 @@
+"""From TOML to a complete ExperimentSpec, or to one error with everything that is wrong."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+
+from germline.spec import rules
+from germline.spec.fields import (
+    NotAllowedError,
+    accept,
+    allowed_text,
+    default_of,
+    descriptor_of,
+    is_map,
+    is_required,
+    is_table,
+    kinds_of,
+    word_of,
+)
+from germline.spec.problems import Problem, SpecError, missing, unknown, wrong_value
+from germline.v1 import spec_pb2
+
+
+def load(path: Path) -> spec_pb2.ExperimentSpec:
+    """Read a spec file; the answer is complete.
+
+    Raises:
+        SpecError: if the file is no TOML, or with everything that is wrong with the spec.
+        OSError: if it cannot be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise SpecError([Problem("", f"is no UTF-8 text: {error}")], str(path)) from None
+    return loads(text, source=str(path))
+
+
+def loads(text: str, source: str = "the spec") -> spec_pb2.ExperimentSpec:
+    """Read a spec from TOML text; the answer is complete. Raises SpecError as :func:`load` does."""
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SpecError([Problem("", f"is no valid TOML: {error}")], source) from None
+    spec = spec_pb2.ExperimentSpec()
+    problems: list[Problem] = []
+    _read_table(spec, table, "", problems)
+    return _checked(spec, problems, source)
+
+
+def complete(spec: spec_pb2.ExperimentSpec, source: str = "the spec") -> spec_pb2.ExperimentSpec:
+    """A copy with every default filled in; only fields that may be absent still are.
+
+    Raises:
+        SpecError: with everything that is wrong with the spec.
+    """
+    filled = spec_pb2.ExperimentSpec()
+    filled.CopyFrom(spec)
+    return _checked(filled, [], source)
+
+
+def _checked(spec: spec_pb2.ExperimentSpec, problems: list[Problem], source: str) -> spec_pb2.ExperimentSpec:
+    """Fill `spec` in and hold it against the fields' ranges and the rules between fields."""
+    refused = {problem.path for problem in problems}
+    _fill(spec, "", refused, problems)
+    problems += rules.broken(spec, {problem.path for problem in problems})
+    if problems:
+        raise SpecError(problems, source)
+    return spec
+
+
+def _read_table(message: Message, table: Mapping[str, object], path: str, problems: list[Problem]) -> None:
+    """Write a TOML table into a message, field by field."""
+    fields = descriptor_of(message).fields_by_name
+    _refuse_several_kinds(message, table, path, problems)
+    for key, value in table.items():
+        if key in fields:
+            _read_field(message, fields[key], value, path + key, problems)
+        else:
+            problems.append(unknown(path + key, key, list(fields)))
+
+
+def _refuse_several_kinds(
+    message: Message, table: Mapping[str, object], path: str, problems: list[Problem]
+) -> None:
+    kinds = kinds_of(descriptor_of(message))
+    given = [key for key in table if key in kinds]
+    if len(given) > 1:
+        text = f"has {len(given)} kinds, {' and '.join(given)}; allowed: exactly one of {', '.join(kinds)}"
+        problems.append(Problem(path.rstrip("."), text))
+
+
+def _read_field(
+    message: Message, field: FieldDescriptor, value: object, path: str, problems: list[Problem]
+) -> None:
+    try:
+        if is_table(field):
+            _read_message(message, field, value, path, problems)
+        elif is_map(field):
+            getattr(message, field.name).update(_texts(value))
+        elif field.is_repeated:
+            getattr(message, field.name).extend(_items(field, value))
+        else:
+            setattr(message, field.name, accept(field, value))
+    except NotAllowedError:
+        problems.append(wrong_value(path, value, allowed_text(field)))
+
+
+def _read_message(
+    message: Message, field: FieldDescriptor, value: object, path: str, problems: list[Problem]
+) -> None:
+    if not isinstance(value, Mapping):
+        problems.append(wrong_value(path, value, f"a table, [{path}]"))
+        return
+    child: Message = getattr(message, field.name)
+    child.SetInParent()
+    _read_table(child, value, path + ".", problems)
+
+
+def _items(field: FieldDescriptor, value: object) -> list[object]:
+    if not isinstance(value, list):
+        raise NotAllowedError
+    return [accept(field, item) for item in value]
+
+
+def _texts(value: object) -> dict[str, str]:
+    """Keyword arguments: texts as they are, numbers and booleans as TOML writes them."""
+    if not isinstance(value, Mapping):
+        raise NotAllowedError
+    return {str(key): _text(item) for key, item in value.items()}
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float | str):
+        return str(value)
+    raise NotAllowedError
+
+
+def _fill(message: Message, path: str, refused: set[str], problems: list[Problem]) -> None:
+    """Fill defaults in below `message`; note what is missing or out of range, except below refused paths."""
+    kinds = kinds_of(descriptor_of(message))
+    if kinds and path.rstrip(".") not in refused and not any(message.HasField(kind) for kind in kinds):
+        tables = ", ".join(f"[{path}{kind}]" for kind in kinds)
+        problems.append(missing(path.rstrip("."), f"exactly one of {tables}"))
+    for field in descriptor_of(message).fields:
+        if field.name in kinds and not message.HasField(field.name):
+            continue
+        if path + field.name not in refused:
+            _fill_field(message, field, path + field.name, refused, problems)
+
+
+def _fill_field(
+    message: Message, field: FieldDescriptor, path: str, refused: set[str], problems: list[Problem]
+) -> None:
+    if is_table(field):
+        child: Message = getattr(message, field.name)
+        child.SetInParent()
+        _fill(child, path + ".", refused, problems)
+    elif is_map(field):
+        return
+    elif field.is_repeated:
+        problems.extend(_wrong_items(message, field, path))
+    elif _is_absent(message, field):
+        _fill_absent(message, field, path, problems)
+    else:
+        _check_present(message, field, path, problems)
+
+
+def _is_absent(message: Message, field: FieldDescriptor) -> bool:
+    return not message.HasField(field.name) if field.has_presence else not getattr(message, field.name)
+
+
+def _fill_absent(message: Message, field: FieldDescriptor, path: str, problems: list[Problem]) -> None:
+    default = default_of(field)
+    if default is not None:
+        setattr(message, field.name, accept(field, default))
+    elif is_required(field):
+        problems.append(missing(path, allowed_text(field)))
+
+
+def _check_present(message: Message, field: FieldDescriptor, path: str, problems: list[Problem]) -> None:
+    value = getattr(message, field.name)
+    shown = word_of(field.enum_type, value) if field.enum_type is not None else value
+    try:
+        accept(field, shown)
+    except NotAllowedError:
+        problems.append(wrong_value(path, shown, allowed_text(field)))
+
+
+def _wrong_items(message: Message, field: FieldDescriptor, path: str) -> list[Problem]:
+    values = list(getattr(message, field.name))
+    try:
+        _items(field, values)
+    except NotAllowedError:
+        return [wrong_value(path, values, allowed_text(field))]
+    return []

@@ -1,0 +1,134 @@
+"""Rules that tie one field of a spec to another: what a range alone cannot say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from germline.spec.convert import ga_settings
+from germline.spec.problems import Problem, wrong_value
+from germline.v1 import spec_pb2
+
+_GA = "algorithm.ga."
+_EGGROLL = "algorithm.eggroll."
+_SCHEDULED = (spec_pb2.POWER_SCHEDULE_LINEAR, spec_pb2.POWER_SCHEDULE_EXPONENTIAL)
+_WITHOUT_HIDDEN = ("dqn2015", "uber2018", "vector")
+
+
+def broken(spec: spec_pb2.ExperimentSpec, refused: set[str]) -> list[Problem]:
+    """The rules that a filled-in spec breaks; rules about refused fields have nothing to say."""
+    problems: list[Problem] = []
+    for reads, rule in _rules(spec):
+        if not any(_touches(path, refused) for path in reads):
+            problems += rule()
+    if not problems and not refused and spec.algorithm.HasField("ga"):
+        problems += _refused_by_the_algorithm(spec)
+    return problems
+
+
+def _touches(path: str, refused: set[str]) -> bool:
+    return any(path == other or path.startswith(other + ".") for other in refused)
+
+
+def _rules(
+    spec: spec_pb2.ExperimentSpec,
+) -> Iterator[tuple[tuple[str, ...], Callable[[], Iterator[Problem]]]]:
+    """Each rule after the paths that it reads."""
+    yield ("task", "policy.name", "policy.hidden"), lambda: _policy_fits_task(spec)
+    if spec.algorithm.HasField("ga"):
+        ga = spec.algorithm.ga
+        yield (
+            _below(_GA, "window", "parents", "selection", "tournament_size", "litter"),
+            lambda: _population_holds_parents(ga),
+        )
+        yield (
+            _below(_GA, "power", "power_schedule", "final_power", "power_evaluations"),
+            lambda: _power_has_its_schedule(ga),
+        )
+        yield (
+            _below(_GA, "window", "candidates", "validation_share"),
+            lambda: _validation_is_possible(ga),
+        )
+    if spec.algorithm.HasField("eggroll"):
+        yield (
+            _below(_EGGROLL, "close_share", "close_after_s"),
+            lambda: _early_close_has_a_deadline(spec.algorithm.eggroll),
+        )
+
+
+def _below(table: str, *names: str) -> tuple[str, ...]:
+    return tuple(table + name for name in names)
+
+
+def _policy_fits_task(spec: spec_pb2.ExperimentSpec) -> Iterator[Problem]:
+    name = spec.policy.name
+    kind = spec.task.WhichOneof("kind")
+    if kind == "function" and name != "vector":
+        yield wrong_value("policy.name", name, '"vector", since [task.function] takes the weights themselves')
+    if name == "vector" and kind in ("atari", "gym"):
+        yield wrong_value("policy.name", name, f"a network, since [task.{kind}] wants actions")
+    if spec.policy.hidden and name in _WITHOUT_HIDDEN:
+        yield Problem("policy.hidden", f'is given, but "{name}" has no such layers; leave it out')
+
+
+def _population_holds_parents(ga: spec_pb2.GeneticAlgorithm) -> Iterator[Problem]:
+    tournament = ga.selection == spec_pb2.SELECTION_TOURNAMENT
+    if ga.parents > ga.window:
+        yield wrong_value(_GA + "parents", ga.parents, f"at most {_GA}window, {ga.window}")
+    if tournament and not ga.parents:
+        text = f'is "tournament", but {_GA}parents is 0 (random search): nobody may be a parent'
+        yield Problem(_GA + "selection", text)
+    if tournament and ga.tournament_size > ga.window:
+        allowed = f"at most {_GA}window, {ga.window}"
+        yield wrong_value(_GA + "tournament_size", ga.tournament_size, allowed)
+    if ga.litter > 1 and not ga.parents:
+        allowed = f"1, since {_GA}parents is 0 (random search) and makes no children"
+        yield wrong_value(_GA + "litter", ga.litter, allowed)
+
+
+def _power_has_its_schedule(ga: spec_pb2.GeneticAlgorithm) -> Iterator[Problem]:
+    adapted = ga.power_schedule == spec_pb2.POWER_SCHEDULE_SELF_ADAPTED
+    scheduled = ga.power_schedule in _SCHEDULED
+    yield from _present_if(ga, "final_power", scheduled or adapted)
+    yield from _present_if(ga, "power_evaluations", scheduled)
+    if adapted and ga.final_power > ga.power:
+        yield wrong_value(_GA + "final_power", ga.final_power, f"at most {_GA}power, {ga.power}")
+
+
+def _present_if(ga: spec_pb2.GeneticAlgorithm, field: str, wanted: bool) -> Iterator[Problem]:
+    """A field that some schedules need and that means nothing to the others."""
+    given = any(descriptor.name == field for descriptor, _ in ga.ListFields())
+    schedule = spec_pb2.PowerSchedule.Name(ga.power_schedule).removeprefix("POWER_SCHEDULE_").lower()
+    if wanted and not given:
+        yield Problem(_GA + field, f'is missing; {_GA}power_schedule "{schedule}" needs it')
+    if given and not wanted:
+        yield Problem(
+            _GA + field, f'is given, but {_GA}power_schedule "{schedule}" does not use it; leave it out'
+        )
+
+
+def _validation_is_possible(ga: spec_pb2.GeneticAlgorithm) -> Iterator[Problem]:
+    if ga.candidates > ga.window:
+        yield wrong_value(_GA + "candidates", ga.candidates, f"at most {_GA}window, {ga.window}")
+    if ga.candidates and not ga.validation_share:
+        text = f"is 0, but {_GA}candidates is {ga.candidates}: nobody could be validated"
+        yield Problem(_GA + "validation_share", text + "; allowed: a share above 0, or no candidates")
+
+
+def _early_close_has_a_deadline(eggroll: spec_pb2.Eggroll) -> Iterator[Problem]:
+    if eggroll.close_share < 1 and not eggroll.HasField("close_after_s"):
+        text = (
+            f"is missing; {_EGGROLL}close_share {eggroll.close_share} needs the time after which it is enough"
+        )
+        yield Problem(_EGGROLL + "close_after_s", text)
+    if eggroll.close_share == 1 and eggroll.HasField("close_after_s"):
+        text = f"is given, but {_EGGROLL}close_share is 1, which waits for all; leave one of them out"
+        yield Problem(_EGGROLL + "close_after_s", text)
+
+
+def _refused_by_the_algorithm(spec: spec_pb2.ExperimentSpec) -> Iterator[Problem]:
+    """The algorithm's own last word; its sentences open with the name of its setting."""
+    try:
+        ga_settings(spec)
+    except ValueError as error:
+        field, _, text = str(error).partition(" ")
+        yield Problem(_GA + field, text)
