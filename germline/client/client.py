@@ -1,0 +1,196 @@
+"""The client itself: one method a call, one connection for all of them."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+import grpc
+
+from germline.client.errors import NotReachableError, as_sentences, from_rpc
+from germline.client.views import Checkpoint, Experiment, HistoryPoint, Individual, Worker
+from germline.v1 import experiment_pb2, spec_pb2
+from germline.v1.experiment_pb2_grpc import ExperimentServiceStub
+
+_Request = TypeVar("_Request")
+_Response = TypeVar("_Response")
+
+DEFAULT_ADDRESS = "localhost:7700"
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024  # a population of long lines with its genomes
+
+# Every call may be repeated without harm; only UNAVAILABLE is, since anything else would fail again.
+_RETRY = {
+    "methodConfig": [
+        {
+            "name": [{"service": "germline.v1.ExperimentService"}],
+            "retryPolicy": {
+                "maxAttempts": 4,
+                "initialBackoff": "0.2s",
+                "maxBackoff": "2s",
+                "backoffMultiplier": 2,
+                "retryableStatusCodes": ["UNAVAILABLE"],
+            },
+        }
+    ]
+}
+_OPTIONS: list[tuple[str, str | int]] = [
+    ("grpc.service_config", json.dumps(_RETRY)),
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+]
+
+
+class Client:
+    """Talks to one master. Use it in a `with` statement, or close it.
+
+    Every call raises NotReachableError if nobody answers within the deadline, and RefusedError, with the
+    master's sentence, if it says no.
+    """
+
+    def __init__(
+        self,
+        address: str = DEFAULT_ADDRESS,
+        *,
+        token: str | None = None,
+        tls: bool = False,
+        ca_certificate: Path | None = None,
+        deadline_s: float = 10.0,
+    ) -> None:
+        """Prepare the connection; it is made by the first call.
+
+        Args:
+            address: "host:port".
+            token: sent as a bearer token with every call.
+            tls: encrypt, and trust the system's certificates.
+            ca_certificate: encrypt, and trust this PEM file instead.
+            deadline_s: how long one call may take, its retries included.
+        """
+        self.address = address
+        self._deadline_s = deadline_s
+        self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
+        self._channel = _open(address, tls, ca_certificate)
+        self._stub = ExperimentServiceStub(self._channel)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._channel.close()
+
+    def wait_until_ready(self, timeout_s: float) -> None:
+        """Return as soon as the master answers; raise NotReachableError if it does not in time."""
+        give_up = time.monotonic() + timeout_s
+        while True:
+            try:
+                self.experiments()
+            except NotReachableError:
+                if time.monotonic() > give_up:
+                    raise
+                time.sleep(0.05)
+            else:
+                return
+
+    def create(self, spec: spec_pb2.ExperimentSpec) -> Experiment:
+        """Start an experiment, or find the one of this name and spec that is there already."""
+        request = experiment_pb2.CreateExperimentRequest(spec=spec)
+        return Experiment.of(self._call(self._stub.CreateExperiment, request).experiment)
+
+    def experiment(self, name: str) -> Experiment:
+        """One experiment as it stands."""
+        request = experiment_pb2.GetExperimentRequest(name=name)
+        return Experiment.of(self._call(self._stub.GetExperiment, request).experiment)
+
+    def experiments(self) -> list[Experiment]:
+        """All experiments, oldest first."""
+        found = self._call(self._stub.ListExperiments, experiment_pb2.ListExperimentsRequest())
+        return [Experiment.of(message) for message in found.experiments]
+
+    def pause(self, name: str) -> Experiment:
+        """Lend no more work of it until :meth:`resume`."""
+        request = experiment_pb2.PauseExperimentRequest(name=name)
+        return Experiment.of(self._call(self._stub.PauseExperiment, request).experiment)
+
+    def resume(self, name: str) -> Experiment:
+        """Undo a pause."""
+        request = experiment_pb2.ResumeExperimentRequest(name=name)
+        return Experiment.of(self._call(self._stub.ResumeExperiment, request).experiment)
+
+    def stop(self, name: str) -> Experiment:
+        """End it for good; its individuals stay."""
+        request = experiment_pb2.StopExperimentRequest(name=name)
+        return Experiment.of(self._call(self._stub.StopExperiment, request).experiment)
+
+    def individuals(self, name: str, limit: int = 100, *, with_genomes: bool = False) -> list[Individual]:
+        """Members of the population, best first, at most `limit` (1 to 10,000)."""
+        request = experiment_pb2.ListIndividualsRequest(name=name, limit=limit, with_genomes=with_genomes)
+        found = self._call(self._stub.ListIndividuals, request)
+        return [Individual.of(message) for message in found.individuals]
+
+    def individual(self, name: str, individual_id: int | None = None) -> Individual:
+        """One individual with its genome; without an id the champion, or the best while there is none."""
+        request = experiment_pb2.GetIndividualRequest(name=name, id=individual_id)
+        return Individual.of(self._call(self._stub.GetIndividual, request).individual)
+
+    def history(self, name: str) -> list[HistoryPoint]:
+        """The curve of the run, oldest point first."""
+        request = experiment_pb2.GetHistoryRequest(name=name)
+        return [HistoryPoint.of(message) for message in self._call(self._stub.GetHistory, request).points]
+
+    def workers(self) -> list[Worker]:
+        """The workers that the master sees, longest connected first."""
+        found = self._call(self._stub.ListWorkers, experiment_pb2.ListWorkersRequest())
+        return [Worker.of(message) for message in found.workers]
+
+    def checkpoint(self, name: str) -> Checkpoint:
+        """An evolution strategy's newest stored centre."""
+        request = experiment_pb2.GetCheckpointRequest(name=name)
+        with as_sentences(self.address):
+            parts = list(self._stub.GetCheckpoint(request, metadata=self._metadata, timeout=120.0))
+        data = b"".join(part.data for part in parts)
+        return Checkpoint(parts[-1].epoch, parts[-1].digest, data) if parts else Checkpoint(0, "", b"")
+
+    def watch(self, name: str, interval_s: float = 1.0, *, patience_s: float = 30.0) -> Iterator[Experiment]:
+        """The experiment as it stands, again and again, until it is over.
+
+        A master that goes away is waited for: NotReachableError comes after `patience_s` without a word.
+        """
+        request = experiment_pb2.WatchExperimentRequest(name=name, interval_s=interval_s)
+        heard = time.monotonic()
+        while True:
+            try:
+                for message in self._stub.WatchExperiment(request, metadata=self._metadata):
+                    heard = time.monotonic()
+                    yield Experiment.of(message.experiment)
+            except grpc.RpcError as error:
+                refusal = from_rpc(error, self.address)
+                if not isinstance(refusal, NotReachableError) or time.monotonic() - heard > patience_s:
+                    raise refusal from None
+                time.sleep(0.5)
+            else:
+                return
+
+    def _call(
+        self, method: grpc.UnaryUnaryMultiCallable[_Request, _Response], request: _Request
+    ) -> _Response:
+        with as_sentences(self.address):
+            return method(request, timeout=self._deadline_s, metadata=self._metadata)
+
+
+def _open(address: str, tls: bool, ca_certificate: Path | None) -> grpc.Channel:
+    if not tls and ca_certificate is None:
+        return grpc.insecure_channel(address, options=_OPTIONS)
+    trusted = ca_certificate.read_bytes() if ca_certificate else None
+    return grpc.secure_channel(address, grpc.ssl_channel_credentials(trusted), options=_OPTIONS)

@@ -1,0 +1,181 @@
+"""What the master tells, as frozen values: ids as numbers, states as words, genomes as genomes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal, cast
+
+from germline.genome import Genome
+from germline.v1 import experiment_pb2, spec_pb2
+
+State = Literal["running", "paused", "stopped", "complete"]
+
+
+@dataclass(frozen=True, slots=True)
+class Individual:
+    """A genome and what is known of it.
+
+    Attributes:
+        id: the digest of its genome.
+        fitness: mean return of its own evaluation, the one that selection uses.
+        mutations: the length of its line.
+        validated_mean: mean return over fresh episodes; None if there are none.
+        validation_episodes: how many fresh episodes there are.
+        validated_half_width: half of the 95 % confidence interval of that mean; None below two episodes.
+        genome: None unless asked for.
+    """
+
+    id: int
+    fitness: float
+    mutations: int
+    validated_mean: float | None
+    validation_episodes: int
+    validated_half_width: float | None
+    genome: Genome | None
+
+    @classmethod
+    def of(cls, message: experiment_pb2.Individual) -> Individual:
+        """Read the message."""
+        return cls(
+            id=message.id,
+            fitness=message.fitness,
+            mutations=message.mutations,
+            validated_mean=message.validated_mean if message.HasField("validated_mean") else None,
+            validation_episodes=message.validation_episodes,
+            validated_half_width=(
+                message.validated_half_width if message.HasField("validated_half_width") else None
+            ),
+            genome=Genome.decode(message.genome) if message.genome else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """One experiment as it stands; the attributes are those of the message of this name."""
+
+    number: int
+    name: str
+    spec: spec_pb2.ExperimentSpec
+    state: State
+    created: datetime
+    evaluations: int
+    episodes: int
+    frames: int
+    steps: int
+    running_s: float
+    frames_per_second: float
+    evaluations_per_second: float
+    fitness_quantiles: tuple[float, ...]
+    best_fitness: float | None
+    champion: Individual | None
+    population: int
+    lineage_depth: int
+    leased: int
+    workers: int
+    leases_lost: int
+    epochs: int
+    centre_digest: str
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is stopped or complete."""
+        return self.state in ("stopped", "complete")
+
+    @classmethod
+    def of(cls, message: experiment_pb2.Experiment) -> Experiment:
+        """Read the message."""
+        return cls(
+            number=message.number,
+            name=message.spec.name,
+            spec=message.spec,
+            state=_state(message.state),
+            created=message.created.ToDatetime(tzinfo=UTC),
+            evaluations=message.evaluations,
+            episodes=message.episodes,
+            frames=message.frames,
+            steps=message.steps,
+            running_s=message.running_s,
+            frames_per_second=message.frames_per_second,
+            evaluations_per_second=message.evaluations_per_second,
+            fitness_quantiles=tuple(message.fitness_quantiles),
+            best_fitness=message.best_fitness if message.HasField("best_fitness") else None,
+            champion=Individual.of(message.champion) if message.HasField("champion") else None,
+            population=message.population,
+            lineage_depth=message.lineage_depth,
+            leased=message.leased,
+            workers=message.workers,
+            leases_lost=message.leases_lost,
+            epochs=message.epochs,
+            centre_digest=message.centre_digest,
+        )
+
+
+def _state(value: experiment_pb2.ExperimentState.ValueType) -> State:
+    """Raises ValueError for a state that this build does not know."""
+    return cast("State", experiment_pb2.ExperimentState.Name(value).removeprefix("EXPERIMENT_STATE_").lower())
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPoint:
+    """A point of a run's curve; quantiles are 0, 10, 50, 90 and 100 per cent of the population's fitness."""
+
+    evaluations: int
+    frames: int
+    running_s: float
+    fitness_quantiles: tuple[float, ...]
+    champion_mean: float | None
+
+    @classmethod
+    def of(cls, message: experiment_pb2.HistoryPoint) -> HistoryPoint:
+        """Read the message."""
+        return cls(
+            evaluations=message.evaluations,
+            frames=message.frames,
+            running_s=message.running_s,
+            fitness_quantiles=tuple(message.fitness_quantiles),
+            champion_mean=message.champion_mean if message.HasField("champion_mean") else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """One worker as the master sees it; the attributes are those of the message of this name."""
+
+    worker_id: str
+    device: str
+    slots: int
+    leased: int
+    evaluations: int
+    busy_share: float
+    frames_per_second: float
+    connected: datetime
+
+    @classmethod
+    def of(cls, message: experiment_pb2.Worker) -> Worker:
+        """Read the message."""
+        return cls(
+            worker_id=message.worker_id,
+            device=message.device,
+            slots=message.slots,
+            leased=message.leased,
+            evaluations=message.evaluations,
+            busy_share=message.busy_share,
+            frames_per_second=message.frames_per_second,
+            connected=message.connected.ToDatetime(tzinfo=UTC),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """An evolution strategy's stored centre.
+
+    Attributes:
+        epoch: updates applied.
+        digest: of the weights.
+        data: a safetensors file.
+    """
+
+    epoch: int
+    digest: str
+    data: bytes
