@@ -1,0 +1,76 @@
+"""Weights of ancestors, kept on the device so that a child costs one noise pass."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import torch
+from torch import Tensor
+
+from germline import weights
+from germline.genome import Genome
+from germline.weights import Layout
+
+
+class ParentCache:
+    """The most recently used ancestors' weights, `[size]` float32 each, within a bound on their bytes.
+
+    An evicted ancestor's memory is used again for the next one.
+    """
+
+    def __init__(self, layout: Layout, device: torch.device, max_bytes: int) -> None:
+        """Start empty; a bound below one network caches none."""
+        self._layout, self._device = layout, device
+        self._capacity = max_bytes // (layout.size * 4)
+        self._kept: OrderedDict[int, Tensor] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def __contains__(self, genome_id: int) -> bool:
+        return genome_id in self._kept
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it holds now."""
+        return len(self._kept) * self._layout.size * 4
+
+    def write_child(self, parent: Genome, child: Genome, out: Tensor) -> None:
+        """Write the child's weights into `out`, and keep the parent's: more children will follow."""
+        base = self._kept.get(parent.id)
+        if base is None:
+            base = self._keep(parent)
+        else:
+            self._kept.move_to_end(parent.id)
+        if base is None:
+            weights.rebuild(child, self._layout, out)
+        else:
+            weights.mutate(out, base, child.mutations[-1], self._layout)
+
+    def _keep(self, genome: Genome) -> Tensor | None:
+        """Rebuild a genome from its nearest kept ancestor, and keep it. None if nothing can be kept."""
+        if not self._capacity:
+            return None
+        made, start = self._nearest(genome)
+        room = self._room()
+        if start is None:
+            weights.initialise(genome.init_seed, self._layout, room)
+        else:
+            room.copy_(start)
+        for mutation in genome.mutations[made:]:
+            weights.mutate(room, room, mutation, self._layout)
+        self._kept[genome.id] = room
+        return room
+
+    def _nearest(self, genome: Genome) -> tuple[int, Tensor | None]:
+        """How many mutations the longest kept ancestor has, and its weights."""
+        if self._kept:
+            for length, genome_id in reversed(list(enumerate(genome.ancestor_ids()))):
+                if genome_id in self._kept:
+                    return length, self._kept[genome_id]
+        return 0, None
+
+    def _room(self) -> Tensor:
+        if len(self._kept) < self._capacity:
+            return torch.empty(self._layout.size, dtype=torch.float32, device=self._device)
+        return self._kept.popitem(last=False)[1]

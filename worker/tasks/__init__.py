@@ -1,0 +1,1 @@
+"""What playing means: Atari games, Gymnasium environments, Python functions."""

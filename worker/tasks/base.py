@@ -1,0 +1,119 @@
+"""The joint between tasks and the rollout engine: spaces, lanes, and what goes wrong between them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+Observations = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
+Actions = npt.NDArray[np.int64] | npt.NDArray[np.float32]
+LaneIndices = npt.NDArray[np.intp]
+
+
+class SetupError(ValueError):
+    """A task, a policy or a plug-in that cannot be used; the message names the field and what is allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class DiscreteActions:
+    """One of `count` actions; the policy's largest output picks it."""
+
+    count: int
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers the policy gives for one observation."""
+        return self.count
+
+
+@dataclass(frozen=True, slots=True)
+class ContinuousActions:
+    """A vector of numbers, each between its bounds; `shape` is what the environment wants."""
+
+    low: npt.NDArray[np.float32]
+    high: npt.NDArray[np.float32]
+    shape: tuple[int, ...]
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers the policy gives for one observation."""
+        return int(self.low.size)
+
+
+@dataclass(frozen=True, slots=True)
+class Spaces:
+    """What a policy sees, `observation_shape` in `observation_dtype`, and what it answers."""
+
+    observation_shape: tuple[int, ...]
+    observation_dtype: np.dtype[np.uint8] | np.dtype[np.float32]
+    actions: DiscreteActions | ContinuousActions
+
+
+class Stepped(NamedTuple):
+    """What one step brought to each lane that took it, in the order of the lanes.
+
+    Attributes:
+        rewards: `[k]` float64, raw.
+        ended: `[k]` bool; the episode is over: terminated, truncated, or at its frame cap.
+        frames: `[k]` int64, emulator frames that this step took (1 outside emulators).
+    """
+
+    rewards: npt.NDArray[np.float64]
+    ended: npt.NDArray[np.bool_]
+    frames: npt.NDArray[np.int64]
+
+
+class Lanes(Protocol):
+    """Places where episodes of one task run side by side.
+
+    An episode is determined by its seed and the actions taken, whatever the other lanes do, whatever the lane
+    played before. A lane that is not stepped costs nothing. Not safe for use by several threads.
+    """
+
+    count: int
+    observations: Observations
+    """`[count, *observation_shape]`, refreshed in place; a lane's row is valid from `begin` to its end."""
+
+    def begin(self, lanes: LaneIndices, seeds: list[int]) -> None:
+        """Start an episode on each of the lanes, dropping what ran there; seeds are uint64."""
+        ...
+
+    def send(self, lanes: LaneIndices, actions: Actions) -> None:
+        """Ask for one step of these lanes; `actions` has a row for each. May work in the background."""
+        ...
+
+    def receive(self) -> Stepped:
+        """Wait for the step asked for with :meth:`send`; refreshes those lanes' observations."""
+        ...
+
+    def close(self) -> None:
+        """Free the emulators. Closing twice is harmless."""
+        ...
+
+
+@runtime_checkable
+class EpisodicTask(Protocol):
+    """A task that is played step by step."""
+
+    spaces: Spaces
+
+    def make_lanes(self, count: int) -> Lanes:
+        """Build that many lanes."""
+        ...
+
+
+@runtime_checkable
+class WeightsTask(Protocol):
+    """A task that measures weights directly, without observations or actions."""
+
+    dimension: int
+
+    def measure(self, weights: npt.NDArray[np.float32], seed: int) -> float:
+        """The return of the weights, `[dimension]`, under this episode seed."""
+        ...
+
+
+Task = EpisodicTask | WeightsTask
