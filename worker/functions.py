@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 from germline import weights
-from germline.genome import Genome
 from germline.weights import Layout
 from worker.cache import ParentCache
 from worker.rollout import Evaluation, Played
@@ -25,7 +24,7 @@ class FunctionEngine:
     ) -> None:
         """Prepare; `slots` is how many evaluations it holds in its queue."""
         self.slots = slots
-        self._frames_played = 0
+        self._frames = 0
         self._task = task
         self._layout = Layout.of(policy)
         self._weights = torch.zeros(self._layout.size)
@@ -33,15 +32,13 @@ class FunctionEngine:
         self._queue: deque[Evaluation] = deque()
 
     @property
-    def frames_played(self) -> int:
+    def frames(self) -> int:
         """Calls so far."""
-        return self._frames_played
+        return self._frames
 
-    def submit(
-        self, key: Hashable, genome: Genome, episode_seeds: tuple[int, ...], parent: Genome | None = None
-    ) -> None:
+    def submit(self, evaluation: Evaluation) -> None:
         """Queue an evaluation."""
-        self._queue.append(Evaluation(key, genome, episode_seeds, parent))
+        self._queue.append(evaluation)
 
     def room(self) -> int:
         """How many more evaluations fill the queue."""
@@ -60,12 +57,16 @@ class FunctionEngine:
         self._rebuild(evaluation)
         seeds = evaluation.episode_seeds
         returns = tuple(self._task.measure(self._weights.numpy(), seed) for seed in seeds)
-        self._frames_played += len(seeds)
+        self._frames += len(seeds)
         return [Played(evaluation.key, returns, len(seeds), len(seeds), time.perf_counter() - start_s)]
 
     def cancel(self, keys: Collection[Hashable]) -> None:
         """Measure these no more."""
         self._queue = deque(evaluation for evaluation in self._queue if evaluation.key not in keys)
+
+    def drop(self) -> None:
+        """Measure nothing more."""
+        self._queue.clear()
 
     def close(self) -> None:
         """Nothing to free."""

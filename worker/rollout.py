@@ -23,6 +23,22 @@ from worker.population import Population
 from worker.tasks.base import Lanes, Stepped
 
 
+class Evaluation(NamedTuple):
+    """Work: play a genome under each of the seeds.
+
+    Attributes:
+        key: whatever the caller knows it by.
+        genome: the individual.
+        episode_seeds: one episode for each, at least one.
+        parent: the genome without its last mutation; finding it out costs the length of a long line.
+    """
+
+    key: Hashable
+    genome: Genome
+    episode_seeds: tuple[int, ...]
+    parent: Genome | None = None
+
+
 class Played(NamedTuple):
     """What came of an evaluation.
 
@@ -50,7 +66,7 @@ class Engine(Protocol):
         ...
 
     @property
-    def frames_played(self) -> int:
+    def frames(self) -> int:
         """Emulator frames so far, of unfinished episodes too."""
         ...
 
@@ -62,17 +78,8 @@ class Engine(Protocol):
         """Whether there is anything to play."""
         ...
 
-    def submit(
-        self, key: Hashable, genome: Genome, episode_seeds: tuple[int, ...], parent: Genome | None = None
-    ) -> None:
-        """Take work: play the genome under each of the seeds.
-
-        Args:
-            key: whatever the caller knows it by.
-            genome: the individual.
-            episode_seeds: one episode for each, at least one.
-            parent: the genome without its last mutation; finding it out costs the length of a long line.
-        """
+    def submit(self, evaluation: Evaluation) -> None:
+        """Take work; more than there is room for waits."""
         ...
 
     def tick(self) -> list[Played]:
@@ -83,18 +90,13 @@ class Engine(Protocol):
         """Stop playing these; keys that are not being played are ignored."""
         ...
 
+    def drop(self) -> None:
+        """Stop playing everything."""
+        ...
+
     def close(self) -> None:
         """Free the task."""
         ...
-
-
-class Evaluation(NamedTuple):
-    """Work that an engine took; see :meth:`Engine.submit`."""
-
-    key: Hashable
-    genome: Genome
-    episode_seeds: tuple[int, ...]
-    parent: Genome | None
 
 
 @dataclass(slots=True)
@@ -128,7 +130,7 @@ class Rollout:
             make_population: builds a population of so many slots.
             slots: evaluations to play at a time.
         """
-        self._frames_played = 0
+        self._frames = 0
         self._make_population = make_population
         self._queue: deque[Evaluation] = deque()
         self._population = _that_fits(make_population, slots)
@@ -151,17 +153,15 @@ class Rollout:
         return self._population.slots
 
     @property
-    def frames_played(self) -> int:
+    def frames(self) -> int:
         """Emulator frames so far, of unfinished episodes too."""
-        return self._frames_played
+        return self._frames
 
-    def submit(
-        self, key: Hashable, genome: Genome, episode_seeds: tuple[int, ...], parent: Genome | None = None
-    ) -> None:
+    def submit(self, evaluation: Evaluation) -> None:
         """Queue an evaluation. More than there is room for is kept until there is."""
-        if not episode_seeds:
-            raise ValueError(f"evaluation {key} has no episode seeds; allowed: 1 or more")
-        self._queue.append(Evaluation(key, genome, episode_seeds, parent))
+        if not evaluation.episode_seeds:
+            raise ValueError(f"evaluation {evaluation.key} has no episode seeds; allowed: 1 or more")
+        self._queue.append(evaluation)
 
     def room(self) -> int:
         """How many more evaluations fill the slots."""
@@ -186,6 +186,12 @@ class Rollout:
             if slot is not None and slot.evaluation.key in keys:
                 self._slots[index] = None
                 self._active[index] = False
+
+    def drop(self) -> None:
+        """Stop playing everything."""
+        self._queue.clear()
+        self._slots = [None] * self.slots
+        self._active[:] = False
 
     def close(self) -> None:
         """Free the lanes."""
@@ -231,7 +237,7 @@ class Rollout:
             return []
         lanes, self._stepping = self._stepping, None
         stepped = self._lanes.receive()
-        self._frames_played += int(stepped.frames.sum())
+        self._frames += int(stepped.frames.sum())
         return self._account(lanes.tolist(), stepped)
 
     def _account(self, lanes: list[int], stepped: Stepped) -> list[Played]:
