@@ -130,7 +130,8 @@ class KnownGenomes:
             raise ProtocolError(
                 f"lease {key} refers to genome {format_id(lease.genome)}, not known on this stream"
             )
-        if lease.HasField("mutation"):
-            step = lease.mutation
-            genome = genome.child(Mutation(step.seed, step.power, step.rank))
-        return Assignment(key, genome, tuple(lease.episode_seeds))
+        seeds = tuple(lease.episode_seeds)
+        if not lease.HasField("mutation"):
+            return Assignment(key, genome, seeds)
+        step = lease.mutation
+        return Assignment(key, genome.child(Mutation(step.seed, step.power, step.rank)), seeds, parent=genome)

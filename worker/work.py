@@ -16,11 +16,12 @@ class LeaseKey(NamedTuple):
 
 
 class Assignment(NamedTuple):
-    """One individual to play: an episode for each seed."""
+    """One individual to play: an episode for each seed. `parent` is its genome's, if it is at hand."""
 
     key: LeaseKey
     genome: Genome
     episode_seeds: tuple[int, ...]
+    parent: Genome | None = None
 
 
 class Score(NamedTuple):

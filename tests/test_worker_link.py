@@ -1,0 +1,524 @@
+"""The worker's side of the stream, against a real gRPC server that says what each test tells it to."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Hashable
+from contextlib import asynccontextmanager
+
+import grpc
+import pytest
+from grpc import aio
+
+from germline.genome import Genome, Mutation
+from germline.v1 import genome_pb2, spec_pb2, worker_pb2
+from germline.v1.worker_pb2_grpc import WorkerServiceServicer, add_WorkerServiceServicer_to_server
+from worker import backoff
+from worker.link import Link, RefusedError, Terms
+from worker.rollout import Evaluation, Played
+from worker.tasks.base import SetupError
+from worker.wire import Identity
+
+PATIENCE_S = 20.0
+
+
+class Conversation:
+    """One stream, seen from the master; the test reads and writes it."""
+
+    def __init__(self, context: grpc.aio.ServicerContext) -> None:
+        self._context = context
+        self._ended: asyncio.Future[grpc.StatusCode] = asyncio.get_running_loop().create_future()
+
+    async def until_ended(self) -> None:
+        code = await self._ended
+        if code is not grpc.StatusCode.OK:
+            await self._context.abort(code, "as the test says")
+
+    def end(self, code: grpc.StatusCode = grpc.StatusCode.OK) -> None:
+        if not self._ended.done():
+            self._ended.set_result(code)
+
+    async def hear_any(self) -> worker_pb2.WorkerMessage | None:
+        """The next message; None when the worker has said its last."""
+        async with asyncio.timeout(PATIENCE_S):
+            message = await self._context.read()
+        return message if isinstance(message, worker_pb2.WorkerMessage) else None
+
+    async def hear(self, kind: str) -> worker_pb2.WorkerMessage:
+        """The next message of a kind; others are passed over."""
+        while (message := await self.hear_any()) is not None:
+            if message.WhichOneof("kind") == kind:
+                return message
+        raise AssertionError(f"the worker ended the stream without {kind}")
+
+    async def say(self, message: worker_pb2.MasterMessage) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            await self._context.write(message)
+
+    async def welcome(self, heartbeat_s: float = 30.0) -> worker_pb2.Hello:
+        hello = (await self.hear("hello")).hello
+        greeting = worker_pb2.Welcome(master_id="scripted", heartbeat_s=heartbeat_s)
+        await self.say(worker_pb2.MasterMessage(welcome=greeting))
+        return hello
+
+    async def introduce(self, experiment: int, name: str = "test") -> None:
+        spec = spec_pb2.ExperimentSpec(name=name)
+        introduction = worker_pb2.ExperimentIntroduction(experiment=experiment, spec=spec)
+        await self.say(worker_pb2.MasterMessage(introduction=introduction))
+
+    async def lend(self, *leases: worker_pb2.Lease, known: tuple[Genome, ...] = ()) -> None:
+        genomes = [genome_pb2.KnownGenome(id=genome.id, encoded=genome.encode()) for genome in known]
+        lent = worker_pb2.Leases(known=genomes, leases=leases)
+        await self.say(worker_pb2.MasterMessage(leases=lent))
+
+    async def acknowledge(self, sequence: int) -> None:
+        told = worker_pb2.Acknowledgement(sequence=sequence)
+        await self.say(worker_pb2.MasterMessage(acknowledgement=told))
+
+
+class ScriptedMaster(WorkerServiceServicer):
+    """Accepts streams and hands each to the test."""
+
+    def __init__(self) -> None:
+        self._streams: asyncio.Queue[Conversation] = asyncio.Queue()
+        self.metadata: dict[str, str | bytes] = {}
+
+    async def Work(  # type: ignore[override]  # noqa: N802
+        self, request_iterator: object, context: grpc.aio.ServicerContext
+    ) -> None:
+        self.metadata = dict(context.invocation_metadata() or ())
+        conversation = Conversation(context)
+        await self._streams.put(conversation)
+        await conversation.until_ended()
+
+    async def next_stream(self) -> Conversation:
+        async with asyncio.timeout(PATIENCE_S):
+            return await self._streams.get()
+
+
+@asynccontextmanager
+async def serving(master: ScriptedMaster, port: int = 0) -> AsyncIterator[int]:
+    """A real server on a free port, or on the one given."""
+    server = aio.server()
+    add_WorkerServiceServicer_to_server(master, server)
+    bound = server.add_insecure_port(f"127.0.0.1:{port}")
+    await server.start()
+    try:
+        yield bound
+    finally:
+        await server.stop(None)
+
+
+def lease(
+    ticket: int, genome: Genome, *, experiment: int = 1, seeds: tuple[int, ...] = (1,)
+) -> worker_pb2.Lease:
+    key = worker_pb2.LeaseKey(experiment=experiment, ticket=ticket, attempt=1)
+    return worker_pb2.Lease(key=key, genome=genome.id, episode_seeds=seeds, lease_s=60.0)
+
+
+class Echo:
+    """An engine whose returns are the episode seeds; while its gate is shut, nothing is finished."""
+
+    def __init__(self, slots: int = 4) -> None:
+        self.slots = slots
+        self.frames = 0
+        self.gate = threading.Event()
+        self.gate.set()
+        self.tick_s = 0.001
+        self.submitted: list[Evaluation] = []
+        self._playing: list[Evaluation] = []
+
+    def submit(self, evaluation: Evaluation) -> None:
+        self.submitted.append(evaluation)
+        self._playing.append(evaluation)
+
+    def room(self) -> int:
+        return self.slots - len(self._playing)
+
+    def busy(self) -> bool:
+        return bool(self._playing)
+
+    def tick(self) -> list[Played]:
+        self.frames += len(self._playing)
+        if not self.gate.wait(self.tick_s):
+            return []
+        finished, self._playing = self._playing, []
+        return [Played(each.key, tuple(map(float, each.episode_seeds)), 4, 1, 0.5) for each in finished]
+
+    def drop(self) -> list[Hashable]:
+        dropped, self._playing = self._playing, []
+        return [each.key for each in dropped]
+
+    def close(self) -> None:
+        self._playing = []
+
+
+FOUNDER = Genome.founder(7)
+CHILD = FOUNDER.child(Mutation(11, 0.5))
+IDENTITY = Identity("w-1", "0.1.0", 1, "abcd", "cpu", {"torch": "2"})
+
+
+class Fleet:
+    """A scripted master and workers that know its address."""
+
+    def __init__(self, port: int, master: ScriptedMaster) -> None:
+        self.port = port
+        self.master = master
+        self.engines: dict[str, Echo] = {}
+        self.broken: dict[str, Exception] = {}
+
+    def build(self, spec: spec_pb2.ExperimentSpec) -> Echo:
+        if spec.name in self.broken:
+            raise self.broken[spec.name]
+        return self.engines.setdefault(spec.name, Echo())
+
+    def link(self, slots: int = 4, patience_s: float = 0.0) -> Link:
+        target = f"127.0.0.1:{self.port}"
+        return Link(
+            Terms(
+                master=target,
+                dial=lambda: aio.insecure_channel(target, options=[("grpc.use_local_subchannel_pool", 1)]),
+                metadata=(("authorization", "Bearer secret"),),
+                identity=IDENTITY,
+                slots=slots,
+                build=self.build,
+                patience_s=patience_s,
+            )
+        )
+
+
+@asynccontextmanager
+async def working(link: Link) -> AsyncIterator[tuple[asyncio.Event, asyncio.Task[None]]]:
+    """A link at work, and the event that stops it."""
+    stop = asyncio.Event()
+    link.stage.start()
+    task = asyncio.create_task(link.keep(stop))
+    try:
+        yield stop, task
+    finally:
+        stop.set()
+        task.cancel()
+        await asyncio.wait([task])
+        assert link.stage.stop(timeout_s=PATIENCE_S)
+
+
+@pytest.fixture
+async def fleet() -> AsyncIterator[Fleet]:
+    master = ScriptedMaster()
+    async with serving(master) as port:
+        yield Fleet(port, master)
+
+
+@pytest.fixture(autouse=True)
+def no_long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backoff, "FIRST_S", 0.01)
+
+
+async def test_a_worker_says_who_it_is_and_asks_for_work(fleet: Fleet) -> None:
+    link = fleet.link(slots=8)
+    async with working(link):
+        stream = await fleet.master.next_stream()
+        hello = await stream.welcome()
+        assert (hello.worker_id, hello.noise_digest, hello.slots) == ("w-1", "abcd", 8)
+        assert dict(hello.libraries) == {"torch": "2"}
+        assert fleet.master.metadata["authorization"] == "Bearer secret"
+        credit = (await stream.hear("credit")).credit.evaluations
+        assert 8 < credit < 16
+
+
+async def test_a_child_is_rebuilt_from_the_parent_that_the_master_named_before(fleet: Fleet) -> None:
+    async with working(fleet.link()):
+        stream = await fleet.master.next_stream()
+        await stream.welcome()
+        await stream.introduce(1)
+        child = lease(2, FOUNDER)
+        child.mutation.CopyFrom(genome_pb2.Mutation(seed=11, power=0.5))
+        await stream.lend(lease(1, FOUNDER, seeds=(5, 6)), known=(FOUNDER,))
+        await stream.lend(child)
+        told = [await stream.hear("results"), await stream.hear("results")]
+        assert [each.results.sequence for each in told] == [1, 2]
+        assert list(told[0].results.results[0].returns) == [5.0, 6.0]
+        submitted = fleet.engines["test"].submitted
+        assert [each.genome for each in submitted] == [FOUNDER, CHILD]
+        assert submitted[1].parent == FOUNDER
+
+
+async def test_scores_that_come_together_are_told_in_one_message(fleet: Fleet) -> None:
+    engine = fleet.engines["test"] = Echo(slots=64)
+    engine.gate.clear()
+    async with working(fleet.link(slots=64, patience_s=PATIENCE_S)):
+        stream = await fleet.master.next_stream()
+        await stream.welcome()
+        await stream.introduce(1)
+        await stream.lend(*(lease(n, FOUNDER) for n in range(60)), known=(FOUNDER,))
+        while len(engine.submitted) < 60:
+            await asyncio.sleep(0)
+        engine.gate.set()
+        assert len((await stream.hear("results")).results.results) == 60
+
+
+async def test_what_was_not_acknowledged_is_told_again_under_its_number(fleet: Fleet) -> None:
+    async with working(fleet.link()):
+        first = await fleet.master.next_stream()
+        await first.welcome()
+        await first.introduce(1)
+        await first.lend(lease(1, FOUNDER), lease(2, FOUNDER), known=(FOUNDER,))
+        told = await first.hear("results")
+        first.end(grpc.StatusCode.UNAVAILABLE)
+
+        second = await fleet.master.next_stream()
+        hello = await second.welcome()
+        assert {key.ticket for key in hello.held} == {1, 2}
+        assert await second.hear("results") == told
+        await second.acknowledge(told.results.sequence)
+        second.end()
+
+        third = await fleet.master.next_stream()
+        assert not (await third.welcome()).held
+
+
+async def test_a_lease_in_play_outlives_the_stream_it_came_on(fleet: Fleet) -> None:
+    engine = fleet.engines["test"] = Echo()
+    engine.gate.clear()
+    async with working(fleet.link()):
+        first = await fleet.master.next_stream()
+        await first.welcome()
+        await first.introduce(1)
+        await first.lend(lease(1, FOUNDER), known=(FOUNDER,))
+        first.end()
+        second = await fleet.master.next_stream()
+        hello = await second.welcome()
+        assert [key.ticket for key in hello.held] == [1]
+        await second.introduce(1)
+        engine.gate.set()
+        assert (await second.hear("results")).results.results[0].lease.ticket == 1
+
+
+async def test_a_new_meaning_of_an_experiments_number_drops_its_old_leases(fleet: Fleet) -> None:
+    engine = fleet.engines["old"] = Echo()
+    engine.gate.clear()
+    async with working(fleet.link()):
+        first = await fleet.master.next_stream()
+        await first.welcome()
+        await first.introduce(1, "old")
+        await first.lend(lease(1, FOUNDER), known=(FOUNDER,))
+        first.end()
+        second = await fleet.master.next_stream()
+        await second.welcome()
+        await second.introduce(1, "new")
+        await second.lend(lease(2, FOUNDER), known=(FOUNDER,))
+        results = (await second.hear("results")).results.results
+        assert [each.lease.ticket for each in results] == [2]
+
+
+@pytest.mark.parametrize(
+    "code", [grpc.StatusCode.CANCELLED, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED]
+)
+async def test_a_worker_comes_back_when_its_stream_breaks(fleet: Fleet, code: grpc.StatusCode) -> None:
+    async with working(fleet.link()):
+        for _ in range(3):
+            stream = await fleet.master.next_stream()
+            await stream.welcome()
+            stream.end(code)
+        await (await fleet.master.next_stream()).welcome()
+
+
+async def test_a_worker_may_start_before_its_master_and_survives_its_restart(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "worker")
+    master = ScriptedMaster()
+    async with serving(master) as port:
+        pass
+    async with working(Fleet(port, master).link()):
+        while "waiting for a master at 127.0.0.1" not in caplog.text:
+            await asyncio.sleep(0.01)
+        for _ in range(2):
+            async with serving(master, port):
+                await (await master.next_stream()).welcome()
+
+
+@pytest.mark.parametrize("code", [grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.UNAUTHENTICATED])
+async def test_a_worker_that_the_master_refuses_for_good_gives_up(
+    fleet: Fleet, code: grpc.StatusCode
+) -> None:
+    async with working(fleet.link()) as (_, task):
+        (await fleet.master.next_stream()).end(code)
+        with pytest.raises(RefusedError, match="as the test says"):
+            await task
+
+
+async def test_a_worker_told_to_stop_hands_its_leases_back(fleet: Fleet) -> None:
+    engine = fleet.engines["test"] = Echo()
+    engine.gate.clear()
+    async with working(fleet.link()) as (stop, task):
+        stream = await fleet.master.next_stream()
+        await stream.welcome()
+        await stream.introduce(1)
+        await stream.lend(lease(1, FOUNDER), lease(2, FOUNDER), known=(FOUNDER,))
+        while len(engine.submitted) < 2:
+            await asyncio.sleep(0)
+        stop.set()
+        goodbye = (await stream.hear("goodbye")).goodbye
+        assert [key.ticket for key in goodbye.returned] == [1, 2]
+        assert await stream.hear_any() is None
+        stream.end()
+        await task
+
+
+async def test_scores_of_the_last_moment_are_told_before_goodbye_and_acknowledged_after(fleet: Fleet) -> None:
+    link = fleet.link(patience_s=PATIENCE_S)
+    async with working(link) as (stop, task):
+        stream = await fleet.master.next_stream()
+        await stream.welcome()
+        await stream.introduce(1)
+        await stream.lend(lease(1, FOUNDER), known=(FOUNDER,))
+        results = await stream.hear("results")
+        stop.set()
+        assert not (await stream.hear("goodbye")).goodbye.returned
+        await stream.acknowledge(results.results.sequence)
+        stream.end()
+        await task
+    assert link.ledger.owed() == 0
+
+
+async def test_a_worker_without_a_master_stops_at_once() -> None:
+    master = ScriptedMaster()
+    async with serving(master) as port:
+        pass
+    async with working(Fleet(port, master).link()) as (stop, task):
+        stop.set()
+        async with asyncio.timeout(PATIENCE_S):
+            await task
+
+
+async def test_a_worker_that_nobody_welcomes_stops_at_once(fleet: Fleet) -> None:
+    async with working(fleet.link()) as (stop, task):
+        await fleet.master.next_stream()
+        stop.set()
+        async with asyncio.timeout(PATIENCE_S):
+            await task
+
+
+async def test_an_experiment_that_cannot_be_played_is_rejected_and_the_others_go_on(fleet: Fleet) -> None:
+    fleet.broken["bad"] = SetupError("policy.name is 'huge'; allowed: dqn2015")
+    async with working(fleet.link()):
+        stream = await fleet.master.next_stream()
+        await stream.welcome()
+        await stream.introduce(1, "bad")
+        await stream.introduce(2, "good")
+        await stream.lend(lease(1, FOUNDER, experiment=1), known=(FOUNDER,))
+        rejection = (await stream.hear("rejection")).rejection
+        assert (rejection.experiment, rejection.reason) == (1, "policy.name is 'huge'; allowed: dqn2015")
+        await stream.lend(lease(1, FOUNDER, experiment=2))
+        assert (await stream.hear("results")).results.results[0].lease.experiment == 2
+        await stream.lend(lease(3, FOUNDER, experiment=1))
+        assert (await stream.hear("rejection")).rejection.experiment == 1
+
+
+async def test_rejected_leases_make_room_again(fleet: Fleet) -> None:
+    fleet.broken["bad"] = ValueError("no")
+    async with working(fleet.link(slots=4)):
+        stream = await fleet.master.next_stream()
+        await stream.welcome()
+        credit = (await stream.hear("credit")).credit.evaluations
+        await stream.introduce(1, "bad")
+        await stream.lend(*(lease(n, FOUNDER) for n in range(credit)), known=(FOUNDER,))
+        assert (await stream.hear("rejection")).rejection.reason == "ValueError: no"
+        assert (await stream.hear("credit")).credit.evaluations == credit
+
+
+async def test_revoked_work_is_not_told_and_makes_room(fleet: Fleet) -> None:
+    engine = fleet.engines["test"] = Echo()
+    engine.gate.clear()
+    async with working(fleet.link()):
+        stream = await fleet.master.next_stream()
+        await stream.welcome()
+        await stream.hear("credit")
+        await stream.introduce(1)
+        await stream.lend(lease(1, FOUNDER), lease(2, FOUNDER), known=(FOUNDER,))
+        revoked = worker_pb2.Revocation(leases=[lease(1, FOUNDER).key])
+        await stream.say(worker_pb2.MasterMessage(revocation=revoked))
+        assert (await stream.hear("credit")).credit.evaluations == 1
+        engine.gate.set()
+        told = (await stream.hear("results")).results.results
+        assert [each.lease.ticket for each in told] == [2]
+
+
+async def test_a_draining_master_is_told_nothing_more_until_it_is_back(fleet: Fleet) -> None:
+    engine = fleet.engines["test"] = Echo()
+    engine.gate.clear()
+    async with working(fleet.link()):
+        first = await fleet.master.next_stream()
+        await first.welcome(heartbeat_s=0.1)
+        await first.introduce(1)
+        await first.lend(lease(1, FOUNDER), known=(FOUNDER,))
+        await first.say(worker_pb2.MasterMessage(drain=worker_pb2.Drain(reason="restart")))
+        await first.hear("heartbeat")
+        engine.gate.set()
+        kinds = {(await first.hear_any() or worker_pb2.WorkerMessage()).WhichOneof("kind") for _ in range(3)}
+        assert "results" not in kinds
+        first.end()
+        second = await fleet.master.next_stream()
+        await second.welcome()
+        assert (await second.hear("results")).results.results[0].lease.ticket == 1
+
+
+async def test_heartbeats_go_on_while_native_code_plays(fleet: Fleet) -> None:
+    engine = fleet.engines["test"] = Echo()
+    engine.gate.clear()
+    engine.tick_s = PATIENCE_S
+    async with working(fleet.link()):
+        stream = await fleet.master.next_stream()
+        await stream.welcome(heartbeat_s=0.1)
+        await stream.introduce(1)
+        await stream.lend(lease(1, FOUNDER), known=(FOUNDER,))
+        while not engine.submitted:
+            await asyncio.sleep(0)
+        await stream.hear("heartbeat")
+        beat = (await stream.hear("heartbeat")).heartbeat
+        assert beat.busy_share > 0.9
+        engine.gate.set()
+
+
+@pytest.mark.parametrize("genomes", [(), (Genome(1, (), FOUNDER.id),)], ids=["unknown", "mislabelled"])
+async def test_a_genome_that_is_not_what_the_master_says_costs_the_stream_only(
+    fleet: Fleet, genomes: tuple[Genome, ...]
+) -> None:
+    async with working(fleet.link()):
+        first = await fleet.master.next_stream()
+        await first.welcome()
+        await first.introduce(1)
+        await first.lend(lease(1, FOUNDER), known=genomes)
+        second = await fleet.master.next_stream()
+        assert not (await second.welcome()).held
+
+
+async def test_a_forgotten_genome_is_not_known_any_more(fleet: Fleet) -> None:
+    async with working(fleet.link()):
+        first = await fleet.master.next_stream()
+        await first.welcome()
+        await first.introduce(1)
+        await first.lend(lease(1, FOUNDER), known=(FOUNDER,))
+        forgotten = worker_pb2.Leases(forget=[FOUNDER.id], leases=[lease(2, FOUNDER)])
+        await first.say(worker_pb2.MasterMessage(leases=forgotten))
+        await first.lend(lease(3, FOUNDER))
+        second = await fleet.master.next_stream()
+        assert 3 not in {key.ticket for key in (await second.welcome()).held}
+
+
+async def test_memory_that_runs_out_shrinks_the_credit(fleet: Fleet) -> None:
+    engine = fleet.engines["test"] = Echo(slots=16)
+    link = fleet.link(slots=16)
+    async with working(link):
+        stream = await fleet.master.next_stream()
+        await stream.welcome()
+        credit = (await stream.hear("credit")).credit.evaluations
+        assert credit == 18
+        await stream.introduce(1)
+        engine.slots = 4
+        await stream.lend(*(lease(n, FOUNDER) for n in range(credit)), known=(FOUNDER,))
+        told = 0
+        while told < credit:
+            told += len((await stream.hear("results")).results.results)
+        while link.ledger.room > 16:
+            await asyncio.sleep(0)

@@ -1,0 +1,81 @@
+"""One experiment on one worker: its rollout engine, and the work that waits for room in it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Collection, Iterable
+from typing import Protocol
+
+from worker.rollout import Engine, Evaluation, Played
+from worker.work import Assignment, LeaseKey, Score
+
+
+class SizedEngine(Engine, Protocol):
+    """An engine that knows how many evaluations it plays at a time."""
+
+    @property
+    def slots(self) -> int:
+        """Evaluations that are played at a time; falls when the device's memory runs out."""
+        ...
+
+
+class Player:
+    """Plays the leases of one experiment. Its engine is built with the first work; :meth:`rest` frees it."""
+
+    def __init__(self, build: Callable[[], SizedEngine]) -> None:
+        """Own whatever `build` makes."""
+        self._build = build
+        self._engine: SizedEngine | None = None
+        self._waiting: deque[Assignment] = deque()
+        self._playing: set[LeaseKey] = set()
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a tick would do anything."""
+        return bool(self._waiting or self._playing)
+
+    @property
+    def slots(self) -> int:
+        """How many individuals play at a time; 0 while there is no engine."""
+        return self._engine.slots if self._engine else 0
+
+    @property
+    def frames(self) -> int:
+        """Emulator frames since the engine was built, of unfinished episodes too."""
+        return self._engine.frames if self._engine else 0
+
+    def lend(self, assignments: Iterable[Assignment]) -> None:
+        """Queue work."""
+        self._waiting.extend(assignments)
+
+    def revoke(self, keys: Collection[LeaseKey]) -> None:
+        """Drop what waits; what is being played goes on, unless nothing of it is wanted any more."""
+        self._waiting = deque(assignment for assignment in self._waiting if assignment.key not in keys)
+        if self._engine and self._playing and self._playing.issubset(keys):
+            self._engine.drop()
+            self._playing.clear()
+
+    def tick(self) -> list[Score]:
+        """Hand the engine what it has room for, and advance every episode; what is finished with it."""
+        engine = self._engine = self._engine or self._build()
+        if self._waiting:
+            for _ in range(min(engine.room(), len(self._waiting))):
+                assignment = self._waiting.popleft()
+                self._playing.add(assignment.key)
+                engine.submit(Evaluation(*assignment))
+        return [self._score(played) for played in engine.tick()]
+
+    def _score(self, played: Played) -> Score:
+        key = played.key
+        if not isinstance(key, LeaseKey):
+            raise TypeError(f"the engine finished {key!r}, which is no lease")
+        self._playing.discard(key)
+        return Score(key, played.returns, played.frames, played.steps, played.play_s)
+
+    def rest(self) -> None:
+        """Free the engine and drop all work."""
+        self._waiting.clear()
+        self._playing.clear()
+        if self._engine:
+            self._engine.close()
+            self._engine = None
