@@ -1,0 +1,78 @@
+"""The noise of pairs as tensors: factors of matrices, dense values of the rest."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from germline import noise_torch
+from germline.eggroll.space import Evolved, Space
+from germline.pairs import Block, NoiseKey
+
+
+class Drawn:
+    """The noise of `count` neighbouring pairs, drawn as it is asked for and then kept.
+
+    Values are those of :mod:`germline.noise`, unscaled, float32, with equal bits on every device.
+    """
+
+    def __init__(self, key: NoiseKey, count: int, device: torch.device) -> None:
+        self.key = key
+        self.count = count
+        self.device = device
+        self._kept: dict[Block, Tensor] = {}
+
+    def factors(self, parameter: Evolved) -> tuple[Tensor, Tensor]:
+        """`A [count, m, rank]` and `B [count, n, rank]` of a matrix."""
+        noise = parameter.noise
+        if noise.a is None:
+            raise ValueError(f"parameter {parameter.name} has dense noise, not factors")
+        m, n = noise.matrix_shape
+        return (
+            torch.unflatten(self._values(noise.a), 1, (m, noise.rank)),
+            torch.unflatten(self._values(noise.b), 1, (n, noise.rank)),
+        )
+
+    def dense(self, parameter: Evolved) -> Tensor:
+        """The noise of a parameter that is no matrix, `[count, size]`."""
+        return self._values(parameter.noise.b)
+
+    def _values(self, block: Block) -> Tensor:
+        """`[count, size]` values of one block."""
+        if block not in self._kept:
+            start, total = block.window(self.key.pair, self.count)
+            drawn = noise_torch.draw(
+                self.key.seed, block.stream, start, total, epoch=self.key.word, device=self.device
+            )
+            self._kept[block] = drawn.view(self.count, block.stride)[:, : block.size]
+        return self._kept[block]
+
+
+def materialise(out: Tensor, centre: Tensor, space: Space, key: NoiseKey, power: float) -> None:
+    """Write a member's exact weights: ``out = centre + power * E``, both `[space.size]` float32.
+
+    A matrix's E is exact in float64, scaled once and rounded once to float32; dense noise is one float32
+    multiplication; then one float32 addition. So the weights have equal bits on every machine.
+
+    Args:
+        out: `[space.size]` float32; may be `centre`.
+        centre: `[space.size]` float32.
+        space: what evolves.
+        key: the noise of the pair.
+        power: sign times sigma, or the power of a mutation.
+    """
+    drawn = Drawn(key, 1, out.device)
+    for p in space:
+        span = slice(p.offset, p.offset + p.size)
+        torch.add(centre[span], _step(p, drawn, power), out=out[span])
+
+
+def _step(parameter: Evolved, drawn: Drawn, power: float) -> Tensor:
+    """``power * E`` of one parameter, `[size]` float32."""
+    if parameter.noise.a is None:
+        return drawn.dense(parameter)[0] * torch.tensor(power, dtype=torch.float32).item()
+    a, b = drawn.factors(parameter)
+    product = a[0].double() @ b[0].double().T
+    return product.mul_(power / math.sqrt(parameter.noise.rank)).float().flatten()

@@ -1,0 +1,323 @@
+"""Population-aware layers: one product for all members, and a skinny one for what is each member's own.
+
+``x (W + s E)^T = x W^T + s (x B) A^T / sqrt(rank)``: EGGROLL, arXiv 2511.16652, section 4.2. Each layer
+here stands in for one of torch, takes rows of many members (:mod:`germline.eggroll.slots`) and gives theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from germline.eggroll.factors import Drawn
+from germline.eggroll.slots import DenseNoise, Kept, MatrixNoise, Slots, UntraceableError
+from germline.eggroll.space import Evolved
+
+Evolution = Mapping[int, Evolved]  # by id of the nn.Parameter, so that tied weights are one
+
+
+class Phantom(nn.Parameter):
+    """What a network finds that reads a layer's weight itself: shape, type and device, and no values.
+
+    Such a network would miss the members' noise, so computing with it says that it cannot be played this way.
+    """
+
+    _ABOUT = {
+        "dtype",
+        "shape",
+        "device",
+        "ndim",
+        "requires_grad",
+        "dim",
+        "size",
+        "numel",
+        "is_floating_point",
+    }
+
+    @classmethod
+    def like(cls, tensor: Tensor, dtype: torch.dtype) -> Phantom:
+        """One with this tensor's shape and device, and no memory."""
+        nothing = torch.empty((), dtype=dtype, device=tensor.device).expand(tensor.shape)
+        return Tensor._make_subclass(cls, nothing, False)
+
+    @classmethod
+    def __torch_function__(
+        cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Answer questions about it; refuse to compute."""
+        name = getattr(
+            getattr(func, "__self__", None), "__name__", func.__name__
+        )  # of a property or a method
+        if name in cls._ABOUT:
+            with torch._C.DisableTorchFunctionSubclass():
+                return func(*args, **(kwargs or {}))
+        raise UntraceableError(f"the network computes with a layer's weight itself ({name})")
+
+
+class StandIn(nn.Module):
+    """A layer in place of another: it has the other's settings, and phantoms for weights."""
+
+    def __init__(self, source: nn.Module, evolution: Evolution, slots: Slots) -> None:
+        super().__init__()
+        self.__dict__["source"] = source  # not a child: its weights are not ours
+        self.slots = slots
+        self.evolution = evolution
+        self.eval()
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # never the other's private parts
+            raise AttributeError(f"{type(self).__name__} has no attribute {name}")
+        value = getattr(self.source_layer, name)
+        if isinstance(value, Tensor):
+            value = Phantom.like(value, self.slots.dtype)
+            self.__dict__[name] = value  # from now on found without asking
+        return value
+
+    def evolved(self, name: str) -> Evolved | None:
+        """How a parameter of the source evolves, if it does."""
+        parameter = getattr(self.source_layer, name, None)
+        return None if parameter is None else self.evolution.get(id(parameter))
+
+    def centre(self, name: str) -> Tensor | None:
+        """A parameter of the source as this layer computes with it; the same memory where types agree."""
+        parameter: Tensor | None = getattr(self.source_layer, name, None)
+        return None if parameter is None else parameter.detach().to(self.slots.dtype)
+
+    @property
+    def source_layer(self) -> nn.Module:
+        """The layer that this one stands in for."""
+        source: nn.Module = self.__dict__["source"]
+        return source
+
+    def refresh(self) -> None:
+        """Take over the centre's weights."""
+
+    def bind(self, first: int, drawn: Drawn, scale: float) -> None:
+        """Give the slots from `first` on the noise of the drawn pairs, times `scale`."""
+
+
+class LinearMap:
+    """The product with one matrix, and one bias, that differ from member to member."""
+
+    def __init__(self, layer: StandIn, weight: str = "weight", bias: str = "bias") -> None:
+        self._layer, self._names = layer, (weight, bias)
+        self._slots = layer.slots
+        own_weight, own_bias = layer.evolved(weight), layer.evolved(bias)
+        self._noise = MatrixNoise(own_weight, own_bias, layer.slots) if own_weight or own_bias else None
+        self._kept = Kept()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take over the centre's weights."""
+        weight, self._bias = (self._layer.centre(name) for name in self._names)
+        if weight is None:
+            raise UntraceableError(f"{type(self._layer.source_layer).__name__} has no {self._names[0]}")
+        self._weight = weight
+        self._kept.forget()
+
+    def bind(self, first: int, drawn: Drawn, scale: float) -> None:
+        """Take over noise."""
+        if self._noise:
+            self._noise.bind(first, drawn, scale)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """`[rows, ..., inputs]` -> `[members * batch, ..., outputs]`; the rows may be one shared batch."""
+        x = x.to(self._weight.dtype)
+        if self._slots.is_shared(x.shape[0]):
+            out = self._of_shared(x)
+        else:
+            out = functional.linear(x, self._weight, self._bias)
+            if self._noise:
+                self._add_noise(out, x, self._noise)
+        return out
+
+    def _add_noise(self, out: Tensor, x: Tensor, noise: MatrixNoise) -> None:
+        """Add every member's own part to `out`, in place."""
+        slots = self._slots
+        by_slot = x.reshape(slots.count, -1, x.shape[-1])
+        low = by_slot.new_ones(*by_slot.shape[:2], noise.rank + noise.has_bias)
+        if noise.rank:
+            low = noise.with_ones(torch.bmm(by_slot, noise.b().transpose(1, 2)))
+        by_member = out.view(slots.members, -1, out.shape[-1])
+        by_member.baddbmm_(low.view(slots.members, -1, low.shape[-1]), noise.a())
+
+    def _of_shared(self, x: Tensor) -> Tensor:
+        """The same for one batch that all members see: the centre's product is computed once."""
+        slots = self._slots
+        base = self._shared_product(x)
+        flat = base.reshape(1, -1, base.shape[-1]).expand(slots.members, -1, -1)
+        if self._noise:
+            out = torch.baddbmm(flat, self._shared_low(x, self._noise), self._noise.a())
+        else:
+            out = flat.contiguous()
+        return out.view(-1, *base.shape[1:])
+
+    def _shared_product(self, x: Tensor) -> Tensor:
+        base = self._kept.look_up(x) if self._slots.keep_shared else None
+        if base is None:
+            base = functional.linear(x, self._weight, self._bias)
+            self._kept.keep(x, base)
+        return base
+
+    def _shared_low(self, x: Tensor, noise: MatrixNoise) -> Tensor:
+        """``x B`` of every slot as one product, `[members, rows of a member, rank + has_bias]`."""
+        if not noise.rank:
+            return x.new_ones(self._slots.members, x.shape[:-1].numel(), 1)
+        b = noise.b()
+        low = (x.reshape(-1, x.shape[-1]) @ b.flatten(0, 1).T).view(-1, *b.shape[:2]).transpose(0, 1)
+        return noise.with_ones(low).repeat_interleave(self._slots.signs, 0)
+
+
+class Linear(StandIn):
+    """Stands in for `nn.Linear`."""
+
+    def __init__(self, source: nn.Linear, evolution: Evolution, slots: Slots) -> None:
+        super().__init__(source, evolution, slots)
+        self._map = LinearMap(self)
+        self.refresh, self.bind = self._map.refresh, self._map.bind  # type: ignore[method-assign]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[rows, ..., in_features]` -> `[rows, ..., out_features]`."""
+        return self._map(x)
+
+
+class Embedding(StandIn):
+    """Stands in for `nn.Embedding`: a row of the table is ``W[token] + s A[token] B^T``."""
+
+    def __init__(self, source: nn.Embedding, evolution: Evolution, slots: Slots) -> None:
+        super().__init__(source, evolution, slots)
+        if source.max_norm is not None:
+            raise UntraceableError("an Embedding with max_norm rewrites its weights while it looks them up")
+        weight = self.evolved("weight")
+        self._noise = MatrixNoise(weight, None, slots) if weight else None
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take over the centre's table."""
+        self._table = self.centre("weight")
+
+    def bind(self, first: int, drawn: Drawn, scale: float) -> None:
+        """Take over noise."""
+        if self._noise:
+            self._noise.bind(first, drawn, scale)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """`[rows, ...]` integers -> `[rows, ..., embedding_dim]`."""
+        if self._table is None:
+            raise UntraceableError("an Embedding without a table")
+        tokens = self.slots.spread(tokens)
+        out = functional.embedding(tokens, self._table)
+        if self._noise:
+            a = self._noise.a()
+            by_member = tokens.reshape(self.slots.members, 1, -1).expand(-1, a.shape[1], -1)
+            low = torch.gather(a, 2, by_member).transpose(1, 2).reshape(self.slots.count, -1, a.shape[1])
+            out.view(self.slots.count, -1, out.shape[-1]).baddbmm_(low, self._noise.b())
+        return out
+
+
+class Affine:
+    """Gain and bias of a normalisation, each member's own: ``x * gain + bias``."""
+
+    def __init__(self, layer: StandIn) -> None:
+        self._layer, self._slots = layer, layer.slots
+        self._noise: dict[str, DenseNoise] = {}
+        for name in ("weight", "bias"):
+            evolved = layer.evolved(name)
+            if evolved and evolved.noise.a is None:
+                self._noise[name] = DenseNoise(evolved, layer.slots)
+            elif evolved:
+                raise UntraceableError(f"{evolved.name} of shape {evolved.shape} is a matrix, not a gain")
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take over the centre's gain and bias."""
+        self._centre = {name: self._layer.centre(name) for name in ("weight", "bias")}
+
+    def bind(self, first: int, drawn: Drawn, scale: float) -> None:
+        """Take over noise."""
+        for noise in self._noise.values():
+            noise.bind(first, drawn, scale)
+
+    def __call__(self, x: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """Apply to `[members * batch, ...]`; `shape` is that of a row's gain, broadcastable to a row."""
+        gain, bias = self._of_members("weight", shape), self._of_members("bias", shape)
+        by_member = x.view(self._slots.members, -1, *x.shape[1:])
+        if gain is not None:
+            by_member = by_member * gain if bias is None else torch.addcmul(bias, by_member, gain)
+        return by_member.view(x.shape)
+
+    def _of_members(self, name: str, shape: tuple[int, ...]) -> Tensor | None:
+        """`[members, 1, *shape]`, or `[1, 1, *shape]` where all members have the same."""
+        centre = self._centre[name]
+        if centre is None:
+            return None
+        flat = centre.view(1, -1)
+        if name in self._noise:
+            flat = flat + self._noise[name].of_members()
+        return flat.view(-1, 1, *shape)
+
+
+class Normalisation(StandIn):
+    """Stands in for layers that normalise rows one by one, then apply gain and bias."""
+
+    def __init__(self, source: nn.Module, evolution: Evolution, slots: Slots) -> None:
+        super().__init__(source, evolution, slots)
+        self._affine = Affine(self)
+        self.refresh, self.bind = self._affine.refresh, self._affine.bind  # type: ignore[method-assign]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[rows, ...]` -> the same shape."""
+        x = self.slots.spread(x.to(self.slots.dtype))
+        return self._affine(*self.normalise(x))
+
+    def normalise(self, x: Tensor) -> tuple[Tensor, tuple[int, ...]]:
+        """The rows, normalised, and the shape of their gain."""
+        raise NotImplementedError
+
+
+class LayerNorm(Normalisation):
+    """Stands in for `nn.LayerNorm`."""
+
+    def normalise(self, x: Tensor) -> tuple[Tensor, tuple[int, ...]]:
+        """Over the last axes."""
+        source = cast(nn.LayerNorm, self.source_layer)
+        gain = (*(1 for _ in x.shape[1 : x.ndim - len(source.normalized_shape)]), *source.normalized_shape)
+        return functional.layer_norm(x, source.normalized_shape, None, None, source.eps), gain
+
+
+class GroupNorm(Normalisation):
+    """Stands in for `nn.GroupNorm`."""
+
+    def normalise(self, x: Tensor) -> tuple[Tensor, tuple[int, ...]]:
+        """Over groups of channels."""
+        source = cast(nn.GroupNorm, self.source_layer)
+        return functional.group_norm(x, source.num_groups, None, None, source.eps), per_channel(x)
+
+
+class BatchNorm(Normalisation):
+    """Stands in for `nn.BatchNorm1d` to `3d`, as in evaluation: it reads running statistics, and writes none.
+
+    Without running statistics it takes those of the batch: each member those of its own rows.
+    """
+
+    def normalise(self, x: Tensor) -> tuple[Tensor, tuple[int, ...]]:
+        """Over rows."""
+        source = cast(nn.modules.batchnorm._BatchNorm, self.source_layer)
+        if source.running_mean is not None and source.running_var is not None:
+            mean, variance = source.running_mean.to(x.dtype), source.running_var.to(x.dtype)
+            return functional.batch_norm(x, mean, variance, None, None, False, 0.0, source.eps), per_channel(
+                x
+            )
+        by_member = x.view(self.slots.members, -1, *x.shape[1:])
+        axes = [1, *range(3, by_member.ndim)]
+        variance, mean = torch.var_mean(by_member, dim=axes, correction=0, keepdim=True)
+        return ((by_member - mean) * torch.rsqrt(variance + source.eps)).view(x.shape), per_channel(x)
+
+
+def per_channel(x: Tensor) -> tuple[int, ...]:
+    """The shape of one value for each channel of a row."""
+    return (x.shape[1], *(1 for _ in x.shape[2:]))

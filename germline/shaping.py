@@ -1,0 +1,137 @@
+"""From raw fitness to whole numbers: the weights with which pairs enter an EGGROLL update.
+
+The update is an exact sum only if its weights are integers, so every shaping here yields one integer a pair,
+``weight = (z+ - z-) / unit``, and the float `unit` apart. Shaped fitness z has mean 0 and variance 1 over the
+members (at most 1 within groups), whichever shaping is chosen, so that a learning rate means the same to all.
+
+One rule for all: a pair with a missing (NaN) or infinite fitness is dropped, both members of it, and the rest
+is shaped as if it had never been asked for. Where no fitness differs, every weight is 0: nothing moves.
+All sums are correctly rounded (`math.fsum`), so every machine shapes to the same integers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+ShapingName = Literal["centred_rank", "z_score", "group_mean", "pair_sign"]
+SHAPINGS: tuple[str, ...] = get_args(ShapingName)
+
+Z_UNIT = 2.0**-10  # standardised fitness is rounded to a multiple of this
+_Floats = npt.NDArray[np.float64]
+_Ints = npt.NDArray[np.int64]
+
+
+class Shaped(NamedTuple):
+    """What a list of scores says about its pairs.
+
+    Attributes:
+        weights: `[pairs]` int64; 0 for a dropped pair.
+        unit: what one step of a weight is worth: ``z+ - z- = weight * unit``.
+        members: how many members counted: twice the pairs that were not dropped.
+    """
+
+    weights: _Ints
+    unit: float
+    members: int
+
+
+def shape(fitness: npt.ArrayLike, shaping: ShapingName = "centred_rank", group_pairs: int = 0) -> Shaped:
+    """Shape the fitness of an epoch.
+
+    Args:
+        fitness: `[2 * pairs]`, always maximised, in the order of :func:`germline.pairs.members`.
+        shaping: ``centred_rank`` (ties share their average rank), ``z_score``, ``group_mean`` (each group's
+            own mean is subtracted; one standard deviation for all), or ``pair_sign`` (who won, pair by pair).
+        group_pairs: pairs in a group, for ``group_mean`` only.
+
+    Raises:
+        ValueError: if the list is empty or odd, a shaping is unknown, or groups do not fit.
+    """
+    scores = np.asarray(fitness, dtype=np.float64)
+    if scores.ndim != 1 or scores.size == 0 or scores.size % 2:
+        raise ValueError(f"fitness has shape {scores.shape}; it is a flat list of an even number of members")
+    check(shaping, scores.size // 2, group_pairs)
+    by_pair = scores.reshape(-1, 2)
+    alive = np.isfinite(by_pair).all(axis=1)
+    groups = np.arange(alive.size) // group_pairs if group_pairs else np.zeros(alive.size, dtype=np.int64)
+    weights = np.zeros(alive.size, dtype=np.int64)
+    unit = 0.0
+    if alive.any():
+        weights[alive], unit = _SHAPERS[shaping](_scaled(by_pair[alive]), groups[alive])
+    return Shaped(weights, unit, 2 * int(alive.sum()))
+
+
+def check(shaping: str, pairs: int, group_pairs: int) -> None:
+    """Refuse a shaping that an epoch of `pairs` pairs cannot have.
+
+    Raises:
+        ValueError: names the setting, its value and what is allowed.
+    """
+    if shaping not in SHAPINGS:
+        raise ValueError(f"shaping is {shaping!r}; known are {', '.join(SHAPINGS)}")
+    if (shaping == "group_mean") != (group_pairs > 0):
+        raise ValueError(
+            f"group_pairs is {group_pairs} with shaping {shaping}; only group_mean has groups, of 1 or more"
+        )
+    if group_pairs and pairs % group_pairs:
+        raise ValueError(f"group_pairs is {group_pairs}; it must divide the {pairs} pairs of an epoch")
+
+
+def largest_weight_sum(shaping: ShapingName, pairs: int) -> int:
+    """A bound on ``sum(abs(weights))`` over an epoch, whatever the scores: for the budget of exact bits."""
+    if shaping == "pair_sign":
+        return pairs
+    if shaping == "centred_rank":
+        return 2 * pairs * pairs  # winners hold the upper ranks: sum of 2 * (rank+ - rank-) = 2 * pairs**2
+    return (
+        math.ceil(2 * pairs / Z_UNIT) + pairs
+    )  # sum of |z| <= members, as sum of z**2 is; plus the rounding
+
+
+def _scaled(by_pair: _Floats) -> _Floats:
+    """Fitness over a power of two: squares neither overflow nor vanish, and every shaping ignores scale."""
+    _, exponent = math.frexp(float(np.abs(by_pair).max()))
+    return np.ldexp(by_pair, -exponent)
+
+
+def _centred_rank(by_pair: _Floats, _groups: _Ints) -> tuple[_Ints, float]:
+    """Twice the average rank, centred: ``2 * rank - (n - 1)``, of variance ``(n*n - 1) / 3`` without ties."""
+    _, inverse, counts = np.unique(by_pair, return_inverse=True, return_counts=True)
+    first = np.cumsum(counts) - counts
+    twice_rank = (2 * first + counts - 1)[inverse].reshape(by_pair.shape)
+    n = by_pair.size
+    return twice_rank[:, 0] - twice_rank[:, 1], math.sqrt(3.0 / (n * n - 1.0))
+
+
+def _standardised(by_pair: _Floats, groups: _Ints) -> tuple[_Ints, float]:
+    """``(fitness - mean of its group) / std of all``, rounded to multiples of the unit."""
+    means = np.array([_mean(by_pair[groups == group]) for group in range(int(groups[-1]) + 1)])
+    centre = by_pair - _mean(by_pair)
+    variance = math.fsum((centre * centre).ravel()) / by_pair.size
+    if by_pair.min() == by_pair.max():  # not by the variance, which rounding may lift above zero
+        return np.zeros(len(by_pair), dtype=np.int64), Z_UNIT
+    z = (by_pair - means[groups][:, None]) / math.sqrt(variance)
+    steps = np.rint(z / Z_UNIT).astype(np.int64)
+    return steps[:, 0] - steps[:, 1], Z_UNIT
+
+
+def _mean(values: _Floats) -> float:
+    return math.fsum(values.ravel()) / values.size if values.size else 0.0
+
+
+def _pair_sign(by_pair: _Floats, _groups: _Ints) -> tuple[_Ints, float]:
+    """Winner +1, loser -1: the members of a tie get 0."""
+    return np.sign(by_pair[:, 0] - by_pair[:, 1]).astype(np.int64), 2.0
+
+
+_SHAPERS: dict[str, Callable[[_Floats, _Ints], tuple[_Ints, float]]] = {
+    "centred_rank": _centred_rank,
+    "z_score": _standardised,
+    "group_mean": _standardised,
+    "pair_sign": _pair_sign,
+}
