@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from ale_py import roms
 
 from worker.tasks.base import Actions, DiscreteActions, LaneIndices, SetupError, Spaces, Stepped
@@ -63,6 +64,10 @@ class AtariLanes:
         played = [self._emulators[i].step(a) for i, a in zip(self._lanes, self._actions, strict=True)]
         rewards, ended, frames = zip(*played, strict=True) if played else ((), (), ())
         return Stepped(np.array(rewards, np.float64), np.array(ended, np.bool_), np.array(frames, np.int64))
+
+    def picture(self, lane: int) -> npt.NDArray[np.uint8]:
+        """What a person would see on a lane now, `[210, 160, 3]` RGB; for videos."""
+        return self._emulators[lane].picture()
 
     def close(self) -> None:
         """Free the emulators."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import ale_py
 import numpy as np
+import numpy.typing as npt
 
 from worker.tasks.screen import Gray, Shrink
 
@@ -77,6 +78,11 @@ class Emulator:
         if not ended:
             self._show()
         return reward, ended, frames
+
+    def picture(self) -> npt.NDArray[np.uint8]:
+        """What a person would see now, `[210, 160, 3]` RGB."""
+        screen: npt.NDArray[np.uint8] = self._ale.getScreenRGB()
+        return screen
 
     def _noops(self) -> int:
         """Each count from `noop_min` to `noop_max` is equally likely."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+import numpy.typing as npt
 from gymnasium import spaces as gym_spaces
 
 from worker.tasks.base import (
@@ -90,6 +91,17 @@ class GymLanes:
             self.observations[lane] = seen
             rewards[i], ended[i] = reward, terminated or truncated
         return Stepped(rewards, ended, np.ones(len(self._lanes), np.int64))
+
+    def picture(self, lane: int) -> npt.NDArray[np.uint8]:
+        """What a person would see on a lane now, RGB; for videos.
+
+        Raises:
+            SetupError: if the environment was not made with render_mode "rgb_array", or shows nothing.
+        """
+        shown = self._environments[lane].render()
+        if not isinstance(shown, np.ndarray) or shown.ndim != 3:
+            raise SetupError('task.gym.arguments.render_mode: videos need "rgb_array", and a task that has it')
+        return shown.astype(np.uint8)
 
     def close(self) -> None:
         """Close the environments."""
