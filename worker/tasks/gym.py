@@ -100,7 +100,7 @@ class GymLanes:
         """
         shown = self._environments[lane].render()
         if not isinstance(shown, np.ndarray) or shown.ndim != 3:
-            raise SetupError('task.gym.arguments.render_mode: videos need "rgb_array", and a task that has it')
+            raise SetupError('task.gym.arguments.render_mode is missing; videos need "rgb_array"')
         return shown.astype(np.uint8)
 
     def close(self) -> None:
