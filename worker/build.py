@@ -15,7 +15,7 @@ from worker.plugins import make_task
 from worker.policies.build import make_policy
 from worker.population import DensePopulation
 from worker.rollout import Engine, Rollout
-from worker.tasks.base import EpisodicTask, SetupError, Spaces, WeightsTask
+from worker.tasks.base import EpisodicTask, SetupError, Spaces, Task, WeightsTask
 
 PRECISIONS = ("float32", "bfloat16")
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -67,11 +67,23 @@ def build_engine(
     Raises:
         SetupError: if something in the settings is unknown or does not fit.
     """
+    task = make_task(settings.task, settings.task_arguments)
+    return engine_for(task, settings, device=device, slots=slots, cache_bytes=cache_bytes)
+
+
+def engine_for(
+    task: Task,
+    settings: EngineSettings,
+    *,
+    device: torch.device,
+    slots: int | None = None,
+    cache_bytes: int = 256 << 20,
+) -> Engine:
+    """Build the engine that plays a task which the caller made; the rest as for :func:`build_engine`."""
     if settings.precision not in PRECISIONS:
         raise SetupError(f"evaluation.precision is {settings.precision!r}; allowed: {', '.join(PRECISIONS)}")
     if slots is not None and slots < 1:
         raise SetupError(f"slots is {slots}; allowed: 1 or more")
-    task = make_task(settings.task, settings.task_arguments)
     policy = make_policy(settings.policy, task, hidden=settings.hidden, arguments=settings.policy_arguments)
     if isinstance(task, WeightsTask):
         return FunctionEngine(task, policy, cache_bytes=cache_bytes)
