@@ -96,9 +96,12 @@ class GymLanes:
         """What a person would see on a lane now, RGB; for videos.
 
         Raises:
-            SetupError: if the environment was not made with render_mode "rgb_array", or shows nothing.
+            SetupError: if the environment was not made with render_mode "rgb_array", or cannot draw here.
         """
-        shown = self._environments[lane].render()
+        try:
+            shown = self._environments[lane].render()
+        except gymnasium.error.Error as error:
+            raise SetupError(f"task.gym.id cannot be drawn here: {error}") from error
         if not isinstance(shown, np.ndarray) or shown.ndim != 3:
             raise SetupError('task.gym.arguments.render_mode is missing; videos need "rgb_array"')
         return shown.astype(np.uint8)
