@@ -1,0 +1,57 @@
+"""`python -m master`: reads the settings, then serves until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+from germline import logs
+from germline.settings import parse
+from master.config import MasterConfig
+from master.journal import JournalLostError, SupersededError
+from master.journal_codec import JournalFormatError
+from master.server import AddressError, Master
+from master.store import StoreError
+
+logger = logging.getLogger("master")
+
+OK, FAILED = 0, 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a master; return its exit code: 0 told to stop, 1 it cannot serve (any more), 2 wrong settings."""
+    config = parse(MasterConfig, "master", sys.argv[1:] if arguments is None else arguments, os.environ)
+    logs.configure(config.log_level, config.log_format)
+    status = OK
+    try:
+        asyncio.run(_serve(config))
+    except* (StoreError, AddressError, SupersededError, JournalLostError, JournalFormatError) as group:
+        for error in group.exceptions:
+            logger.error("%s", error)
+        status = FAILED
+    return status
+
+
+async def _serve(config: MasterConfig) -> None:
+    """Serve until a signal comes, then drain; a second one kills."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def on_signal(number: signal.Signals) -> None:
+        logger.info("got %s", number.name)
+        stop.set()
+        loop.remove_signal_handler(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal, number)
+    async with Master.serving(config) as master:
+        await stop.wait()
+        await master.drain("the master got a signal to stop")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""Settings of a master process.
+
+They shape how it serves, never what evolves: that comes with each experiment.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from germline.settings import SECRET
+
+_LISTEN = re.compile(r"(?P<host>.+):(?P<port>\d{1,5})")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MasterConfig:
+    """Hosts experiments, lends their work to workers, and keeps what it acknowledges.
+
+    Every setting is a flag or an environment variable. The first SIGTERM or Ctrl-C drains: no more work is
+    lent, results are still taken for a while, and the journal is closed. The second ends the master at
+    once; nothing that was acknowledged is lost either way.
+    """
+
+    listen: str = "localhost:7700"
+    """Address to serve gRPC on, host:port; 0.0.0.0 is every IPv4 interface, port 0 takes a free one."""
+
+    store: str = field(default="", metadata=SECRET, repr=False)
+    """URL of a Redis-protocol server that keeps the journal, redis://, rediss:// or unix://. Without one the
+    master starts a Valkey server of its own in `store_folder`. By variable or file: a URL may hold a
+    password."""
+
+    store_folder: Path = Path("germline-store")
+    """Folder of the master's own Valkey server.
+
+    One master at a time; run again with the same folder to go on.
+    """
+
+    store_prefix: str = "germline"
+    """What the journal's keys begin with. Masters that share one server need different ones."""
+
+    token: str = field(default="", metadata=SECRET, repr=False)
+    """What every caller must show, as `authorization: Bearer TOKEN`; none by default. By variable or file."""
+
+    tls_cert: Path | None = None
+    """Serve TLS with this certificate chain, a PEM file; needs `tls_key`."""
+
+    tls_key: Path | None = None
+    """Private key of the certificate, a PEM file."""
+
+    tls_client_ca: Path | None = None
+    """Demand client certificates signed by this PEM file's authorities."""
+
+    metrics_port: int = 7701
+    """TCP port for Prometheus metrics, on the host of `listen`; 0 takes a free one, -1 serves none."""
+
+    snapshot_interval_s: float = 60.0
+    """Seconds between two snapshots of a changing experiment; more make a restart slower, fewer cost time."""
+
+    heartbeat_s: float = 10.0
+    """Longest time between two heartbeats of a worker, in seconds. One that is silent or away for three times
+    as long loses its leases to others."""
+
+    drain_s: float = 20.0
+    """Seconds for which a draining master still takes results."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least important lines to log."""
+
+    log_format: Literal["text", "json"] = "text"
+    """How lines are written: for people, or as one JSON object each."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        _check_address("listen", self.listen)
+        if not -1 <= self.metrics_port <= 65_535:
+            raise ValueError(f"metrics_port is {self.metrics_port}; allowed: 0 to 65535, or -1 for none")
+        if self.store and not self.store.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError(
+                "store is no such URL; allowed: redis://HOST:PORT, rediss://HOST:PORT, unix://PATH"
+            )
+        if not re.fullmatch(r"[\w.:-]{1,64}", self.store_prefix):
+            raise ValueError(
+                f"store_prefix is {self.store_prefix!r}; allowed: 1 to 64 letters, digits, '.', ':', '-', '_'"
+            )
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key belong together; only one of them is given")
+        if self.tls_client_ca is not None and self.tls_cert is None:
+            raise ValueError("tls_client_ca needs tls_cert and tls_key")
+        for name, lowest, highest in (
+            ("snapshot_interval_s", 0.1, 86_400.0), ("heartbeat_s", 0.1, 3_600.0), ("drain_s", 0.0, 3_600.0),
+        ):  # fmt: skip
+            value = getattr(self, name)
+            if not lowest <= value <= highest:
+                raise ValueError(f"{name} is {value:g}; allowed: {lowest:g} to {highest:g}")
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Host and port of an address that was checked; brackets around an IPv6 host are taken off."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def _check_address(name: str, address: str) -> None:
+    found = _LISTEN.fullmatch(address)
+    if not found or int(found["port"]) > 65_535:
+        raise ValueError(f"{name} is {address!r}; allowed: host:port, port 0 to 65535")

@@ -1,0 +1,74 @@
+"""What can go wrong, in the master's own words. One table says which status each becomes on the wire."""
+
+from __future__ import annotations
+
+import enum
+
+import grpc
+
+
+class Refusal(enum.IntEnum):
+    """Why a result did not count; the numbers are those of germline.v1.RefusalCode."""
+
+    UNKNOWN = 1
+    FOREIGN = 2
+    ALREADY_TOLD = 3
+    NOT_FINITE = 4
+    WRONG_LENGTH = 5
+    CLOSED = 6
+
+
+class RefusedResultError(Exception):
+    """One result does not count; the stream that brought it lives on."""
+
+    def __init__(self, code: Refusal, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class MasterError(Exception):
+    """An error whose text is meant for the caller."""
+
+
+class InvalidFieldError(MasterError):
+    """The caller sent a value that is not allowed; the text names the field, the value and what is."""
+
+
+class UnknownNameError(MasterError):
+    """No such experiment, individual or worker."""
+
+
+class NameTakenError(MasterError):
+    """Another experiment has this name."""
+
+
+class ConflictError(MasterError):
+    """The state does not allow the call."""
+
+
+class StreamOrderError(MasterError):
+    """A worker's stream does not begin as the contract says, or its worker does not fit this master."""
+
+
+class ReplacedStreamError(MasterError):
+    """The same worker opened a newer stream."""
+
+
+class NotAllowedError(MasterError):
+    """The caller did not show the master's token."""
+
+
+class DrainingError(MasterError):
+    """The master is about to stop."""
+
+
+STATUS_CODES: dict[type[MasterError], grpc.StatusCode] = {
+    InvalidFieldError: grpc.StatusCode.INVALID_ARGUMENT,
+    UnknownNameError: grpc.StatusCode.NOT_FOUND,
+    NameTakenError: grpc.StatusCode.ALREADY_EXISTS,
+    ConflictError: grpc.StatusCode.FAILED_PRECONDITION,
+    StreamOrderError: grpc.StatusCode.FAILED_PRECONDITION,
+    ReplacedStreamError: grpc.StatusCode.ABORTED,
+    NotAllowedError: grpc.StatusCode.UNAUTHENTICATED,
+    DrainingError: grpc.StatusCode.UNAVAILABLE,
+}

@@ -1,0 +1,371 @@
+"""One experiment: its algorithm, its leases, its journal and its progress, kept in step."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
+from time import time
+from typing import Any, NamedTuple, cast
+
+from germline.algorithms.base import Ask, JsonValue, Purpose, Result
+from germline.algorithms.ga import GeneticAlgorithm
+from master.errors import ConflictError, Refusal, RefusedResultError
+from master.events import Asked, Created, Event, State, StateChanged, Told, WorkerSeen
+from master.journal import Journal
+from master.journal_codec import Snapshot
+from master.leases import ForeignLeaseError, Lease, LeaseTable, Start, UnknownLeaseError
+from master.progress import QUANTILES, Point, Progress, Rates
+from master.ready import ReadyQueue
+from master.terms import Terms
+
+logger = logging.getLogger(__name__)
+
+_MAX_SPOILED = 3
+
+
+class Player(NamedTuple):
+    """A worker as an experiment knows it: by name, and on what it plays."""
+
+    worker_id: str
+    device: str
+    libraries: dict[str, str]
+
+
+class Work(NamedTuple):
+    """A piece of work and its lease."""
+
+    ask: Ask
+    lease: Lease
+
+
+class Experiment:
+    """Everything between an algorithm and the world; runs on one thread, and never waits.
+
+    A result that is accepted is told to the algorithm and queued for the journal in one breath, and so is
+    an ask. So the journal holds asks and tells in the order in which the algorithm saw them, replaying it
+    gives the same state, and a crash falls back to a moment that really was. Whoever told a result learns
+    that it counts when it is durable.
+    """
+
+    def __init__(
+        self,
+        terms: Terms,
+        created: Created,
+        journal: Journal,
+        clock: Callable[[], float],
+        starts: list[Start],
+    ) -> None:
+        """Take an experiment as it was created; `starts` are the master's, this one last."""
+        self.terms = terms
+        self.created = created
+        self.number = created.number
+        self.state = State.RUNNING
+        self.algorithm: GeneticAlgorithm = terms.make_algorithm()
+        self.progress = Progress(clock)
+        self.rates = Rates(clock)
+        self.revoked: list[Lease] = []
+        self.rejections: dict[str, str] = {}
+        self._starts = starts
+        self._leases = LeaseTable(terms.lease_s, clock, starts)
+        self._ready = ReadyQueue()
+        self._pending: dict[int, Ask] = {}
+        self._spoiled: dict[int, int] = {}
+        self._next_ticket = 0
+        self._workers: dict[str, WorkerSeen] = {}
+        self._journal = journal
+        self._over = asyncio.Event()
+
+    # What the scheduler asks
+
+    @property
+    def is_running(self) -> bool:
+        """Whether work may be lent."""
+        return self.state is State.RUNNING
+
+    @property
+    def leased(self) -> int:
+        """Work that is lent now."""
+        return len(self._leases)
+
+    @property
+    def waiting(self) -> int:
+        """Work that was asked and waits for a worker."""
+        return len(self._ready)
+
+    def lend(self, worker: str, n: int, known: Collection[int], reserve: int) -> list[Work]:
+        """Lend n pieces of work to a worker that knows some genomes.
+
+        Args:
+            worker: to whom.
+            n: how many.
+            known: ids of genomes that the worker has been sent.
+            reserve: work to keep asked beyond that, so that there is a choice of parents.
+        """
+        short = n + reserve - len(self._ready)
+        if short > 0:
+            self._ask(short)
+        lend = self._leases.lend
+        return [Work(ask, lend(ask.ticket, worker)) for ask in self._ready.take(n, known)]
+
+    def renew(self, worker: str, ticket: int, attempt: int) -> bool:
+        """Let a worker that came back keep a lease; False if it is not its to keep."""
+        if ticket not in self._pending or not self._leases.renew(ticket, attempt, worker):
+            return False
+        self._ready.withdraw(ticket)
+        return True
+
+    def give_back(self, worker: str, tickets: Iterable[int] | None = None) -> int:
+        """Take back what a worker holds, all or some of it, to lend it to others; return how many."""
+        return self._put_back(self._leases.give_back(worker, tickets))
+
+    def expire(self) -> int:
+        """Take back leases that ran out, to lend them to others; return how many."""
+        return self._put_back(self._leases.expire())
+
+    # What a worker tells
+
+    def tell(self, player: Player, ticket: int, attempt: int, result: Result) -> None:
+        """Take a result in.
+
+        Raises:
+            RefusedResultError: it does not count. The work is lent again.
+        """
+        ask = self._pending.get(ticket)
+        if ask is None:
+            raise self._why_not_pending(ticket)
+        try:
+            self._leases.check(ticket, attempt, player.worker_id)
+            _check_returns(result.returns, len(ask.episode_seeds))
+        except ForeignLeaseError as error:
+            raise RefusedResultError(Refusal.FOREIGN, str(error)) from None
+        except UnknownLeaseError as error:
+            raise RefusedResultError(Refusal.UNKNOWN, str(error)) from None
+        except RefusedResultError:
+            self._note_spoiled(ticket, player.worker_id)
+            raise
+        in_vain = self._leases.close(ticket, player.worker_id)
+        if in_vain is not None:
+            self.revoked.append(in_vain)
+        self._ready.withdraw(ticket)
+        told = Told(result, self._number_of(player), self.progress.running_s)
+        self._journal.write(self.number, told)
+        self._take_in(told)
+        if self._is_over(ask):
+            self._close(State.COMPLETE)
+
+    # What people ask
+
+    def pause(self) -> None:
+        """Lend no more. Raises ConflictError if the experiment is over."""
+        if self.state is not State.PAUSED:
+            self._check_not_over("paused")
+            self.progress.stop_clock()
+            self._change(State.PAUSED)
+
+    def resume(self) -> None:
+        """Undo a pause. Raises ConflictError if the experiment is over."""
+        if self.state is not State.RUNNING:
+            self._check_not_over("resumed")
+            self.progress.start_clock()
+            self._change(State.RUNNING)
+
+    def stop(self) -> None:
+        """End it for good."""
+        if not self.state.is_final:
+            self._close(State.STOPPED)
+
+    def tick(self) -> None:
+        """About once a second: sample the rates, and end the experiment if its time is up."""
+        self.rates.sample(self.progress.evaluations, self.progress.frames)
+        if self.is_running and self.progress.running_s >= self.terms.stop.seconds:
+            self._close(State.COMPLETE)
+
+    async def wait_for_end(self, timeout_s: float) -> None:
+        """Wait until the experiment is over, but not longer than that."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._over.wait(), timeout_s)
+
+    @property
+    def leases_lost(self) -> int:
+        """Leases that ran out or came back."""
+        return self._leases.expired + self._leases.returned
+
+    @property
+    def leases_expired(self) -> int:
+        """Leases that ran out."""
+        return self._leases.expired
+
+    def tickets_of(self, worker: str) -> set[int]:
+        """The work that a worker holds."""
+        return {lease.ticket for lease in self._leases.held_by(worker)}
+
+    def holders(self) -> dict[str, int]:
+        """How many leases each worker holds."""
+        return self._leases.holders()
+
+    # Birth and rebirth
+
+    def begin(self) -> None:
+        """Write a new experiment's first event, and run."""
+        self._journal.attach(self.number, 0, self.take_snapshot)
+        self._journal.write(self.number, self.created)
+        self.progress.start_clock()
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Become what a snapshot says."""
+        self.state = snapshot.state
+        self.algorithm.restore(snapshot.algorithm)
+        self.progress.restore(snapshot.progress)
+        self._next_ticket = cast(int, snapshot.progress["next_ticket"])
+        earlier = cast(list[Any], snapshot.progress["starts"])
+        self._starts[:0] = [Start(*start) for start in earlier]
+        self._workers = {worker.worker_id: worker for worker in snapshot.workers}
+        if not self.state.is_final:
+            self._pending = {ask.ticket: ask for ask in self.algorithm.pending()}
+
+    def replay(self, event: Event) -> None:
+        """Let something happen again."""
+        if isinstance(event, Told):
+            self._take_in(event)
+            self.progress.recall_running(event.running_s)
+        elif isinstance(event, Asked):
+            self.algorithm.adopt(event.ask)
+            self._pending[event.ask.ticket] = event.ask
+            self._next_ticket = max(self._next_ticket, event.ask.ticket + 1)
+        elif isinstance(event, StateChanged):
+            self.state = event.state
+            self.progress.recall_running(event.running_s)
+        elif isinstance(event, WorkerSeen):
+            self._workers[event.worker_id] = event
+
+    def revive(self, head: int) -> None:
+        """Go on after a replay up to journal entry `head`: what is pending is lent first."""
+        self._starts[-1] = Start(self._starts[-1].boot, self._next_ticket)
+        self._leases = LeaseTable(self.terms.lease_s, self._leases.clock, self._starts)
+        if self.state.is_final:
+            self._pending.clear()
+        for ticket in sorted(self._pending):
+            self._ready.put_back(self._pending[ticket])
+        self._journal.attach(self.number, head, self.take_snapshot)
+        if self.is_running:
+            self.progress.start_clock()
+
+    def take_snapshot(self, position: int) -> Snapshot:
+        """The experiment as it stands, which is after journal entry `position`."""
+        progress = self.progress.snapshot()
+        progress["next_ticket"] = self._next_ticket
+        progress["starts"] = [list(start) for start in self._starts]
+        algorithm = cast(dict[str, JsonValue], self.algorithm.snapshot())
+        return Snapshot(position, self.created, self.state, algorithm, progress, list(self._workers.values()))
+
+    # Inside
+
+    def _ask(self, n: int) -> None:
+        asks = self.algorithm.ask(n)
+        write, number, pending = self._journal.write, self.number, self._pending
+        for ask in asks:
+            pending[ask.ticket] = ask
+            write(number, Asked(ask))
+        self._next_ticket = asks[-1].ticket + 1
+        self._ready.add(asks)
+
+    def _take_in(self, told: Told) -> None:
+        """Count a result: live and in a replay."""
+        result, progress = told.result, self.progress
+        del self._pending[result.ticket]
+        for event in self.algorithm.tell(result):
+            logger.info(
+                "experiment %s: new champion %016x, mean %.6g over %d episodes",
+                self.terms.name, event.genome.id, event.mean, event.episodes,
+            )  # fmt: skip
+        progress.count(result)
+        if progress.history.is_due(progress.evaluations):
+            progress.history.add(self._point(told.running_s))
+
+    def _point(self, running_s: float) -> Point:
+        champion = self.algorithm.champion
+        return Point(
+            self.progress.evaluations,
+            self.progress.frames,
+            running_s,
+            tuple(self.algorithm.fitness_quantiles(QUANTILES)),
+            champion.mean if champion is not None else None,
+        )
+
+    def _is_over(self, ask: Ask) -> bool:
+        stop, progress = self.terms.stop, self.progress
+        if progress.evaluations >= stop.evaluations or progress.frames >= stop.frames:
+            return True
+        if stop.fitness == math.inf or (ask.purpose is Purpose.EXPLORE and self.algorithm.settings.validates):
+            return False
+        champion = self.algorithm.champion
+        return champion is not None and champion.mean >= stop.fitness
+
+    def _close(self, state: State) -> None:
+        self.progress.stop_clock()
+        self.revoked += self._leases.close_all()
+        self._ready.clear()
+        self._pending.clear()
+        self._change(state)
+
+    def _change(self, state: State) -> None:
+        self.state = state
+        if state.is_final:
+            self._over.set()
+        self._journal.write(self.number, StateChanged(state, time(), self.progress.running_s))
+        logger.info("experiment %s is %s", self.terms.name, state.name.lower())
+
+    def _check_not_over(self, done: str) -> None:
+        if self.state.is_final:
+            raise ConflictError(
+                f"experiment {self.terms.name} is {self.state.name.lower()} and cannot be {done}; "
+                "allowed: a running or paused one"
+            )
+
+    def _put_back(self, leases: list[Lease]) -> int:
+        for lease in leases:
+            self._ready.put_back(self._pending[lease.ticket])
+        return len(leases)
+
+    def _note_spoiled(self, ticket: int, worker: str) -> None:
+        """Lend work again whose result no evaluation can have; but not for ever, it would fill the fleet."""
+        for lease in self._leases.give_back(worker, (ticket,)):
+            self._spoiled[ticket] = self._spoiled.get(ticket, 0) + 1
+            if self._spoiled[ticket] < _MAX_SPOILED:
+                self._ready.put_back(self._pending[ticket])
+            else:
+                logger.warning(
+                    "experiment %s: ticket %d was told wrongly %d times, last by %s; it is not lent again",
+                    self.terms.name, ticket, _MAX_SPOILED, lease.worker,
+                )  # fmt: skip
+
+    def _number_of(self, player: Player) -> int:
+        """The worker's number in this experiment's journal; a new one is introduced there."""
+        seen = self._workers.get(player.worker_id)
+        if seen is None:
+            number = len(self._workers) + 1
+            seen = WorkerSeen(number, player.worker_id, player.device, player.libraries, self.terms.precision)
+            self._workers[player.worker_id] = seen
+            self._journal.write(self.number, seen)
+        return seen.number
+
+    def _why_not_pending(self, ticket: int) -> RefusedResultError:
+        if self.state.is_final:
+            return RefusedResultError(
+                Refusal.CLOSED, f"experiment {self.terms.name} is {self.state.name.lower()}"
+            )
+        if ticket >= self._next_ticket:
+            return RefusedResultError(Refusal.UNKNOWN, f"lease.ticket is {ticket}; it was never lent")
+        return RefusedResultError(Refusal.ALREADY_TOLD, f"ticket {ticket} was told before; it counts once")
+
+
+def _check_returns(returns: tuple[float, ...], episodes: int) -> None:
+    if len(returns) != episodes:
+        raise RefusedResultError(
+            Refusal.WRONG_LENGTH, f"returns has {len(returns)} values; the lease has {episodes} episode seeds"
+        )
+    if not math.isfinite(math.fsum(returns) if episodes > 1 else returns[0]):
+        raise RefusedResultError(Refusal.NOT_FINITE, f"returns is {returns}; every return must be finite")

@@ -1,0 +1,139 @@
+"""Between experiments as the master knows them and the messages that people get."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from germline.algorithms.base import Champion
+from germline.algorithms.ga import GeneticAlgorithm
+from germline.genome import Genome
+from germline.v1 import experiment_pb2
+from master.experiment import Experiment
+from master.fleet import Session
+from master.progress import QUANTILES, Point
+
+_Z_95 = 1.959963984540054  # half of a 95 % confidence interval, in standard errors
+
+
+def write_experiment(experiment: Experiment, trouble: str) -> experiment_pb2.Experiment:
+    """An experiment as it stands."""
+    progress, algorithm = experiment.progress, experiment.algorithm
+    evaluations_per_second, frames_per_second = experiment.rates.per_second(
+        progress.evaluations, progress.frames
+    )
+    holders = experiment.holders()
+    champion = algorithm.champion
+    members = list(algorithm.population())
+    return experiment_pb2.Experiment(
+        number=experiment.number,
+        spec=experiment.terms.spec,
+        state=experiment_pb2.ExperimentState.ValueType(int(experiment.state)),
+        created=_timestamp(experiment.created.time),
+        evaluations=progress.evaluations,
+        episodes=progress.episodes,
+        frames=progress.frames,
+        steps=progress.steps,
+        running_s=progress.running_s,
+        frames_per_second=frames_per_second,
+        evaluations_per_second=evaluations_per_second,
+        fitness_quantiles=algorithm.fitness_quantiles(QUANTILES),
+        best_fitness=progress.best_fitness,
+        champion=write_champion(champion, algorithm) if champion is not None else None,
+        population=len(members),
+        lineage_depth=max((len(member.genome) for member in members), default=0),
+        leased=experiment.leased,
+        workers=len(holders),
+        leases_lost=experiment.leases_lost,
+    )
+
+
+def write_champion(champion: Champion, algorithm: GeneticAlgorithm) -> experiment_pb2.Individual:
+    """The champion, without its genome."""
+    own = next(
+        (m.fitness for m in algorithm.population() if m.genome.id == champion.genome.id), champion.mean
+    )
+    return _individual(champion.genome, own, champion)
+
+
+def write_population(
+    algorithm: GeneticAlgorithm, limit: int, *, with_genomes: bool
+) -> list[experiment_pb2.Individual]:
+    """The best members, best first."""
+    best = list(algorithm.population())[: -limit - 1 : -1]
+    individuals = [_individual(member.genome, member.fitness, None) for member in best]
+    if with_genomes:
+        for member, individual in zip(best, individuals, strict=True):
+            individual.genome = member.genome.encode()
+    return individuals
+
+
+def write_individual(
+    algorithm: GeneticAlgorithm, individual_id: int | None
+) -> experiment_pb2.Individual | None:
+    """One individual with its genome; without an id the leader. None if it is not known."""
+    champion = algorithm.champion
+    leader = algorithm.leader()
+    if individual_id is None and leader is None:
+        return None
+    wanted = leader.genome.id if individual_id is None and leader is not None else individual_id
+    if champion is not None and champion.genome.id == wanted:
+        individual, genome = write_champion(champion, algorithm), champion.genome
+    else:
+        found = next((m for m in algorithm.population() if m.genome.id == wanted), None)
+        genome_only = algorithm.find(wanted) if found is None and wanted is not None else None
+        if found is not None:
+            individual, genome = _individual(found.genome, found.fitness, None), found.genome
+        elif genome_only is not None:
+            individual, genome = _individual(genome_only, float("nan"), None), genome_only
+        else:
+            return None
+    individual.genome = genome.encode()
+    return individual
+
+
+def write_history(points: Sequence[Point]) -> experiment_pb2.GetHistoryResponse:
+    """The curve of a run."""
+    return experiment_pb2.GetHistoryResponse(
+        points=[
+            experiment_pb2.HistoryPoint(
+                evaluations=point.evaluations,
+                frames=point.frames,
+                running_s=point.running_s,
+                fitness_quantiles=point.fitness_quantiles,
+                champion_mean=point.champion_mean,
+            )
+            for point in points
+        ]
+    )
+
+
+def write_worker(session: Session, leased: int) -> experiment_pb2.Worker:
+    """A worker as the master sees it."""
+    return experiment_pb2.Worker(
+        worker_id=session.player.worker_id,
+        device=session.player.device,
+        slots=session.slots,
+        leased=leased,
+        evaluations=session.evaluations,
+        busy_share=session.busy_share,
+        frames_per_second=session.frames_per_second,
+        connected=_timestamp(session.connected),
+    )
+
+
+def _individual(genome: Genome, fitness: float, champion: Champion | None) -> experiment_pb2.Individual:
+    individual = experiment_pb2.Individual(id=genome.id, fitness=fitness, mutations=len(genome))
+    if champion is not None and champion.validated:
+        individual.validated_mean = champion.mean
+        individual.validation_episodes = champion.episodes
+        if champion.episodes > 1:
+            individual.validated_half_width = _Z_95 * champion.standard_error
+    return individual
+
+
+def _timestamp(seconds: float) -> Timestamp:
+    stamp = Timestamp()
+    stamp.FromNanoseconds(int(seconds * 1e9))
+    return stamp

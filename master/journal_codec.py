@@ -1,0 +1,279 @@
+"""Journal events and snapshots as bytes: germline.v1.JournalEntry and germline.v1.Snapshot."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple, TypeVar, assert_never
+
+from google.protobuf.message import DecodeError
+
+from germline.algorithms.base import Ask, JsonValue, Purpose, Result
+from germline.genome import Genome, Mutation
+from germline.v1 import journal_pb2, spec_pb2
+from master.events import Asked, Created, Event, State, StateChanged, Told, WorkerSeen
+
+FORMAT_VERSION = 1
+
+_RECENT_GENOMES = 4_096
+
+_Stored = TypeVar("_Stored", journal_pb2.JournalEntry, journal_pb2.Snapshot)
+
+
+class JournalFormatError(ValueError):
+    """Stored bytes that this build cannot read."""
+
+
+class Snapshot(NamedTuple):
+    """An experiment up to and including one entry of its journal.
+
+    Attributes:
+        position: number of that entry; 0 is before the first.
+        created: what the experiment is.
+        state: where it stands.
+        algorithm: the algorithm's own snapshot.
+        progress: counters and curve.
+        workers: seen so far.
+    """
+
+    position: int
+    created: Created
+    state: State
+    algorithm: dict[str, JsonValue]
+    progress: dict[str, JsonValue]
+    workers: Sequence[WorkerSeen]
+
+
+class EntryWriter:
+    """Writes the entries of one experiment.
+
+    An asked individual is written as its parent's id and one mutation. Replay must find that parent, so its
+    whole genome goes into the first entry after a snapshot that needs it: a journal explains itself from
+    any snapshot on.
+    """
+
+    def __init__(self) -> None:
+        self._explained: set[int] = set()
+
+    def write(self, events: Iterable[Event]) -> bytes:
+        """One entry with these events."""
+        entry = journal_pb2.JournalEntry(format_version=FORMAT_VERSION)
+        add = entry.events.add
+        for event in events:
+            if isinstance(event, Told):
+                _write_told(add().told, event)
+            elif isinstance(event, Asked):
+                self._write_asked(add().asked, event.ask)
+            else:
+                _write_rare(add(), event)
+        return entry.SerializeToString()
+
+    def begin_anew(self) -> None:
+        """A snapshot was taken: what follows must explain itself again."""
+        self._explained.clear()
+
+    def _write_asked(self, message: journal_pb2.Asked, ask: Ask) -> None:
+        genome, explained = ask.genome, self._explained
+        message.ticket = ask.ticket
+        message.episode_seeds.extend(ask.episode_seeds)
+        if ask.purpose is Purpose.VALIDATE:
+            message.validation = True
+        if ask.parent_id is None:
+            message.genome = genome.id
+            if genome.id not in explained:
+                message.encoded = genome.encode()
+        else:
+            message.genome = ask.parent_id
+            mutation = message.mutation
+            mutation.seed, mutation.power, mutation.rank = genome.mutations[-1]
+            if ask.parent_id not in explained:
+                explained.add(ask.parent_id)
+                message.encoded = parent_of(ask).encode()
+        explained.add(genome.id)
+
+
+class EntryReader:
+    """Reads the entries of one experiment in order, from a snapshot on.
+
+    Every genome asked since the snapshot can be a parent later. They are kept as links to their parents,
+    and only the recent ones as whole genomes, so that long lines do not fill the memory.
+    """
+
+    def __init__(self) -> None:
+        self._links: dict[int, tuple[int, Mutation]] = {}
+        self._roots: dict[int, Genome] = {}
+        self._recent: OrderedDict[int, Genome] = OrderedDict()
+
+    def read(self, encoded: bytes) -> Iterator[Event]:
+        """Yield the events of one entry. Raises JournalFormatError if this build cannot read it."""
+        entry = _parse(journal_pb2.JournalEntry, encoded)
+        for event in entry.events:
+            kind = event.WhichOneof("kind")
+            if kind == "told":
+                yield _read_told(event.told)
+            elif kind == "asked":
+                yield Asked(self._read_asked(event.asked))
+            else:
+                yield _read_rare(event, kind)
+
+    def _read_asked(self, message: journal_pb2.Asked) -> Ask:
+        named = self._find(message.genome, message.encoded)
+        purpose = Purpose.VALIDATE if message.validation else Purpose.EXPLORE
+        seeds = tuple(message.episode_seeds)
+        if not message.HasField("mutation"):
+            return Ask(message.ticket, named, purpose, seeds, None)
+        mutation = Mutation(message.mutation.seed, message.mutation.power, message.mutation.rank)
+        child = named.child(mutation)
+        self._links[child.id] = (named.id, mutation)
+        self._remember(child)
+        return Ask(message.ticket, child, purpose, seeds, named.id)
+
+    def _find(self, genome_id: int, encoded: bytes) -> Genome:
+        if encoded:
+            self._roots[genome_id] = Genome.decode(encoded)
+        found = self._recent.get(genome_id) or self._roots.get(genome_id) or self._rebuild(genome_id)
+        self._remember(found)
+        return found
+
+    def _rebuild(self, genome_id: int) -> Genome:
+        """Walk up the links to a genome that is whole, and down again."""
+        mutations: list[Mutation] = []
+        ancestor = genome_id
+        while ancestor not in self._roots:
+            if ancestor not in self._links:
+                raise JournalFormatError(f"journal names genome {ancestor:016x} but does not explain it")
+            ancestor, mutation = self._links[ancestor]
+            mutations.append(mutation)
+        root = self._roots[ancestor]
+        return Genome(root.init_seed, (*root.mutations, *reversed(mutations)), genome_id)
+
+    def _remember(self, genome: Genome) -> None:
+        self._recent[genome.id] = genome
+        self._recent.move_to_end(genome.id)
+        if len(self._recent) > _RECENT_GENOMES:
+            self._recent.popitem(last=False)
+
+
+def parent_of(ask: Ask) -> Genome:
+    """The parent of a child that was asked; costs no digest."""
+    if ask.parent_id is None:
+        raise ValueError(f"ticket {ask.ticket} asks for no child")
+    return Genome(ask.genome.init_seed, ask.genome.mutations[:-1], ask.parent_id)
+
+
+def write_snapshot(snapshot: Snapshot) -> bytes:
+    """A snapshot as bytes; takes milliseconds for large populations."""
+    return journal_pb2.Snapshot(
+        format_version=FORMAT_VERSION,
+        position=str(snapshot.position),
+        created=_created_message(snapshot.created),
+        state=int(snapshot.state),
+        algorithm=_pack_json(snapshot.algorithm),
+        progress=_pack_json(snapshot.progress),
+        workers=[_worker_message(worker) for worker in snapshot.workers],
+    ).SerializeToString()
+
+
+def read_snapshot(encoded: bytes) -> Snapshot:
+    """What :func:`write_snapshot` wrote. Raises JournalFormatError if this build cannot read it."""
+    message = _parse(journal_pb2.Snapshot, encoded)
+    return Snapshot(
+        position=int(message.position),
+        created=_read_created(message.created),
+        state=State(message.state),
+        algorithm=_unpack_json(message.algorithm),
+        progress=_unpack_json(message.progress),
+        workers=[_read_worker(worker) for worker in message.workers],
+    )
+
+
+def _parse(kind: type[_Stored], encoded: bytes) -> _Stored:
+    try:
+        message = kind.FromString(encoded)
+    except DecodeError as error:
+        raise JournalFormatError(f"{kind.__name__} of {len(encoded)} bytes is damaged: {error}") from None
+    if message.format_version != FORMAT_VERSION:
+        raise JournalFormatError(
+            f"{kind.__name__} is of format version {message.format_version}; this build reads {FORMAT_VERSION}"
+        )
+    return message
+
+
+def _write_told(message: journal_pb2.Told, told: Told) -> None:
+    ticket, returns, frames, steps = told.result
+    message.ticket = ticket
+    message.returns.extend(returns)
+    message.frames = frames
+    message.steps = steps
+    message.worker = told.worker
+    message.running_s = told.running_s
+
+
+def _read_told(message: journal_pb2.Told) -> Told:
+    result = Result(message.ticket, tuple(message.returns), message.frames, message.steps)
+    return Told(result, message.worker, message.running_s)
+
+
+def _write_rare(message: journal_pb2.Event, event: Created | StateChanged | WorkerSeen) -> None:
+    if isinstance(event, Created):
+        message.created.CopyFrom(_created_message(event))
+    elif isinstance(event, StateChanged):
+        changed = message.state_changed
+        changed.state, changed.time, changed.running_s = int(event.state), event.time, event.running_s
+    elif isinstance(event, WorkerSeen):
+        message.worker_seen.CopyFrom(_worker_message(event))
+    else:
+        assert_never(event)
+
+
+def _read_rare(event: journal_pb2.Event, kind: str | None) -> Created | StateChanged | WorkerSeen:
+    if kind == "created":
+        return _read_created(event.created)
+    if kind == "state_changed":
+        changed = event.state_changed
+        return StateChanged(State(changed.state), changed.time, changed.running_s)
+    if kind == "worker_seen":
+        return _read_worker(event.worker_seen)
+    raise JournalFormatError(f"journal holds an event of kind {kind}; this build knows none such")
+
+
+def _created_message(created: Created) -> journal_pb2.Created:
+    spec = spec_pb2.ExperimentSpec.FromString(created.spec)
+    return journal_pb2.Created(number=created.number, spec=spec, time=created.time)
+
+
+def _read_created(message: journal_pb2.Created) -> Created:
+    return Created(message.number, message.spec.SerializeToString(deterministic=True), message.time)
+
+
+def _worker_message(worker: WorkerSeen) -> journal_pb2.WorkerSeen:
+    return journal_pb2.WorkerSeen(
+        number=worker.number,
+        worker_id=worker.worker_id,
+        device=worker.device,
+        libraries=worker.libraries,
+        precision=worker.precision,  # type: ignore[arg-type]  # an open enum: a newer number is kept
+    )
+
+
+def _read_worker(message: journal_pb2.WorkerSeen) -> WorkerSeen:
+    libraries = dict(message.libraries)
+    return WorkerSeen(message.number, message.worker_id, message.device, libraries, message.precision)
+
+
+def _pack_json(value: dict[str, JsonValue]) -> bytes:
+    return zlib.compress(json.dumps(value, separators=(",", ":")).encode(), level=1)
+
+
+def _unpack_json(packed: bytes) -> dict[str, JsonValue]:
+    try:
+        value = json.loads(zlib.decompress(packed))
+    except (zlib.error, ValueError) as error:
+        raise JournalFormatError(
+            f"snapshot holds {len(packed)} bytes that are no packed JSON: {error}"
+        ) from None
+    if not isinstance(value, dict):
+        raise JournalFormatError(f"snapshot holds a JSON {type(value).__name__}; it must be an object")
+    return value

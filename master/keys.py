@@ -1,0 +1,40 @@
+"""Every key in the store: a prefix, the schema's version, and what the key is for. Nobody else builds one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys of one master's journal; the braces keep them in one slot of a Redis cluster.
+
+    Attributes:
+        prefix: what all of them begin with; masters that share a server need prefixes of their own.
+    """
+
+    prefix: str = "germline"
+
+    @property
+    def boot(self) -> str:
+        """Counts the starts of masters; only the newest one may write."""
+        return f"{self._root}:boot"
+
+    @property
+    def heads(self) -> str:
+        """Hash: the number of each experiment, to the number of its last journal entry."""
+        return f"{self._root}:heads"
+
+    def entries(self, number: int) -> str:
+        """Stream of an experiment's journal entries since its snapshot; entry n has the id ``n-0``."""
+        return f"{self._root}:experiment:{number}:entries"
+
+    def snapshot(self, number: int) -> str:
+        """An experiment's newest snapshot."""
+        return f"{self._root}:experiment:{number}:snapshot"
+
+    @property
+    def _root(self) -> str:
+        return f"{{{self.prefix}}}:v{SCHEMA_VERSION}"

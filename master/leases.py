@@ -1,0 +1,191 @@
+"""Who holds which piece of work, and until when. No network, no storage; the clock is injected."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+LENDINGS_PER_BOOT = 4_096
+
+
+class ForeignLeaseError(ValueError):
+    """The lease was lent to another worker."""
+
+
+class UnknownLeaseError(ValueError):
+    """The lease was never lent."""
+
+
+class Lease(NamedTuple):
+    """One lending of one piece of work.
+
+    Attributes:
+        ticket: which work.
+        attempt: which lending of it; see :class:`LeaseTable`.
+        worker: to whom.
+        deadline: clock time after which the work may be lent again.
+    """
+
+    ticket: int
+    attempt: int
+    worker: str
+    deadline: float
+
+
+class Start(NamedTuple):
+    """A start of the master.
+
+    Attributes:
+        boot: its number.
+        next_ticket: the first ticket that was not asked by then, as far as the journal knew.
+    """
+
+    boot: int
+    next_ticket: int
+
+
+class LeaseTable:
+    """The leases of one experiment.
+
+    Promises:
+
+    - Work is with one worker at a time; only when its lease ran out, or came back, it may be lent again.
+    - Work that is not told is always either waiting (the caller has it) or lent (it is here): never neither.
+    - A result counts once. Late, from a lease that ran out, it counts if nobody else told it.
+    - Attempts of one ticket only rise, over restarts of the master too: ``boot * 4096 + lendings``, where boot is the
+      number of the master's start. So a lease says which start made it. Work that a start asked and the journal did
+      not keep is asked anew by the next, under the same ticket but perhaps for another individual; leases of such
+      work are unknown, all others from before a restart are good.
+
+    Every lease has the same length, so the order of lending is the order of deadlines, and expiry costs nothing while
+    nothing expires.
+    """
+
+    def __init__(
+        self, lease_s: float, clock: Callable[[], float], starts: Sequence[Start] = (Start(0, 0),)
+    ) -> None:
+        """Begin with nothing lent; `starts` are all starts of the master so far, this one last."""
+        self.lease_s = lease_s
+        self.starts = tuple(starts)
+        self.expired = 0
+        self.returned = 0
+        self.clock = clock
+        self._first_attempt = starts[-1].boot * LENDINGS_PER_BOOT + 1
+        self._lent: dict[int, Lease] = {}  # in order of deadlines
+        self._former: dict[int, list[Lease]] = {}  # lendings before the last one of work not told yet
+
+    def __len__(self) -> int:
+        return len(self._lent)
+
+    def lend(self, ticket: int, worker: str) -> Lease:
+        """Lend work that is with nobody. Raises ValueError if somebody holds it."""
+        if ticket in self._lent:
+            raise ValueError(f"ticket {ticket} is lent to {self._lent[ticket].worker}")
+        former = self._former.get(ticket)
+        attempt = former[-1].attempt + 1 if former else self._first_attempt
+        lease = self._lent[ticket] = Lease(ticket, attempt, worker, self.clock() + self.lease_s)
+        return lease
+
+    def check(self, ticket: int, attempt: int, worker: str) -> None:
+        """Look whether this worker may tell work that is not told yet.
+
+        Raises:
+            ForeignLeaseError: that attempt was lent to another worker.
+            UnknownLeaseError: that attempt was never lent.
+        """
+        held = self._lent.get(ticket)
+        if held is None or held.attempt != attempt or held.worker != worker:
+            self._check_former(ticket, attempt, worker, held)
+
+    def close(self, ticket: int, worker: str) -> Lease | None:
+        """Close work that this worker told; return the lease of another one that now plays in vain, if any."""
+        held = self._lent.pop(ticket, None)
+        if self._former:
+            self._former.pop(ticket, None)
+        return held if held is not None and held.worker != worker else None
+
+    def expire(self) -> list[Lease]:
+        """Take back the leases that ran out; their work waits again."""
+        now = self.clock()
+        gone = []
+        for lease in self._lent.values():
+            if lease.deadline > now:
+                break
+            gone.append(lease)
+        self.expired += len(gone)
+        return self._take_back(gone)
+
+    def give_back(self, worker: str, tickets: Iterable[int] | None = None) -> list[Lease]:
+        """Take back what a worker holds, all of it or the named tickets; their work waits again."""
+        if tickets is None:
+            gone = self.held_by(worker)
+        else:
+            held = (self._lent.get(ticket) for ticket in dict.fromkeys(tickets))
+            gone = [lease for lease in held if lease is not None and lease.worker == worker]
+        self.returned += len(gone)
+        return self._take_back(gone)
+
+    def renew(self, ticket: int, attempt: int, worker: str) -> bool:
+        """Start a lease's time anew because its worker came back with it; the caller knows that it is not told.
+
+        A lease that ran out but was not lent again is given back to its worker, and one from before a restart of the
+        master is taken over as it is. False if the work is with another worker by now.
+        """
+        last = self._lent.get(ticket) or next(reversed(self._former.get(ticket, ())), None)
+        if last is not None and last[:3] != (ticket, attempt, worker):
+            return False
+        if last is None and not self._is_from_before(ticket, attempt):
+            return False
+        self._lent.pop(ticket, None)
+        self._lent[ticket] = Lease(ticket, attempt, worker, self.clock() + self.lease_s)
+        return True
+
+    def close_all(self) -> list[Lease]:
+        """Take back everything for good."""
+        gone = list(self._lent.values())
+        self._lent.clear()
+        self._former.clear()
+        return gone
+
+    def held_by(self, worker: str) -> list[Lease]:
+        """What a worker holds."""
+        return [lease for lease in self._lent.values() if lease.worker == worker]
+
+    def holders(self) -> dict[str, int]:
+        """How many leases each worker holds."""
+        counts: dict[str, int] = {}
+        for lease in self._lent.values():
+            counts[lease.worker] = counts.get(lease.worker, 0) + 1
+        return counts
+
+    def is_lent(self, ticket: int) -> bool:
+        """Whether somebody holds this work."""
+        return ticket in self._lent
+
+    def _take_back(self, gone: list[Lease]) -> list[Lease]:
+        for lease in gone:
+            del self._lent[lease.ticket]
+            self._former.setdefault(lease.ticket, []).append(lease)
+        return gone
+
+    def _check_former(self, ticket: int, attempt: int, worker: str, held: Lease | None) -> None:
+        """Raise unless this worker got this attempt at some time, or it is from before this master's start."""
+        lendings = [*self._former.get(ticket, ()), *([held] if held else ())]
+        for lease in lendings:
+            if lease.attempt == attempt:
+                if lease.worker != worker:
+                    raise ForeignLeaseError(
+                        f"lease of ticket {ticket}, attempt {attempt} was lent to {lease.worker}, not to {worker}"
+                    )
+                return
+        if not self._is_from_before(ticket, attempt):
+            raise UnknownLeaseError(
+                f"lease of ticket {ticket}, attempt {attempt} was never lent, or lost in a restart"
+            )
+
+    def _is_from_before(self, ticket: int, attempt: int) -> bool:
+        """Whether this is a lease from before this start, of work that the journal kept."""
+        boot = (attempt - 1) // LENDINGS_PER_BOOT
+        later = bisect_right(self.starts, boot, key=lambda start: start.boot)
+        return boot >= 0 and later < len(self.starts) and ticket < self.starts[later].next_ticket

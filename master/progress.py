@@ -1,0 +1,139 @@
+"""What a run has come to: counters, running time, rates and its curve."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from germline.algorithms.base import JsonValue, Result
+
+MAX_POINTS = 2_048
+QUANTILES = (0.0, 0.1, 0.5, 0.9, 1.0)
+
+_RATE_WINDOW_S = 30.0
+
+
+class Point(NamedTuple):
+    """A point of the curve; see germline.v1.HistoryPoint."""
+
+    evaluations: int
+    frames: int
+    running_s: float
+    fitness_quantiles: tuple[float, ...]
+    champion_mean: float | None
+
+
+class History:
+    """At most 2,048 points, evenly spread over the evaluations: when it is full, every other one goes.
+
+    A point's place is a multiple of the stride, which doubles with each thinning, so that the same evaluations give the
+    same curve whatever restarts were in between.
+    """
+
+    def __init__(self) -> None:
+        self.points: list[Point] = []
+        self.stride = 1
+
+    def is_due(self, evaluations: int) -> bool:
+        """Whether a point belongs here."""
+        return evaluations % self.stride == 0
+
+    def add(self, point: Point) -> None:
+        """Take in a point that is due."""
+        self.points.append(point)
+        if len(self.points) > MAX_POINTS:
+            self.stride *= 2
+            self.points = [point for point in self.points if point.evaluations % self.stride == 0]
+
+
+class Progress:
+    """Counters of one experiment; the clock is injected, and time in which it did not run does not count."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.evaluations = self.episodes = self.frames = self.steps = 0
+        self.best_fitness: float | None = None
+        self.history = History()
+        self._clock = clock
+        self._ran_s = 0.0
+        self._running_since: float | None = None
+
+    @property
+    def running_s(self) -> float:
+        """Time in which the experiment was running, over all restarts."""
+        now = 0.0 if self._running_since is None else self._clock() - self._running_since
+        return self._ran_s + now
+
+    def start_clock(self) -> None:
+        """From now on, time counts."""
+        if self._running_since is None:
+            self._running_since = self._clock()
+
+    def stop_clock(self) -> None:
+        """From now on, time does not count."""
+        self._ran_s, self._running_since = self.running_s, None
+
+    def recall_running(self, running_s: float) -> None:
+        """Replay: so long it had been running at this moment."""
+        self._ran_s = running_s
+
+    def count(self, result: Result) -> None:
+        """Take in an accepted result."""
+        returns = result.returns
+        self.evaluations += 1
+        self.episodes += len(returns)
+        self.frames += result.frames
+        self.steps += result.steps
+        fitness = returns[0] if len(returns) == 1 else math.fsum(returns) / len(returns)
+        if self.best_fitness is None or fitness > self.best_fitness:
+            self.best_fitness = fitness
+
+    def snapshot(self) -> dict[str, JsonValue]:
+        """Everything as JSON values."""
+        return {
+            "evaluations": self.evaluations,
+            "episodes": self.episodes,
+            "frames": self.frames,
+            "steps": self.steps,
+            "best_fitness": self.best_fitness,
+            "running_s": self.running_s,
+            "stride": self.history.stride,
+            "points": [list(point) for point in self.history.points],
+        }
+
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Become what :meth:`snapshot` wrote."""
+        for counter in ("evaluations", "episodes", "frames", "steps", "best_fitness"):
+            setattr(self, counter, snapshot[counter])
+        self._ran_s = snapshot["running_s"]
+        self.history.stride = snapshot["stride"]
+        self.history.points = list(_read_points(snapshot["points"]))
+
+
+class Rates:
+    """Evaluations and frames a second over the last half minute, from counters sampled about once a second."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._samples: deque[tuple[float, int, int]] = deque()
+
+    def sample(self, evaluations: int, frames: int) -> None:
+        """Note the counters as they are now."""
+        now = self._clock()
+        self._samples.append((now, evaluations, frames))
+        while now - self._samples[0][0] > _RATE_WINDOW_S:
+            self._samples.popleft()
+
+    def per_second(self, evaluations: int, frames: int) -> tuple[float, float]:
+        """Evaluations and frames a second, up to the counters as they are now."""
+        if not self._samples:
+            return 0.0, 0.0
+        then, evaluations_then, frames_then = self._samples[0]
+        seconds = max(self._clock() - then, 1e-3)
+        return (evaluations - evaluations_then) / seconds, (frames - frames_then) / seconds
+
+
+def _read_points(points: Iterable[list[Any]]) -> Iterable[Point]:
+    for evaluations, frames, running_s, quantiles, champion_mean in points:
+        yield Point(evaluations, frames, running_s, tuple(quantiles), champion_mean)

@@ -1,0 +1,226 @@
+"""A master, put together: store, journal, experiments, services; and taken apart in the same order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from pathlib import Path
+from time import monotonic
+
+import grpc
+import grpc.aio
+from grpc_health.v1 import health, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from prometheus_client.core import GaugeMetricFamily
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from germline.v1 import experiment_pb2, experiment_pb2_grpc, worker_pb2, worker_pb2_grpc
+from master.config import MasterConfig, split_address
+from master.dispatcher import Dispatcher
+from master.experiment_service import ExperimentService
+from master.interceptors import ErrorInterceptor, TokenInterceptor
+from master.journal import Journal
+from master.keys import Keys
+from master.metrics import Metrics
+from master.registry import Registry
+from master.store import OwnStore, StoreError, check_server, connect
+from master.worker_messages import OrderWriter
+from master.worker_service import WorkerService
+
+logger = logging.getLogger(__name__)
+
+MAX_MESSAGE_BYTES = 16 * 2**20
+_TICK_S = 1.0
+_GRACE_S = 2.0
+_OPTIONS = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", 4 * MAX_MESSAGE_BYTES),
+    ("grpc.so_reuseport", 0),  # a port in use is an error, not a second master
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+)
+
+
+class AddressError(Exception):
+    """An address cannot be served on."""
+
+
+class Master:
+    """Everything that one master process does; `serving` opens it, `drain` closes it gently.
+
+    Attributes:
+        address: where it serves gRPC, host:port.
+        metrics_address: where it serves metrics; empty if nowhere.
+        registry: its experiments.
+        dispatcher: its workers.
+        journal: what it keeps.
+    """
+
+    def __init__(
+        self, config: MasterConfig, journal: Journal, metrics: Metrics, clock: Callable[[], float]
+    ) -> None:
+        self.address = config.listen
+        self.metrics_address = ""
+        self.journal = journal
+        self.registry = Registry(journal, clock)
+        self.dispatcher = Dispatcher(
+            self.registry, journal, metrics, clock,
+            master_id=secrets.token_hex(8), heartbeat_s=config.heartbeat_s,
+        )  # fmt: skip
+        self._config = config
+        self._metrics = metrics
+        self._clock = clock
+        self._health = health.aio.HealthServicer()
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def serving(
+        cls, config: MasterConfig, clock: Callable[[], float] = monotonic
+    ) -> AsyncIterator[Master]:
+        """Serve while the context lasts.
+
+        Raises:
+            StoreError: the journal has no place to live.
+            AddressError: an address is in use.
+            SupersededError: another master has taken the store over (in an exception group).
+        """
+        async with contextlib.AsyncExitStack() as stack:
+            client, revive = await _open_store(config, stack)
+            metrics = Metrics()
+            journal = Journal(
+                client, Keys(config.store_prefix),
+                snapshot_interval_s=config.snapshot_interval_s,
+                observe_commit=metrics.observe_commit,
+                revive_store=revive,
+            )  # fmt: skip
+            master = cls(config, journal, metrics, clock)
+            tasks = await stack.enter_async_context(asyncio.TaskGroup())
+            try:
+                await master._open(tasks, stack)
+            except RedisError as error:
+                raise StoreError(f"the journal cannot be read: {error}") from error
+            yield master
+
+    async def drain(self, reason: str) -> None:
+        """Lend no more, take results for a while, then end the streams and make everything durable."""
+        logger.info("draining: %s", reason)
+        await self._health.enter_graceful_shutdown()
+        self.dispatcher.drain(reason)
+        deadline = monotonic() + self._config.drain_s
+        while self.dispatcher.leased and len(self.dispatcher.fleet) and monotonic() < deadline:
+            await asyncio.sleep(0.05)
+        await self.journal.flush(max(deadline - monotonic(), _GRACE_S), with_snapshots=True)
+        self.dispatcher.end_streams()
+        logger.info("drained; %d pieces of work are still out and will be lent again", self.dispatcher.leased)
+
+    async def _open(self, tasks: asyncio.TaskGroup, stack: contextlib.AsyncExitStack) -> None:
+        """Recover, then serve."""
+        await self.registry.recover()
+        committer = tasks.create_task(self.journal.run(), name="journal")
+        stack.callback(committer.cancel)
+        await self.journal.flush(
+            60.0, with_snapshots=True
+        )  # a lease of before a restart is told from one after it
+        self._metrics.watch(self._gauges)
+        if self._config.metrics_port >= 0:
+            stack.callback(self._serve_metrics())
+        server = self._make_server()
+        await server.start()
+        stack.push_async_callback(server.stop, _GRACE_S)
+        ticker = tasks.create_task(self._tick(), name="tick")
+        stack.callback(ticker.cancel)
+        logger.info("serving on %s, metrics on %s", self.address, self.metrics_address or "none")
+
+    def _make_server(self) -> grpc.aio.Server:
+        interceptors = [
+            ErrorInterceptor(),
+            *([TokenInterceptor(self._config.token)] if self._config.token else []),
+        ]
+        server = grpc.aio.server(interceptors=interceptors, options=_OPTIONS)
+        workers = WorkerService(self.dispatcher, OrderWriter(), self._clock)
+        worker_pb2_grpc.add_WorkerServiceServicer_to_server(workers, server)
+        experiments = ExperimentService(self.registry, self.dispatcher, self.journal)
+        experiment_pb2_grpc.add_ExperimentServiceServicer_to_server(experiments, server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        names = [
+            worker_pb2.DESCRIPTOR.services_by_name["WorkerService"].full_name,
+            experiment_pb2.DESCRIPTOR.services_by_name["ExperimentService"].full_name,
+        ]
+        reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+        self.address = self._bind(server)
+        return server
+
+    def _bind(self, server: grpc.aio.Server) -> str:
+        address, host = self._config.listen, split_address(self._config.listen)[0]
+        try:
+            if self._config.tls_cert is None or self._config.tls_key is None:
+                port = server.add_insecure_port(address)
+            else:
+                port = server.add_secure_port(address, _credentials(self._config))
+        except RuntimeError as error:
+            raise AddressError(f"listen is {address}, which cannot be served on: {_reason(error)}") from None
+        if port == 0:
+            raise AddressError(f"listen is {address}, which cannot be served on")
+        return f"{host}:{port}"
+
+    def _serve_metrics(self) -> Callable[[], None]:
+        host, port = split_address(self._config.listen)[0], self._config.metrics_port
+        try:
+            server, port = self._metrics.serve(host, port)
+        except OSError as error:
+            raise AddressError(
+                f"metrics_port is {port}, which cannot be served on: {error.strerror}"
+            ) from None
+        self.metrics_address = f"{host}:{port}"
+
+        def close() -> None:
+            server.shutdown()
+            server.server_close()
+
+        return close
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(_TICK_S)
+            self.dispatcher.tick()
+
+    def _gauges(self) -> Iterable[GaugeMetricFamily]:
+        return self.dispatcher.gauges()
+
+
+async def _open_store(
+    config: MasterConfig, stack: contextlib.AsyncExitStack
+) -> tuple[Redis, Callable[[], Awaitable[None]] | None]:
+    if config.store:
+        client = connect(config.store)
+        stack.push_async_callback(client.aclose)
+        await check_server(client)
+        return client, None
+    own = await stack.enter_async_context(OwnStore(config.store_folder))
+    client = connect(own.url)
+    stack.push_async_callback(client.aclose)
+    return client, own.revive
+
+
+def _credentials(config: MasterConfig) -> grpc.ServerCredentials:
+    cert, key = _read(config.tls_cert), _read(config.tls_key)
+    authorities = _read(config.tls_client_ca) if config.tls_client_ca else None
+    return grpc.ssl_server_credentials(
+        [(key, cert)], root_certificates=authorities, require_client_auth=authorities is not None
+    )
+
+
+def _read(path: Path | None) -> bytes:
+    try:
+        return path.read_bytes() if path else b""
+    except OSError as error:
+        raise AddressError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _reason(error: Exception) -> str:
+    return str(error).splitlines()[0]
