@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Hashable
+from collections.abc import AsyncIterator, Collection, Hashable
 from contextlib import asynccontextmanager
 
 import grpc
@@ -19,12 +19,13 @@ from worker.tasks.base import SetupError
 from worker.wire import Identity
 
 PATIENCE_S = 20.0
+Context = aio.ServicerContext[worker_pb2.WorkerMessage, worker_pb2.MasterMessage]
 
 
 class Conversation:
     """One stream, seen from the master; the test reads and writes it."""
 
-    def __init__(self, context: grpc.aio.ServicerContext) -> None:
+    def __init__(self, context: Context) -> None:
         self._context = context
         self._ended: asyncio.Future[grpc.StatusCode] = asyncio.get_running_loop().create_future()
 
@@ -39,8 +40,10 @@ class Conversation:
 
     async def hear_any(self) -> worker_pb2.WorkerMessage | None:
         """The next message; None when the worker has said its last."""
-        async with asyncio.timeout(PATIENCE_S):
-            message = await self._context.read()
+        reading = asyncio.ensure_future(self._context.read())
+        await asyncio.wait([reading], timeout=PATIENCE_S)
+        assert reading.done(), "the worker says nothing"
+        message = reading.result()
         return message if isinstance(message, worker_pb2.WorkerMessage) else None
 
     async def hear(self, kind: str) -> worker_pb2.WorkerMessage:
@@ -49,6 +52,13 @@ class Conversation:
             if message.WhichOneof("kind") == kind:
                 return message
         raise AssertionError(f"the worker ended the stream without {kind}")
+
+    async def hear_results(self, count: int) -> list[worker_pb2.Result]:
+        """So many results, in as few messages as they come."""
+        heard: list[worker_pb2.Result] = []
+        while len(heard) < count:
+            heard.extend((await self.hear("results")).results.results)
+        return heard
 
     async def say(self, message: worker_pb2.MasterMessage) -> None:
         async with asyncio.timeout(PATIENCE_S):
@@ -83,7 +93,7 @@ class ScriptedMaster(WorkerServiceServicer):
         self.metadata: dict[str, str | bytes] = {}
 
     async def Work(  # type: ignore[override]  # noqa: N802
-        self, request_iterator: object, context: grpc.aio.ServicerContext
+        self, request_iterator: object, context: Context
     ) -> None:
         self.metadata = dict(context.invocation_metadata() or ())
         conversation = Conversation(context)
@@ -144,9 +154,11 @@ class Echo:
         finished, self._playing = self._playing, []
         return [Played(each.key, tuple(map(float, each.episode_seeds)), 4, 1, 0.5) for each in finished]
 
-    def drop(self) -> list[Hashable]:
-        dropped, self._playing = self._playing, []
-        return [each.key for each in dropped]
+    def cancel(self, keys: Collection[Hashable]) -> None:
+        self._playing = [each for each in self._playing if each.key not in keys]
+
+    def drop(self) -> None:
+        self._playing = []
 
     def close(self) -> None:
         self._playing = []
@@ -234,9 +246,8 @@ async def test_a_child_is_rebuilt_from_the_parent_that_the_master_named_before(f
         child.mutation.CopyFrom(genome_pb2.Mutation(seed=11, power=0.5))
         await stream.lend(lease(1, FOUNDER, seeds=(5, 6)), known=(FOUNDER,))
         await stream.lend(child)
-        told = [await stream.hear("results"), await stream.hear("results")]
-        assert [each.results.sequence for each in told] == [1, 2]
-        assert list(told[0].results.results[0].returns) == [5.0, 6.0]
+        told = await stream.hear_results(2)
+        assert [list(each.returns) for each in told] == [[5.0, 6.0], [1.0]]
         submitted = fleet.engines["test"].submitted
         assert [each.genome for each in submitted] == [FOUNDER, CHILD]
         assert submitted[1].parent == FOUNDER
@@ -517,8 +528,6 @@ async def test_memory_that_runs_out_shrinks_the_credit(fleet: Fleet) -> None:
         await stream.introduce(1)
         engine.slots = 4
         await stream.lend(*(lease(n, FOUNDER) for n in range(credit)), known=(FOUNDER,))
-        told = 0
-        while told < credit:
-            told += len((await stream.hear("results")).results.results)
+        await stream.hear_results(credit)
         while link.ledger.room > 16:
             await asyncio.sleep(0)

@@ -21,7 +21,7 @@ from worker import wire
 from worker.backoff import Backoff
 from worker.ledger import Ledger
 from worker.pace import Pace
-from worker.player import SizedEngine
+from worker.rollout import Engine
 from worker.stage import Stage
 from worker.tray import PATIENCE_S, Tray
 from worker.work import Failure
@@ -63,8 +63,8 @@ class Terms:
     """Sent with the call; carries the token."""
     identity: wire.Identity
     slots: int
-    """Individuals that the worker plays at a time, at the start."""
-    build: Callable[[spec_pb2.ExperimentSpec], SizedEngine]
+    """Individuals to ask for until an engine says how many it plays at a time."""
+    build: Callable[[spec_pb2.ExperimentSpec], Engine]
     """Makes an experiment's engine; runs on the stage."""
     patience_s: float = PATIENCE_S
     """Longest time that a score waits for company."""

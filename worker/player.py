@@ -4,28 +4,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
-from typing import Protocol
 
 from worker.rollout import Engine, Evaluation, Played
 from worker.work import Assignment, LeaseKey, Score
 
 
-class SizedEngine(Engine, Protocol):
-    """An engine that knows how many evaluations it plays at a time."""
-
-    @property
-    def slots(self) -> int:
-        """Evaluations that are played at a time; falls when the device's memory runs out."""
-        ...
-
-
 class Player:
     """Plays the leases of one experiment. Its engine is built with the first work; :meth:`rest` frees it."""
 
-    def __init__(self, build: Callable[[], SizedEngine]) -> None:
+    def __init__(self, build: Callable[[], Engine]) -> None:
         """Own whatever `build` makes."""
         self._build = build
-        self._engine: SizedEngine | None = None
+        self._engine: Engine | None = None
         self._waiting: deque[Assignment] = deque()
         self._playing: set[LeaseKey] = set()
 
@@ -49,11 +39,12 @@ class Player:
         self._waiting.extend(assignments)
 
     def revoke(self, keys: Collection[LeaseKey]) -> None:
-        """Drop what waits; what is being played goes on, unless nothing of it is wanted any more."""
+        """Drop work, waiting or half played."""
         self._waiting = deque(assignment for assignment in self._waiting if assignment.key not in keys)
-        if self._engine and self._playing and self._playing.issubset(keys):
-            self._engine.drop()
-            self._playing.clear()
+        playing = self._playing.intersection(keys)
+        if self._engine and playing:
+            self._engine.cancel(playing)
+            self._playing -= playing
 
     def tick(self) -> list[Score]:
         """Hand the engine what it has room for, and advance every episode; what is finished with it."""

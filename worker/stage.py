@@ -13,7 +13,8 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterable
 from functools import partial
 
-from worker.player import Player, SizedEngine
+from worker.player import Player
+from worker.rollout import Engine
 from worker.tasks.base import SetupError
 from worker.tray import Tray
 from worker.work import Assignment, Failure, LeaseKey, Pulse
@@ -52,7 +53,7 @@ class Stage:
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
-    def introduce(self, experiment: int, build: Callable[[], SizedEngine]) -> None:
+    def introduce(self, experiment: int, build: Callable[[], Engine]) -> None:
         """Play this experiment with what `build` makes; drops work under another meaning of the number."""
         self._order(partial(self._introduce, experiment, build))
 
@@ -102,9 +103,15 @@ class Stage:
             scores = player.tick()
         self._meter.add(player.frames - frames)
         self._last_work_s[experiment] = self._clock()
-        self.slots = max(each.slots for each in self._players.values())
+        self._measure_slots()
         if scores:
             self._tray.put(scores, urgent=not player.has_work)
+
+    def _measure_slots(self) -> None:
+        slots = max(player.slots for player in self._players.values())
+        if slots != self.slots:
+            self.slots = slots
+            self._tray.nudge()
 
     def _fail(self, experiment: int, reason: str) -> None:
         logger.error("experiment %d cannot be played here: %s", experiment, reason)
@@ -112,7 +119,7 @@ class Stage:
         self._failed[experiment] = reason
         self._tray.fail(Failure(experiment, reason))
 
-    def _introduce(self, experiment: int, build: Callable[[], SizedEngine]) -> None:
+    def _introduce(self, experiment: int, build: Callable[[], Engine]) -> None:
         if experiment in self._players:
             self._players[experiment].rest()
         self._failed.pop(experiment, None)

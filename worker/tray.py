@@ -42,6 +42,10 @@ class Tray:
         elif first and scores:
             self._call(self._wait)
 
+    def nudge(self) -> None:
+        """From the playing thread: something else has changed that the loop should look at."""
+        self._call(self._ring)
+
     def fail(self, failure: Failure) -> None:
         """From the playing thread: say that an experiment cannot be played here."""
         with self._lock:

@@ -1,0 +1,181 @@
+"""Settings of a process: a frozen dataclass, read once from flags and environment, documented in place.
+
+The text under a field is its help; a flag goes before the environment, and that before the default::
+
+    @dataclass(frozen=True, kw_only=True)
+    class Settings:
+        port: int = 7700
+        \"\"\"TCP port to listen on; 0 takes a free one.\"\"\"
+
+    parse(Settings, "master", sys.argv[1:], os.environ)     # --port 1, or GERMLINE_PORT=1
+
+A field with ``metadata=SECRET`` has no flag for its value, which every user of a machine could read: it comes
+from ``GERMLINE_NAME``, or from the file that ``--name-file`` or ``GERMLINE_NAME_FILE`` names.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, fields
+from itertools import pairwise
+from pathlib import Path
+from types import NoneType
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+PREFIX = "GERMLINE_"
+SECRET: Mapping[str, bool] = {"secret": True}
+
+Settings = TypeVar("Settings")
+
+_TRUE = ("1", "true", "yes", "on")
+_FALSE = ("0", "false", "no", "off")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One field as people see it."""
+
+    name: str
+    flag: str
+    variable: str
+    default: str
+    text: str
+
+
+def describe(kind: type[object]) -> list[Setting]:
+    """The settings of a dataclass, in its order; for help and for tables in documents."""
+    texts = _docstrings(kind)
+    return [_setting(field, texts.get(field.name, "")) for field in fields(kind)]  # type: ignore[arg-type]
+
+
+def parse(
+    kind: type[Settings], program: str, arguments: Sequence[str], environment: Mapping[str, str]
+) -> Settings:
+    """Read settings, or end the process with status 2 and a sentence that names what is wrong."""
+    parser = _parser(kind, program)
+    given = vars(parser.parse_args(arguments))
+    hints = get_type_hints(kind)
+    try:
+        read = {
+            field.name: value
+            for field in fields(kind)  # type: ignore[arg-type]
+            if (value := _read(field, hints[field.name], given, environment)) is not None
+        }
+        return kind(**read)
+    except ValueError as error:
+        parser.error(str(error))
+
+
+def _parser(kind: type[object], program: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=program,
+        description=textwrap.dedent(kind.__doc__ or "").strip(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    hints = get_type_hints(kind)
+    for setting in describe(kind):
+        about = f"{setting.text} [{setting.variable}; default: {setting.default}]".replace("%", "%%")
+        if hints[setting.name] is bool:
+            action: Any = argparse.BooleanOptionalAction
+            parser.add_argument(setting.flag, dest=setting.name, action=action, default=None, help=about)
+        else:
+            name = "FILE" if setting.flag.endswith("-file") else setting.name.upper()
+            parser.add_argument(setting.flag, dest=setting.name, metavar=name, help=about)
+    return parser
+
+
+def _setting(field: Field[Any], text: str) -> Setting:
+    secret = "-file" if field.metadata.get("secret") else ""
+    return Setting(
+        name=field.name,
+        flag="--" + field.name.replace("_", "-") + secret,
+        variable=PREFIX + field.name.upper(),
+        default=_written(field.default),
+        text=" ".join(text.split()),
+    )
+
+
+def _written(default: object) -> str:
+    if default is MISSING:
+        return "none, must be given"
+    if isinstance(default, bool):
+        return "yes" if default else "no"
+    return "none" if default in {None, ""} else str(default)
+
+
+def _docstrings(kind: type[object]) -> dict[str, str]:
+    """The text under each field of a class, read from its source."""
+    (tree,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+    assert isinstance(tree, ast.ClassDef)  # noqa: S101 - the source of a class is a class
+    texts = {}
+    for statement, below in pairwise(tree.body):
+        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+            match below:
+                case ast.Expr(value=ast.Constant(value=str(text))):
+                    texts[statement.target.id] = text
+    return texts
+
+
+def _read(
+    field: Field[Any], hint: object, given: Mapping[str, object], environment: Mapping[str, str]
+) -> object:
+    """A field's value from flag or environment; None if neither gives one."""
+    flag = given[field.name]
+    variable = PREFIX + field.name.upper()
+    if field.metadata.get("secret"):
+        return _secret(field.name, flag or environment.get(variable + "_FILE"), environment.get(variable))
+    if isinstance(flag, bool):
+        return flag
+    if flag is not None:
+        return _convert("--" + field.name.replace("_", "-"), hint, str(flag))
+    if variable in environment:
+        return _convert(variable, hint, environment[variable])
+    return None
+
+
+def _secret(name: str, path: object, value: str | None) -> str | None:
+    if path is None:
+        return value
+    try:
+        return Path(str(path)).read_text().strip()
+    except OSError as error:
+        raise ValueError(f"the {name} file {path} cannot be read: {error.strerror}") from error
+
+
+def _convert(name: str, hint: object, text: str) -> object:
+    """Read a text as the type of its field."""
+    kinds = [kind for kind in get_args(hint) if kind is not NoneType]
+    if get_origin(hint) is Literal:
+        if text not in kinds:
+            raise ValueError(f"{name} is {text!r}; allowed: {', '.join(kinds)}")
+        return text
+    kind = kinds[0] if kinds else hint
+    try:
+        return _READERS[kind](text)
+    except ValueError:
+        raise ValueError(f"{name} is {text!r}; allowed: {_ALLOWED[kind]}") from None
+
+
+def _truth(text: str) -> bool:
+    if text.lower() not in _TRUE + _FALSE:
+        raise ValueError
+    return text.lower() in _TRUE
+
+
+_READERS: dict[object, Callable[[str], object]] = {
+    str: str,
+    int: int,
+    float: float,
+    bool: _truth,
+    Path: Path,
+}
+_ALLOWED: dict[object, str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: ", ".join(_TRUE + _FALSE),
+}

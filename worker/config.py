@@ -1,0 +1,76 @@
+"""Settings of a worker process. They shape speed, never weights or fitness: those come with the work."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from germline.settings import SECRET
+
+_WORKER_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerConfig:
+    """Plays what a germline master lends, on this machine.
+
+    Every setting is a flag or an environment variable. The first SIGTERM or Ctrl-C hands the leases back and
+    ends the worker within seconds; the second ends it at once.
+    """
+
+    master: str = "localhost:7700"
+    """Address of the master, host:port. A worker may start first: it waits."""
+
+    token: str = field(default="", metadata=SECRET, repr=False)
+    """What the master wants to see before it lends work. Give it by variable or file."""
+
+    tls: bool = False
+    """Encrypt the stream, and trust the system's certificates."""
+
+    ca: Path | None = None
+    """Encrypt the stream, and trust this PEM file instead."""
+
+    device: str = "auto"
+    """Where networks run: cpu, cuda, cuda:N, mps, or auto, the first of cuda, mps and cpu that is there."""
+
+    slots: int = 0
+    """Individuals to play at a time; 0 sizes them from memory, cores and the network."""
+
+    threads: int = 1
+    """Threads that torch may use. More workers with one thread each beat one worker with many."""
+
+    cache_mib: int = 256
+    """Memory for the weights of parents, in MiB; a child of a kept parent is cheap to build."""
+
+    worker_id: str = ""
+    """What logs call this worker: 1 to 64 letters, digits, '.', '_' or '-'. Drawn at the start by default."""
+
+    spot_notice: str = ""
+    """URL, asked every 5 s, that answers with a text once this machine is to be taken away; then as SIGTERM."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least important lines to log."""
+
+    log_format: Literal["text", "json"] = "text"
+    """How lines are written: for people, or as one JSON object each."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        if not re.fullmatch(r".+:\d{1,5}", self.master):
+            raise ValueError(f"master is {self.master!r}; allowed: host:port")
+        if self.slots < 0:
+            raise ValueError(f"slots is {self.slots}; allowed: 1 or more, or 0 to size them from memory")
+        if self.threads < 1:
+            raise ValueError(f"threads is {self.threads}; allowed: 1 or more")
+        if self.cache_mib < 0:
+            raise ValueError(f"cache_mib is {self.cache_mib}; allowed: 0 or more")
+        if self.spot_notice and not self.spot_notice.startswith(("http://", "https://")):
+            raise ValueError(f"spot_notice is {self.spot_notice!r}; allowed: an http or https URL")
+        if self.worker_id and not _WORKER_ID.fullmatch(self.worker_id):
+            raise ValueError(
+                f"worker_id is {self.worker_id!r}; allowed: 1 to 64 letters, digits, '.', '_' or '-'"
+            )
+        if self.ca and not self.ca.is_file():
+            raise ValueError(f"ca is {str(self.ca)!r}; allowed: an existing PEM file")

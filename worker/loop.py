@@ -1,0 +1,74 @@
+"""The life of a worker on one page.
+
+Two threads. The event loop talks: it takes leases from the stream and tells scores. The stage plays: it
+ticks the rollouts of all experiments in turn, and native code may keep it for as long as it likes. Between
+them, orders go one way and scores the other.
+
+    master --leases--> link --assignments--> stage --player--> rollout
+    master <-results-- link <----scores----- tray  <-----------
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Callable
+
+from worker.config import WorkerConfig
+from worker.dial import metadata, opener
+from worker.link import Link, Terms
+from worker.machine import identify, prepare
+from worker.spot import watch_notice
+from worker.workshop import Workshop
+
+logger = logging.getLogger(__name__)
+
+FIRST_SLOTS = 2  # individuals to ask for before the first engine has sized itself
+LAST_TICK_S = 2.0  # longest wait for native code that still plays when the worker leaves
+
+
+async def work(config: WorkerConfig) -> bool:
+    """Play what the master lends until told to stop; False if native code had to be left running.
+
+    Raises:
+        RefusedError: if the master refuses this worker for good.
+        SetupError: if this machine does not have the device.
+    """
+    device = prepare(config.device, config.threads)
+    workshop = Workshop(device, config.slots or None, config.cache_mib << 20)
+    link = Link(
+        Terms(
+            master=config.master,
+            dial=opener(config),
+            metadata=metadata(config),
+            identity=identify(device, config.worker_id),
+            slots=config.slots or FIRST_SLOTS,
+            build=workshop.build,
+        )
+    )
+    stop = asyncio.Event()
+    _heed_signals(stop)
+    notice = asyncio.create_task(watch_notice(config.spot_notice, stop))
+    link.stage.start()
+    try:
+        await link.keep(stop)
+    finally:
+        notice.cancel()
+        finished = link.stage.stop(LAST_TICK_S)
+    return finished
+
+
+def _heed_signals(stop: asyncio.Event) -> None:
+    """The first SIGTERM or Ctrl-C asks the worker to leave; the second ends the process at once."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _asked_to_leave, stop, number, os._exit)
+
+
+def _asked_to_leave(stop: asyncio.Event, number: signal.Signals, leave: Callable[[int], object]) -> None:
+    if stop.is_set():
+        leave(128 + number)
+    logger.info("%s: handing the leases back; a second one ends this worker at once", number.name)
+    stop.set()
