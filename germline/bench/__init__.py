@@ -1,0 +1,1 @@
+"""Measurements of this build against references that stand beside them."""

@@ -1,0 +1,51 @@
+"""`germline bench`: measure this build against its references, on this machine."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from germline.cli.errors import needs_extra
+from germline.cli.output import console, emit
+from germline.cli.target import JsonOption
+
+bench = typer.Typer(no_args_is_help=True, help="Measure against the references. Wants a quiet machine.")
+
+RoundsOption = Annotated[int, typer.Option(min=1, help="How often each contestant is measured, in turns.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(bench, name="bench")
+
+
+@bench.command()
+def rebuild(rounds: RoundsOption = 25, as_json: JsonOption = False) -> None:
+    """A child of a cached parent against one pass of numpy's RandomState, 1.7 million weights.
+
+    Example: germline bench rebuild --json
+    """
+    with needs_extra("worker"):
+        from germline.bench.rebuild import measure
+    _say({"rebuild": measure(rounds)}, as_json)
+
+
+def _say(rows: Mapping[str, Any], as_json: bool) -> None:
+    """One entry for each row of the table."""
+    plain = {name: _fields(row) for name, row in rows.items()}
+    if as_json:
+        emit(plain)
+        return
+    for name, figures in plain.items():
+        console.print(f"[bold]{name}[/bold]")
+        for figure, value in figures.items():
+            text = f"{value:,.3f}" if isinstance(value, float) else str(value)
+            console.print(f"  {figure:<28} {text}", highlight=False)
+
+
+def _fields(row: Any) -> dict[str, Any]:
+    """A row's figures: each bench has a dataclass of its own, or a mapping."""
+    return dict(row) if isinstance(row, Mapping) else dataclasses.asdict(row)

@@ -1,0 +1,188 @@
+"""A run's folder: what `germline run` keeps in runs/<name>, and what it leaves behind."""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from germline.cli.errors import CommandError, Exit
+from germline.cli.output import Json, experiment_json, history_json, individual_json
+from germline.client import Client, Experiment, HistoryPoint, Individual
+from germline.genome import Genome, format_id, parse_id
+from germline.spec import loads
+
+_KEPT_INDIVIDUALS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The files of one run, by name."""
+
+    path: Path
+
+    @property
+    def store(self) -> Path:
+        """Where the master's embedded server keeps the journal."""
+        return self.path / "store"
+
+    @property
+    def logs(self) -> Path:
+        """One file for each process."""
+        return self.path / "logs"
+
+    @property
+    def spec(self) -> Path:
+        """The spec with every default filled in."""
+        return self.path / "spec.toml"
+
+    @property
+    def champion(self) -> Path:
+        """The champion's policy card."""
+        return self.path / "champion.toml"
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a `germline run` is at work in it."""
+        return self.path.is_dir() and not self._lock_is_free()
+
+    def remember_master(self, address: str, experiment: str) -> None:
+        """Note where the run's master listens."""
+        _write_json(self.path / "run.json", {"master": address, "experiment": experiment})
+
+    def master(self) -> str:
+        """Where the run's master listens, or last did."""
+        return str(_read_json(self.path / "run.json")["master"])
+
+    def experiment_name(self) -> str:
+        """What the run's experiment is called."""
+        return str(_read_json(self.path / "run.json")["experiment"])
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other runs out of the folder; raises CommandError if one is in it."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with self._lock_file.open("a+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.seek(0)
+                raise CommandError(
+                    f"{self.path} is in use by process {lock.read().strip()}; watch it with: "
+                    f"germline watch --run {self.path}"
+                ) from None
+            lock.truncate(0)
+            lock.write(f"{os.getpid()}\n")
+            lock.flush()
+            yield
+
+    @property
+    def _lock_file(self) -> Path:
+        return self.path / "lock"
+
+    def _lock_is_free(self) -> bool:
+        if not self._lock_file.exists():
+            return True
+        with self._lock_file.open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            return True
+
+    def save(self, client: Client, name: str) -> None:
+        """Write down what read-only commands need when no master is up."""
+        individuals = client.individuals(name, _KEPT_INDIVIDUALS, with_genomes=True)
+        _write_json(self.path / "experiment.json", experiment_json(client.experiment(name)))
+        _write_json(self.path / "individuals.json", [individual_json(each) for each in individuals])
+        _write_json(self.path / "history.json", [history_json(point) for point in client.history(name)])
+
+
+class Archive:
+    """What a run left behind, read from its folder. A Source, as commands see it."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        """Look whether there is anything.
+
+        Raises:
+            CommandError: if there is not.
+        """
+        self._path = folder.path
+        if not (self._path / "experiment.json").exists():
+            start = f"germline run {folder.spec} --folder {self._path}"
+            hint = f"start it with: {start}" if folder.spec.exists() else "it is no folder of a run"
+            raise CommandError(f"{self._path} has no master up and left no results; {hint}", Exit.UNREACHABLE)
+
+    def experiment(self) -> Experiment:
+        """The experiment as it stood."""
+        fields = _read_json(self._path / "experiment.json")
+        champion = fields["champion"]
+        return Experiment(
+            **{
+                **fields,
+                "spec": loads(fields["spec"]),
+                "created": datetime.fromisoformat(fields["created"]),
+                "champion": _individual(champion) if champion else None,
+                "fitness_quantiles": tuple(fields["fitness_quantiles"]),
+            }
+        )
+
+    def individual(self, individual_id: int | None = None) -> Individual:
+        """An individual with its genome; without an id the champion, or the best while there is none."""
+        known = self._known()
+        if individual_id is None:
+            return known[0]
+        for each in known:
+            if each.id == individual_id:
+                return each
+        raise CommandError(
+            f"individual {format_id(individual_id)} is not among the {len(known)} that {self._path} keeps",
+            Exit.REFUSED,
+        )
+
+    def individuals(self, limit: int) -> list[Individual]:
+        """The population as it stood, best first, with genomes."""
+        return [_individual(fields) for fields in _read_json(self._path / "individuals.json")[:limit]]
+
+    def history(self) -> list[HistoryPoint]:
+        """The curve of the run."""
+        points = _read_json(self._path / "history.json")
+        return [
+            HistoryPoint(**{**fields, "fitness_quantiles": tuple(fields["fitness_quantiles"])})
+            for fields in points
+        ]
+
+    def _known(self) -> list[Individual]:
+        champion = self.experiment().champion
+        known = [champion] if champion and champion.genome else []
+        return known + self.individuals(_KEPT_INDIVIDUALS)
+
+
+def _individual(fields: Mapping[str, Any]) -> Individual:
+    genome = fields["genome"]
+    return Individual(
+        **{
+            **fields,
+            "id": parse_id(fields["id"]),
+            "genome": Genome.decode(base64.b64decode(genome)) if genome else None,
+        }
+    )
+
+
+def _read_json(path: Path) -> Any:
+    """Files of ours: what is in them is what :meth:`RunFolder.save` wrote."""
+    return json.loads(path.read_text())
+
+
+def _write_json(path: Path, value: Json) -> None:
+    """Whole or not at all: a reader never sees half a file."""
+    draft = path.with_suffix(".new")
+    draft.write_text(json.dumps(value, indent=1) + "\n")
+    draft.replace(path)

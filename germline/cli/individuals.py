@@ -1,0 +1,9 @@
+"""Commands about individuals: champion, lineage."""
+
+from __future__ import annotations
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""

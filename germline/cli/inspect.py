@@ -1,0 +1,118 @@
+"""Commands that look: list, status, watch."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from germline.cli import live
+from germline.cli.output import console, emit, experiment_json, mean_text, number, worker_json
+from germline.cli.target import (
+    DEFAULT_MASTER,
+    JsonOption,
+    MasterOption,
+    NameArgument,
+    RunOption,
+    connect,
+    name_or_only,
+    open_source,
+)
+from germline.client import Client, Experiment
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("list")(list_experiments)
+    app.command()(status)
+    app.command()(workers)
+    app.command()(watch)
+
+
+def list_experiments(
+    master: MasterOption = DEFAULT_MASTER, run: RunOption = None, as_json: JsonOption = False
+) -> None:
+    """All experiments of a master, oldest first.
+
+    Example: germline list --master localhost:7700
+    """
+    with connect(master, run) as client:
+        experiments = client.experiments()
+    if as_json:
+        emit([experiment_json(experiment) for experiment in experiments])
+        return
+    table = Table("experiment", "state", "evaluations", "frames", "frames/s", "champion", box=None)
+    for each in experiments:
+        champion = mean_text(each.champion) if each.champion else "-"
+        counts = (f"{each.evaluations:,}", f"{each.frames:,}", number(each.frames_per_second, 0))
+        table.add_row(each.name, each.state, *counts, champion)
+    console.print(table if experiments else f"no experiment on {client.address} yet")
+
+
+def status(
+    name: NameArgument = None,
+    master: MasterOption = DEFAULT_MASTER,
+    run: RunOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """One experiment as it stands; of a finished run's folder, as it stood.
+
+    Example: germline status --run runs/pong
+    """
+    with open_source(master, run, name) as source:
+        experiment = source.experiment()
+    if as_json:
+        emit(experiment_json(experiment))
+    else:
+        console.print(live.facts(experiment))
+
+
+def workers(
+    master: MasterOption = DEFAULT_MASTER, run: RunOption = None, as_json: JsonOption = False
+) -> None:
+    """The workers that a master sees.
+
+    Example: germline workers --master localhost:7700
+    """
+    with connect(master, run) as client:
+        found = client.workers()
+    if as_json:
+        emit([worker_json(worker) for worker in found])
+    else:
+        console.print(live.worker_table(found))
+
+
+def watch(
+    name: NameArgument = None,
+    master: MasterOption = DEFAULT_MASTER,
+    run: RunOption = None,
+    interval: Annotated[float, typer.Option(help="Seconds between two looks.", min=0.1, max=3600)] = 1.0,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="A line for each look instead of a display.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Look on until an experiment is over. Ctrl-C ends the looking, not the experiment.
+
+    Example: germline watch pong --interval 5
+    """
+    with connect(master, run) as client:
+        name = name_or_only(client, name)
+        if as_json:
+            for experiment in client.watch(name, interval):
+                emit(experiment_json(experiment))
+        elif plain or not console.is_terminal:
+            for experiment in client.watch(name, interval):
+                typer.echo(live.line(experiment))
+        else:
+            _watch_live(client, name, interval)
+
+
+def _watch_live(client: Client, name: str, interval_s: float) -> None:
+    last: Experiment | None = None
+    with live.Display(console) as display:
+        for last in client.watch(name, interval_s):
+            display.show(last, client.workers(), client.history(name))
+    if last is not None:
+        console.print(live.facts(last))

@@ -1,0 +1,148 @@
+"""What a run looks like on a terminal: facts, workers, and a small curve."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+
+from germline.cli.output import duration, mean_text, number
+from germline.client import Experiment, HistoryPoint, Worker
+from germline.genome import format_id
+
+_BARS = "▁▂▃▄▅▆▇█"
+_CURVE_WIDTH = 60
+_MOST_WORKERS = 12
+
+
+class Display:
+    """A live display on a terminal; use it in a `with` statement."""
+
+    def __init__(self, console: Console) -> None:
+        """Show nothing yet."""
+        self._live = Live(console=console, auto_refresh=False, transient=True)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def show(
+        self,
+        experiment: Experiment,
+        workers: Sequence[Worker],
+        history: Sequence[HistoryPoint],
+        note: str = "",
+    ) -> None:
+        """Draw the newest look."""
+        parts: list[RenderableType] = [facts(experiment), curves(history), worker_table(workers)]
+        title = f"[bold]{experiment.name}[/bold] · {experiment.state}"
+        self._live.update(Panel(Group(*parts), title=title, subtitle=note or None), refresh=True)
+
+
+def facts(experiment: Experiment) -> Table:
+    """An experiment as a table of two columns."""
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for label, value in _facts(experiment):
+        table.add_row(f"[dim]{label}[/dim]", value)
+    return table
+
+
+def _facts(experiment: Experiment) -> list[tuple[str, str]]:
+    champion = experiment.champion
+    rows = [
+        ("experiment", f"{experiment.name}, {experiment.state}"),
+        ("progress", _progress(experiment)),
+        ("speed", _speed(experiment)),
+        ("population", _population(experiment)),
+        ("best score", f"{number(experiment.best_fitness)} of a single evaluation, lucky by construction"),
+    ]
+    if champion is not None:
+        rows.append(
+            ("champion", f"{mean_text(champion)}, {format_id(champion.id)}, {champion.mutations} mutations")
+        )
+    if experiment.epochs:
+        rows.append(("epochs", f"{experiment.epochs:,}, centre {experiment.centre_digest or '-'}"))
+    return rows
+
+
+def _progress(experiment: Experiment) -> str:
+    stop = experiment.spec.stop
+    goals = [f"{stop.evaluations:,} evaluations" if stop.HasField("evaluations") else ""]
+    goals.append(f"{stop.frames:,} frames" if stop.HasField("frames") else "")
+    goals.append(duration(stop.seconds) if stop.HasField("seconds") else "")
+    goals.append(f"a mean of {stop.fitness:g}" if stop.HasField("fitness") else "")
+    until = ", until " + " or ".join(goal for goal in goals if goal) if any(goals) else ""
+    counts = f"{experiment.evaluations:,} evaluations, {experiment.frames:,} frames"
+    return f"{counts} in {duration(experiment.running_s)}{until}"
+
+
+def _speed(experiment: Experiment) -> str:
+    evaluations = number(experiment.evaluations_per_second)
+    lost = f", {experiment.leases_lost:,} leases lost" if experiment.leases_lost else ""
+    return f"{number(experiment.frames_per_second, 0)} frames/s, {evaluations} evaluations/s{lost}"
+
+
+def _population(experiment: Experiment) -> str:
+    if not experiment.fitness_quantiles:
+        return "nobody yet"
+    quantiles = " | ".join(number(value) for value in experiment.fitness_quantiles)
+    depth = f"lines up to {experiment.lineage_depth:,} mutations"
+    return f"{experiment.population:,}: {quantiles} (0, 10, 50, 90, 100 %), {depth}"
+
+
+def worker_table(workers: Sequence[Worker]) -> RenderableType:
+    """The workers, one a line."""
+    if not workers:
+        return "[dim]no worker is connected[/dim]"
+    table = Table(
+        "worker", "device", "slots", "leased", "evaluations", "busy", "frames/s", box=None, header_style="dim"
+    )
+    for worker in workers[:_MOST_WORKERS]:
+        busy = f"{100 * worker.busy_share:.0f} %"
+        counts = (str(worker.slots), str(worker.leased), f"{worker.evaluations:,}")
+        table.add_row(worker.worker_id, worker.device, *counts, busy, number(worker.frames_per_second, 0))
+    if len(workers) > _MOST_WORKERS:
+        table.add_row(f"[dim]and {len(workers) - _MOST_WORKERS} more[/dim]")
+    return table
+
+
+def curves(history: Sequence[HistoryPoint]) -> Table:
+    """The median of the population and the champion's mean, as small curves over evaluations."""
+    medians = [point.fitness_quantiles[2] for point in history if len(point.fitness_quantiles) == 5]
+    champions = [point.champion_mean for point in history if point.champion_mean is not None]
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for label, values in (("median", medians), ("champion", champions)):
+        if len(values) > 1:
+            ends = f"{number(values[0])} to {number(values[-1])}"
+            table.add_row(f"[dim]{label}[/dim]", f"[green]{sparkline(values)}[/green] {ends}")
+    return table
+
+
+def sparkline(values: Sequence[float], width: int = _CURVE_WIDTH) -> str:
+    """Numbers as a row of bars, from the smallest to the largest; at most `width` of them, evenly picked."""
+    count = min(width, len(values))
+    picked = [values[i * (len(values) - 1) // max(1, count - 1)] for i in range(count)]
+    low, high = min(picked), max(picked)
+    span = (high - low) or 1.0
+    return "".join(_BARS[int((value - low) / span * (len(_BARS) - 1))] for value in picked)
+
+
+def line(experiment: Experiment) -> str:
+    """One look on one line, for logs."""
+    champion = f", champion {mean_text(experiment.champion)}" if experiment.champion else ""
+    median = experiment.fitness_quantiles[2] if len(experiment.fitness_quantiles) == 5 else None
+    return (
+        f"{experiment.name} {experiment.state}: {experiment.evaluations:,} evaluations, "
+        f"{experiment.frames:,} frames, {number(experiment.frames_per_second, 0)} frames/s, "
+        f"median {number(median)}, best {number(experiment.best_fitness)}{champion}, {experiment.workers} workers"
+    )

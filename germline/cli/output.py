@@ -1,0 +1,114 @@
+"""Where commands write: JSON for programs, a console for people."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+import math
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TypeAlias
+
+import typer
+from rich.console import Console
+
+from germline.client import Experiment, HistoryPoint, Individual, Worker
+from germline.genome import Genome, format_id
+from germline.spec import to_toml
+
+Json: TypeAlias = bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"] | None
+
+console = Console()
+notes = Console(stderr=True)
+
+
+def emit(value: Json) -> None:
+    """Write one JSON value on a line of its own on standard output."""
+    typer.echo(json.dumps(_finite(value)))
+
+
+def _finite(value: Json) -> Json:
+    """JSON knows no NaN and no infinity; they become null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_finite(item) for item in value]
+    return value
+
+
+def genome_text(genome: Genome) -> str:
+    """A genome on one line: base64 of its encoding."""
+    return base64.b64encode(genome.encode()).decode()
+
+
+def individual_json(individual: Individual) -> dict[str, Json]:
+    """An individual for programs: its id as people write it, its genome in base64."""
+    genome = individual.genome
+    return {
+        "id": format_id(individual.id),
+        "fitness": individual.fitness,
+        "mutations": individual.mutations,
+        "validated_mean": individual.validated_mean,
+        "validation_episodes": individual.validation_episodes,
+        "validated_half_width": individual.validated_half_width,
+        "genome": genome_text(genome) if genome else None,
+    }
+
+
+def experiment_json(experiment: Experiment) -> dict[str, Json]:
+    """An experiment for programs: its spec as TOML, its champion as :func:`individual_json` has it."""
+    return {
+        **_plain(experiment, without=("spec", "champion", "created")),
+        "created": experiment.created.isoformat(),
+        "champion": individual_json(experiment.champion) if experiment.champion else None,
+        "spec": to_toml(experiment.spec),
+    }
+
+
+def worker_json(worker: Worker) -> dict[str, Json]:
+    """A worker for programs."""
+    return {**_plain(worker, without=("connected",)), "connected": worker.connected.isoformat()}
+
+
+def history_json(point: HistoryPoint) -> dict[str, Json]:
+    """A point of a curve for programs."""
+    return _plain(point)
+
+
+def _plain(value: Experiment | HistoryPoint | Worker, without: Sequence[str] = ()) -> dict[str, Json]:
+    names = [field.name for field in dataclasses.fields(value) if field.name not in without]
+    return {name: getattr(value, name) for name in names}
+
+
+def number(value: float | None, digits: int = 1) -> str:
+    """A number for people; a dash for none."""
+    return "-" if value is None else f"{value:,.{digits}f}"
+
+
+def duration(seconds: float) -> str:
+    """A time for people: 42 s, 3 min 20 s, 1 h 5 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def moment(when: datetime) -> str:
+    """A point in time for people, in their own time zone."""
+    return when.astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def mean_text(individual: Individual) -> str:
+    """A validated mean with its interval and its episodes, or what stands in for it."""
+    if individual.validated_mean is None:
+        return f"{number(individual.fitness)} (one evaluation, not validated)"
+    half_width = individual.validated_half_width
+    interval = f" ± {number(half_width)}" if half_width is not None else ""
+    return (
+        f"{number(individual.validated_mean)}{interval} over {individual.validation_episodes} fresh episodes"
+    )

@@ -1,0 +1,82 @@
+"""`germline plot`: the curve of a run as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from germline.cli.errors import CommandError, needs_extra
+from germline.cli.target import DEFAULT_MASTER, MasterOption, NameArgument, RunOption, open_source
+from germline.client import Experiment, HistoryPoint
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Axis = Literal["frames", "evaluations", "seconds"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(plot)
+
+
+def plot(
+    name: NameArgument = None,
+    master: MasterOption = DEFAULT_MASTER,
+    run: RunOption = None,
+    over: Annotated[Axis, typer.Option(help="What the curve runs over.")] = "frames",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A .png file; default NAME.png.")
+    ] = None,
+) -> None:
+    """Draw fitness over frames: quantiles of the population, and the champion's validated mean.
+
+    Example: germline plot --run runs/pong --output pong.png
+    """
+    with open_source(master, run, name) as source:
+        experiment, history = source.experiment(), source.history()
+    points = [point for point in history if len(point.fitness_quantiles) == 5]
+    if not points:
+        raise CommandError(f"{experiment.name} has no curve yet: it needs a few evaluations first")
+    target = output or Path(f"{experiment.name}.png")
+    draw(experiment, points, over, target)
+    typer.echo(f"wrote {target}")
+
+
+def draw(experiment: Experiment, points: Sequence[HistoryPoint], over: Axis, target: Path) -> None:
+    """Write the picture."""
+    with needs_extra("local"):
+        import matplotlib as mpl
+
+        mpl.use("Agg")
+        import matplotlib.pyplot as plt
+    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    _draw_curves(axes, points, over)
+    axes.set_xlabel("emulator frames" if over == "frames" else over)
+    axes.set_ylabel("return")
+    axes.set_title(f"{experiment.name}: {experiment.evaluations:,} evaluations, {experiment.frames:,} frames")
+    axes.grid(alpha=0.3)
+    axes.legend(loc="best", frameon=False)
+    figure.savefig(target, dpi=150)
+    plt.close(figure)
+
+
+def _draw_curves(axes: Axes, points: Sequence[HistoryPoint], over: Axis) -> None:
+    where = [_position(point, over) for point in points]
+    worst, low, median, high, best = zip(*(point.fitness_quantiles for point in points), strict=True)
+    axes.fill_between(where, worst, best, color="tab:blue", alpha=0.12, linewidth=0, label="population, all")
+    axes.fill_between(
+        where, low, high, color="tab:blue", alpha=0.25, linewidth=0, label="population, 10-90 %"
+    )
+    axes.plot(where, median, color="tab:blue", label="population, median")
+    crowned = [(x, point.champion_mean) for x, point in zip(where, points, strict=True)]
+    line = [(x, mean) for x, mean in crowned if mean is not None]
+    if line:
+        axes.step(*zip(*line, strict=True), where="post", color="tab:red", label="champion, validated mean")
+
+
+def _position(point: HistoryPoint, over: Axis) -> float:
+    return {"frames": point.frames, "evaluations": point.evaluations, "seconds": point.running_s}[over]

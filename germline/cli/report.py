@@ -1,0 +1,135 @@
+"""What a sitting of `germline run` leaves behind and says at its end."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import typer
+
+from germline.cli import live
+from germline.cli.cards import write_card
+from germline.cli.folder import RunFolder
+from germline.cli.output import Json, console, genome_text
+from germline.client import Client, Experiment, Individual, RefusedError
+from germline.genome import format_id
+from germline.spec import to_toml
+from germline.v1 import spec_pb2
+
+
+@dataclass(frozen=True, slots=True)
+class ChampionResult:
+    """The best individual of a run.
+
+    Attributes:
+        id: 16 hexadecimal digits.
+        mean: over its fresh episodes; if it was never validated, the score of its one evaluation.
+        half_width: half of the mean's 95 % confidence interval; None below two fresh episodes.
+        episodes: how many fresh episodes; 0 if it was never validated.
+        mutations: the length of its line.
+        genome: base64 of its encoding.
+    """
+
+    id: str
+    mean: float
+    half_width: float | None
+    episodes: int
+    mutations: int
+    genome: str
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A run as it stands at the end of a sitting; counts are those of the whole experiment.
+
+    Attributes:
+        experiment: its name.
+        state: "complete" if a stop condition holds; "running" means that running again goes on.
+        evaluations: accepted evaluations.
+        episodes: their episodes.
+        frames: their emulator frames.
+        frames_per_second: frames over seconds.
+        best_fitness: the highest score of a single evaluation, lucky by construction.
+        champion: None before the first evaluation.
+        workers: worker processes of this sitting.
+        seconds: time in which the experiment was running, over all sittings.
+        folder: where everything lies.
+    """
+
+    experiment: str
+    state: str
+    evaluations: int
+    episodes: int
+    frames: int
+    frames_per_second: float
+    best_fitness: float | None
+    champion: ChampionResult | None
+    workers: int
+    seconds: float
+    folder: str
+
+
+def write(folder: RunFolder, client: Client, final: Experiment, workers: int) -> Result:
+    """Leave everything in the folder that read-only commands need, and the champion's card."""
+    folder.save(client, final.name)
+    best = _best(client, final.name)
+    if best is not None:
+        write_card(folder.champion, final.spec, best)
+    return Result(
+        experiment=final.name,
+        state=final.state,
+        evaluations=final.evaluations,
+        episodes=final.episodes,
+        frames=final.frames,
+        frames_per_second=final.frames / final.running_s if final.running_s else 0.0,
+        best_fitness=final.best_fitness,
+        champion=_champion(best) if best else None,
+        workers=workers,
+        seconds=final.running_s,
+        folder=str(folder.path),
+    )
+
+
+def _best(client: Client, name: str) -> Individual | None:
+    """The champion, or the best of the population; None if nobody was evaluated yet."""
+    try:
+        return client.individual(name)
+    except RefusedError as error:
+        if error.code in ("NOT_FOUND", "FAILED_PRECONDITION"):
+            return None
+        raise
+
+
+def _champion(best: Individual) -> ChampionResult:
+    return ChampionResult(
+        id=format_id(best.id),
+        mean=best.fitness if best.validated_mean is None else best.validated_mean,
+        half_width=best.validated_half_width,
+        episodes=best.validation_episodes,
+        mutations=best.mutations,
+        genome=genome_text(best.genome) if best.genome else "",
+    )
+
+
+def as_json(result: Result) -> dict[str, Json]:
+    """For the last line of standard output."""
+    return asdict(result)
+
+
+def show(folder: RunFolder, final: Experiment, result: Result) -> None:
+    """For people: the facts, and what to do next."""
+    console.print(live.facts(final))
+    if result.champion is not None:
+        typer.echo(f"policy card: {folder.champion}")
+    if not final.is_over:
+        typer.echo(f"{final.name} is not complete; run the same command again to go on")
+
+
+def conflict(folder: RunFolder, wanted: spec_pb2.ExperimentSpec) -> str:
+    """Why a spec cannot go on in a folder that holds another one, line by line."""
+    sentence = f"{folder.path} holds {wanted.name!r} with another spec; use --folder for a run of its own"
+    if not folder.spec.exists():
+        return sentence
+    there, here = folder.spec.read_text().splitlines(), to_toml(wanted).splitlines()
+    lines = [f"  there: {line}" for line in there if line not in here]
+    lines += [f"  here:  {line}" for line in here if line not in there]
+    return "\n".join([sentence, *lines])

@@ -1,0 +1,112 @@
+"""`germline run`: a master with its own store and workers, until the experiment is complete."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from germline.cli.errors import CommandError, Exit
+from germline.cli.fleet import Child, Fleet
+from germline.cli.folder import RunFolder
+from germline.cli.output import console
+from germline.cli.preflight import check_playable
+from germline.cli.sitting import Shown, Sitting
+from germline.cli.target import JsonOption
+from germline.spec import complete, load
+from germline.v1 import spec_pb2
+
+_WORKER_BYTES = 1 << 30  # a worker with torch, its slots and its cache
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(run)
+
+
+def run(
+    spec: Annotated[Path, typer.Argument(help="The spec, a TOML file.", exists=True, dir_okay=False)],
+    evaluations: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Stop after so many evaluations, whatever the spec says.", show_default=False
+        ),
+    ] = None,
+    seconds: Annotated[
+        float | None,
+        typer.Option(
+            min=0, help="End this sitting after so many seconds; run again to go on.", show_default=False
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Worker processes; one per core by default.", show_default=False)
+    ] = None,
+    device: Annotated[str, typer.Option(help="Where networks run: auto, cpu, cuda or mps.")] = "auto",
+    folder: Annotated[
+        Path | None, typer.Option(help="Where the run lives; runs/NAME by default.", show_default=False)
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The master's port; 0 takes a free one.")] = 0,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Lines instead of a live display; the default without a terminal.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Evolve on this machine: all in one, with a live display.
+
+    Ctrl-C drains and leaves everything resumable; a second Ctrl-C kills. Run again to go on. At the end the
+    champion's policy card is in runs/NAME/champion.toml. With --json the last line of standard output is one
+    JSON object.
+
+    Example: germline run experiments/pong.toml
+    Example: germline run experiments/function.toml --evaluations 2000 --workers 2 --json
+    """
+    wanted = _wanted(spec, evaluations)
+    check_playable(wanted, str(spec))
+    place = RunFolder(folder or Path("runs") / wanted.name)
+    shown = Shown.NOTHING if as_json else Shown.LINES if plain or not console.is_terminal else Shown.DISPLAY
+    with place.locked():
+        address = f"127.0.0.1:{port or _free_port()}"
+        fleet = _fleet(place, address, workers or default_workers(), device)
+        sitting = Sitting(place, wanted, fleet, address, shown=shown, seconds=seconds)
+        raise typer.Exit(sitting.sit())
+
+
+def _wanted(path: Path, evaluations: int | None) -> spec_pb2.ExperimentSpec:
+    spec = load(path)
+    if evaluations is not None:
+        spec.stop.evaluations = evaluations
+    return complete(spec, str(path))
+
+
+def _fleet(place: RunFolder, address: str, workers: int, device: str) -> Fleet:
+    master = Child(
+        "master",
+        "master",
+        ("--listen", address, "--store-folder", str(place.store), "--metrics-port", "-1"),
+        place.logs / "master.log",
+    )
+    names = [f"worker-{number}" for number in range(1, workers + 1)]
+    arguments = ("--master", address, "--device", device)
+    crew = [
+        Child(name, "worker", (*arguments, "--worker-id", name), place.logs / f"{name}.log") for name in names
+    ]
+    return Fleet(master, crew)
+
+
+def default_workers() -> int:
+    """One per core that we may use, and no more than fit into memory."""
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(1, min(cores, memory_bytes // _WORKER_BYTES))
+
+
+def _free_port() -> int:
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            return int(server.getsockname()[1])
+    except OSError as error:
+        raise CommandError(f"no port is free on 127.0.0.1: {error}", Exit.FAILED) from None

@@ -1,0 +1,91 @@
+"""Commands that change what a master does: submit, pause, resume, stop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from germline.cli.output import emit, experiment_json
+from germline.cli.target import (
+    DEFAULT_MASTER,
+    JsonOption,
+    MasterOption,
+    NameArgument,
+    RunOption,
+    connect,
+    name_or_only,
+)
+from germline.client import Experiment
+from germline.spec import load
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command in (submit, pause, resume, stop):
+        app.command()(command)
+
+
+def submit(
+    spec: Annotated[Path, typer.Argument(help="The spec, a TOML file.", exists=True, dir_okay=False)],
+    master: MasterOption = DEFAULT_MASTER,
+    run: RunOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Start an experiment on a running master. The same spec twice is one experiment.
+
+    Example: germline submit experiments/cartpole.toml --master localhost:7700
+    """
+    complete = load(spec)
+    with connect(master, run) as client:
+        _say(client.create(complete), as_json)
+
+
+def pause(
+    name: NameArgument = None,
+    master: MasterOption = DEFAULT_MASTER,
+    run: RunOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Lend no more work of an experiment, until it is resumed.
+
+    Example: germline pause cartpole
+    """
+    with connect(master, run) as client:
+        _say(client.pause(name_or_only(client, name)), as_json)
+
+
+def resume(
+    name: NameArgument = None,
+    master: MasterOption = DEFAULT_MASTER,
+    run: RunOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Go on with a paused experiment.
+
+    Example: germline resume cartpole
+    """
+    with connect(master, run) as client:
+        _say(client.resume(name_or_only(client, name)), as_json)
+
+
+def stop(
+    name: NameArgument = None,
+    master: MasterOption = DEFAULT_MASTER,
+    run: RunOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """End an experiment for good. What it found stays.
+
+    Example: germline stop cartpole
+    """
+    with connect(master, run) as client:
+        _say(client.stop(name_or_only(client, name)), as_json)
+
+
+def _say(experiment: Experiment, as_json: bool) -> None:
+    if as_json:
+        emit(experiment_json(experiment))
+    else:
+        typer.echo(f"{experiment.name} is {experiment.state}, {experiment.evaluations:,} evaluations")
