@@ -144,5 +144,6 @@ def line(experiment: Experiment) -> str:
     return (
         f"{experiment.name} {experiment.state}: {experiment.evaluations:,} evaluations, "
         f"{experiment.frames:,} frames, {number(experiment.frames_per_second, 0)} frames/s, "
-        f"median {number(median)}, best {number(experiment.best_fitness)}{champion}, {experiment.workers} workers"
+        f"median {number(median)}, best {number(experiment.best_fitness)}{champion}, "
+        f"{experiment.workers} workers"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import signal
 import threading
@@ -15,16 +16,15 @@ from germline.cli.errors import CommandError, Exit
 from germline.cli.fleet import Fleet, obituary
 from germline.cli.folder import RunFolder
 from germline.cli.live import Display, line
-from germline.cli.output import console, emit, notes
+from germline.cli.output import console, emit
 from germline.cli.target import connection
 from germline.client import Client, Experiment, NotReachableError, RefusedError
 from germline.spec import to_toml
 from germline.v1 import spec_pb2
 
-_START_S = 30.0
 _DRAIN_S = 30.0
 _LOST_S = 60.0  # a master that is being restarted may be silent for so long
-_LOOK_S = 0.5
+_LOOK_S = 0.25
 _LINE_S = 5.0
 _SAVE_S = 60.0
 
@@ -35,6 +35,23 @@ class Shown(enum.Enum):
     NOTHING = enum.auto()
     LINES = enum.auto()
     DISPLAY = enum.auto()
+
+
+class _Clocks:
+    """When things were last done, in monotonic seconds."""
+
+    def __init__(self, now_s: float) -> None:
+        self.heard_s = now_s
+        self._start_s = now_s
+        self._done_s: dict[str, float] = {}
+
+    def is_due(self, what: str, every_s: float) -> bool:
+        """Whether this was not done for so long; if so, it is taken as done now."""
+        now_s = time.monotonic()
+        due = now_s - self._done_s.get(what, self._start_s) >= every_s
+        if due:
+            self._done_s[what] = now_s
+        return due
 
 
 class Sitting:
@@ -78,20 +95,20 @@ class Sitting:
         result = report.write(self._folder, client, final, len(self._fleet.workers))
         self._fleet.drain_master(_DRAIN_S)
         self._say_result(final, result)
-        return Exit.INTERRUPTED if self._asked_to_end.is_set() else Exit.OK
+        return Exit.INTERRUPTED if self._asked_to_end.is_set() and not final.is_over else Exit.OK
 
     def _start_master(self, client: Client) -> None:
+        """Start it, and wait until it has read its journal and answers."""
         self._fleet.master.start()
-        give_up = time.monotonic() + _START_S
-        while True:
-            if self._fleet.master.status is not None or time.monotonic() > give_up:
-                raise CommandError(f"the master did not start. {obituary(self._fleet.master)}")
+        while self._fleet.master.status is None:
+            if self._asked_to_end.is_set():
+                raise KeyboardInterrupt
             try:
-                client.wait_until_ready(0.0)
+                client.wait_until_ready(1.0)
             except NotReachableError:
-                time.sleep(0.05)
-            else:
-                return
+                continue
+            return
+        raise CommandError(f"the master did not start: {obituary(self._fleet.master)}")
 
     def _begin(self, client: Client) -> Experiment:
         """Create the experiment, or find and resume the one that the folder holds."""
@@ -106,37 +123,50 @@ class Sitting:
         return client.resume(experiment.name) if experiment.state == "paused" else experiment
 
     def _look_on(self, client: Client) -> None:
-        if self._shown is Shown.DISPLAY:
-            with Display(console) as display:
-                self._watch(client, display)
-        else:
-            self._watch(client, None)
+        """Show what happens and tend the fleet, until it is time to end."""
+        with Display(console) if self._shown is Shown.DISPLAY else contextlib.nullcontext() as display:
+            started = time.monotonic()
+            clocks = _Clocks(started)
+            while not self._asked_to_end.wait(_LOOK_S):
+                note = self._tend()
+                experiment = self._look(client, clocks)
+                if experiment is None:
+                    continue
+                self._show(client, experiment, clocks, display, note)
+                if experiment.is_over or self._is_time_up(started):
+                    return
 
-    def _watch(self, client: Client, display: Display | None) -> None:
-        started = heard = saved = time.monotonic()
-        next_line = started + 1.0
-        note = ""
-        while not self._asked_to_end.wait(_LOOK_S if display else 0.2):
-            for note in self._fleet.tend():
-                notes.print(f"germline: {note}", highlight=False)
-            now = time.monotonic()
-            try:
-                experiment = client.experiment(self._spec.name)
-                if display:
-                    display.show(experiment, client.workers(), client.history(experiment.name), note)
-            except NotReachableError:
-                if now - heard > _LOST_S:
-                    raise
-                continue
-            heard = now
-            if self._shown is Shown.LINES and now >= next_line:
-                typer.echo(line(experiment))
-                next_line = now + _LINE_S
-            if now - saved > _SAVE_S:
+    def _tend(self) -> str:
+        happened = self._fleet.tend()
+        if self._shown is not Shown.DISPLAY:
+            for note in happened:
+                typer.echo(f"germline: {note}", err=True)
+        return "; ".join(happened)
+
+    def _look(self, client: Client, clocks: _Clocks) -> Experiment | None:
+        """The experiment as it stands; None while the master is away, which a restart may take."""
+        try:
+            experiment = client.experiment(self._spec.name)
+            clocks.heard_s = time.monotonic()
+            if clocks.is_due("save", _SAVE_S):
                 self._folder.save(client, experiment.name)
-                saved = now
-            if experiment.is_over or (self._seconds is not None and now - started >= self._seconds):
-                return
+        except NotReachableError:
+            if time.monotonic() - clocks.heard_s > _LOST_S:
+                raise
+            return None
+        return experiment
+
+    def _show(
+        self, client: Client, experiment: Experiment, clocks: _Clocks, display: Display | None, note: str
+    ) -> None:
+        if display is not None:
+            with contextlib.suppress(NotReachableError):
+                display.show(experiment, client.workers(), client.history(experiment.name), note)
+        elif self._shown is Shown.LINES and clocks.is_due("line", _LINE_S):
+            typer.echo(line(experiment))
+
+    def _is_time_up(self, started_s: float) -> bool:
+        return self._seconds is not None and time.monotonic() - started_s >= self._seconds
 
     def _say_result(self, final: Experiment, result: report.Result) -> None:
         if self._shown is Shown.NOTHING:
