@@ -53,6 +53,11 @@ class Conversation:
                 return message
         raise AssertionError(f"the worker ended the stream without {kind}")
 
+    async def next_kinds(self, count: int) -> set[str]:
+        """The kinds of the next messages."""
+        heard = [await self.hear_any() for _ in range(count)]
+        return {message.WhichOneof("kind") or "" for message in heard if message}
+
     async def hear_results(self, count: int) -> list[worker_pb2.Result]:
         """So many results, in as few messages as they come."""
         heard: list[worker_pb2.Result] = []
@@ -103,6 +108,21 @@ class ScriptedMaster(WorkerServiceServicer):
     async def next_stream(self) -> Conversation:
         async with asyncio.timeout(PATIENCE_S):
             return await self._streams.get()
+
+    @asynccontextmanager
+    async def refusing(self, code: grpc.StatusCode, *, after_welcome: bool) -> AsyncIterator[None]:
+        """End every stream with a status. (A write that crosses it can make it an INTERNAL one at the caller.)"""
+
+        async def refuse() -> None:
+            while True:
+                stream = await self._streams.get()
+                if after_welcome:
+                    await stream.welcome()
+                stream.end(code)
+
+        task = asyncio.create_task(refuse())
+        yield
+        task.cancel()
 
 
 @asynccontextmanager
@@ -322,7 +342,8 @@ async def test_a_new_meaning_of_an_experiments_number_drops_its_old_leases(fleet
 
 
 @pytest.mark.parametrize(
-    "code", [grpc.StatusCode.CANCELLED, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED]
+    "code",
+    [grpc.StatusCode.CANCELLED, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.FAILED_PRECONDITION],
 )
 async def test_a_worker_comes_back_when_its_stream_breaks(fleet: Fleet, code: grpc.StatusCode) -> None:
     async with working(fleet.link()):
@@ -352,8 +373,14 @@ async def test_a_worker_may_start_before_its_master_and_survives_its_restart(
 async def test_a_worker_that_the_master_refuses_for_good_gives_up(
     fleet: Fleet, code: grpc.StatusCode
 ) -> None:
-    async with working(fleet.link()) as (_, task):
-        (await fleet.master.next_stream()).end(code)
+    async with working(fleet.link()) as (_, task), fleet.master.refusing(code, after_welcome=False):
+        with pytest.raises(RefusedError, match="as the test says"):
+            await task
+
+
+async def test_a_worker_whose_id_another_process_took_gives_up(fleet: Fleet) -> None:
+    taken = fleet.master.refusing(grpc.StatusCode.ABORTED, after_welcome=True)
+    async with working(fleet.link()) as (_, task), taken:
         with pytest.raises(RefusedError, match="as the test says"):
             await task
 
@@ -455,7 +482,7 @@ async def test_revoked_work_is_not_told_and_makes_room(fleet: Fleet) -> None:
         assert [each.lease.ticket for each in told] == [2]
 
 
-async def test_a_draining_master_is_told_nothing_more_until_it_is_back(fleet: Fleet) -> None:
+async def test_a_draining_master_is_told_what_is_played_but_asked_for_nothing(fleet: Fleet) -> None:
     engine = fleet.engines["test"] = Echo()
     engine.gate.clear()
     async with working(fleet.link()):
@@ -466,12 +493,12 @@ async def test_a_draining_master_is_told_nothing_more_until_it_is_back(fleet: Fl
         await first.say(worker_pb2.MasterMessage(drain=worker_pb2.Drain(reason="restart")))
         await first.hear("heartbeat")
         engine.gate.set()
-        kinds = {(await first.hear_any() or worker_pb2.WorkerMessage()).WhichOneof("kind") for _ in range(3)}
-        assert "results" not in kinds
+        assert (await first.hear("results")).results.results[0].lease.ticket == 1
+        assert await first.next_kinds(3) == {"heartbeat"}
         first.end()
         second = await fleet.master.next_stream()
         await second.welcome()
-        assert (await second.hear("results")).results.results[0].lease.ticket == 1
+        await second.hear("credit")
 
 
 async def test_heartbeats_go_on_while_native_code_plays(fleet: Fleet) -> None:

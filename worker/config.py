@@ -32,6 +32,12 @@ class WorkerConfig:
     ca: Path | None = None
     """Encrypt the stream, and trust this PEM file instead."""
 
+    tls_cert: Path | None = None
+    """Show the master this certificate chain, a PEM file; needs tls_key."""
+
+    tls_key: Path | None = None
+    """Private key of the certificate, a PEM file."""
+
     device: str = "auto"
     """Where networks run: cpu, cuda, cuda:N, mps, or auto, the first of cuda, mps and cpu that is there."""
 
@@ -48,7 +54,7 @@ class WorkerConfig:
     """What logs call this worker: 1 to 64 letters, digits, '.', '_' or '-'. Drawn at the start by default."""
 
     spot_notice: str = ""
-    """URL, asked every 5 s, that answers with a text once this machine is to be taken away; then as SIGTERM."""
+    """URL, asked every 5 s, that answers with a text once this machine is to be taken away: as SIGTERM."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least important lines to log."""
@@ -72,5 +78,9 @@ class WorkerConfig:
             raise ValueError(
                 f"worker_id is {self.worker_id!r}; allowed: 1 to 64 letters, digits, '.', '_' or '-'"
             )
-        if self.ca and not self.ca.is_file():
-            raise ValueError(f"ca is {str(self.ca)!r}; allowed: an existing PEM file")
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key belong together; only one of them is given")
+        for name in ("ca", "tls_cert", "tls_key"):
+            path = getattr(self, name)
+            if path is not None and not path.is_file():
+                raise ValueError(f"{name} is {str(path)!r}; allowed: an existing PEM file")

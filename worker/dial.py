@@ -25,10 +25,12 @@ _OPTIONS = (
 
 def opener(config: WorkerConfig) -> Callable[[], aio.Channel]:
     """What opens a channel to the configured master."""
-    if not (config.tls or config.ca):
+    if not (config.tls or config.ca or config.tls_cert):
         return lambda: aio.insecure_channel(config.master, options=_OPTIONS)
-    trusted = config.ca.read_bytes() if config.ca else None
-    credentials = grpc.ssl_channel_credentials(root_certificates=trusted)
+    trusted, chain, key = (
+        path.read_bytes() if path else None for path in (config.ca, config.tls_cert, config.tls_key)
+    )
+    credentials = grpc.ssl_channel_credentials(trusted, key, chain)
     return lambda: aio.secure_channel(config.master, credentials, options=_OPTIONS)
 
 

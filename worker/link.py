@@ -35,8 +35,8 @@ WELCOME_S = 30.0  # longest wait for the answer to hello
 FAREWELL_S = 3.0  # longest wait for the last acknowledgements
 REMIND_S = 30.0  # time between two lines that say that the worker still waits
 
-# A master that answers with one of these will answer the same again.
-FINAL_CODES = frozenset(
+# A master that answers hello with one of these will answer the same again.
+REFUSING_CODES = frozenset(
     {
         grpc.StatusCode.INVALID_ARGUMENT,
         grpc.StatusCode.FAILED_PRECONDITION,
@@ -111,9 +111,9 @@ class Link:
         """Talk for as long as a stream lasts; returns why it ended."""
         async with self.terms.dial() as channel:
             call = WorkerServiceStub(channel).Work(metadata=self.terms.metadata)
-            self._stream = Stream(self, call, stop)
+            stream = self._stream = Stream(self, call, stop)
             try:
-                await self._stream.talk()
+                await stream.talk()
             except* (aio.AioRpcError, wire.ProtocolError, TimeoutError) as group:
                 failure = group
             else:
@@ -121,7 +121,7 @@ class Link:
             finally:
                 self._stream = None
                 call.cancel()
-        return _explain(failure)
+        return _explain(failure, stream.welcomed)
 
     def welcomed(self, master_id: str) -> None:
         """Note that the master took this worker."""
@@ -156,7 +156,7 @@ class Stream:
         self._rejections: dict[int, Failure] = {}
         self._beat_due = False
         self._draining = False
-        self._welcomed = False
+        self.welcomed = False
         self._deadline = asyncio.timeout(WELCOME_S)
         self._handlers: dict[str, Callable[[worker_pb2.MasterMessage], None]] = {
             "introduction": self._on_introduction,
@@ -189,7 +189,7 @@ class Stream:
         answer = await self._call.read()
         if not isinstance(answer, worker_pb2.MasterMessage) or answer.WhichOneof("kind") != "welcome":
             raise wire.ProtocolError("the master's first message was no welcome")
-        self._welcomed = True
+        self.welcomed = True
         self._deadline.reschedule(None)
         link.welcomed(answer.welcome.master_id)
         return answer.welcome.heartbeat_s
@@ -230,11 +230,10 @@ class Stream:
         ledger = self._link.ledger
         while self._rejections:
             yield wire.rejection(self._rejections.pop(next(iter(self._rejections))))
-        if not self._draining:
-            while batch := ledger.next_batch():
-                yield wire.results(batch)
-            if credit := ledger.grant():
-                yield wire.credit(credit)
+        while batch := ledger.next_batch():
+            yield wire.results(batch)
+        if not self._draining and (credit := ledger.grant()):
+            yield wire.credit(credit)
         if self._beat_due:
             self._beat_due = False
             yield wire.heartbeat(self._link.stage.pulse())
@@ -259,7 +258,7 @@ class Stream:
     async def _watch_stop(self) -> None:
         """When told to stop: wake the speaker for its goodbye, or give up a greeting that nobody answers."""
         await self._stop.wait()
-        if not self._welcomed:
+        if not self.welcomed:
             self._deadline.reschedule(asyncio.get_running_loop().time())
         self.speak_up()
 
@@ -313,12 +312,12 @@ class Stream:
         self._draining = True
 
 
-def _explain(failures: BaseExceptionGroup[BaseException]) -> str:
+def _explain(failures: BaseExceptionGroup[BaseException], welcomed: bool) -> str:
     """Why a stream broke, for people; raises RefusedError if another try would end the same way."""
     failure = failures.exceptions[0]
     if isinstance(failure, aio.AioRpcError):
         code, details = failure.code(), failure.details() or "no details"
-        if code in FINAL_CODES:
+        if code is grpc.StatusCode.ABORTED or (code in REFUSING_CODES and not welcomed):
             raise RefusedError(f"the master refuses this worker: {details} ({code.name})")
         return f"{code.name}: {details}"
     if isinstance(failure, TimeoutError):
