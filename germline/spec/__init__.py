@@ -11,7 +11,7 @@ Example::
     loads(to_toml(spec)) == spec                   # True
 """
 
-from germline.spec.convert import argument_values, ga_settings
+from germline.spec.convert import ga_settings
 from germline.spec.explain import Row, Section, explain
 from germline.spec.problems import Problem, SpecError
 from germline.spec.read import complete, load, loads
@@ -22,7 +22,6 @@ __all__ = [
     "Row",
     "Section",
     "SpecError",
-    "argument_values",
     "complete",
     "explain",
     "ga_settings",

@@ -1,9 +1,6 @@
-"""From a complete spec to the plain values that the rooms behind the wire work with."""
+"""From a complete spec to the plain settings of its algorithm, which knows no messages."""
 
 from __future__ import annotations
-
-import tomllib
-from collections.abc import Mapping
 
 from germline.algorithms.ga_settings import GaSettings, PowerSchedule, Replacement, Selection
 from germline.genome import float32
@@ -50,16 +47,3 @@ def ga_settings(spec: spec_pb2.ExperimentSpec) -> GaSettings:
         validation_episodes=ga.validation_episodes,
         validation_share=ga.validation_share,
     )
-
-
-def argument_values(arguments: Mapping[str, str]) -> dict[str, bool | int | float | str]:
-    """Keyword arguments as Python values: what reads as a TOML number or boolean is one, the rest is text."""
-    return {name: _value(text) for name, text in arguments.items()}
-
-
-def _value(text: str) -> bool | int | float | str:
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
-    return value if isinstance(value, bool | int | float) else text
