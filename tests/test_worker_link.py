@@ -111,7 +111,7 @@ class ScriptedMaster(WorkerServiceServicer):
 
     @asynccontextmanager
     async def refusing(self, code: grpc.StatusCode, *, after_welcome: bool) -> AsyncIterator[None]:
-        """End every stream with a status. (A write that crosses it can make it an INTERNAL one at the caller.)"""
+        """End every stream with a status; a write that crosses it makes it INTERNAL at the caller."""
 
         async def refuse() -> None:
             while True:

@@ -46,6 +46,9 @@ REFUSING_CODES = frozenset(
     }
 )
 
+# Refusals that every run sees: work that was lent twice, or came in after the end.
+_ORDINARY = (worker_pb2.REFUSAL_CODE_ALREADY_TOLD, worker_pb2.REFUSAL_CODE_CLOSED)
+
 
 class RefusedError(Exception):
     """The master does not want this worker, and says why."""
@@ -298,9 +301,17 @@ class Stream:
         told = message.acknowledgement
         if self._link.ledger.acknowledge(told.sequence) is None:
             logger.debug("results %d were acknowledged before", told.sequence)
-        for refusal in told.refused:
-            code = worker_pb2.RefusalCode.Name(refusal.code)
-            logger.warning("%s was refused: %s (%s)", wire.lease_key(refusal.lease), refusal.message, code)
+        for (experiment, code), refused in wire.by_reason(told.refused).items():
+            level = logging.INFO if code in _ORDINARY else logging.WARNING
+            name, example = worker_pb2.RefusalCode.Name(code), refused[0].message
+            logger.log(
+                level,
+                "%d scores of experiment %d did not count: %s (%s)",
+                len(refused),
+                experiment,
+                example,
+                name,
+            )
 
     def _on_revocation(self, message: worker_pb2.MasterMessage) -> None:
         keys = frozenset(map(wire.lease_key, message.revocation.leases))

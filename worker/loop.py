@@ -56,7 +56,7 @@ async def work(config: WorkerConfig) -> bool:
         await link.keep(stop)
     finally:
         notice.cancel()
-        finished = link.stage.stop(LAST_TICK_S)
+        finished = await asyncio.to_thread(link.stage.stop, LAST_TICK_S)
     return finished
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import defaultdict
 from collections.abc import Iterable
 
 from germline.genome import Genome, Mutation, format_id
@@ -74,6 +75,16 @@ def goodbye(reason: str, returned: Iterable[LeaseKey]) -> worker_pb2.WorkerMessa
 def lease_key(message: worker_pb2.LeaseKey) -> LeaseKey:
     """The name of a lease."""
     return LeaseKey(message.experiment, message.ticket, message.attempt)
+
+
+def by_reason(
+    refusals: Iterable[worker_pb2.Refusal],
+) -> dict[tuple[int, worker_pb2.RefusalCode.ValueType], list[worker_pb2.Refusal]]:
+    """Refusals by experiment and code."""
+    groups = defaultdict(list)
+    for refusal in refusals:
+        groups[refusal.lease.experiment, refusal.code].append(refusal)
+    return groups
 
 
 def _key_message(key: LeaseKey) -> worker_pb2.LeaseKey:
