@@ -57,7 +57,7 @@ class PackedForward:
         self._input_shapes = _input_shapes(policy, layout, shape, rows)
         self._bodies: list[list[_Packed]] = [[] for _ in range(slots)]
         head = _stage_weights(layout, torch.zeros(layout.size), policy.stages[-1])[0]
-        self._heads = np.zeros((slots, head.shape[1], head.shape[0]), np.float32)
+        self._heads = np.zeros((slots, *head.shape), np.float32)
         self._head_biases = np.zeros((slots, head.shape[0]), np.float32)
 
     def load(self, slot: int, weights: Tensor) -> None:
@@ -71,7 +71,7 @@ class PackedForward:
                 body.append(self._pack(stage, weight.to(self._dtype), bias.to(self._dtype), number))
             self._bodies[slot] = body
             weight, bias = _stage_weights(self._layout, weights, self._policy.stages[-1])
-            self._heads[slot], self._head_biases[slot] = weight.T.numpy(), bias.numpy()
+            self._heads[slot], self._head_biases[slot] = weight.numpy(), bias.numpy()
 
     @torch.inference_mode()
     def __call__(self, observations: Observations, active: ActiveRows) -> Outputs:
@@ -82,10 +82,8 @@ class PackedForward:
             rows = active[slot]
             seen = everything[slot] if rows.all() else everything[slot][torch.from_numpy(rows)]
             hidden = self._body(slot, seen).float().numpy()
-            # A product for each row: one for all would sum in an order that depends on how many there are.
-            outputs[slot, rows] = (
-                np.matmul(hidden[:, None], self._heads[slot])[:, 0] + self._head_biases[slot]
-            )
+            # No matrix product: the order of its sums may depend on how many rows there are.
+            outputs[slot, rows] = (hidden[:, None] * self._heads[slot]).sum(axis=-1) + self._head_biases[slot]
         return outputs
 
     def _body(self, slot: int, seen: Tensor) -> Tensor:
@@ -122,9 +120,9 @@ def _convolution(layer: _Packed, hidden: Tensor) -> Tensor:
 def _linear(layer: _Packed, hidden: Tensor) -> Tensor:
     """A linear layer whose rows do not depend on their number.
 
-    A single float32 row would take another kernel, with sums in another order; it gets a companion.
+    A single row would take another kernel, with sums in another order; it gets a companion.
     """
-    alone = len(hidden) == 1 and hidden.dtype is torch.float32
+    alone = len(hidden) == 1
     if alone:
         hidden = hidden.expand(2, -1).contiguous()
     result: Tensor = _multiply(hidden, layer.weight, layer.bias, "relu", [], "")

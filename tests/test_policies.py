@@ -1,0 +1,144 @@
+"""The networks: their sizes, their initialisation, and how they are refused when they do not fit."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from germline.genome import Genome
+from germline.weights import Layout, rebuild
+from worker.policies.build import make_policy
+from worker.policies.stages import same_padding
+from worker.tasks.base import ContinuousActions, DiscreteActions, Lanes, SetupError, Spaces
+from worker.tasks.function import FunctionTask
+
+GREY = np.dtype(np.uint8)
+FLOAT = np.dtype(np.float32)
+
+
+class Screen:
+    """A task with Atari's spaces and no emulator."""
+
+    def __init__(self, shape: tuple[int, ...] = (4, 84, 84), actions: int = 6) -> None:
+        self.spaces = Spaces(shape, GREY, DiscreteActions(actions))
+
+    def make_lanes(self, count: int) -> Lanes:
+        raise NotImplementedError
+
+
+class Vectors:
+    """A task with short vectors and continuous actions."""
+
+    spaces = Spaces((8,), FLOAT, ContinuousActions(np.full(2, -1, FLOAT), np.full(2, 1, FLOAT), (2,)))
+
+    def make_lanes(self, count: int) -> Lanes:
+        raise NotImplementedError
+
+
+class Tiny(nn.Module):
+    """Somebody's own module."""
+
+    def __init__(self, outputs: int, width: int = 4) -> None:
+        super().__init__()
+        self.inner, self.outer = nn.Linear(8, width), nn.Linear(width, outputs)
+
+    def forward(self, observations: Tensor) -> Tensor:
+        result: Tensor = self.outer(torch.sigmoid(self.inner(observations)))
+        return result
+
+
+class OneAnswer(nn.Module):
+    """A module that always gives one output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.only = nn.Linear(8, 1)
+
+    def forward(self, observations: Tensor) -> Tensor:
+        result: Tensor = self.only(observations)
+        return result
+
+
+@pytest.mark.parametrize(("name", "weights"), [("dqn2015", 1_687_206), ("uber2018", 4_046_502)])
+def test_published_networks_have_their_published_sizes(name: str, weights: int) -> None:
+    policy = make_policy(name, Screen())
+
+    assert Layout.of(policy).size == weights
+    assert policy(torch.zeros(3, 4, 84, 84, dtype=torch.uint8)).shape == (3, 6)
+
+
+def test_same_padding_puts_the_odd_zero_behind() -> None:
+    assert [same_padding(84, 8, 4), same_padding(21, 4, 2), same_padding(11, 3, 1)] == [
+        (2, 2),
+        (1, 2),
+        (1, 1),
+    ]
+
+
+def test_uber2018_starts_with_xavier_weights_and_zero_biases() -> None:
+    policy = make_policy("uber2018", Screen())
+    layout = Layout.of(policy)
+    flat = torch.empty(layout.size)
+    rebuild(Genome.founder(1), layout, flat)
+    views = layout.named_views(flat)
+
+    assert views["hidden.weight"].std() == pytest.approx((2 / (7744 + 512)) ** 0.5, rel=0.01)
+    assert views["conv1.weight"].std() == pytest.approx((2 / ((4 + 32) * 64)) ** 0.5, rel=0.05)
+    assert not views["hidden.bias"].any()
+
+
+def test_networks_see_grey_levels_as_fractions() -> None:
+    policy = make_policy("dqn2015", Screen())
+    white = torch.full((1, 4, 84, 84), 255, dtype=torch.uint8)
+
+    assert torch.allclose(policy(white), policy(torch.full((1, 4, 84, 84), 255.0)))
+    assert policy(white).abs().max() < 10
+
+
+def test_hidden_widths_shape_the_mlp() -> None:
+    policy = make_policy("mlp", Vectors(), hidden=(32, 16))
+
+    assert [tuple(p.shape) for p in policy.parameters() if p.ndim == 2] == [(32, 8), (16, 32), (2, 16)]
+
+
+def test_a_module_by_import_path_gets_what_its_class_takes() -> None:
+    policy = make_policy(f"{__name__}:Tiny", Vectors(), arguments={"width": 7})
+
+    assert isinstance(policy, nn.Module)
+    assert [tuple(p.shape) for p in policy.parameters() if p.ndim == 2] == [(7, 8), (2, 7)]
+
+
+def test_a_function_task_has_as_many_weights_as_its_dimension() -> None:
+    task = FunctionTask(path="worker.tasks.function:noisy_sphere", dimension=12)
+
+    assert Layout.of(make_policy("vector", task)).size == 12
+    with pytest.raises(SetupError, match=r"policy.name is 'mlp'; a function task allows only"):
+        make_policy("mlp", task)
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "complaint"),
+    [
+        ("dqn2016", Screen(), "policy.name is 'dqn2016'; allowed: dqn2015, mlp, uber2018"),
+        ("dqn2015", Vectors(), r"shape \(4, 84, 84\); the task's have shape \(8,\)"),
+        ("uber2018", Screen((3, 84, 84)), r"'uber2018', .* have shape \(3, 84, 84\)"),
+        (
+            f"{__name__}:OneAnswer",
+            Vectors(),
+            r"answers 2 observations with \(2, 1\); the task wants \(2, 2\)",
+        ),
+        (f"{__name__}:Tiny", Screen(), r"cannot see observations of shape \(4, 84, 84\) \(uint8\)"),
+        (f"{__name__}:Screen", Vectors(), "makes a Screen; allowed: a torch module"),
+        (f"{__name__}:GREY", Vectors(), "allowed: a torch module's class"),
+    ],
+)
+def test_a_policy_that_does_not_fit_is_refused(name: str, task: Screen | Vectors, complaint: str) -> None:
+    with pytest.raises(SetupError, match=complaint):
+        make_policy(name, task)
+
+
+def test_settings_that_a_policy_does_not_have_are_refused() -> None:
+    with pytest.raises(SetupError, match=r"policy.hidden is \[8\], but 'dqn2015' has no such setting"):
+        make_policy("dqn2015", Screen(), hidden=(8,))
+    with pytest.raises(SetupError, match=r"policy.arguments do not fit 'dqn2015'"):
+        make_policy("dqn2015", Screen(), arguments={"depth": 3})
