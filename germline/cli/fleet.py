@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import subprocess
 import sys
@@ -67,18 +69,23 @@ class Child:
         return self.status is not None and self.restarts >= MOST_RESTARTS
 
     @property
+    def is_running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
     def status(self) -> int | None:
         """Its exit status; None while it runs."""
         return self._process.poll() if self._process else None
 
     def terminate(self) -> None:
         """Ask it to drain."""
-        if self._process and self._process.poll() is None:
+        if self._process and self.is_running:
             self._process.terminate()
 
     def kill(self) -> None:
         """End it at once."""
-        if self._process and self._process.poll() is None:
+        if self._process and self.is_running:
             self._process.kill()
             self._process.wait()
 
@@ -100,9 +107,10 @@ class Child:
 class Fleet:
     """A master and its workers."""
 
-    def __init__(self, master: Child, workers: Sequence[Child]) -> None:
-        """Start nothing yet."""
+    def __init__(self, master: Child, workers: Sequence[Child], store: Path) -> None:
+        """Start nothing yet; `store` is the folder of the master's own store."""
         self.master = master
+        self._store = store
         self.workers = list(workers)
 
     def start_workers(self) -> None:
@@ -137,9 +145,12 @@ class Fleet:
         _drain([self.master], timeout_s)
 
     def kill(self) -> None:
-        """End everything at once. The journal survives it."""
+        """End everything that still runs, at once. The journal survives it."""
+        interrupted = self.master.is_running
         for child in self._children():
             child.kill()
+        if interrupted:
+            asyncio.run(close_store(self._store))
 
 
 def _drain(children: Sequence[Child], timeout_s: float) -> None:
@@ -157,3 +168,12 @@ def obituary(child: Child) -> str:
     return (
         f"{child.name} ended with status {child.status}; the last lines of {child.log}:\n{child.last_words()}"
     )
+
+
+async def close_store(folder: Path) -> None:
+    """Stop the store's server that a killed master left behind; its data is on disk already."""
+    from master.store import OwnStore, StoreError
+
+    with contextlib.suppress(StoreError):
+        async with OwnStore(folder):
+            pass

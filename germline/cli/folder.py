@@ -15,11 +15,12 @@ from typing import Any
 
 from germline.cli.errors import CommandError, Exit
 from germline.cli.output import Json, experiment_json, history_json, individual_json
-from germline.client import Client, Experiment, HistoryPoint, Individual
+from germline.client import Client, Experiment, HistoryPoint, Individual, RefusedError
 from germline.genome import Genome, format_id, parse_id
 from germline.spec import loads
 
 _KEPT_INDIVIDUALS = 1_000
+_KEPT_MUTATIONS = 2_000_000  # of all kept individuals together: 16 MB of genomes
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +98,29 @@ class RunFolder:
                 return False
             return True
 
-    def save(self, client: Client, name: str) -> None:
-        """Write down what read-only commands need when no master is up."""
-        individuals = client.individuals(name, _KEPT_INDIVIDUALS, with_genomes=True)
-        _write_json(self.path / "experiment.json", experiment_json(client.experiment(name)))
-        _write_json(self.path / "individuals.json", [individual_json(each) for each in individuals])
+    def save(self, client: Client, name: str) -> Individual | None:
+        """Write down what read-only commands need when no master is up; returns the best individual."""
+        experiment, best = client.experiment(name), _best(client, name)
+        limit = min(_KEPT_INDIVIDUALS, _KEPT_MUTATIONS // max(1, experiment.lineage_depth))
+        population = client.individuals(name, max(1, limit), with_genomes=True)
+        known = {
+            "best": individual_json(best) if best else None,
+            "population": [individual_json(each) for each in population],
+        }
+        _write_json(self.path / "individuals.json", known)
         _write_json(self.path / "history.json", [history_json(point) for point in client.history(name)])
+        _write_json(self.path / "experiment.json", experiment_json(experiment))
+        return best
+
+
+def _best(client: Client, name: str) -> Individual | None:
+    """The champion, or the best of the population; None if nobody was evaluated yet."""
+    try:
+        return client.individual(name)
+    except RefusedError as error:
+        if error.code in ("NOT_FOUND", "FAILED_PRECONDITION"):
+            return None
+        raise
 
 
 class Archive:
@@ -136,20 +154,18 @@ class Archive:
 
     def individual(self, individual_id: int | None = None) -> Individual:
         """An individual with its genome; without an id the champion, or the best while there is none."""
-        known = self._known()
-        if individual_id is None:
-            return known[0]
-        for each in known:
-            if each.id == individual_id:
-                return each
-        raise CommandError(
-            f"individual {format_id(individual_id)} is not among the {len(known)} that {self._path} keeps",
-            Exit.REFUSED,
-        )
+        fields = _read_json(self._path / "individuals.json")
+        kept = [fields["best"], *fields["population"]] if fields["best"] else []
+        for each in kept:
+            if individual_id is None or parse_id(each["id"]) == individual_id:
+                return _individual(each)
+        wanted = "nobody was evaluated yet" if individual_id is None else format_id(individual_id)
+        raise CommandError(f"{wanted}: not among the {len(kept)} individuals of {self._path}", Exit.REFUSED)
 
     def individuals(self, limit: int) -> list[Individual]:
         """The population as it stood, best first, with genomes."""
-        return [_individual(fields) for fields in _read_json(self._path / "individuals.json")[:limit]]
+        population = _read_json(self._path / "individuals.json")["population"]
+        return [_individual(fields) for fields in population[:limit]]
 
     def history(self) -> list[HistoryPoint]:
         """The curve of the run."""
@@ -158,11 +174,6 @@ class Archive:
             HistoryPoint(**{**fields, "fitness_quantiles": tuple(fields["fitness_quantiles"])})
             for fields in points
         ]
-
-    def _known(self) -> list[Individual]:
-        champion = self.experiment().champion
-        known = [champion] if champion and champion.genome else []
-        return known + self.individuals(_KEPT_INDIVIDUALS)
 
 
 def _individual(fields: Mapping[str, Any]) -> Individual:

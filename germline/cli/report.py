@@ -10,7 +10,7 @@ from germline.cli import live
 from germline.cli.cards import write_card
 from germline.cli.folder import RunFolder
 from germline.cli.output import Json, console, genome_text
-from germline.client import Client, Experiment, Individual, RefusedError
+from germline.client import Client, Experiment, Individual
 from germline.genome import format_id
 from germline.spec import to_toml
 from germline.v1 import spec_pb2
@@ -70,8 +70,7 @@ class Result:
 
 def write(folder: RunFolder, client: Client, final: Experiment, workers: int) -> Result:
     """Leave everything in the folder that read-only commands need, and the champion's card."""
-    folder.save(client, final.name)
-    best = _best(client, final.name)
+    best = folder.save(client, final.name)
     if best is not None:
         write_card(folder.champion, final.spec, best)
     return Result(
@@ -87,16 +86,6 @@ def write(folder: RunFolder, client: Client, final: Experiment, workers: int) ->
         seconds=final.running_s,
         folder=str(folder.path),
     )
-
-
-def _best(client: Client, name: str) -> Individual | None:
-    """The champion, or the best of the population; None if nobody was evaluated yet."""
-    try:
-        return client.individual(name)
-    except RefusedError as error:
-        if error.code in ("NOT_FOUND", "FAILED_PRECONDITION"):
-            return None
-        raise
 
 
 def _champion(best: Individual) -> ChampionResult:

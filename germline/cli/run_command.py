@@ -94,7 +94,7 @@ def _fleet(place: RunFolder, address: str, workers: int, device: str) -> Fleet:
     crew = [
         Child(name, "worker", (*arguments, "--worker-id", name), place.logs / f"{name}.log") for name in names
     ]
-    return Fleet(master, crew)
+    return Fleet(master, crew, place.store)
 
 
 def default_workers() -> int:

@@ -26,7 +26,8 @@ _DRAIN_S = 30.0
 _LOST_S = 60.0  # a master that is being restarted may be silent for so long
 _LOOK_S = 0.25
 _LINE_S = 5.0
-_SAVE_S = 60.0
+_SAVE_S = 20.0
+_KEPT = "what was acknowledged is kept: run again to go on"
 
 
 class Shown(enum.Enum):
@@ -79,8 +80,10 @@ class Sitting:
             with connection().open(self._address) as client:
                 return self._sit(client)
         except KeyboardInterrupt:
-            typer.echo("germline: killed; what was acknowledged is kept", err=True)
+            typer.echo(f"germline: killed; {_KEPT}", err=True)
             return Exit.INTERRUPTED
+        except NotReachableError as error:
+            raise CommandError(f"{error}; {_KEPT}", Exit.UNREACHABLE) from None
         finally:
             self._fleet.kill()
 
@@ -91,10 +94,8 @@ class Sitting:
             self._fleet.start_workers()
             self._look_on(client)
         self._fleet.drain_workers(_DRAIN_S)
-        final = client.experiment(experiment.name)
-        result = report.write(self._folder, client, final, len(self._fleet.workers))
+        final = self._conclude(client, experiment.name)
         self._fleet.drain_master(_DRAIN_S)
-        self._say_result(final, result)
         return Exit.INTERRUPTED if self._asked_to_end.is_set() and not final.is_over else Exit.OK
 
     def _start_master(self, client: Client) -> None:
@@ -168,11 +169,15 @@ class Sitting:
     def _is_time_up(self, started_s: float) -> bool:
         return self._seconds is not None and time.monotonic() - started_s >= self._seconds
 
-    def _say_result(self, final: Experiment, result: report.Result) -> None:
+    def _conclude(self, client: Client, name: str) -> Experiment:
+        """Leave everything in the folder, and say what came of it."""
+        final = client.experiment(name)
+        result = report.write(self._folder, client, final, len(self._fleet.workers))
         if self._shown is Shown.NOTHING:
             emit(report.as_json(result))
         else:
             report.show(self._folder, final, result)
+        return final
 
     def _take_signals(self) -> None:
         """The first Ctrl-C or SIGTERM asks for the end, the second one does not ask."""
