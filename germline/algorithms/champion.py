@@ -1,20 +1,28 @@
-"""Who is the best, when every score is noisy: candidates re-played on fresh episodes.
+"""Who is the best, when every score is noisy: leaders re-played on fresh episodes.
 
-The score that made an individual a candidate is biased upwards (it was picked *because* it was high), so it
-never enters its validated mean. Trials race: each re-play goes to the candidate whose mean could still be the
-highest, a candidate that falls behind the champion is dropped early, and the champion itself is re-played, so
-that a title won by luck is lost again.
+The score that made an individual a leader is biased upwards (it was looked at *because* it was high), so it
+never enters its validated mean. Re-plays take turns between three needs:
+
+- breadth: the least played of the window's C leaders. Their fitness becomes the mean over all their episodes,
+  so a lucky score loses its place among the parents.
+- depth: the trial most surely good, by mean minus one standard error, goes on to V episodes. One whose mean
+  plus one standard error is below the champion's mean is given up early.
+- title: the champion itself, up to ten times V, so that a title won by luck is lost again.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from germline.algorithms.base import Champion, NewChampion
 from germline.algorithms.window import Window
 from germline.genome import Genome
 
+_TURNS = ("breadth", "depth", "breadth", "title")
+_TITLE_EPISODES = 10  # the champion is re-played up to so many times V
+_OPEN_TRIALS = 3  # unfinished trials kept, for each candidate
 _MEMORY = 1_000.0  # episodes that the noise estimate remembers: noise grows with the score
 
 
@@ -58,69 +66,92 @@ class Trial:
 
 
 class Candidates:
-    """At most `limit` trials and the champion among them."""
+    """The trials under way, those best among the finished, and the champion among these.
+
+    Args:
+        limit: C, how many leaders of the window are candidates; bounds what is kept, too.
+        validation_episodes: V, the fresh episodes that make a trial finished.
+    """
 
     def __init__(self, limit: int, validation_episodes: int) -> None:
-        self.limit = limit
-        self.validation_episodes = validation_episodes
+        self._limit = limit
+        self._enough = validation_episodes
         self.trials: dict[int, Trial] = {}
         self.champion: Trial | None = None
+        self.turn = 0
         self.noise_squares = 0.0
         self.noise_weight = 0.0
 
     def choose(self, window: Window) -> Genome | None:
         """Who should be re-played next; None if nobody needs to be. Changes nothing."""
-        if len(self.trials) < self.limit:
-            for member in window.best(self.limit):
-                if not member.tried:
-                    return member.genome
-        open_trials = [trial for trial in self.trials.values() if self._is_open(trial)]
-        if not open_trials:
-            return None
-        return max(
-            open_trials, key=lambda trial: (self.upper_bound(trial, trial.planned), -trial.planned)
-        ).genome
+        need = _TURNS[self.turn % len(_TURNS)]
+        if need == "title" and self._title_is_open():
+            return self.champion.genome if self.champion else None
+        return (self._deepest() if need != "breadth" else None) or self._broadest(window) or self._deepest()
 
     def lend(self, genome: Genome, episodes: int, window: Window) -> None:
         """Note that fresh episodes of this individual are on their way."""
-        trial = self.trials.get(genome.id)
-        if trial is None:
-            trial = self.trials[genome.id] = Trial(genome)
-            member = window.find(genome.id)
-            if member is not None:
-                member.tried = True
+        self.turn = (self.turn + 1) % len(_TURNS)
+        trial = self.trials.setdefault(genome.id, Trial(genome))
         trial.in_flight += episodes
+        member = window.find(genome.id)
+        if member is not None:
+            member.in_flight += episodes
 
     def tell(self, genome: Genome, returns: tuple[float, ...]) -> NewChampion | None:
-        """Take fresh episodes in; a trial dropped meanwhile has no use for them."""
+        """Take fresh episodes in; a trial given up meanwhile has no use for them."""
         trial = self.trials.get(genome.id)
         if trial is None:
             return None
-        trial.in_flight -= len(returns)
+        trial.in_flight = max(0, trial.in_flight - len(returns))
         for value in returns:
             self._learn_noise(trial.add(value), trial.episodes)
         before = self.champion
-        self._crown()
-        self._drop_beaten()
+        finished = [t for t in self.trials.values() if t.episodes >= self._enough]
+        self.champion = max(finished, key=lambda t: (t.mean, t.episodes), default=None)
+        self._forget(finished)
         if self.champion is None or self.champion is before:
             return None
         return NewChampion(self.champion.genome, self.champion.mean, self.champion.episodes)
 
-    def leading(self) -> Trial | None:
-        """The champion or, before there is one, the candidate with the best mean so far."""
-        started = (trial for trial in self.trials.values() if trial.episodes)
-        return self.champion or max(started, key=lambda trial: trial.mean, default=None)
+    def score(self, genome: Genome, returns: tuple[float, ...]) -> NewChampion | None:
+        """Crown whoever has the best single evaluation: what is left without validation."""
+        trial = Trial(genome)
+        for value in returns:
+            trial.add(value)
+        if self.champion is not None and trial.mean <= self.champion.mean:
+            return None
+        self.trials = {genome.id: trial}
+        self.champion = trial
+        return NewChampion(genome, trial.mean, trial.episodes)
 
-    def upper_bound(self, trial: Trial, episodes: int) -> float:
-        """The highest mean that a trial may plausibly have: one standard error above what it shows."""
-        if not trial.episodes:
-            return math.inf
-        return trial.mean + self.noise / math.sqrt(episodes)
+    def leading(self) -> Trial | None:
+        """The champion or, before there is one, the surest of the trials."""
+        started = [trial for trial in self.trials.values() if trial.episodes]
+        return self.champion or max(started, key=lambda trial: self._bound(trial, -1), default=None)
 
     @property
     def noise(self) -> float:
-        """Standard deviation of one return, pooled over candidates."""
+        """Standard deviation of one return, pooled over trials."""
         return math.sqrt(self.noise_squares / self.noise_weight) if self.noise_weight else 0.0
+
+    def _title_is_open(self) -> bool:
+        return self.champion is not None and self.champion.planned < _TITLE_EPISODES * self._enough
+
+    def _deepest(self) -> Genome | None:
+        """The unfinished trial that is most surely good."""
+        trials = [t for t in self.trials.values() if t.episodes and t.planned < self._enough]
+        best = max(trials, key=lambda trial: self._bound(trial, -1), default=None)
+        return best.genome if best else None
+
+    def _broadest(self, window: Window) -> Genome | None:
+        """The least played of the window's leaders, the best of equals; none beyond V episodes."""
+        least = min(window.best(self._limit), key=lambda member: member.planned, default=None)
+        return least.genome if least and least.planned < self._enough else None
+
+    def _bound(self, trial: Trial, side: int) -> float:
+        """The mean, one standard error below (-1) or above (+1) what the told episodes show."""
+        return trial.mean + side * self.noise / math.sqrt(trial.episodes)
 
     def _learn_noise(self, growth: float, episodes: int) -> None:
         if episodes > 1:
@@ -128,21 +159,17 @@ class Candidates:
             self.noise_squares = self.noise_squares * fade + growth
             self.noise_weight = self.noise_weight * fade + 1
 
-    def _is_open(self, trial: Trial) -> bool:
-        wanted = self.validation_episodes * (10 if trial is self.champion else 1)
-        return trial.planned < wanted
+    def _forget(self, finished: list[Trial]) -> None:
+        """Give up trials that are beaten, and the least of too many."""
+        if len(finished) > self._limit:
+            self._drop([min(finished, key=lambda trial: trial.mean)])
+        started = [t for t in self.trials.values() if 0 < t.episodes < self._enough]
+        if self.champion is not None:
+            bar = self.champion.mean
+            self._drop(trial for trial in started if self._bound(trial, +1) < bar)
+        if len(started) > _OPEN_TRIALS * self._limit:
+            self._drop([min(started, key=lambda trial: self._bound(trial, -1))])
 
-    def _crown(self) -> None:
-        finished = [t for t in self.trials.values() if t.episodes >= self.validation_episodes]
-        self.champion = max(finished, key=lambda trial: (trial.mean, trial.episodes), default=None)
-
-    def _drop_beaten(self) -> None:
-        champion = self.champion
-        if champion is None:
-            return
-        for trial in list(self.trials.values()):
-            if trial is champion:
-                continue
-            done = trial.episodes >= self.validation_episodes
-            if done or self.upper_bound(trial, trial.episodes) < champion.mean:
-                del self.trials[trial.genome.id]
+    def _drop(self, trials: Iterable[Trial]) -> None:
+        for trial in trials:
+            self.trials.pop(trial.genome.id, None)

@@ -68,10 +68,12 @@ class GeneticAlgorithm:
         self._tickets.close(result.ticket)
         self._count(result)
         if ask.purpose is Purpose.VALIDATE:
+            self._revise(ask, result.returns)
             event = self._candidates.tell(ask.genome, result.returns)
-            return [event] if event else []
-        self._settle(ask, result.returns)
-        return []
+        else:
+            self._settle(ask, result.returns)
+            event = None if self.settings.validates else self._candidates.score(ask.genome, result.returns)
+        return [event] if event is not None else []
 
     def adopt(self, ask: Ask) -> None:
         """Take back an Ask made before a restart."""
@@ -178,7 +180,9 @@ class GeneticAlgorithm:
         return ask
 
     def _candidate_due(self) -> Genome | None:
-        if self._litter_left or self._validation_credit + self.settings.validation_share < 1:
+        if not self.settings.validates or self._litter_left:
+            return None
+        if self._validation_credit + self.settings.validation_share < 1:
             return None
         return self._candidates.choose(self._window)
 
@@ -224,6 +228,13 @@ class GeneticAlgorithm:
             self._window.revise(known, returns)
             return
         self._window.add(Member(ask.genome, ask.ticket, sum(returns) / len(returns), len(returns)))
+
+    def _revise(self, ask: Ask, returns: tuple[float, ...]) -> None:
+        """Let a re-played individual's fitness be what all its episodes say, if it is still here."""
+        member = self._window.find(ask.genome.id)
+        if member is not None:
+            member.in_flight = max(0, member.in_flight - len(returns))
+            self._window.revise(member, returns)
 
     def _count(self, result: Result) -> None:
         self.evaluations += 1

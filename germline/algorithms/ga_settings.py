@@ -28,8 +28,8 @@ class GaSettings:
         replacement: who leaves a full window: the "oldest" result or the "worst" one.
         founders: how many random individuals open the run; None means as many as `window`.
         power: standard deviation of a mutation; the first one where it changes.
-        power_schedule: "constant"; "linear" or "exponential" (to `final_power` after `power_evaluations` asks);
-            "self_adapted": a child's power is its parent's times a log-normal factor, and travels in its genome.
+        power_schedule: "constant"; "linear" or "exponential" (to `final_power` in `power_evaluations` asks);
+            "self_adapted": a child's power is its parent's times a log-normal factor, kept in its genome.
         final_power: where a schedule ends, or the least self-adapted power; otherwise ignored.
         power_evaluations: how many asks a schedule takes to get there.
         power_learning_rate: standard deviation of the log of the self-adapted factor.

@@ -100,7 +100,7 @@ def _read_ask(fields: object, shelf: GenomeShelf) -> Ask:
 def write_window(window: Window, shelf: GenomeShelf) -> list[JsonValue]:
     """The members, so that adding them in this order makes this window."""
     return [
-        [shelf.place(member.genome), member.ticket, member.fitness, member.episodes, member.tried]
+        [shelf.place(member.genome), member.ticket, member.fitness, member.episodes, member.in_flight]
         for member in window.in_arrival_order()
     ]
 
@@ -108,7 +108,7 @@ def write_window(window: Window, shelf: GenomeShelf) -> list[JsonValue]:
 def read_window(window: Window, written: dict[str, Any], shelf: GenomeShelf) -> None:
     """Read what :func:`write_window` wrote into an empty window."""
     for fields in rows(written, "snapshot", "window"):
-        place, *others = row(fields, "window", int, int, float, int, bool)
+        place, *others = row(fields, "window", int, int, float, int, int)
         window.add(Member(shelf.at(place, "window"), *others))
 
 
@@ -121,6 +121,7 @@ def write_candidates(candidates: Candidates, shelf: GenomeShelf) -> dict[str, Js
             for trial in trials
         ],
         "champion": trials.index(candidates.champion) if candidates.champion else None,
+        "turn": candidates.turn,
         "noise_squares": candidates.noise_squares,
         "noise_weight": candidates.noise_weight,
     }
@@ -129,7 +130,7 @@ def write_candidates(candidates: Candidates, shelf: GenomeShelf) -> dict[str, Js
 def read_candidates(candidates: Candidates, written: dict[str, Any], shelf: GenomeShelf) -> None:
     """Read what :func:`write_candidates` wrote into a pool without trials."""
     path = "candidates"
-    only(written, path, ("trials", "champion", "noise_squares", "noise_weight"))
+    only(written, path, ("trials", "champion", "turn", "noise_squares", "noise_weight"))
     for fields in rows(written, path, "trials"):
         place, *others = row(fields, f"{path}.trials", int, int, float, float, int)
         trial = Trial(shelf.at(place, f"{path}.trials"), *others)
@@ -140,6 +141,7 @@ def read_candidates(candidates: Candidates, written: dict[str, Any], shelf: Geno
         if not 0 <= value(written, path, "champion", int) < len(trials):
             raise ValueError(f"{path}.champion is {champion}; there are {len(trials)} trials")
         candidates.champion = trials[champion]
+    candidates.turn = value(written, path, "turn", int)
     candidates.noise_squares = value(written, path, "noise_squares", float)
     candidates.noise_weight = value(written, path, "noise_weight", float)
 

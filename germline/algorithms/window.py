@@ -19,19 +19,24 @@ class Member:
         ticket: of its first evaluation; breaks ties of fitness in favour of the newer.
         fitness: what selection uses.
         episodes: how many episodes that rests on.
-        tried: whether it has been a candidate for champion.
+        in_flight: episodes asked for beyond those, and not told.
     """
 
-    __slots__ = ("episodes", "fitness", "genome", "ticket", "tried")
+    __slots__ = ("episodes", "fitness", "genome", "in_flight", "ticket")
 
     def __init__(
-        self, genome: Genome, ticket: int, fitness: float, episodes: int, tried: bool = False
+        self, genome: Genome, ticket: int, fitness: float, episodes: int, in_flight: int = 0
     ) -> None:
         self.genome = genome
         self.ticket = ticket
         self.fitness = fitness
         self.episodes = episodes
-        self.tried = tried
+        self.in_flight = in_flight
+
+    @property
+    def planned(self) -> int:
+        """Episodes told or on their way."""
+        return self.episodes + self.in_flight
 
 
 _Key: TypeAlias = tuple[float, int, Member]
