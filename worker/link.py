@@ -33,6 +33,7 @@ Call = aio.StreamStreamCall[worker_pb2.WorkerMessage, worker_pb2.MasterMessage]
 MIN_HEARTBEAT_S = 0.1
 WELCOME_S = 30.0  # longest wait for the answer to hello
 FAREWELL_S = 3.0  # longest wait for the last acknowledgements
+STEADY_S = 5.0  # a stream that lasted so long was worth its welcome: the next try may come at once
 REMIND_S = 30.0  # time between two lines that say that the worker still waits
 
 # A master that answers hello with one of these will answer the same again.
@@ -104,7 +105,10 @@ class Link:
             RefusedError: if the master refuses this worker for good.
         """
         while not stop.is_set():
+            begun_s = time.monotonic()
             why = await self._one_stream(stop)
+            if time.monotonic() - begun_s > STEADY_S:
+                self._backoff.reset()
             if not stop.is_set():
                 await self._pause(why, stop)
         if self.ledger.owed():
@@ -125,12 +129,6 @@ class Link:
                 self._stream = None
                 call.cancel()
         return _explain(failure, stream.welcomed)
-
-    def welcomed(self, master_id: str) -> None:
-        """Note that the master took this worker."""
-        logger.info("master %s at %s welcomes this worker", master_id, self.terms.master)
-        self._backoff.reset()
-        self._reminded_s = float("-inf")
 
     async def _pause(self, why: str, stop: asyncio.Event) -> None:
         wait_s = self._backoff.next_s()
@@ -194,7 +192,7 @@ class Stream:
             raise wire.ProtocolError("the master's first message was no welcome")
         self.welcomed = True
         self._deadline.reschedule(None)
-        link.welcomed(answer.welcome.master_id)
+        logger.info("master %s at %s welcomes this worker", answer.welcome.master_id, link.terms.master)
         return answer.welcome.heartbeat_s
 
     async def _listen(self) -> None:
