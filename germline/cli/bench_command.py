@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -15,6 +15,15 @@ from germline.cli.target import JsonOption
 bench = typer.Typer(no_args_is_help=True, help="Measure against the references. Wants a quiet machine.")
 
 RoundsOption = Annotated[int, typer.Option(min=1, help="How often each contestant is measured, in turns.")]
+
+ProcessesOption = Annotated[
+    int | None,
+    typer.Option(min=1, help="Processes of each contestant; one per core by default.", show_default=False),
+]
+ClockOption = Annotated[
+    Literal["wall", "cpu"],
+    typer.Option(help="cpu counts processor time, for machines with other work to do."),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -31,6 +40,29 @@ def rebuild(rounds: RoundsOption = 25, as_json: JsonOption = False) -> None:
     with needs_extra("worker"):
         from germline.bench.rebuild import measure
     _say({"rebuild": measure(rounds)}, as_json)
+
+
+@bench.command()
+def rollout(
+    game: Annotated[list[str], typer.Option(help="ROM name; may be given again.")] = ["pong"],  # noqa: B006 - typer's way
+    rounds: RoundsOption = 7,
+    seconds: Annotated[float, typer.Option(min=0.1, help="How long each contestant plays in a round.")] = 3.0,
+    processes: ProcessesOption = None,
+    clock: ClockOption = "wall",
+    as_json: JsonOption = False,
+) -> None:
+    """Atari rollouts against one environment and one network to a process, and against the bare emulator.
+
+    Example: germline bench rollout --game pong --game frostbite --json
+    """
+    with needs_extra("worker"):
+        from germline.bench.rollout import measure, table
+    for each in game:
+        rows = measure(each, seconds=seconds, rounds=rounds, processes=processes, clock=clock)
+        if as_json:
+            emit({"game": each, **{name: dataclasses.asdict(row) for name, row in rows.items()}})
+        else:
+            typer.echo(f"{each}\n{table(rows)}")
 
 
 def _say(rows: Mapping[str, Any], as_json: bool) -> None:

@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 MOST_RESTARTS = 5
 _STEADY_S = 600.0  # a process that lived so long has earned new restarts
 _LAST_LINES = 15
+_WRONG_SETTINGS = 2  # exit status of both services
 
 
 @dataclass
@@ -65,8 +66,9 @@ class Child:
 
     @property
     def is_given_up(self) -> bool:
-        """Whether it died too often to be started again."""
-        return self.status is not None and self.restarts >= MOST_RESTARTS
+        """Whether it died too often to be started again, or of settings that will not get better."""
+        dead = self.status is not None
+        return dead and (self.restarts >= MOST_RESTARTS or self.status == _WRONG_SETTINGS)
 
     @property
     def is_running(self) -> bool:

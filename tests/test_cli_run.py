@@ -1,0 +1,179 @@
+"""`germline run` with real processes: a master, its store, workers, and people who press Ctrl-C."""
+
+import base64
+import json
+import os
+import signal
+import subprocess
+import sysconfig
+import time
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from germline.cli.app import run
+from germline.genome import Genome
+
+GERMLINE = Path(sysconfig.get_path("scripts")) / "germline"
+SPEC = """
+name = "sphere"
+[task.function]
+path = "worker.tasks.function:noisy_sphere"
+dimension = 10
+[policy]
+name = "vector"
+[algorithm.ga]
+window = 50
+parents = 5
+power = 0.2
+candidates = 3
+validation_episodes = 5
+[stop]
+evaluations = 300
+"""
+
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts `germline` in the test's folder; what still runs at the end is ended."""
+    (tmp_path / "sphere.toml").write_text(SPEC)
+    started: list[subprocess.Popen[str]] = []
+
+    def begin(*arguments: str) -> subprocess.Popen[str]:
+        pipe = subprocess.PIPE
+        process = subprocess.Popen([GERMLINE, *arguments], cwd=tmp_path, stdout=pipe, stderr=pipe, text=True)
+        started.append(process)
+        return process
+
+    yield begin
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def finish(process: subprocess.Popen[str], code: int = 0) -> dict[str, Any]:
+    """The JSON object on the last line of a `run --json` that ends with this exit code."""
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == code, out + err
+    result: dict[str, Any] = json.loads(out.splitlines()[-1])
+    return result
+
+
+def wait_for(what: Callable[[], bool], seconds: float = 60.0) -> None:
+    give_up = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < give_up, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def children_of(process: subprocess.Popen[str], module: str) -> list[int]:
+    """Process ids of a run's children of one kind."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = status.read_text().rpartition(")")[2].split()
+            command = (status.parent / "cmdline").read_text().split("\0")
+        except OSError:
+            continue
+        if int(fields[1]) == process.pid and module in command:
+            found.append(int(status.parent.name))
+    return found
+
+
+def evaluations_told(tmp_path: Path) -> int:
+    """How far the run in the test's folder is, as its master says."""
+    looked = subprocess.run(
+        [GERMLINE, "status", "--run", "runs/sphere", "--json"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return int(json.loads(looked.stdout)["evaluations"]) if looked.returncode == 0 else 0
+
+
+def test_a_run_ends_with_one_json_object_and_a_policy_card(start: Start, tmp_path: Path) -> None:
+    result = finish(start("run", "sphere.toml", "--evaluations", "200", "--workers", "2", "--json"))
+    assert (result["experiment"], result["state"], result["workers"]) == ("sphere", "complete", 2)
+    assert result["evaluations"] == result["episodes"] == result["frames"] == 200
+    assert result["frames_per_second"] == pytest.approx(200 / result["seconds"])
+    champion = result["champion"]
+    assert champion["episodes"] >= 5
+    assert result["best_fitness"] >= champion["mean"] - 1
+    genome = Genome.decode(base64.b64decode(champion["genome"]))
+    assert (f"{genome.id:016x}", len(genome)) == (champion["id"], champion["mutations"])
+    assert champion["id"] in (tmp_path / "runs" / "sphere" / "champion.toml").read_text()
+
+
+def test_read_only_commands_work_on_what_a_finished_run_left(
+    start: Start, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = finish(start("run", "sphere.toml", "--workers", "1", "--json"))
+    folder = str(tmp_path / "runs" / "sphere")
+    assert run(["status", "--run", folder, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["evaluations"] == 300
+    assert run(["champion", "--run", folder, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["id"] == result["champion"]["id"]
+    assert run(["plot", "--run", folder, "--output", str(tmp_path / "curve.png")]) == 0
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+    assert run(["pause", "--run", folder]) == 3
+    assert "has no master up; start it with: germline run" in capsys.readouterr().err
+
+
+def test_ctrl_c_drains_and_running_again_goes_on(start: Start, tmp_path: Path) -> None:
+    again = ("run", "sphere.toml", "--evaluations", "30000", "--workers", "2", "--json")
+    first = start(*again)
+    wait_for(lambda: evaluations_told(tmp_path) > 100)
+    first.send_signal(signal.SIGINT)
+    half = finish(first, code=130)
+    assert 100 < half["evaluations"] < 30_000
+    assert half["state"] == "running"
+    whole = finish(start(*again))
+    assert (whole["state"], whole["evaluations"]) == ("complete", 30_000)
+    assert whole["seconds"] > half["seconds"]
+
+
+def test_a_run_survives_the_death_of_a_worker_and_of_its_master(start: Start, tmp_path: Path) -> None:
+    process = start("run", "sphere.toml", "--evaluations", "40000", "--workers", "2", "--json")
+    wait_for(lambda: evaluations_told(tmp_path) > 100)
+    os.kill(children_of(process, "worker")[0], signal.SIGKILL)
+    os.kill(children_of(process, "master")[0], signal.SIGKILL)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert json.loads(out)["evaluations"] == 40_000
+    assert "ended with status -9 and was started again (1/5)" in err
+
+
+def test_a_second_run_in_the_same_folder_is_refused(start: Start, tmp_path: Path) -> None:
+    first = start("run", "sphere.toml", "--evaluations", "1000000", "--workers", "1", "--json")
+    wait_for(lambda: evaluations_told(tmp_path) > 10)
+    _, said = start("run", "sphere.toml").communicate(timeout=60)
+    assert f"is in use by process {first.pid}" in said
+    first.send_signal(signal.SIGINT)
+    finish(first, code=130)
+
+
+def test_another_spec_in_the_same_folder_is_refused_line_by_line(start: Start, tmp_path: Path) -> None:
+    finish(start("run", "sphere.toml", "--workers", "1", "--json"))
+    kept = tomllib.loads((tmp_path / "runs" / "sphere" / "spec.toml").read_text())
+    assert kept["algorithm"]["ga"]["selection"] == "truncation", "the folder keeps the complete spec"
+    (tmp_path / "sphere.toml").write_text(SPEC.replace("power = 0.2", "power = 0.3"))
+    other = start("run", "sphere.toml", "--workers", "1")
+    _, said = other.communicate(timeout=60)
+    assert other.returncode == 2
+    assert "there: power = 0.2" in said
+    assert "here:  power = 0.3" in said
+
+
+def test_a_fleet_that_cannot_start_says_why(start: Start) -> None:
+    process = start("run", "sphere.toml", "--workers", "1", "--device", "abacus")
+    out, said = process.communicate(timeout=120)
+    assert process.returncode == 1, out + said
+    assert "worker-1 ended with status 2" in said
+    assert "device is 'abacus'" in said

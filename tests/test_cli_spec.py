@@ -1,0 +1,109 @@
+"""`germline spec`, and what every command does with wrong input: a sentence and an exit code."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from germline.cli.app import run
+from germline.spec import loads
+
+EXPERIMENTS = sorted((Path(__file__).parent.parent / "experiments").glob("*.toml"))
+CARTPOLE = 'name = "c"\n[task.gym]\nid = "CartPole-v1"\n[policy]\nname = "mlp"\n[algorithm.ga]\n'
+
+
+def written(folder: Path, text: str) -> str:
+    path = folder / "spec.toml"
+    path.write_text(text)
+    return str(path)
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_a_ready_spec_can_be_played_here(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["spec", str(path)]) == 0
+    assert capsys.readouterr().out == f"{path}: good\n"
+
+
+def test_every_problem_of_every_file_is_said_in_one_go(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = written(tmp_path, CARTPOLE + "windw = 3\npower = 0\n")
+    assert run(["spec", bad, str(EXPERIMENTS[0])]) == 2
+    said = capsys.readouterr()
+    assert "algorithm.ga.windw is unknown; did you mean 'window'?" in said.err
+    assert "algorithm.ga.power is 0" in said.err
+    assert f"{EXPERIMENTS[0]}: good" in said.out
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (CARTPOLE.replace("CartPole-v1", "NoSuch-v1"), "task.gym.id is 'NoSuch-v1'"),
+        (CARTPOLE.replace('"mlp"', '"mpl"'), "policy.name is 'mpl'; allowed: "),
+        (CARTPOLE.replace('"mlp"', '"dqn2015"'), "policy.name is 'dqn2015', which sees"),
+        (
+            CARTPOLE.replace('[task.gym]\nid = "CartPole-v1"', '[task.atari]\ngame = "pongg"'),
+            "task.atari.game is 'pongg'; allowed: ",
+        ),
+        (
+            CARTPOLE.replace('[task.gym]\nid = "CartPole-v1"', '[task.plugin]\nname = "chess"'),
+            "task is 'chess'; allowed: ",
+        ),
+        (
+            CARTPOLE.replace(
+                '[task.gym]\nid = "CartPole-v1"', '[task.function]\npath = "os:nothing"'
+            ).replace('"mlp"', '"vector"'),
+            "task.function.path is 'os:nothing'",
+        ),
+        ("name = [", "is no valid TOML"),
+    ],
+)
+def test_what_cannot_be_played_is_refused_by_field(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, sentence: str
+) -> None:
+    assert run(["spec", written(tmp_path, text)]) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_problems_can_be_read_by_a_program(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["spec", "--json", written(tmp_path, CARTPOLE + "window = 0\n")]) == 2
+    found = json.loads(capsys.readouterr().out)
+    assert [problem["path"] for problem in found["problems"]] == ["algorithm.ga.window"]
+
+
+def test_a_completed_spec_is_a_spec(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["spec", "--complete", written(tmp_path, CARTPOLE)]) == 0
+    assert loads(capsys.readouterr().out) == loads(CARTPOLE)
+
+
+def test_the_explanation_holds_every_field(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["spec", "--explain"]) == 0
+    said = capsys.readouterr().out
+    for words in (
+        "[algorithm.ga]",
+        "window",
+        "1..1000000 (individuals); default 1000",
+        "[stop]",
+        '"self_adapted"',
+    ):
+        assert words in said
+    assert run(["spec", "--explain", "--json"]) == 0
+    sections = json.loads(capsys.readouterr().out)
+    assert {"path", "text", "rows"} == set(sections[0])
+
+
+def test_no_master_is_exit_code_3(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["list", "--master", "127.0.0.1:9"]) == 3
+    assert "127.0.0.1:9 is not reachable" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_no_run_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["status", "--run", str(tmp_path)]) == 3
+    assert "is no folder of a run" in capsys.readouterr().err
+    assert run(["status", "--run", str(tmp_path / "nothing")]) == 2
+
+
+def test_a_missing_file_and_an_unknown_command_are_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["run", "nothing.toml"]) == 2
+    assert run(["evolve"]) == 2
+    assert "nothing.toml" in capsys.readouterr().err
