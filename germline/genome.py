@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple
@@ -81,6 +81,14 @@ class Genome:
         line = self.mutations + (mutation,)  # noqa: RUF005 - one copy of a long line instead of two
         return Genome(self.init_seed, line, child_id(self.id, mutation))
 
+    def extended(self, mutations: Iterable[Mutation]) -> Genome:
+        """Extend the line by several mutations, oldest first."""
+        grown = tuple(mutations)
+        genome_id = self.id
+        for mutation in grown:
+            genome_id = child_id(genome_id, mutation)
+        return Genome(self.init_seed, self.mutations + grown, genome_id)
+
     def ancestors(self) -> Iterator[Genome]:
         """Yield the line from its founder to this genome itself, oldest first."""
         ancestor = Genome.founder(self.init_seed)
@@ -119,10 +127,7 @@ class Genome:
             ValueError: if the bytes are cut short, of another version, or hold a power that is no float32.
         """
         init_seed, mutations = _parse(encoded)
-        genome_id = founder_id(init_seed)
-        for mutation in mutations:
-            genome_id = child_id(genome_id, mutation)
-        return cls(init_seed, tuple(mutations), genome_id)
+        return cls(init_seed, (), founder_id(init_seed)).extended(mutations)
 
     def __len__(self) -> int:
         """How many mutations the line has."""

@@ -7,7 +7,7 @@ never enters its validated mean. Re-plays take turns between three needs:
   so a lucky score loses its place among the parents.
 - depth: the trial most surely good, by mean minus one standard error, goes on to V episodes. One whose mean
   plus one standard error is below the champion's mean is given up early.
-- title: the champion itself, up to ten times V, so that a title won by luck is lost again.
+- title: the champion itself, up to five times V, so that a title won by luck is lost again.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from germline.algorithms.base import Champion, NewChampion
 from germline.algorithms.window import Window
 from germline.genome import Genome
 
-_TURNS = ("breadth", "depth", "breadth", "title")
-_TITLE_EPISODES = 10  # the champion is re-played up to so many times V
+_TURNS = ("breadth", "depth", "breadth", "depth", "breadth", "title")
+_TITLE_EPISODES = 5  # the champion is re-played up to so many times V
 _OPEN_TRIALS = 3  # unfinished trials kept, for each candidate
 _MEMORY = 1_000.0  # episodes that the noise estimate remembers: noise grows with the score
 

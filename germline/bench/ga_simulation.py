@@ -2,8 +2,8 @@
 
 Run ``python -m germline.bench.ga_simulation``. The task: find a point in 100 dimensions; the fitness is minus
 the distance to it, and a score is that plus normal noise. Three searchers get the same number of evaluations,
-the same start and the same mutation power, and each names the individual it holds for best. What counts is the
-*true* fitness of that individual.
+the same start and the same mutation power, and each names the individual it holds for best. What counts is
+the *true* fitness of that individual.
 
 - ``validated``: :class:`germline.algorithms.ga.GeneticAlgorithm` with its default validation.
 - ``unvalidated``: the same without validation; it reports the best single score of the run.
