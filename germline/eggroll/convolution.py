@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from germline.eggroll.factors import Drawn
-from germline.eggroll.layers import Evolution, StandIn
+from germline.eggroll.layers import Evolution, StandIn, matrix_noise
 from germline.eggroll.slots import DenseNoise, Kept, MatrixNoise, Slots, UntraceableError
 
 Conv = nn.modules.conv._ConvNd
@@ -82,9 +82,8 @@ class Convolution(StandIn):
         super().__init__(source, evolution, slots)
         self._one_dimensional = isinstance(source, nn.Conv1d)
         self._taps = Taps.of(source)
-        weight, bias = self.evolved("weight"), self.evolved("bias")
         arrange = partial(self._taps.filters, kernel=_two(source.kernel_size))
-        self._noise = MatrixNoise(weight, bias, slots, arrange) if weight or bias else None
+        self._noise = matrix_noise(self, "weight", "bias", arrange)
         self._kept = Kept()
         self.refresh()
 
@@ -99,6 +98,8 @@ class Convolution(StandIn):
             raise UntraceableError("a convolution without a weight")
         self._weight = weight.unsqueeze(2) if self._one_dimensional else weight
         self._kept.forget()
+        if self._noise:
+            self._noise.refresh(self._bias)
 
     def bind(self, first: int, drawn: Drawn, scale: float) -> None:
         """Take over noise."""
@@ -120,7 +121,7 @@ class Convolution(StandIn):
 
     def _centre_product(self, x: Tensor) -> Tensor:
         stride, gap = _two(self._source.stride), _two(self._source.dilation)
-        return functional.conv2d(x, self._weight, self._bias, stride, 0, gap)
+        return functional.conv2d(x, self._weight, None if self._noise else self._bias, stride, 0, gap)
 
     def _add_noise(self, out: Tensor, x: Tensor, noise: MatrixNoise) -> None:
         """Add every member's own part to `out [members * batch, out_channels, h, w]`, in place."""
@@ -156,8 +157,8 @@ class MemberConvolution(StandIn):
         self._conv = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}[
             len(source.kernel_size)
         ]
-        weight, bias = self.evolved("weight"), self.evolved("bias")
-        self._noise = MatrixNoise(weight, None, slots) if weight else None
+        bias = self.evolved("bias")
+        self._noise = matrix_noise(self, "weight", "")
         self._bias_noise = DenseNoise(bias, slots) if bias else None
         self.refresh()
 
@@ -193,7 +194,8 @@ class MemberConvolution(StandIn):
         weight = self._weight.unsqueeze(0).expand(self.slots.members, *self._weight.shape)
         if self._noise:
             b = self._noise.b().repeat_interleave(self.slots.signs, 0)
-            weight = weight + torch.bmm(self._noise.a().transpose(1, 2), b).view(weight.shape)
+            a = self._noise.a()[:, : self._noise.rank]
+            weight = weight + torch.bmm(a.transpose(1, 2), b).view(weight.shape)
         return weight.flatten(0, 1)
 
     def _biases(self) -> Tensor | None:

@@ -84,9 +84,9 @@ class LowRankForward:
         self._takes_shared = True
 
     @property
-    def members(self) -> int:
-        """How many members all slots serve."""
-        return self.slots.capacity * self.slots.signs
+    def capacity(self) -> int:
+        """How many noises are held."""
+        return self.slots.capacity
 
     def refresh(self) -> None:
         """Take over the module's weights and buffers; needed after they changed."""
@@ -206,4 +206,14 @@ def _replace(
         return done[id(module)]
     for name, child in list(module.named_children()):
         setattr(module, name, _replace(child, evolution, slots, done))
+    if type(module) is nn.Sequential:
+        _save_passes(module)
     return module
+
+
+def _save_passes(line: nn.Sequential) -> None:
+    """A ReLU right behind a stand-in may write over its input, which nobody else has seen."""
+    for number in range(1, len(line)):
+        before, layer = line[number - 1], line[number]
+        if isinstance(before, layers.StandIn) and type(layer) is nn.ReLU:
+            line[number] = nn.ReLU(inplace=True)

@@ -6,7 +6,7 @@ here stands in for one of torch, takes rows of many members (:mod:`germline.eggr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import torch
@@ -20,23 +20,16 @@ from germline.eggroll.space import Evolved
 Evolution = Mapping[int, Evolved]  # by id of the nn.Parameter, so that tied weights are one
 
 
+_ABOUT = frozenset(
+    ("dtype", "shape", "device", "ndim", "requires_grad", "dim", "size", "numel", "is_floating_point")
+)
+
+
 class Phantom(nn.Parameter):
     """What a network finds that reads a layer's weight itself: shape, type and device, and no values.
 
     Such a network would miss the members' noise, so computing with it says that it cannot be played this way.
     """
-
-    _ABOUT = {
-        "dtype",
-        "shape",
-        "device",
-        "ndim",
-        "requires_grad",
-        "dim",
-        "size",
-        "numel",
-        "is_floating_point",
-    }
 
     @classmethod
     def like(cls, tensor: Tensor, dtype: torch.dtype) -> Phantom:
@@ -52,7 +45,7 @@ class Phantom(nn.Parameter):
         name = getattr(
             getattr(func, "__self__", None), "__name__", func.__name__
         )  # of a property or a method
-        if name in cls._ABOUT:
+        if name in _ABOUT:
             with torch._C.DisableTorchFunctionSubclass():
                 return func(*args, **(kwargs or {}))
         raise UntraceableError(f"the network computes with a layer's weight itself ({name})")
@@ -106,8 +99,7 @@ class LinearMap:
     def __init__(self, layer: StandIn, weight: str = "weight", bias: str = "bias") -> None:
         self._layer, self._names = layer, (weight, bias)
         self._slots = layer.slots
-        own_weight, own_bias = layer.evolved(weight), layer.evolved(bias)
-        self._noise = MatrixNoise(own_weight, own_bias, layer.slots) if own_weight or own_bias else None
+        self._noise = matrix_noise(layer, weight, bias)
         self._kept = Kept()
         self.refresh()
 
@@ -118,6 +110,8 @@ class LinearMap:
             raise UntraceableError(f"{type(self._layer.source_layer).__name__} has no {self._names[0]}")
         self._weight = weight
         self._kept.forget()
+        if self._noise:
+            self._noise.refresh(self._bias)
 
     def bind(self, first: int, drawn: Drawn, scale: float) -> None:
         """Take over noise."""
@@ -127,49 +121,53 @@ class LinearMap:
     def __call__(self, x: Tensor) -> Tensor:
         """`[rows, ..., inputs]` -> `[members * batch, ..., outputs]`; the rows may be one shared batch."""
         x = x.to(self._weight.dtype)
+        if self._noise is None:
+            return functional.linear(x, self._weight, self._bias)
         if self._slots.is_shared(x.shape[0]):
-            out = self._of_shared(x)
-        else:
-            out = functional.linear(x, self._weight, self._bias)
-            if self._noise:
-                self._add_noise(out, x, self._noise)
+            return self._of_shared(x, self._noise)
+        out = functional.linear(x, self._weight)
+        self._add_noise(out, x, self._noise)
         return out
 
     def _add_noise(self, out: Tensor, x: Tensor, noise: MatrixNoise) -> None:
         """Add every member's own part to `out`, in place."""
         slots = self._slots
         by_slot = x.reshape(slots.count, -1, x.shape[-1])
-        low = by_slot.new_ones(*by_slot.shape[:2], noise.rank + noise.has_bias)
-        if noise.rank:
-            low = noise.with_ones(torch.bmm(by_slot, noise.b().transpose(1, 2)))
+        low = noise.with_ones(torch.bmm(by_slot, noise.b().transpose(1, 2)))
         by_member = out.view(slots.members, -1, out.shape[-1])
         by_member.baddbmm_(low.view(slots.members, -1, low.shape[-1]), noise.a())
 
-    def _of_shared(self, x: Tensor) -> Tensor:
+    def _of_shared(self, x: Tensor, noise: MatrixNoise) -> Tensor:
         """The same for one batch that all members see: the centre's product is computed once."""
         slots = self._slots
         base = self._shared_product(x)
         flat = base.reshape(1, -1, base.shape[-1]).expand(slots.members, -1, -1)
-        if self._noise:
-            out = torch.baddbmm(flat, self._shared_low(x, self._noise), self._noise.a())
-        else:
-            out = flat.contiguous()
+        out = torch.baddbmm(flat, self._shared_low(x, noise), noise.a())
         return out.view(-1, *base.shape[1:])
 
     def _shared_product(self, x: Tensor) -> Tensor:
         base = self._kept.look_up(x) if self._slots.keep_shared else None
         if base is None:
-            base = functional.linear(x, self._weight, self._bias)
+            base = functional.linear(x, self._weight)
             self._kept.keep(x, base)
         return base
 
     def _shared_low(self, x: Tensor, noise: MatrixNoise) -> Tensor:
-        """``x B`` of every slot as one product, `[members, rows of a member, rank + has_bias]`."""
-        if not noise.rank:
-            return x.new_ones(self._slots.members, x.shape[:-1].numel(), 1)
+        """``x B`` of every slot as one product, `[members, rows of a member, rank + 2]`."""
         b = noise.b()
         low = (x.reshape(-1, x.shape[-1]) @ b.flatten(0, 1).T).view(-1, *b.shape[:2]).transpose(0, 1)
         return noise.with_ones(low).repeat_interleave(self._slots.signs, 0)
+
+
+def matrix_noise(
+    layer: StandIn, weight: str, bias: str, arrange: Callable[[Tensor], Tensor] = lambda b: b
+) -> MatrixNoise | None:
+    """The noise of a layer's matrix and bias; None if neither evolves."""
+    own_weight, own_bias = layer.evolved(weight), layer.evolved(bias)
+    if not own_weight and not own_bias:
+        return None
+    inputs = layer.centre(weight)
+    return MatrixNoise(own_weight, own_bias, layer.slots, 0 if inputs is None else inputs[0].numel(), arrange)
 
 
 class Linear(StandIn):
@@ -192,8 +190,7 @@ class Embedding(StandIn):
         super().__init__(source, evolution, slots)
         if source.max_norm is not None:
             raise UntraceableError("an Embedding with max_norm rewrites its weights while it looks them up")
-        weight = self.evolved("weight")
-        self._noise = MatrixNoise(weight, None, slots) if weight else None
+        self._noise = matrix_noise(self, "weight", "")
         self.refresh()
 
     def refresh(self) -> None:
@@ -212,7 +209,7 @@ class Embedding(StandIn):
         tokens = self.slots.spread(tokens)
         out = functional.embedding(tokens, self._table)
         if self._noise:
-            a = self._noise.a()
+            a = self._noise.a()[:, : self._noise.rank]
             by_member = tokens.reshape(self.slots.members, 1, -1).expand(-1, a.shape[1], -1)
             low = torch.gather(a, 2, by_member).transpose(1, 2).reshape(self.slots.count, -1, a.shape[1])
             out.view(self.slots.count, -1, out.shape[-1]).baddbmm_(low, self._noise.b())

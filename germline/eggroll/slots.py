@@ -109,8 +109,9 @@ class DenseNoise:
 class MatrixNoise:
     """The factors of one matrix: `a` scaled for every member, `b` as drawn for every slot.
 
-    A bias's dense noise rides along as one more row of `a`, to which a factor of 1 belongs in place of a
-    product with `b`: one small product then adds both. `arrange` says in which shape a layer wants `b`.
+    A bias rides along as more rows of `a` (its noise, and the centre's bias itself), to which factors of 1
+    belong in place of products with `b`: one small product then adds it all. `arrange` says in which shape a
+    layer wants `b`.
     """
 
     def __init__(
@@ -118,15 +119,21 @@ class MatrixNoise:
         weight: Evolved | None,
         bias: Evolved | None,
         slots: Slots,
+        inputs: int,
         arrange: Callable[[Tensor], Tensor] = lambda b: b,
     ) -> None:
         self._weight, self._bias, self._slots, self._arrange = weight, bias, slots, arrange
         self.rank = weight.noise.rank if weight else 0
-        self.has_bias = bias is not None
         outputs = weight.shape[0] if weight else (bias.size if bias else 0)
-        self._a = slots.zeros(slots.capacity, slots.signs, self.rank + self.has_bias, outputs)
-        b = arrange(slots.zeros(1, self.rank, weight.size // outputs)) if weight else slots.zeros(1, 0)
+        self.rows = self.rank + 2
+        self._a = slots.zeros(slots.capacity, slots.signs, self.rows, outputs)
+        b = arrange(slots.zeros(1, self.rank, inputs))
         self._b = slots.zeros(slots.capacity, *b.shape[1:])
+
+    def refresh(self, bias: Tensor | None) -> None:
+        """Take over the centre's bias."""
+        if bias is not None:
+            self._a[:, :, self.rank + 1] = bias
 
     def bind(self, first: int, drawn: Drawn, scale: float) -> None:
         """Take over the noise of the drawn pairs."""
@@ -139,7 +146,7 @@ class MatrixNoise:
             write_signed(self._a[window, :, self.rank], drawn.dense(self._bias), scale)
 
     def a(self) -> Tensor:
-        """`[members, rank + has_bias, outputs]` of the pass that is running."""
+        """`[members, rank + 2, outputs]` of the pass that is running: factors, bias noise, bias."""
         slots = self._slots
         return self._a[slots.first : slots.first + slots.count].flatten(0, 1)
 
@@ -148,8 +155,8 @@ class MatrixNoise:
         return self._b[self._slots.first : self._slots.first + self._slots.count]
 
     def with_ones(self, low: Tensor) -> Tensor:
-        """`[..., rank]` -> `[..., rank + has_bias]`: the factor of 1 for the bias's row."""
-        return torch.nn.functional.pad(low, (0, 1), value=1.0) if self.has_bias else low
+        """`[..., rank]` -> `[..., rank + 2]`: the factors of 1 for the bias and its noise."""
+        return torch.nn.functional.pad(low, (0, 2), value=1.0)
 
 
 def write_signed(out: Tensor, values: Tensor, scale: float) -> None:

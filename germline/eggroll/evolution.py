@@ -1,0 +1,299 @@
+"""Ask/tell: the state of an evolution and its one pure step, from scores to the next centre.
+
+>>> evolution = Evolution(network, Settings(pairs=256, seed=1))
+>>> scores = [play(evolution.weights(member)) for member in evolution.ask()]
+>>> evolution.tell(scores)
+
+The state after any number of epochs is a function of (first centre, settings, scores): whoever replays the
+scores holds the same bits, and proves it with :meth:`Evolution.digest`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from germline import noise, shaping, weights
+from germline import pairs as pairing
+from germline.eggroll import update
+from germline.eggroll.factors import Drawn, materialise
+from germline.eggroll.optimisers import Moments, Optimiser, settings_of
+from germline.eggroll.optimisers import optimiser as named_optimiser
+from germline.eggroll.schedules import Schedule, value_at
+from germline.eggroll.space import Freeze, Space
+from germline.pairs import Member, NoiseKey
+from germline.shaping import ShapingName
+
+FORMAT_VERSION = 1
+TorchOptimiser = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
+_UINT64_END = 1 << 64
+_VALUES_TO_KEEP = 1 << 22  # of an epoch's noise between play and update: 16 MB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything, beside the first centre, that shapes a run.
+
+    Attributes:
+        pairs: antithetic pairs of an epoch; the population is twice that.
+        seed: uint64; another seed is another run.
+        rank: of the noise on matrices.
+        sigma: standard deviation of the noise.
+        learning_rate: step size; with ``sgd`` the share of sigma that a weight moves in an epoch.
+        shaping: how fitness becomes weights, see :func:`germline.shaping.shape`.
+        group_pairs: pairs in a group, for the shaping ``group_mean``.
+        noise_reuse: epochs that keep one set of noise; 1 draws new noise every epoch.
+    """
+
+    pairs: int
+    seed: int
+    rank: int = 1
+    sigma: float | Schedule = 0.02
+    learning_rate: float | Schedule = 1.0
+    shaping: ShapingName = "centred_rank"
+    group_pairs: int = 0
+    noise_reuse: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be, by name."""
+        if self.pairs < 1:
+            raise ValueError(f"pairs is {self.pairs}; allowed: at least 1")
+        if not 0 <= self.seed < _UINT64_END:
+            raise ValueError(f"seed is {self.seed}; allowed: 0 to 2**64 - 1")
+        for name in ("sigma", "learning_rate"):
+            first = value_at(getattr(self, name), 0)
+            if not (math.isfinite(first) and first > 0):
+                raise ValueError(f"{name} starts at {first}; allowed: finite and above 0")
+        pairing.noise_epoch(0, self.noise_reuse)
+        shaping.check(self.shaping, self.pairs, self.group_pairs)
+        update.check_budget(self.rank, self.pairs, self.shaping)
+
+
+class Told(NamedTuple):
+    """What an epoch's scores say.
+
+    Attributes:
+        epoch: the epoch that was told.
+        mean: mean fitness of the members that counted; NaN if none did.
+        std: their standard deviation.
+        best: the member with the best fitness; None if no member counted.
+        best_fitness: its fitness.
+        members: how many members counted.
+    """
+
+    epoch: int
+    mean: float
+    std: float
+    best: Member | None
+    best_fitness: float
+    members: int
+
+
+class Evolution:
+    """EGGROLL (arXiv 2511.16652) around the weights of a network.
+
+    Attributes:
+        settings: what shapes the run.
+        space: what evolves.
+        centre: `[space.size]` float32, the current centre; the network's weights are a copy of it.
+        epoch: how many epochs have been told.
+        moments: what the optimiser remembers.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        settings: Settings,
+        *,
+        optimiser: Optimiser | TorchOptimiser | str = "sgd",
+        freeze: Freeze = (),
+    ) -> None:
+        """Start from the network's present weights.
+
+        Args:
+            network: moved in place by every update.
+            settings: what shapes the run.
+            optimiser: ``sgd``, ``momentum``, ``adam`` or ``adamw``; or one with its own settings; or, for
+                those who do not need equal bits everywhere, a function from parameters to a
+                `torch.optim.Optimizer`.
+            freeze: what does not evolve, see :meth:`Space.of`.
+        """
+        self.network = network
+        self.settings = settings
+        self.space = Space.of(network, settings.rank, freeze)
+        self.centre = self.space.read(network)
+        self.epoch = 0
+        self.moments = Moments()
+        self.optimiser = named_optimiser(optimiser) if isinstance(optimiser, str) else optimiser
+        self.torch_optimiser = (
+            None if hasattr(self.optimiser, "step") else self._torch_optimiser(self.optimiser)
+        )
+        self._kept: Drawn | None = None
+
+    @property
+    def sigma(self) -> float:
+        """This epoch's standard deviation of the noise."""
+        return value_at(self.settings.sigma, self.epoch)
+
+    @property
+    def learning_rate(self) -> float:
+        """This epoch's step size."""
+        return value_at(self.settings.learning_rate, self.epoch)
+
+    def ask(self) -> list[Member]:
+        """This epoch's members, pair by pair, plus before minus: the order of its scores."""
+        return pairing.members(self.epoch, 0, self.settings.pairs)
+
+    def key(self, pair: int = 0) -> NoiseKey:
+        """Where this epoch's noise of a pair lies."""
+        word = pairing.noise_epoch(self.epoch, self.settings.noise_reuse)
+        return NoiseKey(self.settings.seed, word, pair)
+
+    def weights(self, member: Member) -> Tensor:
+        """A member's exact weights, `[space.size]` float32.
+
+        Raises:
+            ValueError: if it is no member of the present epoch: only a replay knows an earlier centre.
+        """
+        self._check(member)
+        out = torch.empty_like(self.centre)
+        materialise(out, self.centre, self.space, self.key(member.pair), member.sign * self.sigma)
+        return out
+
+    def draw(self) -> Drawn | None:
+        """The noise of all pairs, if it is small enough to keep until the update; else None."""
+        if self.space.values_per_pair * self.settings.pairs > _VALUES_TO_KEEP:
+            return None
+        if self._kept is None or self._kept.key != self.key():
+            self._kept = Drawn(self.key(), self.settings.pairs, self.centre.device)
+        return self._kept
+
+    @torch.no_grad()
+    def tell(self, fitness: npt.ArrayLike) -> Told:
+        """Take the epoch's scores, move the centre, and go on to the next epoch.
+
+        Args:
+            fitness: `[2 * pairs]` in the order of :meth:`ask`, always maximised; NaN for a missing member.
+                A pair with a missing or infinite score counts for nothing. Where no score differs, nothing
+                moves.
+
+        Raises:
+            ValueError: if it is not one number for each member.
+        """
+        scores = np.asarray(fitness, dtype=np.float64)
+        if scores.shape != (2 * self.settings.pairs,):
+            raise ValueError(
+                f"expected {2 * self.settings.pairs} fitness scores, one for each member; "
+                f"got shape {scores.shape}"
+            )
+        shaped = shaping.shape(scores, self.settings.shaping, self.settings.group_pairs)
+        told = self._report(scores, shaped.members)
+        if shaped.weights.any():
+            drawn = self.draw() if self._kept else None
+            self._move(update.estimate(self.space, self.key(), shaped, self.sigma, drawn, self.centre.device))
+        self.epoch += 1
+        return told
+
+    def digest(self) -> str:
+        """A short digest of the centre: equal on every machine that was told the same."""
+        return weights.digest(self.centre)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next epoch depends on; plain values and tensors, safe for `torch.save`."""
+        state: dict[str, Any] = {
+            "format": FORMAT_VERSION,
+            "noise": noise.VERSION,
+            "settings": asdict(self.settings),
+            "optimiser": settings_of(self.optimiser),
+            "shapes": {p.name: list(p.shape) for p in self.space},
+            "epoch": self.epoch,
+            "steps": self.moments.steps,
+            "centre": self.centre.clone(),
+            "moments": {name: vector.clone() for name, vector in self.moments.vectors.items()},
+            "network": {name: value.clone() for name, value in self.network.state_dict().items()},
+            "digest": self.digest(),
+        }
+        if self.torch_optimiser:
+            state["torch_optimiser"] = self.torch_optimiser.state_dict()
+        return state
+
+    @torch.no_grad()
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state of an evolution with the same settings, optimiser and parameters.
+
+        Raises:
+            ValueError: if the state is another version's or another evolution's, incomplete or damaged;
+                nothing has changed then.
+        """
+        mine = self.state_dict()
+        if state.get("format") != FORMAT_VERSION:
+            raise ValueError(f"the state has format {state.get('format')!r}; this is format {FORMAT_VERSION}")
+        if set(state) != set(mine):
+            odd = sorted(set(state) ^ set(mine))
+            raise ValueError(f"the state and this evolution differ in having {', '.join(odd)}")
+        for part in ("noise", "settings", "optimiser", "shapes"):
+            if state[part] != mine[part]:
+                raise ValueError(f"{part} of the state: {state[part]}; of this evolution: {mine[part]}")
+        centre = state["centre"].to(self.centre)
+        if centre.shape != self.centre.shape or weights.digest(centre) != state["digest"]:
+            raise ValueError(
+                f"the centre of the state has not the digest {state['digest']} that it had when saved"
+            )
+        self.network.load_state_dict(state["network"], strict=True)
+        self._restore(state, centre)
+
+    def _restore(self, state: Mapping[str, Any], centre: Tensor) -> None:
+        self.epoch, self.centre, self._kept = int(state["epoch"]), centre.clone(), None
+        vectors = {name: vector.to(centre.device).clone() for name, vector in state["moments"].items()}
+        self.moments = Moments(int(state["steps"]), vectors)
+        self.space.write(self.centre, self.network)
+        if self.torch_optimiser:
+            self.torch_optimiser.load_state_dict(state["torch_optimiser"])
+
+    def _move(self, gradient: Tensor) -> None:
+        """Let the optimiser move the centre, and the network with it."""
+        if self.torch_optimiser:
+            self._move_with_torch(self.torch_optimiser, gradient)
+            return
+        rule = cast(Optimiser, self.optimiser)
+        moved = rule.step(self.centre.double(), gradient, self.moments, self.learning_rate)
+        self.centre.copy_(moved)
+        self.space.write(self.centre, self.network)
+
+    def _move_with_torch(self, chosen: torch.optim.Optimizer, gradient: Tensor) -> None:
+        """Hand the estimate, downhill, to an optimiser of torch, which has its own learning rate."""
+        downhill = self.space.views(gradient.neg_())
+        named = dict(self.network.named_parameters())
+        for name, value in downhill.items():
+            named[name].grad = value.to(named[name].dtype)
+        chosen.step()
+        chosen.zero_grad(set_to_none=True)
+        self.centre.copy_(self.space.read(self.network))
+
+    def _torch_optimiser(self, make: Optimiser | TorchOptimiser) -> torch.optim.Optimizer:
+        named = dict(self.network.named_parameters())
+        return cast(TorchOptimiser, make)([named[p.name] for p in self.space])
+
+    def _report(self, scores: npt.NDArray[np.float64], members: int) -> Told:
+        by_pair = scores.reshape(-1, 2)
+        counted = np.where(np.isfinite(by_pair).all(axis=1, keepdims=True), by_pair, np.nan).ravel()
+        if not members:
+            return Told(self.epoch, math.nan, math.nan, None, math.nan, 0)
+        best = int(np.nanargmax(counted))
+        member = Member(self.epoch, best // 2, pairing.MINUS if best % 2 else pairing.PLUS)
+        mean, std = float(np.nanmean(counted)), float(np.nanstd(counted))
+        return Told(self.epoch, mean, std, member, float(counted[best]), members)
+
+    def _check(self, member: Member) -> None:
+        if member.epoch != self.epoch or not 0 <= member.pair < self.settings.pairs:
+            raise ValueError(
+                f"member {member} is not one of epoch {self.epoch}, "
+                f"whose pairs are 0 to {self.settings.pairs - 1}"
+            )

@@ -1,0 +1,104 @@
+"""Playing members with written-out weights, for networks that the low-rank pass cannot play."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from germline.eggroll.factors import Drawn, materialise
+from germline.eggroll.space import Space
+from germline.pairs import NoiseKey
+
+
+class MaterialisedForward:
+    """The interface of :class:`germline.eggroll.forward.LowRankForward`, for any module.
+
+    Each slot holds whole networks, so memory grows with the slots; arithmetic is that of separate networks.
+    The members go through `torch.func.vmap` together, or one by one where a layer has no batching rule.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        space: Space,
+        *,
+        slots: int,
+        signs: int = 2,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.capacity, self.signs, self.dtype = slots, signs, dtype
+        self._module, self._space = module, space
+        self._player = copy.deepcopy(module).to(dtype).eval()
+        self._bound: dict[int, tuple[NoiseKey, float]] = {}
+        self._weights = torch.empty(
+            slots, signs, space.size, dtype=dtype, device=next(module.parameters()).device
+        )
+        self._one_by_one = False
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take over the module's weights and buffers; slots keep their noise."""
+        self._player.load_state_dict(self._module.state_dict())
+        self._centre = self._space.read(self._module)
+        self._weights[:] = self._centre
+        for slot, (key, scale) in self._bound.items():
+            self.bind(slot, key, scale)
+
+    def bind(self, slot: int, key: NoiseKey, scale: float) -> None:
+        """Give one slot the noise of one pair."""
+        self._bound[slot] = (key, scale)
+        row = torch.empty_like(self._centre)
+        for place in range(self.signs):
+            materialise(row, self._centre, self._space, key, -scale if place else scale)
+            self._weights[slot, place] = row
+
+    def bind_run(self, first_slot: int, key: NoiseKey, count: int, scale: float) -> None:
+        """Give neighbouring slots the noise of neighbouring pairs."""
+        if not 0 <= first_slot <= self.capacity - count:
+            raise ValueError(
+                f"slots {first_slot} to {first_slot + count - 1} asked for; there are {self.capacity}"
+            )
+        for i in range(count):
+            self.bind(first_slot + i, key._replace(pair=key.pair + i), scale)
+
+    def bind_drawn(self, first_slot: int, drawn: Drawn, scale: float) -> None:
+        """The same; the noise is drawn again, member by member."""
+        self.bind_run(first_slot, drawn.key, drawn.count, scale)
+
+    @torch.no_grad()
+    def __call__(self, rows: Tensor, first_slot: int = 0, slots: int | None = None) -> Tensor:
+        """Play rows of members, `[members * batch, ...]` -> `[members * batch, ...]`."""
+        weights = self._weights_of(first_slot, slots)
+        if len(rows) % len(weights) or not len(rows):
+            raise ValueError(f"{len(rows)} rows for {len(weights)} members; every member has the same number")
+        return self._play(weights, torch.unflatten(rows, 0, (len(weights), -1)), 0).flatten(0, 1)
+
+    @torch.no_grad()
+    def shared(self, batch: Tensor, first_slot: int = 0, slots: int | None = None) -> Tensor:
+        """Show all members the same batch, `[batch, ...]` -> `[members, batch, ...]`."""
+        return self._play(self._weights_of(first_slot, slots), batch, None)
+
+    def _weights_of(self, first_slot: int, slots: int | None) -> Tensor:
+        stop = self.capacity if slots is None else first_slot + slots
+        return self._weights[first_slot:stop].flatten(0, 1)
+
+    def _play(self, weights: Tensor, rows: Tensor, axis: int | None) -> Tensor:
+        rows = rows.to(self.dtype) if rows.is_floating_point() else rows
+        views = self._space.views(weights)
+        if not self._one_by_one:
+            try:
+                return vmap(self._one, in_dims=(0, axis), randomness="different")(views, rows)
+            except RuntimeError:  # a layer without a batching rule, such as an LSTM
+                self._one_by_one = True
+        each = range(len(weights))
+        outs = [
+            self._one({n: v[i] for n, v in views.items()}, rows if axis is None else rows[i]) for i in each
+        ]
+        return torch.stack(outs)
+
+    def _one(self, parameters: dict[str, Tensor], rows: Tensor) -> Tensor:
+        out: Tensor = functional_call(self._player, parameters, (rows,))
+        return out
