@@ -80,7 +80,7 @@ class Link:
     def __init__(self, terms: Terms) -> None:
         """Prepare; :meth:`keep` connects."""
         self.terms = terms
-        self.tray = Tray(self._speak_up, terms.patience_s)
+        self.tray = Tray(self._on_mail, terms.patience_s)
         self.stage = Stage(self.tray)
         self.pace = Pace(time.monotonic())
         self.ledger = Ledger(terms.slots + self.pace.prefetch(terms.slots))
@@ -94,9 +94,9 @@ class Link:
         """How many individuals play at a time: as many as the engines turned out to have."""
         return self.stage.slots or self.terms.slots
 
-    def _speak_up(self) -> None:
+    def _on_mail(self) -> None:
         if self._stream is not None:
-            self._stream.speak_up()
+            self._stream.on_mail()
 
     async def keep(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, over as many streams as it takes.
@@ -155,6 +155,7 @@ class Stream:
         self._wake = asyncio.Event()
         self._known = wire.KnownGenomes()
         self._rejections: dict[int, Failure] = {}
+        self._mail_due = False
         self._beat_due = False
         self._draining = False
         self.welcomed = False
@@ -167,8 +168,9 @@ class Stream:
             "drain": self._on_drain,
         }
 
-    def speak_up(self) -> None:
-        """There may be something to say."""
+    def on_mail(self) -> None:
+        """The stage's tray wants to be emptied."""
+        self._mail_due = True
         self._wake.set()
 
     async def talk(self) -> None:
@@ -204,7 +206,6 @@ class Stream:
                 handler(message)
             else:
                 logger.debug("ignored a message of kind %s", kind)
-            self.speak_up()
 
     async def _write(self, message: worker_pb2.WorkerMessage) -> bool:
         """Write; False if the call is over, of which the listener hears the reason."""
@@ -227,8 +228,9 @@ class Stream:
 
     def _due(self) -> Iterator[worker_pb2.WorkerMessage]:
         """Everything there is to say now: what cannot be played, scores, room for more, a heartbeat."""
-        self._collect()
         ledger = self._link.ledger
+        if self._mail_due:
+            self._collect()
         while self._rejections:
             yield wire.rejection(self._rejections.pop(next(iter(self._rejections))))
         while batch := ledger.next_batch():
@@ -241,7 +243,7 @@ class Stream:
 
     def _collect(self) -> None:
         """Take what the stage has done into the books, and fit the room to its speed and slots."""
-        link = self._link
+        link, self._mail_due = self._link, False
         scores, failures = link.tray.take()
         link.pace.note(link.ledger.score(scores), time.monotonic())
         for failure in failures:
@@ -254,14 +256,14 @@ class Stream:
         while True:
             await asyncio.sleep(max(MIN_HEARTBEAT_S, heartbeat_s) / 2)
             self._beat_due = True
-            self.speak_up()
+            self._wake.set()
 
     async def _watch_stop(self) -> None:
         """When told to stop: wake the speaker for its goodbye, or give up a greeting that nobody answers."""
         await self._stop.wait()
         if not self.welcomed:
             self._deadline.reschedule(asyncio.get_running_loop().time())
-        self.speak_up()
+        self._wake.set()
 
     async def _say_goodbye(self) -> None:
         """Tell the last scores, hand every other lease back, and wait a little for the acknowledgements."""
@@ -282,6 +284,7 @@ class Stream:
         encoded = spec.SerializeToString(deterministic=True)
         if link.specs.get(number) != encoded:
             link.ledger.drop_experiment(number)
+            self._wake.set()
             link.specs[number] = encoded
             build = link.terms.build
             link.stage.introduce(number, lambda: build(spec))
@@ -297,6 +300,7 @@ class Stream:
 
     def _on_acknowledgement(self, message: worker_pb2.MasterMessage) -> None:
         told = message.acknowledgement
+        self._wake.set()  # scores that nobody kept may have stopped the credit
         if self._link.ledger.acknowledge(told.sequence) is None:
             logger.debug("results %d were acknowledged before", told.sequence)
         for (experiment, code), refused in wire.by_reason(told.refused).items():
@@ -315,6 +319,7 @@ class Stream:
         keys = frozenset(map(wire.lease_key, message.revocation.leases))
         self._link.ledger.revoke(keys)
         self._link.stage.revoke(keys)
+        self._wake.set()
 
     def _on_drain(self, message: worker_pb2.MasterMessage) -> None:
         logger.info("the master is about to stop: %s", message.drain.reason)
