@@ -2,9 +2,9 @@
 
 A card is TOML. It says what was played (task and protocol), by what (policy, precision), how well (a mean
 over fresh episodes and its confidence interval), and spells the genome: the initialisation seed, then the
-mutations, oldest first. A seed is 13 digits of base 32 (Crockford's: no i, l, o, u; case does not matter). A
-power is written once, as ``@0.002``, for all mutations that follow it; ``@0.002:4`` where their rank is 4. The
-id is a digest of all seeds and powers, so that a mistyped digit is noticed.
+mutations, oldest first. A seed is 13 digits of base 32 (Crockford's: no i, l, o, u; in any case). A
+power is written once, as ``@0.002``, for all mutations that follow it; ``@0.002:4`` where their rank is 4.
+The id is a digest of all seeds and powers, so that a mistyped digit is noticed.
 """
 
 from __future__ import annotations
