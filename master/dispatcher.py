@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import groupby
 from typing import NamedTuple
 
 from prometheus_client.core import GaugeMetricFamily
 
 from germline import noise
 from germline.algorithms.base import Result
-from master.errors import ConflictError, DrainingError, Refusal, RefusedResultError, StreamOrderError
-from master.experiment import Experiment, Player
-from master.fleet import Acknowledge, Drain, End, Fleet, Key, RefusedResult, Revoke, Session, Welcome
+from master.errors import ConflictError, DrainingError, Refusal, StreamOrderError
+from master.experiment import Experiment, Player, RefusedResult
+from master.fleet import Acknowledge, Drain, End, Fleet, Revoke, Session, Welcome
 from master.journal import Journal
+from master.leases import Key
 from master.metrics import Metrics
 from master.registry import Registry
 from master.scheduler import Claim, divide
@@ -87,21 +89,18 @@ class Dispatcher:
 
     def results(self, session: Session, sequence: int, results: Iterable[tuple[Key, Result]]) -> None:
         """Take results in; they are acknowledged as soon as they are durable."""
-        player, find = session.player, self._registry.find
         refused: list[RefusedResult] = []
         count = frames = 0
-        for key, result in results:
-            count += 1
-            experiment = find(key.experiment)
-            try:
-                if experiment is None:
-                    raise RefusedResultError(
-                        Refusal.UNKNOWN, f"lease.experiment is {key.experiment}; unknown here"
-                    )
-                experiment.tell(player, key.ticket, key.attempt, result)
-                frames += result.frames
-            except RefusedResultError as error:
-                refused.append(RefusedResult(key, error.code, str(error)))
+        for number, group in groupby(results, key=_experiment_of):
+            told = list(group)
+            count += len(told)
+            frames += sum([result.frames for _, result in told])
+            experiment = self._registry.find(number)
+            if experiment is None:
+                text = f"lease.experiment is {number}; no such experiment is here"
+                refused += [RefusedResult(key, Refusal.UNKNOWN, text) for key, _ in told]
+            else:
+                refused += experiment.tell(session.player, told)
         session.evaluations += count - len(refused)
         self._metrics.count_results(count - len(refused), frames, [refusal.code for refusal in refused])
         self._journal.when_durable(partial(session.orders.put_nowait, Acknowledge(sequence, refused)))
@@ -260,7 +259,8 @@ class Dispatcher:
     def _check_fit(self, greeting: Greeting) -> None:
         if greeting.noise_version != noise.VERSION:
             raise StreamOrderError(
-                f"hello.noise_version is {greeting.noise_version}; this master evolves with noise version {noise.VERSION}"
+                f"hello.noise_version is {greeting.noise_version}; "
+                f"this master evolves with version {noise.VERSION}"
             )
         if greeting.noise_digest != self._noise_digest:
             raise StreamOrderError(
@@ -291,3 +291,7 @@ class Dispatcher:
 
     def _give_back_all(self, worker_id: str) -> int:
         return sum(experiment.give_back(worker_id) for experiment in self._registry)
+
+
+def _experiment_of(told: tuple[Key, Result]) -> int:
+    return told[0].experiment

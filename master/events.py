@@ -31,12 +31,6 @@ class Created(NamedTuple):
     time: float
 
 
-class Asked(NamedTuple):
-    """The algorithm asked for an evaluation."""
-
-    ask: Ask
-
-
 class Told(NamedTuple):
     """An evaluation was accepted, from the worker of this number, at this running time of the experiment."""
 
@@ -71,4 +65,4 @@ class WorkerSeen(NamedTuple):
     precision: int
 
 
-Event: TypeAlias = Created | Asked | Told | StateChanged | WorkerSeen
+Event: TypeAlias = Created | Ask | Told | StateChanged | WorkerSeen  # an Ask: the algorithm asked for it

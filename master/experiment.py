@@ -10,13 +10,13 @@ from contextlib import suppress
 from time import time
 from typing import Any, NamedTuple, cast
 
-from germline.algorithms.base import Ask, JsonValue, Purpose, Result
+from germline.algorithms.base import Ask, Purpose, Result
 from germline.algorithms.ga import GeneticAlgorithm
 from master.errors import ConflictError, Refusal, RefusedResultError
-from master.events import Asked, Created, Event, State, StateChanged, Told, WorkerSeen
-from master.journal import Journal
+from master.events import Created, Event, State, StateChanged, Told, WorkerSeen
+from master.journal import Journal, WriteEvent
 from master.journal_codec import Snapshot
-from master.leases import ForeignLeaseError, Lease, LeaseTable, Start, UnknownLeaseError
+from master.leases import ForeignLeaseError, Key, Lease, LeaseTable, Start, UnknownLeaseError
 from master.progress import QUANTILES, Point, Progress, Rates
 from master.ready import ReadyQueue
 from master.terms import Terms
@@ -32,6 +32,14 @@ class Player(NamedTuple):
     worker_id: str
     device: str
     libraries: dict[str, str]
+
+
+class RefusedResult(NamedTuple):
+    """A result that did not count, and why."""
+
+    key: Key
+    code: Refusal
+    message: str
 
 
 class Work(NamedTuple):
@@ -76,6 +84,7 @@ class Experiment:
         self._next_ticket = 0
         self._workers: dict[str, WorkerSeen] = {}
         self._journal = journal
+        self._write: WriteEvent
         self._over = asyncio.Event()
 
     # What the scheduler asks
@@ -107,8 +116,8 @@ class Experiment:
         short = n + reserve - len(self._ready)
         if short > 0:
             self._ask(short)
-        lend = self._leases.lend
-        return [Work(ask, lend(ask.ticket, worker)) for ask in self._ready.take(n, known)]
+        asks = self._ready.take(n, known)
+        return list(map(Work, asks, self._leases.lend([ask.ticket for ask in asks], worker)))
 
     def renew(self, worker: str, ticket: int, attempt: int) -> bool:
         """Let a worker that came back keep a lease; False if it is not its to keep."""
@@ -127,34 +136,19 @@ class Experiment:
 
     # What a worker tells
 
-    def tell(self, player: Player, ticket: int, attempt: int, result: Result) -> None:
-        """Take a result in.
+    def tell(self, player: Player, results: Iterable[tuple[Key, Result]]) -> list[RefusedResult]:
+        """Take results in; return those that do not count.
 
-        Raises:
-            RefusedResultError: it does not count. The work is lent again.
+        Their work is lent again, if it is not told already.
         """
-        ask = self._pending.get(ticket)
-        if ask is None:
-            raise self._why_not_pending(ticket)
-        try:
-            self._leases.check(ticket, attempt, player.worker_id)
-            _check_returns(result.returns, len(ask.episode_seeds))
-        except ForeignLeaseError as error:
-            raise RefusedResultError(Refusal.FOREIGN, str(error)) from None
-        except UnknownLeaseError as error:
-            raise RefusedResultError(Refusal.UNKNOWN, str(error)) from None
-        except RefusedResultError:
-            self._note_spoiled(ticket, player.worker_id)
-            raise
-        in_vain = self._leases.close(ticket, player.worker_id)
-        if in_vain is not None:
-            self.revoked.append(in_vain)
-        self._ready.withdraw(ticket)
-        told = Told(result, self._number_of(player), self.progress.running_s)
-        self._journal.write(self.number, told)
-        self._take_in(told)
-        if self._is_over(ask):
-            self._close(State.COMPLETE)
+        worker, running_s = self._number_of(player), self.progress.running_s
+        refused = []
+        for key, result in results:
+            try:
+                self._accept(player.worker_id, key.attempt, Told(result, worker, running_s))
+            except RefusedResultError as error:
+                refused.append(RefusedResult(key, error.code, str(error)))
+        return refused
 
     # What people ask
 
@@ -210,8 +204,8 @@ class Experiment:
 
     def begin(self) -> None:
         """Write a new experiment's first event, and run."""
-        self._journal.attach(self.number, 0, self.take_snapshot)
-        self._journal.write(self.number, self.created)
+        self._write = self._journal.attach(self.number, 0, self.take_snapshot)
+        self._write(self.created)
         self.progress.start_clock()
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -231,10 +225,10 @@ class Experiment:
         if isinstance(event, Told):
             self._take_in(event)
             self.progress.recall_running(event.running_s)
-        elif isinstance(event, Asked):
-            self.algorithm.adopt(event.ask)
-            self._pending[event.ask.ticket] = event.ask
-            self._next_ticket = max(self._next_ticket, event.ask.ticket + 1)
+        elif isinstance(event, Ask):
+            self.algorithm.adopt(event)
+            self._pending[event.ticket] = event
+            self._next_ticket = max(self._next_ticket, event.ticket + 1)
         elif isinstance(event, StateChanged):
             self.state = event.state
             self.progress.recall_running(event.running_s)
@@ -249,7 +243,7 @@ class Experiment:
             self._pending.clear()
         for ticket in sorted(self._pending):
             self._ready.put_back(self._pending[ticket])
-        self._journal.attach(self.number, head, self.take_snapshot)
+        self._write = self._journal.attach(self.number, head, self.take_snapshot)
         if self.is_running:
             self.progress.start_clock()
 
@@ -258,19 +252,44 @@ class Experiment:
         progress = self.progress.snapshot()
         progress["next_ticket"] = self._next_ticket
         progress["starts"] = [list(start) for start in self._starts]
-        algorithm = cast(dict[str, JsonValue], self.algorithm.snapshot())
+        algorithm = self.algorithm.snapshot()
         return Snapshot(position, self.created, self.state, algorithm, progress, list(self._workers.values()))
 
     # Inside
 
     def _ask(self, n: int) -> None:
         asks = self.algorithm.ask(n)
-        write, number, pending = self._journal.write, self.number, self._pending
+        write, pending = self._write, self._pending
         for ask in asks:
             pending[ask.ticket] = ask
-            write(number, Asked(ask))
+            write(ask)
         self._next_ticket = asks[-1].ticket + 1
         self._ready.add(asks)
+
+    def _accept(self, worker_id: str, attempt: int, told: Told) -> None:
+        """Take one result in. Raises RefusedResultError, and then nothing has changed for the algorithm."""
+        ticket = told.result.ticket
+        ask = self._pending.get(ticket)
+        if ask is None:
+            raise self._why_not_pending(ticket)
+        try:
+            self._leases.check(ticket, attempt, worker_id)
+            _check_returns(told.result.returns, len(ask.episode_seeds))
+        except ForeignLeaseError as error:
+            raise RefusedResultError(Refusal.FOREIGN, str(error)) from None
+        except UnknownLeaseError as error:
+            raise RefusedResultError(Refusal.UNKNOWN, str(error)) from None
+        except RefusedResultError:
+            self._note_spoiled(ticket, worker_id)
+            raise
+        in_vain = self._leases.close(ticket, worker_id)
+        if in_vain is not None:
+            self.revoked.append(in_vain)
+        self._ready.withdraw(ticket)
+        self._write(told)
+        self._take_in(told)
+        if self._is_over(ask):
+            self._close(State.COMPLETE)
 
     def _take_in(self, told: Told) -> None:
         """Count a result: live and in a replay."""
@@ -315,7 +334,7 @@ class Experiment:
         self.state = state
         if state.is_final:
             self._over.set()
-        self._journal.write(self.number, StateChanged(state, time(), self.progress.running_s))
+        self._write(StateChanged(state, time(), self.progress.running_s))
         logger.info("experiment %s is %s", self.terms.name, state.name.lower())
 
     def _check_not_over(self, done: str) -> None:
@@ -349,7 +368,7 @@ class Experiment:
             number = len(self._workers) + 1
             seen = WorkerSeen(number, player.worker_id, player.device, player.libraries, self.terms.precision)
             self._workers[player.worker_id] = seen
-            self._journal.write(self.number, seen)
+            self._write(seen)
         return seen.number
 
     def _why_not_pending(self, ticket: int) -> RefusedResultError:

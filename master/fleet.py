@@ -8,28 +8,13 @@ from collections.abc import Callable, Iterator, Sequence
 from time import time
 from typing import NamedTuple, TypeAlias
 
-from master.errors import MasterError, Refusal, ReplacedStreamError
-from master.experiment import Experiment, Player, Work
+from master.errors import MasterError, ReplacedStreamError
+from master.experiment import Experiment, Player, RefusedResult, Work
+from master.leases import Key
 from master.ready import base_id
 
 MAX_KNOWN = 512  # genomes that a stream's leases may refer to
 MAX_LEASES_PER_MESSAGE = 256  # below MAX_KNOWN: what a message refers to is never forgotten in it
-
-
-class Key(NamedTuple):
-    """Names a lease on the wire."""
-
-    experiment: int
-    ticket: int
-    attempt: int
-
-
-class RefusedResult(NamedTuple):
-    """A result that did not count, and why."""
-
-    key: Key
-    code: Refusal
-    message: str
 
 
 class Welcome(NamedTuple):
@@ -138,6 +123,7 @@ class Fleet:
 
     Attributes:
         away_s: time after which a worker that is silent or away loses its leases to others.
+        slots: evaluations that all connected workers play at a time.
     """
 
     def __init__(self, clock: Callable[[], float], away_s: float) -> None:
@@ -145,6 +131,7 @@ class Fleet:
         self._clock = clock
         self._sessions: dict[str, Session] = {}
         self._away: dict[str, float] = {}
+        self.slots = 0
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -152,11 +139,6 @@ class Fleet:
     def __iter__(self) -> Iterator[Session]:
         """Yield the connected workers, longest connected first."""
         return iter(list(self._sessions.values()))
-
-    @property
-    def slots(self) -> int:
-        """Evaluations that all workers play at a time."""
-        return sum(session.slots for session in self._sessions.values())
 
     def find(self, worker_id: str) -> Session | None:
         """A worker's stream, if it is connected."""
@@ -167,7 +149,9 @@ class Fleet:
         older = self._sessions.pop(player.worker_id, None)
         if older is not None:
             older.orders.put_nowait(End(ReplacedStreamError("this worker opened a newer stream")))
+            self.slots -= older.slots
         session = self._sessions[player.worker_id] = Session(player, slots, self._clock)
+        self.slots += slots
         self._away.pop(player.worker_id, None)
         return session
 
@@ -177,6 +161,7 @@ class Fleet:
         if self._sessions.get(worker_id) is not session:
             return False
         del self._sessions[worker_id]
+        self.slots -= session.slots
         if not for_good:
             self._away[worker_id] = self._clock()
         return True

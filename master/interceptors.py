@@ -36,7 +36,7 @@ class TokenInterceptor(grpc.aio.ServerInterceptor):
         given = dict(details.invocation_metadata or ()).get("authorization", "")
         allowed = hmac.compare_digest(str(given).encode(), self._expected)
         if allowed or details.method.startswith(_OPEN_TO_ALL) or handler is None:
-            return handler
+            return handler  # type: ignore[return-value]  # None is grpc's own: no such method
         sentence = "another token than the master's" if given else "no metadata 'authorization: Bearer TOKEN'"
         return _replaced(handler, lambda _: _refusing(f"the call has {sentence}"))
 
@@ -53,13 +53,15 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
     ) -> Handler:
         """Wrap the call."""
         handler = await continuation(details)
-        return (
-            handler if handler is None else _replaced(handler, lambda inner: _mapping(inner, details.method))
-        )
+        if handler is None:  # no such method; grpc says so
+            return None  # type: ignore[return-value]
+        return _replaced(handler, lambda inner: _mapping(inner, details.method))
 
 
 def _replaced(handler: Handler, wrap: Callable[[Any], Any]) -> Handler:
     """The same kind of handler around another behaviour, which is a coroutine or yields answers."""
+    inner: Any
+    make: Any
     if handler.unary_unary is not None:
         inner, make = handler.unary_unary, grpc.unary_unary_rpc_method_handler
     elif handler.unary_stream is not None:
@@ -68,11 +70,12 @@ def _replaced(handler: Handler, wrap: Callable[[Any], Any]) -> Handler:
         inner, make = handler.stream_unary, grpc.stream_unary_rpc_method_handler
     else:
         inner, make = handler.stream_stream, grpc.stream_stream_rpc_method_handler
-    return make(
+    replaced: Handler = make(
         wrap(inner),
         request_deserializer=handler.request_deserializer,
         response_serializer=handler.response_serializer,
     )
+    return replaced
 
 
 def _refusing(sentence: str) -> Callable[..., Awaitable[None]]:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from time import monotonic
+from typing import cast
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
@@ -24,6 +25,8 @@ from master.keys import Keys
 logger = logging.getLogger(__name__)
 
 TakeSnapshot = Callable[[int], Snapshot]
+WriteEvent = Callable[[Event], None]
+_Found = list[tuple[bytes, dict[bytes, bytes]]]
 
 _COMMIT_PAUSE_S = 0.005  # commits begin at least so far apart: a group is worth its round trip
 _FIRST_RETRY_S = 0.1
@@ -42,19 +45,26 @@ class JournalLostError(RuntimeError):
 
 
 class _Channel:
-    """One experiment's end of the journal: what is queued, and how far its entries and snapshots have come."""
+    """One experiment's end of the journal: what is queued, and how far entries and snapshots have come."""
 
-    def __init__(self, number: int, head: int, take_snapshot: TakeSnapshot) -> None:
+    def __init__(self, number: int, head: int, take_snapshot: TakeSnapshot, wake: Callable[[], None]) -> None:
         self.number = number
         self.head = head
         self.take_snapshot = take_snapshot
         self.queued: list[Event] = []
+        self._wake = wake
         self.writer = EntryWriter()
         self.events_since_snapshot = 0
         self.snapshot_time = monotonic()
 
+    def write(self, event: Event) -> None:
+        """Queue an event."""
+        if not self.queued:
+            self._wake()
+        self.queued.append(event)
+
     def is_snapshot_due(self, interval_s: float) -> bool:
-        """Whether replaying the entries since the last snapshot would take long, or enough time has passed."""
+        """Whether a replay from the last snapshot would take long, or enough time has passed."""
         many = self.events_since_snapshot >= _MAX_EVENTS_BETWEEN_SNAPSHOTS
         late = monotonic() - self.snapshot_time >= interval_s
         return self.events_since_snapshot > 0 and (many or late)
@@ -134,16 +144,23 @@ class Journal:
         snapshot = read_snapshot(bytes(stored)) if isinstance(stored, bytes) else None
         return snapshot, self._entries(number, snapshot.position if snapshot else 0)
 
-    def attach(self, number: int, head: int, take_snapshot: TakeSnapshot) -> None:
-        """Begin to write an experiment whose last entry is `head`; `take_snapshot` is called between two events."""
-        self._channels[number] = _Channel(number, head, take_snapshot)
+    def attach(self, number: int, head: int, take_snapshot: TakeSnapshot) -> WriteEvent:
+        """Begin to write an experiment whose last entry is `head`.
 
-    def write(self, number: int, event: Event) -> None:
-        """Queue an event."""
-        self._channels[number].queued.append(event)
-        if not self._wake.is_set():
-            self._wake.set()
-            self._idle.clear()
+        Args:
+            number: of the experiment.
+            head: number of its last entry; 0 for a new one.
+            take_snapshot: called between two events, with the number of the entry that holds the last one.
+
+        Returns:
+            What queues an event.
+        """
+        channel = self._channels[number] = _Channel(number, head, take_snapshot, self._stir)
+        return channel.write
+
+    def _stir(self) -> None:
+        self._wake.set()
+        self._idle.clear()
 
     def when_durable(self, callback: Callable[[], None]) -> None:
         """Call back as soon as everything written so far is durable, at once if it is."""
@@ -178,8 +195,7 @@ class Journal:
         if with_snapshots:
             for channel in self._channels.values():
                 channel.snapshot_time = float("-inf")
-            self._wake.set()
-            self._idle.clear()
+            self._stir()
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self._idle.wait()
@@ -190,19 +206,18 @@ class Journal:
         reader = EntryReader()
         head = int(await self._client.hget(self._keys.heads, str(number)) or 0)
         while after < head:
-            found = await self._client.xrange(
-                self._keys.entries(number), min=f"{after + 1}-0", count=_ENTRIES_PER_READ
-            )
+            stream, first = self._keys.entries(number), f"{after + 1}-0"
+            found = cast(_Found, await self._client.xrange(stream, min=first, count=_ENTRIES_PER_READ))
             if not found:
                 raise JournalLostError(f"experiment {number} misses its journal entry {after + 1} of {head}")
             for entry_id, fields in found:
-                position = int(bytes(entry_id).split(b"-")[0])
+                position = int(entry_id.partition(b"-")[0])
                 if position != after + 1:
                     raise JournalLostError(
                         f"experiment {number} misses its journal entry {after + 1} of {head}"
                     )
                 after = position
-                yield position, list(reader.read(bytes(fields[b"entry"])))
+                yield position, list(reader.read(fields[b"entry"]))
 
     async def _commit(self) -> None:
         """Store everything that is queued; then snapshots that are due."""
@@ -238,7 +253,7 @@ class Journal:
         encoded = await asyncio.to_thread(write_snapshot, snapshot)
         number = snapshot.created.number
         keys = [self._keys.boot, self._keys.snapshot(number), self._keys.entries(number)]
-        args = [self.boot, encoded, snapshot.position + 1]
+        args: list[bytes | int] = [self.boot, encoded, snapshot.position + 1]
 
         async def save() -> None:
             if refills == self._refills:  # otherwise a newer snapshot is stored

@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 from germline.algorithms.base import Ask, JsonValue, Purpose, Result
 from germline.genome import Genome, Mutation
 from germline.v1 import journal_pb2, spec_pb2
-from master.events import Asked, Created, Event, State, StateChanged, Told, WorkerSeen
+from master.events import Created, Event, State, StateChanged, Told, WorkerSeen
 
 FORMAT_VERSION = 1
 
@@ -64,8 +64,8 @@ class EntryWriter:
         for event in events:
             if isinstance(event, Told):
                 _write_told(add().told, event)
-            elif isinstance(event, Asked):
-                self._write_asked(add().asked, event.ask)
+            elif isinstance(event, Ask):
+                self._write_asked(add().asked, event)
             else:
                 _write_rare(add(), event)
         return entry.SerializeToString()
@@ -114,7 +114,7 @@ class EntryReader:
             if kind == "told":
                 yield _read_told(event.told)
             elif kind == "asked":
-                yield Asked(self._read_asked(event.asked))
+                yield self._read_asked(event.asked)
             else:
                 yield _read_rare(event, kind)
 
@@ -196,7 +196,8 @@ def _parse(kind: type[_Stored], encoded: bytes) -> _Stored:
         raise JournalFormatError(f"{kind.__name__} of {len(encoded)} bytes is damaged: {error}") from None
     if message.format_version != FORMAT_VERSION:
         raise JournalFormatError(
-            f"{kind.__name__} is of format version {message.format_version}; this build reads {FORMAT_VERSION}"
+            f"{kind.__name__} is of format version {message.format_version}; "
+            f"this build reads {FORMAT_VERSION}"
         )
     return message
 

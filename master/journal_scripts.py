@@ -1,7 +1,7 @@
 """The journal's state changes, each one atomic on the server.
 
-Every script first checks that the writing master is the newest (KEYS[1] holds the number of its start). A store
-without that key has lost everything; one whose head is behind has lost something.
+Every script first checks that the writing master is the newest (KEYS[1] holds the number of its start). A
+store without that key has lost everything; one whose head is behind has lost something.
 """
 
 from __future__ import annotations

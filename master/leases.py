@@ -17,6 +17,14 @@ class UnknownLeaseError(ValueError):
     """The lease was never lent."""
 
 
+class Key(NamedTuple):
+    """Names a lease of any experiment, as workers do."""
+
+    experiment: int
+    ticket: int
+    attempt: int
+
+
 class Lease(NamedTuple):
     """One lending of one piece of work.
 
@@ -53,13 +61,13 @@ class LeaseTable:
     - Work is with one worker at a time; only when its lease ran out, or came back, it may be lent again.
     - Work that is not told is always either waiting (the caller has it) or lent (it is here): never neither.
     - A result counts once. Late, from a lease that ran out, it counts if nobody else told it.
-    - Attempts of one ticket only rise, over restarts of the master too: ``boot * 4096 + lendings``, where boot is the
-      number of the master's start. So a lease says which start made it. Work that a start asked and the journal did
-      not keep is asked anew by the next, under the same ticket but perhaps for another individual; leases of such
-      work are unknown, all others from before a restart are good.
+    - Attempts of one ticket only rise, over restarts of the master too: ``boot * 4096 + lendings``, where
+      boot is the number of the master's start. So a lease says which start made it. Work that a start asked
+      and the journal did not keep is asked anew by the next, under the same ticket but perhaps for another
+      individual; leases of such work are unknown, all others from before a restart are good.
 
-    Every lease has the same length, so the order of lending is the order of deadlines, and expiry costs nothing while
-    nothing expires.
+    Every lease has the same length, so the order of lending is the order of deadlines, and expiry costs
+    nothing while nothing expires.
     """
 
     def __init__(
@@ -78,14 +86,18 @@ class LeaseTable:
     def __len__(self) -> int:
         return len(self._lent)
 
-    def lend(self, ticket: int, worker: str) -> Lease:
-        """Lend work that is with nobody. Raises ValueError if somebody holds it."""
-        if ticket in self._lent:
-            raise ValueError(f"ticket {ticket} is lent to {self._lent[ticket].worker}")
-        former = self._former.get(ticket)
-        attempt = former[-1].attempt + 1 if former else self._first_attempt
-        lease = self._lent[ticket] = Lease(ticket, attempt, worker, self.clock() + self.lease_s)
-        return lease
+    def lend(self, tickets: Iterable[int], worker: str) -> list[Lease]:
+        """Lend work that is with nobody. Raises ValueError if somebody holds some of it."""
+        lent, former, first = self._lent, self._former, self._first_attempt
+        deadline = self.clock() + self.lease_s
+        leases = []
+        for ticket in tickets:
+            if ticket in lent:
+                raise ValueError(f"ticket {ticket} is lent to {lent[ticket].worker}")
+            attempt = former[ticket][-1].attempt + 1 if ticket in former else first
+            lease = lent[ticket] = Lease(ticket, attempt, worker, deadline)
+            leases.append(lease)
+        return leases
 
     def check(self, ticket: int, attempt: int, worker: str) -> None:
         """Look whether this worker may tell work that is not told yet.
@@ -99,7 +111,7 @@ class LeaseTable:
             self._check_former(ticket, attempt, worker, held)
 
     def close(self, ticket: int, worker: str) -> Lease | None:
-        """Close work that this worker told; return the lease of another one that now plays in vain, if any."""
+        """Close work that this worker told; return the lease of another that now plays in vain, if any."""
         held = self._lent.pop(ticket, None)
         if self._former:
             self._former.pop(ticket, None)
@@ -127,10 +139,10 @@ class LeaseTable:
         return self._take_back(gone)
 
     def renew(self, ticket: int, attempt: int, worker: str) -> bool:
-        """Start a lease's time anew because its worker came back with it; the caller knows that it is not told.
+        """Start a lease's time anew because its worker came back with it; the work must not be told yet.
 
-        A lease that ran out but was not lent again is given back to its worker, and one from before a restart of the
-        master is taken over as it is. False if the work is with another worker by now.
+        A lease that ran out but was not lent again is given back to its worker, and one from before a
+        restart of the master is taken over as it is. False if the work is with another worker by now.
         """
         last = self._lent.get(ticket) or next(reversed(self._former.get(ticket, ())), None)
         if last is not None and last[:3] != (ticket, attempt, worker):
@@ -170,13 +182,14 @@ class LeaseTable:
         return gone
 
     def _check_former(self, ticket: int, attempt: int, worker: str, held: Lease | None) -> None:
-        """Raise unless this worker got this attempt at some time, or it is from before this master's start."""
+        """Raise unless this worker got this attempt, or it is from before this start of the master."""
         lendings = [*self._former.get(ticket, ()), *([held] if held else ())]
         for lease in lendings:
             if lease.attempt == attempt:
                 if lease.worker != worker:
                     raise ForeignLeaseError(
-                        f"lease of ticket {ticket}, attempt {attempt} was lent to {lease.worker}, not to {worker}"
+                        f"lease of ticket {ticket}, attempt {attempt} was lent to {lease.worker}, "
+                        f"not to {worker}"
                     )
                 return
         if not self._is_from_before(ticket, attempt):

@@ -1,4 +1,7 @@
-"""What Prometheus may ask. Labels never name an individual, a seed or a worker: their number is not bounded."""
+"""What Prometheus may ask.
+
+Labels never name an individual, a seed or a worker: their number is not bounded.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +67,10 @@ class Metrics:
         self.registry.register(_Gauges(read))
 
     def serve(self, address: str, port: int) -> tuple[WSGIServer, int]:
-        """Serve /metrics in a thread; return the server and its port. Raises OSError if the port is in use."""
+        """Serve /metrics in a thread; return the server and its port.
+
+        Raises OSError if the port is in use.
+        """
         server, _ = start_http_server(port, addr=address, registry=self.registry)
         return server, server.server_port
 

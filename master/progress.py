@@ -28,8 +28,8 @@ class Point(NamedTuple):
 class History:
     """At most 2,048 points, evenly spread over the evaluations: when it is full, every other one goes.
 
-    A point's place is a multiple of the stride, which doubles with each thinning, so that the same evaluations give the
-    same curve whatever restarts were in between.
+    A point's place is a multiple of the stride, which doubles with each thinning, so that the same
+    evaluations give the same curve whatever restarts were in between.
     """
 
     def __init__(self) -> None:
@@ -112,7 +112,7 @@ class Progress:
 
 
 class Rates:
-    """Evaluations and frames a second over the last half minute, from counters sampled about once a second."""
+    """Evaluations and frames a second over the last half minute, sampled about once a second."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock

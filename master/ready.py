@@ -11,15 +11,16 @@ _PATIENCE = 4  # the oldest work goes first when it has seen so many times the q
 
 
 def base_id(ask: Ask) -> int:
-    """The genome that a worker must know to play this: the parent of a child, otherwise the individual itself."""
+    """The genome that a worker must know to play this: a child's parent, otherwise the individual itself."""
     return ask.genome.id if ask.parent_id is None else ask.parent_id
 
 
 class ReadyQueue:
     """Waiting work in groups that share a base genome.
 
-    Taking prefers work that came back, then groups whose base the worker knows, then the oldest groups; a group is
-    taken as a whole as far as there is room, so that children of one parent stay together. Nothing waits for ever.
+    Taking prefers work that came back, then groups whose base the worker knows, then the oldest groups; a
+    group is taken as a whole as far as there is room, so that children of one parent stay together. Nothing
+    waits for ever.
     """
 
     def __init__(self) -> None:
@@ -49,7 +50,7 @@ class ReadyQueue:
         self._returned[ask.ticket] = ask
 
     def withdraw(self, ticket: int) -> None:
-        """Take work that was put back out of the queue, if it is there: it was told late, or claimed by its holder."""
+        """Take work that was put back out again, if it is here: it was told late, or its holder came back."""
         self._returned.pop(ticket, None)
 
     def take(self, n: int, known: Container[int]) -> list[Ask]:

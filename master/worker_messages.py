@@ -11,9 +11,10 @@ from germline.algorithms.base import Ask, Result
 from germline.v1 import genome_pb2, worker_pb2
 from master.dispatcher import Greeting
 from master.errors import StreamOrderError
-from master.experiment import Player
-from master.fleet import Acknowledge, Drain, Introduce, Key, Lend, Order, RefusedResult, Revoke, Welcome
+from master.experiment import Player, RefusedResult
+from master.fleet import Acknowledge, Drain, Introduce, Lend, Order, Revoke, Welcome
 from master.journal_codec import parent_of
+from master.leases import Key
 
 _WORKER_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _MAX_SLOTS = 1_000_000
@@ -21,7 +22,10 @@ _MAX_ENCODED_BYTES = 64 * 2**20
 
 
 def read_hello(message: worker_pb2.WorkerMessage) -> Greeting:
-    """The first message of a stream. Raises StreamOrderError if it is another one, or a field is not allowed."""
+    """The first message of a stream.
+
+    Raises StreamOrderError if it is another one, or a field is not allowed.
+    """
     kind = message.WhichOneof("kind")
     if kind != "hello":
         raise StreamOrderError(
