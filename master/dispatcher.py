@@ -12,7 +12,7 @@ from prometheus_client.core import GaugeMetricFamily
 
 from germline import noise
 from germline.algorithms.base import Result
-from master.errors import ConflictError, DrainingError, Refusal, StreamOrderError
+from master.errors import DrainingError, Refusal, SilentStreamError, StreamOrderError
 from master.experiment import Experiment, Player, RefusedResult
 from master.fleet import Acknowledge, Drain, End, Fleet, Revoke, Session, Welcome
 from master.journal import Journal
@@ -221,7 +221,7 @@ class Dispatcher:
         for session in self.fleet.silent():
             logger.warning("worker %s has been silent for %g s", session.player.worker_id, self.fleet.away_s)
             session.orders.put_nowait(
-                End(ConflictError(f"nothing came for {self.fleet.away_s:g} s; open a new stream"))
+                End(SilentStreamError(f"nothing came for {self.fleet.away_s:g} s; open a new stream"))
             )
             self.hang_up(session)
         came_back = sum(self._take_back(worker_id) for worker_id in self.fleet.gone())

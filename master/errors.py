@@ -54,6 +54,10 @@ class ReplacedStreamError(MasterError):
     """The same worker opened a newer stream."""
 
 
+class SilentStreamError(MasterError):
+    """Nothing came from a worker for too long."""
+
+
 class NotAllowedError(MasterError):
     """The caller did not show the master's token."""
 
@@ -69,6 +73,7 @@ STATUS_CODES: dict[type[MasterError], grpc.StatusCode] = {
     ConflictError: grpc.StatusCode.FAILED_PRECONDITION,
     StreamOrderError: grpc.StatusCode.FAILED_PRECONDITION,
     ReplacedStreamError: grpc.StatusCode.ABORTED,
+    SilentStreamError: grpc.StatusCode.ABORTED,
     NotAllowedError: grpc.StatusCode.UNAUTHENTICATED,
     DrainingError: grpc.StatusCode.UNAVAILABLE,
 }

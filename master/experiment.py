@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, cast
 
 from germline.algorithms.base import Ask, Purpose, Result
 from germline.algorithms.ga import GeneticAlgorithm
+from germline.genome import format_id
 from master.errors import ConflictError, Refusal, RefusedResultError
 from master.events import Created, Event, State, StateChanged, Told, WorkerSeen
 from master.journal import Journal, WriteEvent
@@ -24,6 +25,7 @@ from master.terms import Terms
 logger = logging.getLogger(__name__)
 
 _MAX_SPOILED = 3
+_HERALD_S = 10.0
 
 
 class Player(NamedTuple):
@@ -86,6 +88,8 @@ class Experiment:
         self._journal = journal
         self._write: WriteEvent
         self._over = asyncio.Event()
+        self._heralded = 0
+        self._herald_again_s = 0.0
 
     # What the scheduler asks
 
@@ -172,8 +176,9 @@ class Experiment:
             self._close(State.STOPPED)
 
     def tick(self) -> None:
-        """About once a second: sample the rates, and end the experiment if its time is up."""
+        """About once a second: sample the rates, name the champion, and end the experiment if its time is up."""
         self.rates.sample(self.progress.evaluations, self.progress.frames)
+        self._herald()
         if self.is_running and self.progress.running_s >= self.terms.stop.seconds:
             self._close(State.COMPLETE)
 
@@ -295,11 +300,7 @@ class Experiment:
         """Count a result: live and in a replay."""
         result, progress = told.result, self.progress
         del self._pending[result.ticket]
-        for event in self.algorithm.tell(result):
-            logger.info(
-                "experiment %s: new champion %016x, mean %.6g over %d episodes",
-                self.terms.name, event.genome.id, event.mean, event.episodes,
-            )  # fmt: skip
+        self.algorithm.tell(result)
         progress.count(result)
         if progress.history.is_due(progress.evaluations):
             progress.history.add(self._point(told.running_s))
@@ -313,6 +314,18 @@ class Experiment:
             tuple(self.algorithm.fitness_quantiles(QUANTILES)),
             champion.mean if champion is not None else None,
         )
+
+    def _herald(self) -> None:
+        """Log a new champion; not each one of a minute, a noisy task has many."""
+        champion, now = self.algorithm.champion, self.progress.running_s
+        if champion is None or champion.genome.id == self._heralded or now < self._herald_again_s:
+            return
+        self._heralded, self._herald_again_s = champion.genome.id, now + _HERALD_S
+        logger.info(
+            "experiment %s, %d evaluations: champion %s, mean %.6g over %d episodes, %d mutations",
+            self.terms.name, self.progress.evaluations, format_id(champion.genome.id),
+            champion.mean, champion.episodes, len(champion.genome),
+        )  # fmt: skip
 
     def _is_over(self, ask: Ask) -> bool:
         stop, progress = self.terms.stop, self.progress

@@ -46,6 +46,7 @@ def write_experiment(experiment: Experiment, trouble: str) -> experiment_pb2.Exp
         leased=experiment.leased,
         workers=len(holders),
         leases_lost=experiment.leases_lost,
+        trouble=trouble,
     )
 
 

@@ -181,7 +181,9 @@ class Hello(_message.Message):
 
     @_builtins.property
     def held(self) -> _containers.RepeatedCompositeFieldContainer[Global___LeaseKey]:
-        """Leases of an earlier stream that the worker still plays or has results for. The master renews those that it knows."""
+        """Leases of an earlier stream that the worker still plays or has results for. The master renews those that it knows,
+        revokes the others, and lends to others what it lent to this worker and is not named here.
+        """
 
     def __init__(
         self,
@@ -239,7 +241,7 @@ class LeaseKey(_message.Message):
     ticket: _builtins.int
     """Number of the work within its experiment; the same when the work is lent again."""
     attempt: _builtins.int
-    """1 for the first lending, one more each time the work is lent again."""
+    """Rises each time the work is lent again, also over restarts of the master."""
     def __init__(
         self,
         *,

@@ -49,7 +49,8 @@ class WorkerServiceServicer:
     def Work(self, request_iterator, context):
         """The worker speaks first, with `hello`; the master answers `welcome`, or ends the call with a status that says
         what does not fit (FAILED_PRECONDITION for another noise version). A stream that breaks loses nothing: leases stay
-        with the worker until their deadline, and a worker that comes back repeats the results that were not acknowledged.
+        with the worker for three heartbeats, and a worker that comes back names those that it holds and repeats the
+        results that were not acknowledged.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,7 +36,8 @@ class WorkerServiceStub:
     Work: _grpc.StreamStreamMultiCallable[_worker_pb2.WorkerMessage, _worker_pb2.MasterMessage]
     """The worker speaks first, with `hello`; the master answers `welcome`, or ends the call with a status that says
     what does not fit (FAILED_PRECONDITION for another noise version). A stream that breaks loses nothing: leases stay
-    with the worker until their deadline, and a worker that comes back repeats the results that were not acknowledged.
+    with the worker for three heartbeats, and a worker that comes back names those that it holds and repeats the
+    results that were not acknowledged.
     """
 
 @_typing.type_check_only
@@ -47,7 +48,8 @@ class WorkerServiceAsyncStub(WorkerServiceStub):
     Work: _aio.StreamStreamMultiCallable[_worker_pb2.WorkerMessage, _worker_pb2.MasterMessage]  # type: ignore[assignment]
     """The worker speaks first, with `hello`; the master answers `welcome`, or ends the call with a status that says
     what does not fit (FAILED_PRECONDITION for another noise version). A stream that breaks loses nothing: leases stay
-    with the worker until their deadline, and a worker that comes back repeats the results that were not acknowledged.
+    with the worker for three heartbeats, and a worker that comes back names those that it holds and repeats the
+    results that were not acknowledged.
     """
 
 class WorkerServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -61,7 +63,8 @@ class WorkerServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_worker_pb2.MasterMessage], _abc.AsyncIterator[_worker_pb2.MasterMessage]]:
         """The worker speaks first, with `hello`; the master answers `welcome`, or ends the call with a status that says
         what does not fit (FAILED_PRECONDITION for another noise version). A stream that breaks loses nothing: leases stay
-        with the worker until their deadline, and a worker that comes back repeats the results that were not acknowledged.
+        with the worker for three heartbeats, and a worker that comes back names those that it holds and repeats the
+        results that were not acknowledged.
         """
 
 def add_WorkerServiceServicer_to_server(servicer: WorkerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
