@@ -172,8 +172,12 @@ def check_seed(field: str, seed: int) -> None:
 
 
 def check_power(field: str, power: float) -> None:
-    """Raise ValueError, naming the field, unless the power is finite and exactly a float32."""
-    if not math.isfinite(power) or abs(power) > 3e38 or float32(power) != power:
+    """Raise ValueError, naming the field, unless the power is a finite float32 value and no negative zero.
+
+    Negative zero would equal zero and yet have another digest.
+    """
+    negative_zero = power == 0 and math.copysign(1, power) < 0
+    if not math.isfinite(power) or abs(power) > 3e38 or float32(power) != power or negative_zero:
         raise ValueError(f"{field} is {power}; a mutation power is a finite float32 value")
 
 
