@@ -1,0 +1,97 @@
+"""Intervals cover what they promise, and equal published tables."""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from germline.statistics import bootstrap_interval, interquartile_mean, mean_interval, t_quantile
+
+finite = st.floats(-1e6, 1e6)
+
+
+@pytest.mark.parametrize(
+    ("freedom", "quantile"),
+    [(1, 12.706), (2, 4.303), (3, 3.182), (5, 2.571), (10, 2.228), (29, 2.045), (30, 2.042), (120, 1.980)],
+)
+def test_quantiles_of_students_t_equal_the_printed_table(freedom: int, quantile: float) -> None:
+    assert t_quantile(0.975, freedom) == pytest.approx(quantile, abs=5e-4)
+    assert t_quantile(0.025, freedom) == pytest.approx(-quantile, abs=5e-4)
+
+
+def test_students_t_of_many_degrees_is_the_normal_distribution() -> None:
+    assert t_quantile(0.975, 10_000) == pytest.approx(NormalDist().inv_cdf(0.975), abs=1e-3)
+
+
+def test_the_mean_interval_of_a_small_sample_is_the_one_worked_by_hand() -> None:
+    interval = mean_interval([1.0, 2.0, 3.0, 4.0])
+    half = 3.182 * math.sqrt(5 / 3) / 2
+    assert interval.estimate == 2.5
+    assert interval.low == pytest.approx(2.5 - half, abs=1e-3)
+    assert interval.high == pytest.approx(2.5 + half, abs=1e-3)
+
+
+def test_one_score_says_nothing_of_its_spread() -> None:
+    interval = mean_interval([7.0])
+    assert interval.estimate == 7.0
+    assert math.isnan(interval.low)
+    assert math.isnan(interval.high)
+
+
+def test_nineteen_in_twenty_mean_intervals_hold_the_true_mean() -> None:
+    random = np.random.default_rng(1)
+    intervals = [mean_interval(random.normal(3.0, 2.0, 8).tolist()) for _ in range(1_000)]
+    covered = sum(interval.low <= 3.0 <= interval.high for interval in intervals)
+    assert 925 <= covered <= 975
+
+
+def test_about_nineteen_in_twenty_bootstrap_intervals_hold_the_true_middle() -> None:
+    random = np.random.default_rng(2)
+    intervals = [bootstrap_interval(random.normal(3.0, 2.0, 40).tolist()) for _ in range(100)]
+    covered = sum(interval.low <= 3.0 <= interval.high for interval in intervals)
+    assert 85 <= covered <= 100
+
+
+def test_the_bootstrap_gives_the_same_interval_for_the_same_seed() -> None:
+    scores = [1.0, 5.0, 2.0, 8.0, 3.0]
+    assert bootstrap_interval(scores, seed=4) == bootstrap_interval(scores, seed=4)
+
+
+def test_the_interquartile_mean_ignores_outliers() -> None:
+    assert interquartile_mean([-1e9, 1.0, 2.0, 1e9]) == 1.5
+
+
+def test_the_interquartile_mean_counts_edges_in_part() -> None:
+    assert interquartile_mean([1.0, 2.0, 3.0]) == pytest.approx((0.25 * 1 + 1 * 2 + 0.25 * 3) / 1.5)
+    assert interquartile_mean([5.0]) == 5.0
+
+
+@given(st.lists(finite, min_size=1, max_size=30))
+def test_estimates_lie_within_the_scores(scores: list[float]) -> None:
+    slack = 1e-6
+    for estimate in (interquartile_mean(scores), mean_interval(scores).estimate):
+        assert min(scores) - slack <= estimate <= max(scores) + slack
+
+
+@given(st.lists(finite, min_size=1, max_size=30))
+def test_the_order_of_scores_does_not_matter_to_the_interquartile_mean(scores: list[float]) -> None:
+    assert interquartile_mean(scores) == interquartile_mean(sorted(scores, reverse=True))
+
+
+@pytest.mark.parametrize(
+    ("scores", "confidence", "says"),
+    [
+        ([], 0.95, "at least one"),
+        ([1.0, float("nan")], 0.95, "finite"),
+        ([1.0, float("inf")], 0.95, "finite"),
+        ([1.0, 2.0], 1.0, "confidence is 1.0"),
+    ],
+)
+def test_senseless_scores_are_refused(scores: list[float], confidence: float, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        mean_interval(scores, confidence)
