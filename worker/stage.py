@@ -17,10 +17,11 @@ from worker.player import Player
 from worker.rollout import Engine
 from worker.tasks.base import SetupError
 from worker.tray import Tray
-from worker.work import Assignment, Failure, LeaseKey, Pulse
+from worker.work import Assignment, Failure, LeaseKey, Pulse, Score
 
 logger = logging.getLogger(__name__)
 
+SLICE_S = 0.002  # an experiment's turn, beyond its first step
 REST_S = 60.0  # an experiment without work for so long frees its engine
 
 
@@ -100,12 +101,20 @@ class Stage:
         player = self._players[experiment]
         frames = player.frames
         with self._meter:
-            scores = player.tick()
+            scores = self._play_a_slice(player)
         self._meter.add(player.frames - frames)
         self._last_work_s[experiment] = self._clock()
         self._measure_slots()
         if scores:
             self._tray.put(scores, urgent=not player.has_work)
+
+    def _play_a_slice(self, player: Player) -> list[Score]:
+        """One step of an emulator, or many steps of something quick: looking around has a price."""
+        scores = player.tick()
+        until_s = self._clock() + SLICE_S
+        while player.has_work and not self._orders and self._clock() < until_s:
+            scores += player.tick()
+        return scores
 
     def _measure_slots(self) -> None:
         slots = max(player.slots for player in self._players.values())

@@ -8,7 +8,9 @@ from collections.abc import Callable
 
 from worker.work import Failure, Score
 
-ENOUGH = 16  # scores that are worth a message
+ENOUGH = (
+    256  # scores that are worth a message; with 16, a worker of tiny tasks spent a third of its time talking
+)
 PATIENCE_S = 0.05  # longest wait of a score for company
 
 
