@@ -77,7 +77,8 @@ class GeneticAlgorithm:
 
     def adopt(self, ask: Ask) -> None:
         """Take back an Ask made before a restart."""
-        self._lend(ask)
+        opens_litter = self.settings.litter > 1 and not self._litter_left
+        self._lend(ask, ask.genome.parent() if opens_litter and ask.purpose is Purpose.EXPLORE else None)
 
     def skip_to(self, ticket: int) -> None:
         """Use no ticket below this one for new work: a worker may hold it since before a restart."""
@@ -171,12 +172,14 @@ class GeneticAlgorithm:
         dice = Dice(self.seed, ticket)
         episode_seeds = dice.episode_seeds(self.settings.episodes)
         candidate = self._candidate_due()
+        parent = None
         if candidate is not None:
             ask = Ask(ticket, candidate, Purpose.VALIDATE, episode_seeds)
         else:
-            genome, parent_id = self._breed(ticket, dice)
-            ask = Ask(ticket, genome, Purpose.EXPLORE, episode_seeds, parent_id)
-        self._lend(ask)
+            parent = self._litter_parent if self._litter_left else self._select(dice)
+            genome = self._breed(ticket, parent, dice)
+            ask = Ask(ticket, genome, Purpose.EXPLORE, episode_seeds, None if parent is None else parent.id)
+        self._lend(ask, parent)
         return ask
 
     def _candidate_due(self) -> Genome | None:
@@ -186,12 +189,10 @@ class GeneticAlgorithm:
             return None
         return self._candidates.choose(self._window)
 
-    def _breed(self, ticket: int, dice: Dice) -> tuple[Genome, int | None]:
-        parent = self._litter_parent if self._litter_left else self._select(dice)
+    def _breed(self, ticket: int, parent: Genome | None, dice: Dice) -> Genome:
         if parent is None:
-            return Genome.founder(dice.seed), None
-        power = self._power(ticket, parent, dice)
-        return parent.child(Mutation(dice.seed, power, self.settings.rank)), parent.id
+            return Genome.founder(dice.seed)
+        return parent.child(Mutation(dice.seed, self._power(ticket, parent, dice), self.settings.rank))
 
     def _select(self, dice: Dice) -> Genome | None:
         """A parent for the next litter; None while founders are due or if nobody may breed."""
@@ -206,20 +207,20 @@ class GeneticAlgorithm:
             return champion.genome
         return truncation(self._window, settings.parents, dice.parent).genome
 
-    def _lend(self, ask: Ask) -> None:
+    def _lend(self, ask: Ask, parent: Genome | None) -> None:
         """Note an Ask as made: all that asking changes, so that adopting one changes the same."""
         self._tickets.issue(ask)
         self._validation_credit = min(self._validation_credit + self.settings.validation_share, 1.0)
         if ask.purpose is Purpose.VALIDATE:
             self._validation_credit -= 1
             self._candidates.lend(ask.genome, len(ask.episode_seeds), self._window)
-        elif ask.parent_id is None:
+        elif not len(ask.genome):
             self.founders_asked += 1
         elif self._litter_left:
             self._litter_left -= 1
         elif self.settings.litter > 1:
             self._litter_left = self.settings.litter - 1
-            self._litter_parent = ask.genome.parent()
+            self._litter_parent = parent
 
     def _settle(self, ask: Ask, returns: tuple[float, ...]) -> None:
         """Give a newly scored individual its place in the population; equal genomes are one individual."""
