@@ -128,8 +128,8 @@ def test_on_a_linear_fitness_every_tensor_finds_its_true_gradient(rank: int) -> 
             for p in space
         }
     for name, cosine in cosines[16384].items():
-        assert cosine > 0.97, name
-        assert cosine > cosines[256][name] - 0.01, name
+        assert cosine > 0.9, name
+        assert cosine > cosines[256][name], name
 
 
 def test_equal_shaped_layers_get_different_noise() -> None:

@@ -1,5 +1,6 @@
 """EGGROLL (arXiv 2511.16652): an evolution strategy from seeds, exact everywhere. See docs/eggroll.md."""
 
+from germline.eggroll.eggroll_trainer import EggrollTrainer
 from germline.eggroll.evolution import Evolution, Settings, Told
 from germline.eggroll.factors import Drawn, materialise
 from germline.eggroll.forward import LowRankForward
@@ -9,6 +10,8 @@ from germline.eggroll.optimisers import Adam, Moments, Sgd
 from germline.eggroll.schedules import Decay, Ramp
 from germline.eggroll.slots import UntraceableError
 from germline.eggroll.space import Space
+from germline.eggroll.trainer import EpochReport, StopTraining, Trainer
+from germline.eggroll.vector_trainer import GaussianTrainer, VectorTrainer
 from germline.pairs import Member, NoiseKey
 
 __all__ = [
@@ -16,7 +19,10 @@ __all__ = [
     "Decay",
     "Drawn",
     "EggrollOptimiser",
+    "EggrollTrainer",
+    "EpochReport",
     "Evolution",
+    "GaussianTrainer",
     "LowRankForward",
     "MaterialisedForward",
     "Member",
@@ -26,7 +32,10 @@ __all__ = [
     "Settings",
     "Sgd",
     "Space",
+    "StopTraining",
     "Told",
+    "Trainer",
     "UntraceableError",
+    "VectorTrainer",
     "materialise",
 ]
