@@ -18,6 +18,8 @@ from worker.forward.base import ActiveRows, Outputs
 from worker.policies.stages import Stage, Staged
 from worker.tasks.base import Observations
 
+_FEWEST_ROWS = 2  # of a linear layer; one row would take another kernel
+
 _convolve = torch.ops.mkldnn._convolution_pointwise.default
 _multiply = torch.ops.mkldnn._linear_pointwise.default
 _pack_convolution = torch.ops.mkldnn._reorder_convolution_weight.default
@@ -98,7 +100,7 @@ class PackedForward:
 
     def _pack(self, stage: Stage, weight: Tensor, bias: Tensor, number: int) -> _Packed:
         if not stage.stride:
-            return _Packed(stage, _pack_linear(weight.contiguous(), self._rows), bias)
+            return _Packed(stage, _pack_linear(weight.contiguous(), max(self._rows, _FEWEST_ROWS)), bias)
         left, _, top, _ = stage.padding if _symmetric(stage) else (0, 0, 0, 0)
         packed = _pack_convolution(
             weight.contiguous(), [top, left], [stage.stride] * 2, [1, 1], 1, self._input_shapes[number]
@@ -122,9 +124,9 @@ def _linear(layer: _Packed, hidden: Tensor) -> Tensor:
 
     A single row would take another kernel, with sums in another order; it gets a companion.
     """
-    alone = len(hidden) == 1
+    alone = len(hidden) < _FEWEST_ROWS
     if alone:
-        hidden = hidden.expand(2, -1).contiguous()
+        hidden = hidden.expand(_FEWEST_ROWS, -1).contiguous()
     result: Tensor = _multiply(hidden, layer.weight, layer.bias, "relu", [], "")
     return result[:1] if alone else result
 
