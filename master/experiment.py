@@ -176,7 +176,7 @@ class Experiment:
             self._close(State.STOPPED)
 
     def tick(self) -> None:
-        """About once a second: sample the rates, name the champion, and end the experiment if its time is up."""
+        """About once a second: sample the rates, name the champion, end what is over its time."""
         self.rates.sample(self.progress.evaluations, self.progress.frames)
         self._herald()
         if self.is_running and self.progress.running_s >= self.terms.stop.seconds:

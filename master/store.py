@@ -70,11 +70,14 @@ class OwnStore:
         """Lock the folder and make a server run in it. Raises StoreError."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock = (self._folder / "master.lock").open("a+")
-            _lock(self._lock, self._folder)
+            self._lock = _lock(self._folder)
         except OSError as error:
             raise StoreError(f"store folder {self._folder} cannot be used: {error.strerror}") from error
-        await self.revive()
+        try:
+            await self.revive()
+        except BaseException:
+            self._lock.close()
+            raise
         return self
 
     async def __aexit__(
@@ -226,15 +229,20 @@ def _socket_path(folder: Path) -> Path:
     return private / f"{digest}.sock"
 
 
-def _lock(file: IO[str], folder: Path) -> None:
+def _lock(folder: Path) -> IO[str]:
+    """Hold the folder for as long as the file is open, or this process lives."""
+    file = (folder / "master.lock").open("a+")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        file.seek(0)
-        raise StoreError(f"another master (process {file.read().strip() or '?'}) works in {folder}") from None
+        with file:
+            file.seek(0)
+            holder = file.read().strip() or "?"
+        raise StoreError(f"another master (process {holder}) works in {folder}") from None
     file.truncate(0)
     file.write(str(os.getpid()))
     file.flush()
+    return file
 
 
 async def _wait_for_end(process_id: int, child: subprocess.Popen[bytes] | None) -> None:

@@ -1,0 +1,380 @@
+"""What the journal promises, on a real server: our own, and the one that REDIS_URL names if it is set."""
+
+import asyncio
+import contextlib
+import os
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from germline.algorithms.base import Ask, Purpose, Result
+from germline.genome import Genome, Mutation
+from germline.spec import loads
+from master.events import Created, Event, State, StateChanged, Told, WorkerSeen
+from master.journal import Journal, JournalLostError, SupersededError
+from master.journal_codec import JournalFormatError, Snapshot
+from master.keys import Keys
+from master.store import OwnStore, connect
+
+SPEC = loads("""
+name = "journal"
+[task.function]
+path = "germline.functions:sphere"
+[policy]
+name = "vector"
+[algorithm.ga]
+""")
+CREATED = Created(1, SPEC.SerializeToString(deterministic=True), 1_700_000_000.0)
+FOUNDER = Genome.founder(5)
+CHILD = FOUNDER.child(Mutation(6, 0.5))
+GRANDCHILD = CHILD.child(Mutation(7, 0.25, 3))
+PATIENCE_S = 30.0
+
+
+def asked(ticket: int, genome: Genome, purpose: Purpose = Purpose.EXPLORE) -> Ask:
+    parent = genome.parent()
+    parent_id = parent.id if parent is not None and purpose is Purpose.EXPLORE else None
+    return Ask(ticket, genome, purpose, (ticket, 2**64 - 1), parent_id)
+
+
+def told(ticket: int, fitness: float = 1.5) -> Told:
+    return Told(Result(ticket, (fitness, -2.0), 4_000, 1_000), 1, 12.5)
+
+
+EVENTS: list[Event] = [
+    CREATED,
+    WorkerSeen(1, "w-1", "cpu:AMD", {"torch": "2.13"}, 2),
+    asked(0, FOUNDER),
+    asked(1, CHILD),
+    told(0),
+    asked(2, GRANDCHILD),
+    asked(3, CHILD, Purpose.VALIDATE),
+    told(1, 1e300),
+    StateChanged(State.PAUSED, 1_700_000_100.0, 99.5),
+]
+
+
+class Relay:
+    """A cable between a journal and its server that can be cut, or lose answers. No store of its own."""
+
+    def __init__(self, server: str, path: Path) -> None:
+        self.lose_answers = False
+        self.path = path
+        self._server = server
+        self._writers: list[asyncio.StreamWriter] = []
+
+    async def __aenter__(self) -> "Relay":
+        self._listener = await asyncio.start_unix_server(self._serve, str(self.path))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._listener.close()
+        self.cut()
+        await asyncio.sleep(0)
+
+    def cut(self) -> None:
+        for writer in self._writers:
+            writer.close()
+        self._writers.clear()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        upstream_reader, upstream_writer = await asyncio.open_unix_connection(self._server)
+        self._writers += [writer, upstream_writer]
+        with contextlib.suppress(ConnectionError):
+            await asyncio.gather(
+                self._carry(reader, upstream_writer, answers=False),
+                self._carry(upstream_reader, writer, answers=True),
+            )
+
+    async def _carry(
+        self, source: asyncio.StreamReader, target: asyncio.StreamWriter, *, answers: bool
+    ) -> None:
+        while data := await source.read(65_536):
+            if answers and self.lose_answers:
+                self.lose_answers = False
+                self.cut()
+                return
+            target.write(data)
+            await target.drain()
+        target.close()
+
+
+class Book:
+    """A journal with its committer running."""
+
+    def __init__(
+        self,
+        client: Redis,
+        keys: Keys,
+        snapshot_interval_s: float = 1e9,
+        revive: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self.journal = Journal(client, keys, snapshot_interval_s=snapshot_interval_s, revive_store=revive)
+        self.write: Callable[[Event], None] = lambda _event: None
+        self.taken = 0
+        self._committer: asyncio.Task[None] | None = None
+
+    async def open(self, head: int | None = None) -> list[int]:
+        numbers = await self.journal.open()
+        self._committer = asyncio.create_task(self.journal.run())
+        if head is not None:
+            self.attach(head)
+        return numbers
+
+    def attach(self, head: int) -> None:
+        self.write = self.journal.attach(1, head, self.take_snapshot)
+
+    async def store(self, *events: Event) -> None:
+        for event in events:
+            self.write(event)
+        await self.durable()
+
+    async def durable(self) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            done = asyncio.create_task(self.journal.durable())
+            assert self._committer is not None
+            await asyncio.wait([done, self._committer], return_when=asyncio.FIRST_COMPLETED)
+            if self._committer.done():
+                done.cancel()
+                self._committer.result()
+            await done
+
+    async def close(self) -> None:
+        if self._committer is not None:
+            self._committer.cancel()
+            with contextlib.suppress(asyncio.CancelledError, SupersededError):
+                await self._committer
+
+    def take_snapshot(self, position: int) -> Snapshot:
+        self.taken += 1
+        return Snapshot(position, CREATED, State.RUNNING, {"taken": self.taken}, {"points": [1.5]}, [])
+
+
+@pytest.fixture(params=["own", "external"])
+async def client(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Redis]:
+    if request.param == "external":
+        url = os.environ.get("REDIS_URL")
+        if not url:
+            pytest.skip("REDIS_URL names no server: the journal was not tried on an external one")
+        outside = connect(url)
+        yield outside
+        await outside.aclose()
+        return
+    async with OwnStore(tmp_path / "store") as store:
+        own = connect(store.url)
+        yield own
+        await own.aclose()
+
+
+@pytest.fixture
+def keys() -> Keys:
+    return Keys("test-" + secrets.token_hex(6))
+
+
+@pytest.fixture
+async def book(client: Redis, keys: Keys) -> AsyncIterator[Book]:
+    book = Book(client, keys)
+    await book.open(head=0)
+    yield book
+    await book.close()
+
+
+async def replay(client: Redis, keys: Keys) -> tuple[Snapshot | None, list[Event]]:
+    journal = Journal(client, keys)
+    assert await journal.open() == [1]
+    snapshot, entries = await journal.load(1)
+    return snapshot, [event async for _, events in entries for event in events]
+
+
+class TestJournal:
+    async def test_a_new_store_holds_no_experiments(self, client: Redis, keys: Keys) -> None:
+        assert await Journal(client, keys).open() == []
+
+    async def test_events_come_back_as_they_were_in_order(
+        self, book: Book, client: Redis, keys: Keys
+    ) -> None:
+        for event in EVENTS:
+            await book.store(event)
+        assert await replay(client, keys) == (None, EVENTS)
+
+    async def test_events_that_wait_are_stored_in_one_entry(
+        self, book: Book, client: Redis, keys: Keys
+    ) -> None:
+        await book.store(*EVENTS)
+        assert await client.xlen(keys.entries(1)) == 1
+        assert await replay(client, keys) == (None, EVENTS)
+
+    async def test_nothing_is_called_durable_before_it_is_stored(
+        self, book: Book, client: Redis, keys: Keys
+    ) -> None:
+        called: list[int] = []
+        book.write(CREATED)
+        book.journal.when_durable(lambda: called.append(1))
+        assert called == []
+        await book.durable()
+        assert called == [1]
+        assert await client.xlen(keys.entries(1)) == 1
+
+    async def test_what_is_durable_already_is_called_so_at_once(self, book: Book) -> None:
+        await book.store(CREATED)
+        called: list[int] = []
+        book.journal.when_durable(lambda: called.append(1))
+        assert called == [1]
+
+    async def test_a_snapshot_replaces_the_entries_before_it(self, client: Redis, keys: Keys) -> None:
+        book = Book(client, keys, snapshot_interval_s=0.0)
+        await book.open(head=0)
+        await book.store(*EVENTS[:4])
+        assert await book.journal.flush(PATIENCE_S)
+        await book.close()
+        assert await client.xlen(keys.entries(1)) == 0
+        assert await replay(client, keys) == (
+            Snapshot(1, CREATED, State.RUNNING, {"taken": 1}, {"points": [1.5]}, []),
+            [],
+        )
+
+    async def test_a_journal_explains_itself_from_any_snapshot_on(
+        self, book: Book, client: Redis, keys: Keys
+    ) -> None:
+        await book.store(*EVENTS[:4])
+        assert await book.journal.flush(PATIENCE_S, with_snapshots=True)
+        later = [asked(4, GRANDCHILD), asked(5, GRANDCHILD, Purpose.VALIDATE), asked(6, FOUNDER)]
+        await book.store(*later)
+        snapshot, events = await replay(client, keys)
+        assert snapshot is not None
+        assert snapshot.position == 1
+        assert events == later
+
+    async def test_a_child_of_a_long_line_is_rebuilt(self, book: Book, client: Redis, keys: Keys) -> None:
+        genome, asks = FOUNDER, [asked(0, FOUNDER)]
+        for ticket in range(1, 30):
+            genome = genome.child(Mutation(ticket, 0.5))
+            asks.append(asked(ticket, genome))
+        await book.store(CREATED, *asks)
+        _, events = await replay(client, keys)
+        assert events[1:] == asks
+
+    async def test_a_journal_is_continued_after_a_restart(
+        self, book: Book, client: Redis, keys: Keys
+    ) -> None:
+        await book.store(*EVENTS[:4])
+        await book.close()
+        second = Book(client, keys)
+        await second.open(head=1)
+        await second.store(*EVENTS[4:])
+        await second.close()
+        _, events = await replay(client, keys)
+        assert events == EVENTS
+
+    async def test_a_newer_master_takes_the_store_over(self, book: Book, client: Redis, keys: Keys) -> None:
+        await book.store(*EVENTS[:4])
+        newer = Book(client, keys)
+        await newer.open(head=1)
+        with pytest.raises(SupersededError, match="another master"):
+            await book.store(told(0))
+        await newer.store(told(1))
+        await newer.close()
+        _, events = await replay(client, keys)
+        assert events == [*EVENTS[:4], told(1)]
+
+    async def test_a_store_without_room_makes_results_wait_and_loses_none(
+        self, book: Book, client: Redis, keys: Keys
+    ) -> None:
+        await book.store(CREATED)
+        limit = (await client.config_get("maxmemory"))["maxmemory"]
+        await client.config_set("maxmemory", 1)
+        book.write(told(0))
+        waiting = asyncio.create_task(book.durable())
+        async with asyncio.timeout(PATIENCE_S):
+            while not book.journal.trouble:
+                await asyncio.sleep(0)
+        assert "OutOfMemory" in book.journal.trouble
+        assert not waiting.done()
+        await client.config_set("maxmemory", limit or 0)
+        await waiting
+        assert book.journal.trouble == ""
+        assert (await replay(client, keys))[1] == [CREATED, told(0)]
+
+    async def test_a_store_that_comes_back_empty_is_filled_again(
+        self, book: Book, client: Redis, keys: Keys
+    ) -> None:
+        await book.store(*EVENTS)
+        await client.delete(keys.boot, keys.heads, keys.entries(1), keys.snapshot(1))
+        await book.store(told(2))
+        assert book.taken == 1
+        await book.store(told(3))
+        snapshot, events = await replay(client, keys)
+        assert snapshot is not None
+        assert events == [told(3)]
+
+    async def test_a_store_that_lost_its_last_entries_is_filled_again(
+        self, book: Book, client: Redis, keys: Keys
+    ) -> None:
+        await book.store(CREATED)
+        await book.store(*EVENTS[1:])
+        await client.hset(keys.heads, "1", "1")
+        await client.xtrim(keys.entries(1), maxlen=1, approximate=False)
+        await book.store(told(2))
+        await book.store(told(3))
+        assert (await replay(client, keys))[1] == [told(3)]
+
+    async def test_a_missing_entry_is_noticed(self, book: Book, client: Redis, keys: Keys) -> None:
+        for event in EVENTS[:4]:
+            await book.store(event)
+        await client.xdel(keys.entries(1), "2-0")
+        with pytest.raises(JournalLostError, match="misses its journal entry 2 of 4"):
+            await replay(client, keys)
+
+    @pytest.mark.parametrize(
+        ("stored", "problem"),
+        [(b"\xff\xff", "damaged"), (b"\x08\x63", "format version 99; this build reads 1")],
+    )
+    async def test_an_entry_that_cannot_be_read_is_refused(
+        self, book: Book, client: Redis, keys: Keys, stored: bytes, problem: str
+    ) -> None:
+        await book.store(CREATED)
+        await client.xadd(keys.entries(1), {"entry": stored}, id="2-0")
+        await client.hset(keys.heads, "1", "2")
+        with pytest.raises(JournalFormatError, match=problem):
+            await replay(client, keys)
+
+
+@pytest.fixture
+async def own(tmp_path: Path) -> AsyncIterator[OwnStore]:
+    async with OwnStore(tmp_path / "store") as store:
+        yield store
+
+
+async def test_an_entry_whose_answer_got_lost_is_not_stored_twice(
+    own: OwnStore, keys: Keys, tmp_path: Path
+) -> None:
+    async with Relay(own.url.removeprefix("unix://"), tmp_path / "relay") as relay:
+        through = connect(f"unix://{relay.path}")
+        book = Book(through, keys)
+        await book.open(head=0)
+        await book.store(CREATED)
+        relay.lose_answers = True
+        await book.store(told(0))
+        relay.cut()
+        await book.store(told(1))
+        await book.close()
+        assert (await replay(through, keys))[1] == [CREATED, told(0), told(1)]
+        await through.aclose()
+
+
+async def test_a_store_that_dies_and_comes_back_has_everything(tmp_path: Path, keys: Keys) -> None:
+    async with OwnStore(tmp_path / "store") as store:
+        client = connect(store.url)
+        book = Book(client, keys, revive=store.revive)
+        await book.open(head=0)
+        await book.store(*EVENTS)
+        process_id = int((await client.info("server"))["process_id"])
+        os.kill(process_id, 9)
+        await book.store(told(2))
+        await book.close()
+        assert int((await client.info("server"))["process_id"]) != process_id
+        assert (await replay(client, keys))[1] == [*EVENTS, told(2)]
+        await client.aclose()

