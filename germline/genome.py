@@ -133,6 +133,10 @@ class Genome:
         """How many mutations the line has."""
         return len(self.mutations)
 
+    def __bool__(self) -> bool:
+        """A founder, without a mutation, is a genome too."""
+        return True
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Genome):
             return NotImplemented

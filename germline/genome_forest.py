@@ -34,7 +34,7 @@ def pack(genomes: Sequence[Genome]) -> bytes:
     parts = [_HEADER.pack(FOREST_VERSION, len(genomes), len(distinct))]
     before: Genome | None = None
     for genome in distinct:
-        parts.append(_pack_branch(genome, shared_mutations(before, genome) if before else 0))
+        parts.append(_pack_branch(genome, shared_mutations(before, genome) if before is not None else 0))
         before = genome
     parts.extend(_POSITION.pack(positions[genome.id]) for genome in genomes)
     return b"".join(parts)

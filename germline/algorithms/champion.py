@@ -79,8 +79,7 @@ class Candidates:
         self.trials: dict[int, Trial] = {}
         self.champion: Trial | None = None
         self.turn = 0
-        self.noise_squares = 0.0
-        self.noise_weight = 0.0
+        self.know_noise(squares=0.0, weight=0.0)
 
     def choose(self, window: Window) -> Genome | None:
         """Who should be re-played next; None if nobody needs to be. Changes nothing."""
@@ -130,10 +129,11 @@ class Candidates:
         started = [trial for trial in self.trials.values() if trial.episodes]
         return self.champion or max(started, key=lambda trial: self._bound(trial, -1), default=None)
 
-    @property
-    def noise(self) -> float:
-        """Standard deviation of one return, pooled over trials."""
-        return math.sqrt(self.noise_squares / self.noise_weight) if self.noise_weight else 0.0
+    def know_noise(self, squares: float, weight: float) -> None:
+        """Set what is known of a return's variance: pooled squared deviations, and how many count."""
+        self.noise_squares = squares
+        self.noise_weight = weight
+        self._noise = math.sqrt(squares / weight) if weight else 0.0
 
     def _title_is_open(self) -> bool:
         return self.champion is not None and self.champion.planned < _TITLE_EPISODES * self._enough
@@ -151,13 +151,12 @@ class Candidates:
 
     def _bound(self, trial: Trial, side: int) -> float:
         """The mean, one standard error below (-1) or above (+1) what the told episodes show."""
-        return trial.mean + side * self.noise / math.sqrt(trial.episodes)
+        return trial.mean + side * self._noise / math.sqrt(trial.episodes)
 
     def _learn_noise(self, growth: float, episodes: int) -> None:
         if episodes > 1:
             fade = 1 - 1 / _MEMORY
-            self.noise_squares = self.noise_squares * fade + growth
-            self.noise_weight = self.noise_weight * fade + 1
+            self.know_noise(self.noise_squares * fade + growth, self.noise_weight * fade + 1)
 
     def _forget(self, finished: list[Trial]) -> None:
         """Give up trials that are beaten, and the least of too many."""

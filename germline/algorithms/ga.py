@@ -14,7 +14,7 @@ from typing import Any
 from germline.algorithms import ga_snapshot as codec
 from germline.algorithms.base import Ask, Champion, Event, JsonValue, Purpose, Result
 from germline.algorithms.champion import Candidates
-from germline.algorithms.draws import Dice, below
+from germline.algorithms.draws import Dice
 from germline.algorithms.ga_settings import GaSettings
 from germline.algorithms.ga_snapshot import GenomeShelf
 from germline.algorithms.power import power_rule
@@ -134,7 +134,7 @@ class GeneticAlgorithm:
             "counts": {field: getattr(self, field) for field in _COUNTS},
             "validation_credit": self._validation_credit,
             "litter_left": self._litter_left,
-            "litter_parent": shelf.place(self._litter_parent) if self._litter_parent else None,
+            "litter_parent": shelf.place(self._litter_parent) if self._litter_parent is not None else None,
         }
         return written | {"genomes": shelf.write()}
 
@@ -200,17 +200,15 @@ class GeneticAlgorithm:
         if not (settings.parents and len(self._window)) or self.founders_asked < settings.founder_count:
             return None
         if settings.selection == "tournament":
-            return tournament(self._window, settings.tournament_size, dice.parent).genome
+            return tournament(self._window, settings.tournament_size, dice.parent)
         champion = self._candidates.champion
-        choices = min(settings.parents, len(self._window)) + (champion is not None)
-        if champion is not None and below(dice.parent, choices) == choices - 1:
-            return champion.genome
-        return truncation(self._window, settings.parents, dice.parent).genome
+        return truncation(self._window, settings.parents, champion and champion.genome, dice.parent)
 
     def _lend(self, ask: Ask, parent: Genome | None) -> None:
         """Note an Ask as made: all that asking changes, so that adopting one changes the same."""
         self._tickets.issue(ask)
-        self._validation_credit = min(self._validation_credit + self.settings.validation_share, 1.0)
+        share = self.settings.validation_share
+        self._validation_credit = min(self._validation_credit + share, 1 + share * self.settings.litter)
         if ask.purpose is Purpose.VALIDATE:
             self._validation_credit -= 1
             self._candidates.lend(ask.genome, len(ask.episode_seeds), self._window)
@@ -248,7 +246,7 @@ def check_result(result: Result, episodes: int) -> None:
     """Raise ValueError, naming the field, unless an Ask of so many episodes can have this result."""
     if len(result.returns) != episodes:
         raise ValueError(
-            f"returns has {len(result.returns)} values; ticket {result.ticket} asked {episodes} episodes"
+            f"returns has {len(result.returns)} values; ticket {result.ticket} asked for {episodes} episodes"
         )
     if not math.isfinite(sum(result.returns)):
         raise ValueError(f"returns is {result.returns}; every return, and their sum, must be finite")

@@ -142,8 +142,8 @@ def read_candidates(candidates: Candidates, written: dict[str, Any], shelf: Geno
             raise ValueError(f"{path}.champion is {champion}; there are {len(trials)} trials")
         candidates.champion = trials[champion]
     candidates.turn = value(written, path, "turn", int)
-    candidates.noise_squares = value(written, path, "noise_squares", float)
-    candidates.noise_weight = value(written, path, "noise_weight", float)
+    squares, weight = (value(written, path, f"noise_{part}", float) for part in ("squares", "weight"))
+    candidates.know_noise(squares, weight)
 
 
 def only(written: object, path: str, fields: Iterable[str]) -> None:
