@@ -57,12 +57,18 @@ def rollout(
     """
     with needs_extra("worker"):
         from germline.bench.rollout import measure, table
-    for each in game:
-        rows = measure(each, seconds=seconds, rounds=rounds, processes=processes, clock=clock)
-        if as_json:
-            emit({"game": each, **{name: dataclasses.asdict(row) for name, row in rows.items()}})
-        else:
-            typer.echo(f"{each}\n{table(rows)}")
+    measured = {
+        each: measure(each, seconds=seconds, rounds=rounds, processes=processes, clock=clock) for each in game
+    }
+    if as_json:
+        plain = {
+            each: {name: dataclasses.asdict(row) for name, row in rows.items()}
+            for each, rows in measured.items()
+        }
+        emit(plain[game[0]] if len(game) == 1 else plain)
+        return
+    for each, rows in measured.items():
+        typer.echo(f"{each}\n{table(rows)}")
 
 
 def _say(rows: Mapping[str, Any], as_json: bool) -> None:

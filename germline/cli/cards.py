@@ -1,13 +1,94 @@
-"""Policy cards of runs (interim)."""
+"""Policy cards of individuals: from an experiment to a card, and from a card to what can be played again."""
 
 from __future__ import annotations
 
+import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 
-from germline.client import Individual
+from germline.card import PolicyCard, Score, parse_card, write_card
+from germline.cli.errors import CommandError, Exit
+from germline.cli.output import Json
+from germline.client import Experiment, Individual
+from germline.genome import Genome, format_id
+from germline.spec import from_table, to_toml
 from germline.v1 import spec_pb2
 
 
-def write_card(path: Path, spec: spec_pb2.ExperimentSpec, individual: Individual) -> None:
-    """Interim."""
-    path.write_text("")
+@dataclass(frozen=True, slots=True)
+class Playable:
+    """An individual with all that it takes to play it.
+
+    Attributes:
+        spec: a spec with its task, policy and precision.
+        genome: its seeds.
+        card: as text for people.
+        about: where it comes from, in words.
+    """
+
+    spec: spec_pb2.ExperimentSpec
+    genome: Genome
+    card: PolicyCard
+    about: str
+
+
+def of_experiment(experiment: Experiment, individual: Individual) -> Playable:
+    """An individual of an experiment. Raises CommandError if its genome is not at hand."""
+    card = card_of(experiment.spec, individual)
+    about = f"{format_id(individual.id)} of {experiment.name}, {individual.mutations} mutations"
+    return Playable(experiment.spec, card.genome, card, about)
+
+
+def of_file(path: Path) -> Playable:
+    """What a card file spells. Raises CommandError, naming the field, if something is wrong with it."""
+    try:
+        card = parse_card(path.read_text(encoding="utf-8"))
+        table = {
+            "name": "card",
+            "task": card.task,
+            "policy": card.policy,
+            "evaluation": {"precision": card.precision},
+            "algorithm": {"ga": {}},
+        }
+        spec = from_table(table, str(path))
+    except ValueError as error:
+        sentence = str(error) if str(path) in str(error) else f"{path}: {error}"
+        raise CommandError(sentence, Exit.USAGE) from None
+    about = f"{format_id(card.genome.id)} of {path}, {len(card.genome)} mutations"
+    return Playable(spec, card.genome, card, about)
+
+
+def card_of(spec: spec_pb2.ExperimentSpec, individual: Individual) -> PolicyCard:
+    """The card of an individual. Raises CommandError if its genome is not at hand."""
+    if individual.genome is None:
+        raise CommandError(f"the genome of {format_id(individual.id)} is not at hand", Exit.REFUSED)
+    table = tomllib.loads(to_toml(spec))
+    return PolicyCard(
+        task=table["task"],
+        policy=table["policy"],
+        precision=table["evaluation"]["precision"],
+        genome=individual.genome,
+        score=_score(individual),
+        experiment=spec.name,
+    )
+
+
+def _score(individual: Individual) -> Score | None:
+    mean, half_width = individual.validated_mean, individual.validated_half_width
+    if mean is None:
+        return None
+    interval = None if half_width is None else (mean - half_width, mean + half_width)
+    return Score(mean, individual.validation_episodes, interval)
+
+
+def save(path: Path, card: PolicyCard) -> None:
+    """Write a card, whole or not at all."""
+    draft = path.with_suffix(".new")
+    draft.write_text(write_card(card), encoding="utf-8")
+    draft.replace(path)
+
+
+def card_json(card: PolicyCard) -> dict[str, Json]:
+    """A card for programs: what its TOML says."""
+    table: dict[str, Json] = tomllib.loads(write_card(card))
+    return table

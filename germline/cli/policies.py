@@ -1,9 +1,222 @@
-"""Commands about individuals: champion, lineage."""
+"""Commands that play or pack one policy: evaluate, record, export."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
 import typer
+
+from germline.cli import cards
+from germline.cli.cards import Playable
+from germline.cli.errors import CommandError, Exit, needs_extra
+from germline.cli.output import emit, notes, number
+from germline.cli.playing import Film, film, fresh_seeds, play
+from germline.cli.target import DEFAULT_MASTER, JsonOption, MasterOption, RunOption, open_source
+from germline.genome import format_id, parse_id
+from germline.statistics import mean_interval
+
+if TYPE_CHECKING:
+    from germline.cli.playing import Picture
+
+CardArgument = Annotated[
+    Path | None,
+    typer.Argument(
+        help="A policy card; without one, --run or --master says where from.", exists=True, show_default=False
+    ),
+]
+ExperimentOption = Annotated[
+    str | None,
+    typer.Option("--experiment", help="The experiment, where there is more than one.", show_default=False),
+]
+IdOption = Annotated[
+    str | None, typer.Option("--id", help="The individual; the champion by default.", show_default=False)
+]
+DeviceOption = Annotated[str, typer.Option(help="Where the network runs: auto, cpu, cuda or mps.")]
+SeedOption = Annotated[
+    int, typer.Option(min=0, help="Names the fresh episodes: the same seed, the same episodes.")
+]
+
+_ATARI_STEPS_PER_SECOND = 15.0  # 60 frames a second, four to a step
+_OTHER_STEPS_PER_SECOND = 30.0
+_SCALE = 3
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
+    for command in (evaluate, record, export):
+        app.command()(command)
+
+
+def evaluate(
+    card: CardArgument = None,
+    episodes: Annotated[int, typer.Option(min=1, help="How many fresh episodes.")] = 30,
+    seed: SeedOption = 0,
+    experiment: ExperimentOption = None,
+    individual: IdOption = None,
+    master: MasterOption = DEFAULT_MASTER,
+    run: RunOption = None,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Play fresh episodes with one policy: the mean return and its 95 % confidence interval.
+
+    Example: germline evaluate runs/pong/champion.toml --episodes 30
+    Example: germline evaluate --run runs/pong --id 6835dc4bb986a7f6 --json
+    """
+    policy = _policy(card, master, run, experiment, individual)
+    returns = _play(policy, fresh_seeds(seed, episodes), device, quiet=as_json)
+    mean, low, high = mean_interval(returns)
+    if as_json:
+        emit(
+            {
+                "id": format_id(policy.genome.id),
+                "mean": mean,
+                "interval": [low, high] if episodes > 1 else None,
+                "confidence": 0.95,
+                "episodes": episodes,
+                "seed": seed,
+                "returns": returns,
+            }
+        )
+        return
+    interval = f", 95 % interval {number(low)} to {number(high)}" if episodes > 1 else ""
+    typer.echo(f"{policy.about}: mean {number(mean)} over {episodes} fresh episodes{interval}")
+
+
+def _play(policy: Playable, seeds: tuple[int, ...], device: str, *, quiet: bool) -> list[float]:
+    """The return of each episode, in the order of the seeds; says how far it is."""
+    returns: dict[int, float] = {}
+    with notes.status("") as status:
+        for position, returned in play(policy.spec, policy.genome, seeds, device):
+            returns[position] = returned
+            if not quiet:
+                status.update(f"{len(returns)} of {len(seeds)} episodes")
+    return [returns[position] for position in sorted(returns)]
+
+
+def record(
+    card: CardArgument = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="An .mp4 file; default ID.mp4.")
+    ] = None,
+    seed: SeedOption = 0,
+    experiment: ExperimentOption = None,
+    individual: IdOption = None,
+    master: MasterOption = DEFAULT_MASTER,
+    run: RunOption = None,
+    device: DeviceOption = "auto",
+    speed: Annotated[float, typer.Option(min=0.1, max=20, help="1 is the game's own pace.")] = 1.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Film one episode as an .mp4: what a person would see, in colour. Needs no display.
+
+    Example: germline record runs/pong/champion.toml --output pong.mp4
+    """
+    policy = _policy(card, master, run, experiment, individual)
+    target = output or Path(f"{format_id(policy.genome.id)}.mp4")
+    with needs_extra("local"):
+        import imageio_ffmpeg  # noqa: F401 - before minutes of play
+    shot = film(policy.spec, policy.genome, fresh_seeds(seed, 1)[0], device)
+    is_atari = policy.spec.task.HasField("atari")
+    pace = _ATARI_STEPS_PER_SECOND if is_atari else _OTHER_STEPS_PER_SECOND
+    write_video(shot.pictures, target, pace * speed)
+    if as_json:
+        emit({"file": str(target), "return": shot.returned, "pictures": len(shot.pictures), "seed": seed})
+    else:
+        typer.echo(f"wrote {target}: {_described(shot)} of {policy.about}")
+
+
+def _described(shot: Film) -> str:
+    return f"{len(shot.pictures):,} pictures, a return of {number(shot.returned)},"
+
+
+def write_video(pictures: Sequence[Picture], target: Path, pictures_per_second: float) -> None:
+    """Write pictures, `[height, width, 3]` RGB, as an .mp4 that every player shows."""
+    import imageio_ffmpeg
+
+    height, width = pictures[0].shape[:2]
+    scale = _SCALE if max(height, width) < 400 else 1
+    writer = imageio_ffmpeg.write_frames(
+        str(target),
+        (width, height),
+        fps=pictures_per_second,
+        codec="libx264",
+        macro_block_size=2,
+        output_params=["-vf", f"scale=iw*{scale}:ih*{scale}:flags=neighbor", "-movflags", "+faststart"],
+    )
+    writer.send(None)
+    for picture in pictures:
+        writer.send(picture.tobytes())
+    writer.close()
+
+
+def export(
+    card: CardArgument = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A .safetensors file; default ID.safetensors.")
+    ] = None,
+    experiment: ExperimentOption = None,
+    individual: IdOption = None,
+    master: MasterOption = DEFAULT_MASTER,
+    run: RunOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a policy's weights, float32, as safetensors, and its policy card beside them.
+
+    Example: germline export --run runs/pong --output pong.safetensors
+    """
+    policy = _policy(card, master, run, experiment, individual)
+    target = output or Path(f"{format_id(policy.genome.id)}.safetensors")
+    digest = write_weights(policy, target)
+    beside = target.with_suffix(".toml")
+    cards.save(beside, policy.card)
+    if as_json:
+        emit({"weights": str(target), "card": str(beside), "digest": digest})
+    else:
+        typer.echo(f"wrote {target} and {beside}; the weights have digest {digest}")
+
+
+def write_weights(policy: Playable, target: Path) -> str:
+    """Rebuild the weights and write them under their parameters' names; returns their digest."""
+    with needs_extra("worker"):
+        import torch
+        from safetensors.torch import save_file
+
+        from germline import weights
+        from worker.plugins import make_task
+        from worker.policies.build import make_policy
+        from worker.tasks.base import SetupError
+        from worker.workshop import engine_settings
+    settings = engine_settings(policy.spec)
+    try:
+        task = make_task(settings.task, settings.task_arguments)
+        network = make_policy(
+            settings.policy, task, hidden=settings.hidden, arguments=settings.policy_arguments
+        )
+    except SetupError as error:
+        raise CommandError(str(error), Exit.USAGE) from None
+    layout = weights.Layout.of(network)
+    flat = torch.zeros(layout.size)
+    weights.rebuild(policy.genome, layout, flat)
+    digest = weights.digest(flat)
+    about = {"id": format_id(policy.genome.id), "digest": digest, "policy": policy.spec.policy.name}
+    save_file({name: view.clone() for name, view in layout.named_views(flat).items()}, target, metadata=about)
+    return digest
+
+
+def _policy(
+    card: Path | None, master: str, run: Path | None, experiment: str | None, individual: str | None
+) -> Playable:
+    """The policy that the options name: a card's, or an experiment's."""
+    if card is not None:
+        if run is not None or individual is not None or experiment is not None:
+            raise CommandError("a card needs no --run, --id or --experiment: it is all there", Exit.USAGE)
+        return cards.of_file(card)
+    try:
+        wanted = None if individual is None else parse_id(individual)
+    except ValueError as error:
+        raise CommandError(str(error), Exit.USAGE) from None
+    with open_source(master, run, experiment) as source:
+        return cards.of_experiment(source.experiment(), source.individual(wanted))

@@ -6,8 +6,7 @@ from dataclasses import asdict, dataclass
 
 import typer
 
-from germline.cli import live
-from germline.cli.cards import write_card
+from germline.cli import cards, live
 from germline.cli.folder import RunFolder
 from germline.cli.output import Json, console, genome_text
 from germline.client import Client, Experiment, Individual
@@ -72,7 +71,7 @@ def write(folder: RunFolder, client: Client, final: Experiment, workers: int) ->
     """Leave everything in the folder that read-only commands need, and the champion's card."""
     best = folder.save(client, final.name)
     if best is not None:
-        write_card(folder.champion, final.spec, best)
+        cards.save(folder.champion, cards.card_of(final.spec, best))
     return Result(
         experiment=final.name,
         state=final.state,

@@ -14,7 +14,7 @@ Example::
 from germline.spec.convert import ga_settings
 from germline.spec.explain import Row, Section, explain
 from germline.spec.problems import Problem, SpecError
-from germline.spec.read import complete, load, loads
+from germline.spec.read import complete, from_table, load, loads
 from germline.spec.write import to_toml
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "SpecError",
     "complete",
     "explain",
+    "from_table",
     "ga_settings",
     "load",
     "loads",

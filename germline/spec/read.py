@@ -46,6 +46,11 @@ def loads(text: str, source: str = "the spec") -> spec_pb2.ExperimentSpec:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SpecError([Problem("", f"is no valid TOML: {error}")], source) from None
+    return from_table(table, source)
+
+
+def from_table(table: Mapping[str, object], source: str = "the spec") -> spec_pb2.ExperimentSpec:
+    """Read a spec from what its TOML says; the answer is complete. Raises SpecError as :func:`load` does."""
     spec = spec_pb2.ExperimentSpec()
     problems: list[Problem] = []
     _read_table(spec, table, "", problems)
