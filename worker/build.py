@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import nn
 
 from germline.weights import Layout
+from worker.alternating import Alternating
 from worker.functions import FunctionEngine
 from worker.plugins import make_task
 from worker.policies.build import make_policy
 from worker.population import DensePopulation
 from worker.rollout import Engine, Rollout
-from worker.tasks.base import EpisodicTask, SetupError, Spaces, Task, WeightsTask
+from worker.tasks.base import EpisodicTask, Lanes, SetupError, Spaces, Task, WeightsTask
+from worker.tasks.lane_processes import LaneProcesses
 
 PRECISIONS = ("float32", "bfloat16")
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -97,8 +100,10 @@ def _rollout(
     device: torch.device,
     slots: int | None,
     cache_bytes: int,
-) -> Rollout:
+) -> Engine:
+    """On a CPU everything in this thread; else lanes on all cores, and two populations that take turns."""
     rows = min(max(settings.episodes, 1), _MOST_ROWS)
+    turns = 1 if device.type == "cpu" else 2
 
     def make_population(count: int) -> DensePopulation:
         return DensePopulation(
@@ -108,11 +113,19 @@ def _rollout(
             rows,
             precision=settings.precision,
             device=device,
-            cache_bytes=cache_bytes,
+            cache_bytes=cache_bytes // turns,
         )
 
     wanted = slots or slots_that_fit(policy, task.spaces, rows, device)
-    return Rollout(task.make_lanes, make_population, wanted)
+    if turns == 1 or wanted == 1:
+        return Rollout(task.make_lanes, make_population, wanted)
+    make_lanes = partial(_lanes_on_all_cores, settings, task)
+    return Alternating([Rollout(make_lanes, make_population, wanted // 2) for _ in range(turns)])
+
+
+def _lanes_on_all_cores(settings: EngineSettings, task: EpisodicTask, count: int) -> Lanes:
+    cores = os.cpu_count() or 1
+    return LaneProcesses(settings.task, settings.task_arguments, task.spaces, count, cores)
 
 
 def slots_that_fit(policy: nn.Module, spaces: Spaces, rows: int, device: torch.device) -> int:
