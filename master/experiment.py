@@ -287,20 +287,20 @@ class Experiment:
         except RefusedResultError:
             self._note_spoiled(ticket, worker_id)
             raise
+        self._take_in(told)
+        self._write(told)
         in_vain = self._leases.close(ticket, worker_id)
         if in_vain is not None:
             self.revoked.append(in_vain)
         self._ready.withdraw(ticket)
-        self._write(told)
-        self._take_in(told)
         if self._is_over(ask):
             self._close(State.COMPLETE)
 
     def _take_in(self, told: Told) -> None:
         """Count a result: live and in a replay."""
         result, progress = told.result, self.progress
-        del self._pending[result.ticket]
         self.algorithm.tell(result)
+        del self._pending[result.ticket]
         progress.count(result)
         if progress.history.is_due(progress.evaluations):
             progress.history.add(self._point(told.running_s))
@@ -399,5 +399,7 @@ def _check_returns(returns: tuple[float, ...], episodes: int) -> None:
         raise RefusedResultError(
             Refusal.WRONG_LENGTH, f"returns has {len(returns)} values; the lease has {episodes} episode seeds"
         )
-    if not math.isfinite(math.fsum(returns) if episodes > 1 else returns[0]):
-        raise RefusedResultError(Refusal.NOT_FINITE, f"returns is {returns}; every return must be finite")
+    if not math.isfinite(sum(returns)):
+        raise RefusedResultError(
+            Refusal.NOT_FINITE, f"returns is {returns}; every return must be finite, and so must their sum"
+        )

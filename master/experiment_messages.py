@@ -14,6 +14,7 @@ from master.experiment import Experiment
 from master.fleet import Session
 from master.progress import QUANTILES, Point
 
+_MAX_UINT64 = 2**64 - 1
 _Z_95 = 1.959963984540054  # half of a 95 % confidence interval, in standard errors
 
 
@@ -33,8 +34,8 @@ def write_experiment(experiment: Experiment, trouble: str) -> experiment_pb2.Exp
         created=_timestamp(experiment.created.time),
         evaluations=progress.evaluations,
         episodes=progress.episodes,
-        frames=progress.frames,
-        steps=progress.steps,
+        frames=min(progress.frames, _MAX_UINT64),
+        steps=min(progress.steps, _MAX_UINT64),
         running_s=progress.running_s,
         frames_per_second=frames_per_second,
         evaluations_per_second=evaluations_per_second,
@@ -100,7 +101,7 @@ def write_history(points: Sequence[Point]) -> experiment_pb2.GetHistoryResponse:
         points=[
             experiment_pb2.HistoryPoint(
                 evaluations=point.evaluations,
-                frames=point.frames,
+                frames=min(point.frames, _MAX_UINT64),
                 running_s=point.running_s,
                 fitness_quantiles=point.fitness_quantiles,
                 champion_mean=point.champion_mean,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
@@ -85,7 +84,7 @@ class Progress:
         self.episodes += len(returns)
         self.frames += result.frames
         self.steps += result.steps
-        fitness = returns[0] if len(returns) == 1 else math.fsum(returns) / len(returns)
+        fitness = returns[0] if len(returns) == 1 else sum(returns) / len(returns)
         if self.best_fitness is None or fitness > self.best_fitness:
             self.best_fitness = fitness
 
