@@ -201,8 +201,9 @@ class GeneticAlgorithm:
             return None
         if settings.selection == "tournament":
             return tournament(self._window, settings.tournament_size, dice.parent)
-        champion = self._candidates.champion
-        return truncation(self._window, settings.parents, champion and champion.genome, dice.parent)
+        trial = self._candidates.champion
+        champion = trial.genome if trial is not None else None
+        return truncation(self._window, settings.parents, champion, dice.parent)
 
     def _lend(self, ask: Ask, parent: Genome | None) -> None:
         """Note an Ask as made: all that asking changes, so that adopting one changes the same."""

@@ -89,8 +89,8 @@ class GaSettings:
         for field in positive:
             _require_count(field, getattr(self, field), least=1)
         _require_count("parents", self.parents, least=0, greatest=self.window)
-        _require_count("founder_count", self.founder_count, least=1)
-        _require_count("candidates", self.candidates, least=0, greatest=self.window)
+        _require_count("founders", self.founder_count, least=1)
+        _require_count("candidates", self.candidates, least=0)
         _require_count("rank", self.rank, least=0, greatest=MAX_RANK)
 
     def _check_powers(self) -> None:

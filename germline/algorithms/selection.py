@@ -8,7 +8,7 @@ from germline.genome import Genome
 
 
 def truncation(window: Window, parents: int, champion: Genome | None, word: int) -> Genome:
-    """One of the `parents` best or the champion, each as likely as the other (Such et al. 2018, algorithm 1)."""
+    """One of the `parents` best or the champion, all as likely (Such et al. 2018, algorithm 1)."""
     best = min(parents, len(window))
     place = below(word, best + (champion is not None))
     return champion if champion is not None and place == best else window.ranked(-1 - place).genome

@@ -1,0 +1,63 @@
+"""Settings that make no sense are refused by the field's name, with what is allowed."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from germline.algorithms.ga_settings import GaSettings
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"window": 0}, "window is 0; allowed: a whole number in 1.."),
+        ({"window": 2.5}, "window is 2.5"),
+        ({"window": True}, "window is True"),
+        ({"parents": -1}, "parents is -1"),
+        ({"window": 10, "parents": 11}, r"parents is 11; allowed: a whole number in 0\.\.10"),
+        ({"founders": 0}, "founders is 0"),
+        ({"selection": "roulette"}, "selection is 'roulette'; allowed: one of truncation, tournament"),
+        ({"replacement": "random"}, "replacement is 'random'; allowed: one of oldest, worst"),
+        ({"tournament_size": 0}, "tournament_size is 0"),
+        ({"power": 0.0}, "power is 0.0"),
+        ({"power": -1.0}, "power is -1.0"),
+        ({"power": math.nan}, "power is nan"),
+        ({"power": math.inf}, "power is inf"),
+        ({"power": 1e-60}, "power is 1e-60"),
+        ({"power": 1e4}, "power is 10000.0"),
+        ({"power_schedule": "cosine"}, "power_schedule is 'cosine'"),
+        ({"power_schedule": "linear"}, "final_power is missing"),
+        ({"power_schedule": "linear", "final_power": 1e-3}, "power_evaluations is missing"),
+        ({"power_schedule": "exponential", "final_power": 0.0, "power_evaluations": 5}, "final_power is 0.0"),
+        ({"power_schedule": "linear", "final_power": 1e-3, "power_evaluations": 0}, "power_evaluations is 0"),
+        (
+            {"power_schedule": "self_adapted", "final_power": 0.5},
+            "final_power is 0.5; allowed: at most 0.002",
+        ),
+        ({"power_learning_rate": math.nan}, "power_learning_rate is nan"),
+        ({"rank": 256}, r"rank is 256; allowed: a whole number in 0\.\.255"),
+        ({"litter": 0}, "litter is 0"),
+        ({"episodes": 0}, "episodes is 0"),
+        ({"candidates": -1}, "candidates is -1"),
+        ({"validation_episodes": 0}, "validation_episodes is 0"),
+        ({"validation_share": 1.0}, "validation_share is 1.0"),
+        ({"validation_share": -0.1}, "validation_share is -0.1"),
+        ({"validation_share": math.nan}, "validation_share is nan"),
+    ],
+)
+def test_senseless_settings_are_refused_by_name(settings: dict[str, object], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        GaSettings(**settings)  # type: ignore[arg-type]
+
+
+def test_the_defaults_are_those_of_uber() -> None:
+    settings = GaSettings()
+    assert (settings.window, settings.parents, settings.power) == (1_000, 20, 0.002)
+    assert (settings.candidates, settings.validation_episodes) == (10, 30)
+    assert settings.founder_count == 1_000
+
+
+def test_the_smallest_search_is_allowed() -> None:
+    GaSettings(window=1, parents=0, candidates=0, tournament_size=1)

@@ -1,0 +1,197 @@
+"""Noisy scores: leaders are re-played, luck loses its place, and the champion is the best validated mean."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from germline.algorithms.base import Ask, Event, NewChampion, Purpose, Result
+from germline.algorithms.ga import GeneticAlgorithm
+from germline.algorithms.ga_settings import GaSettings
+
+SETTINGS = GaSettings(
+    window=50, parents=0, founders=1, candidates=5, validation_episodes=8, validation_share=0.5
+)
+
+
+def play(
+    algorithm: GeneticAlgorithm, n: int, value_of: Callable[[Ask], float]
+) -> tuple[list[Ask], list[Event]]:
+    asks, events = [], []
+    for _ in range(n):
+        (ask,) = algorithm.ask(1)
+        value = value_of(ask)
+        events.extend(algorithm.tell(Result(ask.ticket, (value,) * len(ask.episode_seeds), 4, 1)))
+        asks.append(ask)
+    return asks, events
+
+
+def noisy(seed: int, truth: Callable[[Ask], float], noise: float) -> Callable[[Ask], float]:
+    random = np.random.default_rng(seed)
+    return lambda ask: truth(ask) + noise * float(random.standard_normal())
+
+
+def hidden(ask: Ask) -> float:
+    """A founder's true fitness, between 0 and 1."""
+    return ask.genome.init_seed / 2**64
+
+
+def test_nobody_is_champion_before_enough_fresh_episodes() -> None:
+    algorithm = GeneticAlgorithm(SETTINGS, seed=1)
+    fresh: Counter[int] = Counter()
+    while algorithm.champion is None:
+        (ask,), events = play(algorithm, 1, hidden)
+        fresh[ask.genome.id] += ask.purpose is Purpose.VALIDATE
+    assert algorithm.champion.episodes == 8
+    assert fresh[algorithm.champion.genome.id] == 8
+    assert events == [NewChampion(algorithm.champion.genome, algorithm.champion.mean, 8)]
+    assert algorithm.champion.validated
+
+
+def test_a_provisional_leader_is_known_from_the_first_result_on() -> None:
+    algorithm = GeneticAlgorithm(SETTINGS, seed=1)
+    assert algorithm.leader() is None
+    (ask,), _ = play(algorithm, 1, hidden)
+    leader = algorithm.leader()
+    assert leader is not None
+    assert leader.genome == ask.genome
+    assert not leader.validated
+    play(algorithm, 300, hidden)
+    assert algorithm.leader() == algorithm.champion
+
+
+def test_the_score_that_made_a_candidate_is_not_in_its_mean() -> None:
+    """Every individual scores 100 at first sight and 1 whenever it is played again."""
+    algorithm = GeneticAlgorithm(SETTINGS, seed=1)
+    _, events = play(algorithm, 300, lambda ask: 100.0 if ask.purpose is Purpose.EXPLORE else 1.0)
+    assert events
+    assert algorithm.champion is not None
+    assert algorithm.champion.mean == 1.0
+    assert algorithm.champion.standard_error == 0.0
+
+
+def test_a_lucky_score_loses_its_place_among_the_parents() -> None:
+    settings = GaSettings(window=50, parents=3, founders=20, candidates=5, validation_share=0.5)
+    algorithm = GeneticAlgorithm(settings, seed=1)
+    lucky = play(algorithm, 1, lambda _ask: 1_000.0)[0][0].genome
+
+    def worthless_if_lucky(ask: Ask) -> float:
+        return -1_000.0 if ask.genome == lucky else 0.0
+
+    play(algorithm, 25, worthless_if_lucky)
+    member = next(member for member in algorithm.population() if member.genome == lucky)
+    assert member.episodes > 1
+    assert member.fitness <= 0
+    bred = {ask.parent_id for ask in algorithm.ask(300) if ask.parent_id is not None}
+    assert lucky.id not in bred
+
+
+def test_without_validation_the_best_single_score_rules_for_ever() -> None:
+    algorithm = GeneticAlgorithm(GaSettings(window=10, parents=0, founders=1, candidates=0), seed=1)
+    lucky = play(algorithm, 1, lambda _ask: 1_000.0)[0][0].genome
+    asks, events = play(algorithm, 500, hidden)
+    assert all(ask.purpose is Purpose.EXPLORE for ask in asks)
+    assert not events
+    assert algorithm.champion is not None
+    assert algorithm.champion.genome == lucky
+
+
+def test_a_title_won_by_luck_is_lost_again() -> None:
+    """The first champion's luck ends on the day of its coronation."""
+    algorithm = GeneticAlgorithm(SETTINGS, seed=1)
+    titles: list[int] = []
+
+    def value(ask: Ask) -> float:
+        return -5.0 if titles and ask.genome.id == titles[0] else hidden(ask)
+
+    for _ in range(2_000):
+        _, events = play(algorithm, 1, value)
+        titles.extend(event.genome.id for event in events)
+    assert algorithm.champion is not None
+    assert algorithm.champion.genome.id != titles[0]
+    assert algorithm.champion.mean > 0.5
+
+
+def test_the_champion_is_played_on_so_that_its_mean_sharpens() -> None:
+    algorithm = GeneticAlgorithm(SETTINGS, seed=1)
+    play(algorithm, 4_000, noisy(2, lambda _ask: 0.0, 1.0))
+    assert algorithm.champion is not None
+    assert 8 < algorithm.champion.episodes <= 5 * 8
+    assert algorithm.champion.standard_error < 1 / math.sqrt(8)
+
+
+def test_re_plays_go_on_other_episodes_than_any_before() -> None:
+    asks, _ = play(GeneticAlgorithm(SETTINGS, seed=1), 500, hidden)
+    seeds = [ask.episode_seeds for ask in asks]
+    assert len(set(seeds)) == len(seeds)
+
+
+def test_only_leaders_are_re_played() -> None:
+    algorithm = GeneticAlgorithm(SETTINGS, seed=1)
+    asks, _ = play(algorithm, 1_000, hidden)
+    played = {ask.genome.id: hidden(ask) for ask in asks if ask.purpose is Purpose.VALIDATE}
+    everyone = {ask.genome.id: hidden(ask) for ask in asks}
+    assert np.median(list(played.values())) > np.quantile(list(everyone.values()), 0.85)
+
+
+def test_re_plays_in_flight_are_counted_so_that_nobody_is_asked_for_too_many() -> None:
+    """A thousand asks before the first validation is told: each candidate gets V at most."""
+    algorithm = GeneticAlgorithm(SETTINGS, seed=1)
+    play(algorithm, 1, hidden)
+    asks = algorithm.ask(1_000)
+    fresh = Counter(ask.genome.id for ask in asks if ask.purpose is Purpose.VALIDATE)
+    assert 0 < max(fresh.values()) <= 8
+
+
+def test_a_re_play_told_after_its_candidate_has_left_counts_as_an_evaluation_only() -> None:
+    algorithm = GeneticAlgorithm(SETTINGS, seed=1)
+    late = None
+    while late is None:
+        (ask,) = algorithm.ask(1)
+        if ask.purpose is Purpose.VALIDATE:
+            late = ask
+        else:
+            algorithm.tell(Result(ask.ticket, (hidden(ask) - 1,), 4, 1))
+    play(algorithm, 1_000, hidden)
+    before = algorithm.evaluations
+    assert algorithm.tell(Result(late.ticket, (1e9,), 4, 1)) == []
+    assert algorithm.evaluations == before + 1
+
+
+@pytest.mark.parametrize("replacement", ["oldest", "worst"])
+def test_the_champions_truth_beats_a_single_scores_luck(replacement: str) -> None:
+    """Random search over individuals whose truth spreads by 0.3 under noise of 1."""
+    found: dict[int, list[float]] = {0: [], 5: []}
+    for candidates, seed in ((candidates, seed) for candidates in found for seed in range(20)):
+        settings = GaSettings(
+            window=100,
+            parents=0,
+            founders=1,
+            replacement=replacement,  # type: ignore[arg-type]
+            candidates=candidates,
+            validation_episodes=20,
+            validation_share=0.5,
+        )
+        algorithm = GeneticAlgorithm(settings, seed)
+        play(algorithm, 1_000, noisy(seed, hidden, 1.0))
+        champion = algorithm.champion
+        assert champion is not None
+        found[candidates].append(champion.genome.init_seed / 2**64)
+    assert np.mean(found[5]) > np.mean(found[0]) + 0.1
+
+
+def test_the_champions_mean_is_nearly_honest() -> None:
+    """Picking the best of many means flatters; fresh episodes only, and playing on, keep that small."""
+    flattery = []
+    for seed in range(20):
+        algorithm = GeneticAlgorithm(SETTINGS, seed)
+        play(algorithm, 2_000, noisy(seed, hidden, 1.0))
+        champion = algorithm.champion
+        assert champion is not None
+        flattery.append(champion.mean - champion.genome.init_seed / 2**64)
+    best_of_all_single_scores = 3.2
+    assert 0 <= np.mean(flattery) < best_of_all_single_scores / 4
