@@ -10,6 +10,7 @@ scores holds the same bits, and proves it with :meth:`Evolution.digest`.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -221,7 +222,7 @@ class Evolution:
             "digest": self.digest(),
         }
         if self.torch_optimiser:
-            state["torch_optimiser"] = self.torch_optimiser.state_dict()
+            state["torch_optimiser"] = copy.deepcopy(self.torch_optimiser.state_dict())
         return state
 
     @torch.no_grad()
@@ -255,7 +256,7 @@ class Evolution:
         self.moments = Moments(int(state["steps"]), vectors)
         self.space.write(self.centre, self.network)
         if self.torch_optimiser:
-            self.torch_optimiser.load_state_dict(state["torch_optimiser"])
+            self.torch_optimiser.load_state_dict(copy.deepcopy(state["torch_optimiser"]))
 
     def _move(self, gradient: Tensor) -> None:
         """Let the optimiser move the centre, and the network with it."""
