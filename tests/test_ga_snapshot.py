@@ -1,0 +1,173 @@
+"""A restart cannot be noticed: a snapshot holds the whole state, and a bad one is refused."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from germline.algorithms.base import Purpose, Result
+from germline.algorithms.ga import GeneticAlgorithm
+from germline.algorithms.ga_settings import GaSettings
+
+GOLDEN = Path(__file__).parent / "golden" / "ga-snapshot-v1.json"
+SETTINGS = GaSettings(
+    window=12,
+    parents=4,
+    founders=5,
+    power=0.5,
+    litter=2,
+    candidates=3,
+    validation_episodes=4,
+    validation_share=0.4,
+)
+VARIANTS = {
+    "as it is": SETTINGS,
+    "worst leaves": GaSettings(window=12, parents=4, founders=5, replacement="worst"),
+    "tournament": GaSettings(window=12, parents=4, selection="tournament", founders=5),
+    "no validation": GaSettings(window=12, parents=4, candidates=0, founders=5),
+    "random search": GaSettings(window=12, parents=0, episodes=3),
+    "self-adapted": GaSettings(
+        window=12, parents=4, founders=5, power_schedule="self_adapted", final_power=1e-4, rank=2
+    ),
+}
+
+
+def live(algorithm: GeneticAlgorithm, rounds: int) -> GeneticAlgorithm:
+    """Ask three, tell two of them, leave one pending now and then."""
+    for _ in range(rounds):
+        for ask in algorithm.ask(3)[:2]:
+            returns = tuple(math.sin(seed % 1_000) for seed in ask.episode_seeds)
+            algorithm.tell(Result(ask.ticket, returns, frames=40, steps=10))
+        if algorithm.evaluations % 4 == 0:
+            oldest = algorithm.pending()[0]
+            algorithm.tell(Result(oldest.ticket, (0.5,) * len(oldest.episode_seeds), frames=4, steps=1))
+    return algorithm
+
+
+def through_text(algorithm: GeneticAlgorithm) -> GeneticAlgorithm:
+    restored = GeneticAlgorithm(algorithm.settings, algorithm.seed)
+    restored.restore(json.loads(json.dumps(algorithm.snapshot(), allow_nan=False)))
+    return restored
+
+
+@pytest.mark.parametrize("settings", VARIANTS.values(), ids=VARIANTS.keys())
+@pytest.mark.parametrize("rounds", [0, 1, 10, 100])
+def test_a_run_goes_on_after_a_restart_as_if_there_was_none(settings: GaSettings, rounds: int) -> None:
+    algorithm = live(GeneticAlgorithm(settings, seed=3), rounds)
+    restored = through_text(algorithm)
+    assert restored.snapshot() == algorithm.snapshot()
+    assert restored.ask(20) == algorithm.ask(20)
+    assert live(restored, 20).snapshot() == live(algorithm, 20).snapshot()
+
+
+@given(st.integers(0, 60), st.integers(1, 30))
+def test_restoring_and_asking_equals_asking_without_a_restart(rounds: int, n: int) -> None:
+    algorithm = live(GeneticAlgorithm(SETTINGS, seed=9), rounds)
+    assert through_text(algorithm).ask(n) == algorithm.ask(n)
+
+
+def test_what_people_see_survives_a_restart() -> None:
+    algorithm = live(GeneticAlgorithm(SETTINGS, seed=3), 100)
+    restored = through_text(algorithm)
+    assert algorithm.champion is not None
+    assert restored.champion == algorithm.champion
+    assert restored.leader() == algorithm.leader()
+    assert restored.pending() == algorithm.pending()
+    for count in ("evaluations", "episodes", "frames", "steps", "founders_asked"):
+        assert getattr(restored, count) == getattr(algorithm, count) > 0
+    assert restored.fitness_quantiles((0, 0.3, 1)) == algorithm.fitness_quantiles((0, 0.3, 1))
+
+
+def test_lost_tickets_survive_a_restart() -> None:
+    algorithm = GeneticAlgorithm(SETTINGS, seed=3)
+    algorithm.skip_to(10)
+    with pytest.raises(ValueError, match="lost in a restart"):
+        through_text(algorithm).tell(Result(4, (1.0,), 4, 1))
+
+
+def test_a_snapshot_does_not_change_with_the_run_that_goes_on() -> None:
+    algorithm = live(GeneticAlgorithm(SETTINGS, seed=3), 20)
+    snapshot = algorithm.snapshot()
+    kept = copy.deepcopy(snapshot)
+    live(algorithm, 20)
+    assert snapshot == kept
+
+
+def test_the_frozen_snapshot_is_read_and_goes_on_as_it_did() -> None:
+    golden = json.loads(GOLDEN.read_text())
+    algorithm = GeneticAlgorithm(SETTINGS, seed=golden["snapshot"]["seed"])
+    algorithm.restore(golden["snapshot"])
+    assert algorithm.snapshot() == golden["snapshot"]
+    asked = [
+        [ask.ticket, f"{ask.genome.id:016x}", ask.purpose is Purpose.VALIDATE, f"{ask.episode_seeds[0]:016x}"]
+        for ask in algorithm.ask(12)
+    ]
+    assert asked == golden["next_asks"]
+
+
+def spoil(*path: str | int, value: object) -> Callable[[dict[str, Any]], None]:
+    def spoiled(snapshot: dict[str, Any]) -> None:
+        place: Any = snapshot
+        for step in path[:-1]:
+            place = place[step]
+        place[path[-1]] = value
+
+    return spoiled
+
+
+def drop(field: str) -> Callable[[dict[str, Any]], None]:
+    def dropped(snapshot: dict[str, Any]) -> None:
+        del snapshot[field]
+
+    return dropped
+
+
+@pytest.mark.parametrize(
+    ("spoiled", "says"),
+    [
+        (spoil("format", value=2), "format is 2; this build reads snapshots of format 1"),
+        (drop("format"), "format is None"),
+        (spoil("seed", value=4), "seed is 4 in the snapshot, 3 here"),
+        (spoil("settings", "window", value=13), "settings.window is 13 in the snapshot, 12 here"),
+        (spoil("settings", "luck", value=1), r"settings .* unknown \['luck'\]"),
+        (spoil("luck", value=1), r"snapshot .* unknown \['luck'\]"),
+        (drop("window"), r"snapshot lacks \['window'\]"),
+        (spoil("window", value={}), "snapshot.window is {}"),
+        (spoil("window", 0, value=[1]), r"window has a row \[1\]"),
+        (spoil("window", 0, 2, value="high"), "window is 'high', which has the wrong type"),
+        (spoil("window", 0, 0, value=99), "window names genome 99"),
+        (spoil("window", 0, 0, value=-1), "window names genome -1"),
+        (spoil("genomes", value="AAAA"), "genome forest"),
+        (spoil("genomes", value="?"), "genomes is not base64"),
+        (spoil("genomes", value=None), "snapshot.genomes is None"),
+        (spoil("tickets", "next", value="many"), "tickets.next is 'many'"),
+        (spoil("tickets", "next", value=True), "tickets.next is True"),
+        (spoil("tickets", "pending", 0, 2, value="CHEAT"), "purpose 'CHEAT'; allowed: EXPLORE, VALIDATE"),
+        (spoil("tickets", "pending", 0, 3, value=[0.5]), "episode_seeds is 0.5"),
+        (spoil("tickets", "lost", value=[[1]]), "tickets.lost has a row"),
+        (spoil("candidates", "champion", value=99), "candidates.champion is 99"),
+        (spoil("candidates", "trials", 0, 1, value=None), "candidates.trials is None"),
+        (spoil("counts", value={}), "counts lacks"),
+        (spoil("counts", "frames", value=1.5), "counts.frames is 1.5"),
+        (spoil("validation_credit", value="x"), "snapshot.validation_credit is 'x'"),
+        (spoil("litter_parent", value=1_000), "litter_parent names genome 1000"),
+    ],
+)
+def test_a_bad_snapshot_is_refused_by_name_and_changes_nothing(
+    spoiled: Callable[[dict[str, Any]], None], says: str
+) -> None:
+    snapshot = json.loads(json.dumps(live(GeneticAlgorithm(SETTINGS, seed=3), 30).snapshot()))
+    algorithm = live(GeneticAlgorithm(SETTINGS, seed=3), 5)
+    before = algorithm.snapshot()
+    spoiled(snapshot)
+    with pytest.raises(ValueError, match=says):
+        algorithm.restore(snapshot)
+    assert algorithm.snapshot() == before
