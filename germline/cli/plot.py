@@ -56,6 +56,7 @@ def draw(experiment: Experiment, points: Sequence[HistoryPoint], over: Axis, tar
     figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
     _draw_curves(axes, points, over)
     axes.set_xlabel("emulator frames" if over == "frames" else over)
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_ylabel("return")
     axes.set_title(f"{experiment.name}: {experiment.evaluations:,} evaluations, {experiment.frames:,} frames")
     axes.grid(alpha=0.3)
@@ -75,7 +76,16 @@ def _draw_curves(axes: Axes, points: Sequence[HistoryPoint], over: Axis) -> None
     crowned = [(x, point.champion_mean) for x, point in zip(where, points, strict=True)]
     line = [(x, mean) for x, mean in crowned if mean is not None]
     if line:
-        axes.step(*zip(*line, strict=True), where="post", color="tab:red", label="champion, validated mean")
+        places, means = zip(*line, strict=True)
+        axes.step(
+            places,
+            means,
+            where="post",
+            marker="o",
+            markevery=[-1],
+            color="tab:red",
+            label="champion, validated mean",
+        )
 
 
 def _position(point: HistoryPoint, over: Axis) -> float:
