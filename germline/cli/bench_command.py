@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -12,10 +12,12 @@ from germline.cli.errors import needs_extra
 from germline.cli.output import console, emit
 from germline.cli.target import JsonOption
 
+if TYPE_CHECKING:
+    from germline.bench.rollout import Row
+
 bench = typer.Typer(no_args_is_help=True, help="Measure against the references. Wants a quiet machine.")
 
 RoundsOption = Annotated[int, typer.Option(min=1, help="How often each contestant is measured, in turns.")]
-
 ProcessesOption = Annotated[
     int | None,
     typer.Option(min=1, help="Processes of each contestant; one per core by default.", show_default=False),
@@ -24,6 +26,11 @@ ClockOption = Annotated[
     Literal["wall", "cpu"],
     typer.Option(help="cpu counts processor time, for machines with other work to do."),
 ]
+GamesOption = Annotated[list[str] | None, typer.Option("--game", help="ROM name; may be given again. [pong]")]
+SecondsOption = Annotated[float, typer.Option(min=0.1, help="How long each contestant plays in a round.")]
+EvaluationsOption = Annotated[int, typer.Option(min=10_000, help="Evaluations of one round.")]
+
+_GAMES = ("pong", "frostbite")
 
 
 def register(app: typer.Typer) -> None:
@@ -37,53 +44,113 @@ def rebuild(rounds: RoundsOption = 25, as_json: JsonOption = False) -> None:
 
     Example: germline bench rebuild --json
     """
-    with needs_extra("worker"):
-        from germline.bench.rebuild import measure
-    _say({"rebuild": measure(rounds)}, as_json)
+    _say({"rebuild": _rebuild(rounds)}, as_json)
 
 
 @bench.command()
 def rollout(
-    game: Annotated[list[str], typer.Option(help="ROM name; may be given again.")] = ["pong"],  # noqa: B006 - typer's way
+    games: GamesOption = None,
     rounds: RoundsOption = 7,
-    seconds: Annotated[float, typer.Option(min=0.1, help="How long each contestant plays in a round.")] = 3.0,
+    seconds: SecondsOption = 3.0,
     processes: ProcessesOption = None,
     clock: ClockOption = "wall",
     as_json: JsonOption = False,
 ) -> None:
     """Atari rollouts against one environment and one network to a process, and against the bare emulator.
 
+    With --json one object with an entry for each row; for several games one such object under each name.
+
     Example: germline bench rollout --game pong --game frostbite --json
     """
     with needs_extra("worker"):
         from germline.bench.rollout import measure, table
     measured = {
-        each: measure(each, seconds=seconds, rounds=rounds, processes=processes, clock=clock) for each in game
+        game: measure(game, seconds=seconds, rounds=rounds, processes=processes, clock=clock)
+        for game in games or _GAMES[:1]
     }
     if as_json:
-        plain = {
-            each: {name: dataclasses.asdict(row) for name, row in rows.items()}
-            for each, rows in measured.items()
-        }
-        emit(plain[game[0]] if len(game) == 1 else plain)
+        plain = {game: _rows(rows) for game, rows in measured.items()}
+        emit(plain if len(plain) > 1 else next(iter(plain.values())))
+    else:
+        for game, rows in measured.items():
+            typer.echo(f"{game}\n{table(rows)}")
+
+
+@bench.command()
+def master(
+    rounds: RoundsOption = 3, evaluations: EvaluationsOption = 1_000_000, as_json: JsonOption = False
+) -> None:
+    """Durable, acknowledged evaluations a second through one master, and whether they stay as fast.
+
+    Example: germline bench master --rounds 1 --evaluations 200000
+    """
+    _say({"master": _master(rounds, evaluations)}, as_json)
+
+
+@bench.command()
+def eggroll(rounds: RoundsOption = 7, as_json: JsonOption = False) -> None:
+    """One EGGROLL step against the public packages, which are installed into a folder of their own.
+
+    Example: germline bench eggroll --rounds 3
+    """
+    with needs_extra("worker"):
+        from germline.bench.eggroll import measure, table
+    rows = measure(rounds=rounds)
+    if as_json:
+        emit({"eggroll": [dataclasses.asdict(row) for row in rows]})
+    else:
+        typer.echo(table(rows))
+
+
+@bench.command("all")
+def everything(rounds: RoundsOption = 3, as_json: JsonOption = False) -> None:
+    """All of them, on Pong and on Frostbite: a quarter of an hour.
+
+    Example: germline bench all --json > bench.json
+    """
+    with needs_extra("worker"):
+        from germline.bench import eggroll as eggroll_bench
+        from germline.bench import rollout as rollout_bench
+    rollouts = {game: rollout_bench.measure(game, rounds=rounds) for game in _GAMES}
+    steps = eggroll_bench.measure(rounds=rounds)
+    figures = {"rebuild": _rebuild(), "master": _master(rounds)}
+    if as_json:
+        emit(
+            {name: dataclasses.asdict(row) for name, row in figures.items()}
+            | {"rollout": {game: _rows(rows) for game, rows in rollouts.items()}}
+            | {"eggroll": [dataclasses.asdict(row) for row in steps]}
+        )
         return
-    for each, rows in measured.items():
-        typer.echo(f"{each}\n{table(rows)}")
+    for game, rows in rollouts.items():
+        typer.echo(f"{game}\n{rollout_bench.table(rows)}")
+    typer.echo(eggroll_bench.table(steps))
+    _say(figures, as_json)
 
 
-def _say(rows: Mapping[str, Any], as_json: bool) -> None:
-    """One entry for each row of the table."""
-    plain = {name: _fields(row) for name, row in rows.items()}
+def _rebuild(rounds: int = 25) -> Any:
+    with needs_extra("worker"):
+        from germline.bench.rebuild import measure
+    return measure(rounds)
+
+
+def _master(rounds: int, evaluations: int = 1_000_000) -> Any:
+    with needs_extra("local"):
+        from germline.bench.master import measure
+    return measure(rounds, evaluations)
+
+
+def _rows(rows: Mapping[str, Row]) -> dict[str, Any]:
+    return {name: dataclasses.asdict(row) for name, row in rows.items()}
+
+
+def _say(figures: Mapping[str, Any], as_json: bool) -> None:
+    """One entry for each bench; each has a dataclass of its own."""
+    plain = {name: dataclasses.asdict(row) for name, row in figures.items()}
     if as_json:
         emit(plain)
         return
-    for name, figures in plain.items():
+    for name, row in plain.items():
         console.print(f"[bold]{name}[/bold]")
-        for figure, value in figures.items():
-            text = f"{value:,.3f}" if isinstance(value, float) else str(value)
+        for figure, value in row.items():
+            text = f"{value:,.3f}" if isinstance(value, float) else f"{value:,}"
             console.print(f"  {figure:<28} {text}", highlight=False)
-
-
-def _fields(row: Any) -> dict[str, Any]:
-    """A row's figures: each bench has a dataclass of its own, or a mapping."""
-    return dict(row) if isinstance(row, Mapping) else dataclasses.asdict(row)
