@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 
 from germline.algorithms.base import Ask, Event, NewChampion, Purpose, Result
+from germline.algorithms.champion import Candidates
 from germline.algorithms.ga import GeneticAlgorithm
 from germline.algorithms.ga_settings import GaSettings
+from germline.algorithms.window import Window
+from germline.genome import Genome
 
 SETTINGS = GaSettings(
     window=50, parents=0, founders=1, candidates=5, validation_episodes=8, validation_share=0.5
@@ -195,3 +198,37 @@ def test_the_champions_mean_is_nearly_honest() -> None:
         flattery.append(champion.mean - champion.genome.init_seed / 2**64)
     best_of_all_single_scores = 3.2
     assert 0 <= np.mean(flattery) < best_of_all_single_scores / 4
+
+
+def test_the_best_mean_is_champion_however_much_more_another_was_played() -> None:
+    candidates, window = Candidates(limit=3, validation_episodes=4), Window(10, "oldest")
+    steady, better = (Genome.founder(seed) for seed in (1, 2))
+    for genome, returns in ((steady, (1.0,) * 12), (better, (3.0, 2.0, 2.0, 1.0))):
+        candidates.lend(genome, len(returns), window)
+        event = candidates.tell(genome, returns)
+        assert isinstance(event, NewChampion)
+        assert event.genome == genome
+    assert candidates.champion is not None
+    assert candidates.champion.mean == 2.0
+
+
+def test_a_trial_whose_episodes_are_all_on_their_way_is_not_deepened_further() -> None:
+    candidates, window = Candidates(limit=3, validation_episodes=4), Window(10, "oldest")
+    genome = Genome.founder(1)
+    candidates.lend(genome, 1, window)
+    candidates.tell(genome, (1.0,))
+    for _ in range(3):
+        assert candidates.choose(window) == genome
+        candidates.lend(genome, 1, window)
+    assert candidates.choose(window) is None
+
+
+def test_trials_kept_are_bounded_by_the_candidates_that_are_allowed() -> None:
+    algorithm = GeneticAlgorithm(SETTINGS, seed=1)
+    for _ in range(20):
+        play(algorithm, 200, noisy(3, hidden, 1.0))
+        written = algorithm.snapshot()["candidates"]
+        assert isinstance(written, dict)
+        trials = written["trials"]
+        assert isinstance(trials, list)
+        assert len(trials) <= (1 + 3) * 5 + 5
