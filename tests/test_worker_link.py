@@ -154,6 +154,7 @@ class Echo:
         self.gate = threading.Event()
         self.gate.set()
         self.tick_s = 0.001
+        self.endless: set[int] = set()
         self.submitted: list[Evaluation] = []
         self._playing: list[Evaluation] = []
 
@@ -171,7 +172,9 @@ class Echo:
         self.frames += len(self._playing)
         if not self.gate.wait(self.tick_s):
             return []
-        finished, self._playing = self._playing, []
+        endless = [each for each in self._playing if each.episode_seeds[0] in self.endless]
+        finished = [each for each in self._playing if each.episode_seeds[0] not in self.endless]
+        self._playing = endless
         return [Played(each.key, tuple(map(float, each.episode_seeds)), 4, 1, 0.5) for each in finished]
 
     def cancel(self, keys: Collection[Hashable]) -> None:
@@ -327,7 +330,8 @@ async def test_a_lease_in_play_outlives_the_stream_it_came_on(fleet: Fleet) -> N
 async def test_a_new_meaning_of_an_experiments_number_drops_its_old_leases(fleet: Fleet) -> None:
     engine = fleet.engines["old"] = Echo()
     engine.gate.clear()
-    async with working(fleet.link()):
+    link = fleet.link()
+    async with working(link):
         first = await fleet.master.next_stream()
         await first.welcome()
         await first.introduce(1, "old")
@@ -339,6 +343,7 @@ async def test_a_new_meaning_of_an_experiments_number_drops_its_old_leases(fleet
         await second.lend(lease(2, FOUNDER), known=(FOUNDER,))
         results = (await second.hear("results")).results.results
         assert [each.lease.ticket for each in results] == [2]
+        assert link.ledger.unplayed() == []
 
 
 @pytest.mark.parametrize(
@@ -405,14 +410,20 @@ async def test_a_worker_told_to_stop_hands_its_leases_back(fleet: Fleet) -> None
 
 async def test_scores_of_the_last_moment_are_told_before_goodbye_and_acknowledged_after(fleet: Fleet) -> None:
     link = fleet.link(patience_s=PATIENCE_S)
+    fleet.engines["test"] = Echo()
+    fleet.engines["test"].endless.add(2)
     async with working(link) as (stop, task):
         stream = await fleet.master.next_stream()
         await stream.welcome()
         await stream.introduce(1)
-        await stream.lend(lease(1, FOUNDER), known=(FOUNDER,))
-        results = await stream.hear("results")
+        await stream.lend(lease(1, FOUNDER), lease(2, FOUNDER, seeds=(2,)), known=(FOUNDER,))
+        while not len(link.tray):
+            await asyncio.sleep(0)
         stop.set()
-        assert not (await stream.hear("goodbye")).goodbye.returned
+        results = await stream.hear("results")
+        assert [each.lease.ticket for each in results.results.results] == [1]
+        returned = (await stream.hear("goodbye")).goodbye.returned
+        assert [key.ticket for key in returned] == [2]
         await stream.acknowledge(results.results.sequence)
         stream.end()
         await task

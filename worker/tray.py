@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 
-from worker.work import Failure, Score
+from worker.work import Failure, Notice, Score
 
 ENOUGH = (
     256  # scores that are worth a message; with 16, a worker of tiny tasks spent a third of its time talking
@@ -29,8 +29,13 @@ class Tray:
         self._lock = threading.Lock()
         self._scores: list[Score] = []
         self._failures: list[Failure] = []
+        self._notices: list[Notice] = []
         self._called = False
         self._timer: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        """How many scores lie in it."""
+        return len(self._scores)
 
     def put(self, scores: list[Score], *, urgent: bool = False) -> None:
         """From the playing thread: hand over scores; `urgent` if no more are coming soon."""
@@ -53,6 +58,18 @@ class Tray:
         with self._lock:
             self._failures.append(failure)
         self._call(self._ring)
+
+    def notify(self, notice: Notice) -> None:
+        """From the playing thread: something to tell the master about an evolution strategy's centre."""
+        with self._lock:
+            self._notices.append(notice)
+        self._call(self._ring)
+
+    def take_notices(self) -> list[Notice]:
+        """On the event loop: empty the tray of notices."""
+        with self._lock:
+            taken, self._notices = self._notices, []
+        return taken
 
     def take(self) -> tuple[list[Score], list[Failure]]:
         """On the event loop: empty the tray."""
