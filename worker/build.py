@@ -26,7 +26,7 @@ _CPU_SLOTS = 2  # networks take turns on a core; more would only push each other
 _SMALL_CPU_SLOTS = 32  # small networks are multiplied together
 _SMALL = 200_000
 _LANES_PER_CORE = 64
-_MOST_ROWS = 32
+MOST_ROWS = 32
 
 
 @dataclass(frozen=True)
@@ -83,14 +83,19 @@ def engine_for(
     cache_bytes: int = 256 << 20,
 ) -> Engine:
     """Build the engine that plays a task which the caller made; the rest as for :func:`build_engine`."""
-    if settings.precision not in PRECISIONS:
-        raise SetupError(f"evaluation.precision is {settings.precision!r}; allowed: {', '.join(PRECISIONS)}")
-    if slots is not None and slots < 1:
-        raise SetupError(f"slots is {slots}; allowed: 1 or more")
+    check_settings(settings, slots)
     policy = make_policy(settings.policy, task, hidden=settings.hidden, arguments=settings.policy_arguments)
     if isinstance(task, WeightsTask):
         return FunctionEngine(task, policy, cache_bytes=cache_bytes)
     return _rollout(settings, task, policy, device, slots, cache_bytes)
+
+
+def check_settings(settings: EngineSettings, slots: int | None) -> None:
+    """Raise SetupError if the precision or the number of slots is not allowed."""
+    if settings.precision not in PRECISIONS:
+        raise SetupError(f"evaluation.precision is {settings.precision!r}; allowed: {', '.join(PRECISIONS)}")
+    if slots is not None and slots < 1:
+        raise SetupError(f"slots is {slots}; allowed: 1 or more")
 
 
 def _rollout(
@@ -102,7 +107,7 @@ def _rollout(
     cache_bytes: int,
 ) -> Engine:
     """On a CPU everything in this thread; else lanes on all cores, and two populations that take turns."""
-    rows = min(max(settings.episodes, 1), _MOST_ROWS)
+    rows = min(max(settings.episodes, 1), MOST_ROWS)
     turns = 1 if device.type == "cpu" else 2
 
     def make_population(count: int) -> DensePopulation:
@@ -133,6 +138,11 @@ def slots_that_fit(policy: nn.Module, spaces: Spaces, rows: int, device: torch.d
     size = Layout.of(policy).size
     if device.type == "cpu":
         return _SMALL_CPU_SLOTS if size < _SMALL else _CPU_SLOTS
+    return free_slots(size, spaces, rows, device)
+
+
+def free_slots(size: int, spaces: Spaces, rows: int, device: torch.device) -> int:
+    """How many networks of `size` weights an accelerator and the cores beside it play well at a time."""
     observation = 1
     for extent in spaces.observation_shape:
         observation *= extent

@@ -12,6 +12,7 @@ from torch import nn
 from germline import weights
 from germline.weights import Layout
 from worker.cache import ParentCache
+from worker.population import expect_genome
 from worker.rollout import Evaluation, Played
 from worker.tasks.base import WeightsTask
 
@@ -72,8 +73,9 @@ class FunctionEngine:
         """Nothing to free."""
 
     def _rebuild(self, evaluation: Evaluation) -> None:
-        parent = evaluation.parent or evaluation.genome.parent()
+        genome = expect_genome(evaluation.genome)
+        parent = evaluation.parent or genome.parent()
         if parent is None:
-            weights.initialise(evaluation.genome.init_seed, self._layout, self._weights)
+            weights.initialise(genome.init_seed, self._layout, self._weights)
         else:
-            self._cache.write_child(parent, evaluation.genome, self._weights)
+            self._cache.write_child(parent, genome, self._weights)

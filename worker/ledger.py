@@ -33,7 +33,8 @@ class Ledger:
     def __init__(self, room: int) -> None:
         """Start with empty hands and `room` evaluations that may be lent at a time."""
         self.room = room
-        self._unplayed: dict[LeaseKey, None] = {}
+        self._unplayed: dict[LeaseKey, int] = {}  # what each lease counts for, in evaluations
+        self._lent = 0
         self._untold: deque[Score] = deque()
         self._unacknowledged: dict[int, Batch] = {}
         self._waiting = 0
@@ -53,16 +54,17 @@ class Ledger:
         batches = chain.from_iterable(batch.scores for batch in self._unacknowledged.values())
         return self.unplayed() + [score.key for score in chain(self._untold, batches)]
 
-    def lend(self, keys: Iterable[LeaseKey]) -> None:
-        """Take leases, which use up credit."""
+    def lend(self, keys: Iterable[LeaseKey], evaluations: int = 1) -> None:
+        """Take leases of so many evaluations each, which use up credit; the last may take more than that."""
         for key in keys:
-            self._unplayed[key] = None
-            self._granted = max(0, self._granted - 1)
+            self._lent += evaluations - self._unplayed.get(key, 0)
+            self._unplayed[key] = evaluations
+            self._granted = max(0, self._granted - evaluations)
 
     def revoke(self, keys: Iterable[LeaseKey]) -> None:
         """Drop leases that nobody wants any more; scores that were already played are told all the same."""
         for key in keys:
-            self._unplayed.pop(key, None)
+            self._lent -= self._unplayed.pop(key, 0)
 
     def drop_experiment(self, experiment: int) -> None:
         """Drop all unplayed leases of one experiment."""
@@ -105,6 +107,6 @@ class Ledger:
         """The credit to give now so that the room is used; 0 if there is none to give. Counts it as given."""
         if self.owed() >= MAX_UNACKNOWLEDGED:
             return 0
-        credit = max(0, self.room - len(self._unplayed) - self._granted)
+        credit = max(0, self.room - self._lent - self._granted)
         self._granted += credit
         return credit

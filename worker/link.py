@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import grpc
 from grpc import aio
@@ -19,12 +21,13 @@ from germline.v1 import spec_pb2, worker_pb2
 from germline.v1.worker_pb2_grpc import WorkerServiceStub
 from worker import wire
 from worker.backoff import Backoff
+from worker.epochs import Evolving
 from worker.ledger import Ledger
 from worker.pace import Pace
 from worker.rollout import Engine
 from worker.stage import Stage
 from worker.tray import PATIENCE_S, Tray
-from worker.work import Failure
+from worker.work import Failure, Notice
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +88,7 @@ class Link:
         self.pace = Pace(time.monotonic())
         self.ledger = Ledger(terms.slots + self.pace.prefetch(terms.slots))
         self.specs: dict[int, bytes] = {}
+        self.notices: deque[Notice] = deque()
         self._stream: Stream | None = None
         self._backoff = Backoff()
         self._reminded_s = float("-inf")
@@ -154,6 +158,7 @@ class Stream:
         self._stop = stop
         self._wake = asyncio.Event()
         self._known = wire.KnownGenomes()
+        self._assembly = wire.Assembly()
         self._rejections: dict[int, Failure] = {}
         self._mail_due = False
         self._beat_due = False
@@ -166,6 +171,10 @@ class Stream:
             "acknowledgement": self._on_acknowledgement,
             "revocation": self._on_revocation,
             "drain": self._on_drain,
+            "epoch": self._on_epoch,
+            "checkpoint": self._on_checkpoint,
+            "checkpoint_request": self._on_checkpoint_request,
+            "reload": self._on_reload,
         }
 
     def on_mail(self) -> None:
@@ -235,6 +244,8 @@ class Stream:
             yield wire.rejection(self._rejections.pop(next(iter(self._rejections))))
         while batch := ledger.next_batch():
             yield wire.results(batch)
+        while self._link.notices:
+            yield from wire.notice(self._link.notices.popleft())
         if not self._draining and (credit := ledger.grant()):
             yield wire.credit(credit)
         if self._beat_due:
@@ -245,6 +256,7 @@ class Stream:
         """Take what the stage has done into the books, and fit the room to its speed and slots."""
         link, self._mail_due = self._link, False
         scores, failures = link.tray.take()
+        link.notices.extend(link.tray.take_notices())
         link.pace.note(link.ledger.score(scores), time.monotonic())
         for failure in failures:
             link.ledger.drop_experiment(failure.experiment)
@@ -289,13 +301,16 @@ class Stream:
             build = link.terms.build
             link.stage.introduce(number, lambda: build(spec))
             logger.info("experiment %d is %s", number, spec.name)
+        if spec.algorithm.WhichOneof("kind") == "eggroll":  # the master compares where its workers stand
+            link.stage.evolve(number, lambda _: None)
 
     def _on_leases(self, message: worker_pb2.MasterMessage) -> None:
         assignments = self._known.read(message.leases)
         for assignment in assignments:
             if assignment.key.experiment not in self._link.specs:
                 raise wire.ProtocolError(f"lease {assignment.key} came before its experiment")
-        self._link.ledger.lend(assignment.key for assignment in assignments)
+        for assignment in assignments:
+            self._link.ledger.lend([assignment.key], assignment.evaluations)
         self._link.stage.lend(assignments)
 
     def _on_acknowledgement(self, message: worker_pb2.MasterMessage) -> None:
@@ -321,9 +336,45 @@ class Stream:
         self._link.stage.revoke(keys)
         self._wake.set()
 
+    def _on_epoch(self, message: worker_pb2.MasterMessage) -> None:
+        closed = message.epoch
+        self._evolve(closed.experiment, partial(_update, epoch=closed.epoch, fitness=tuple(closed.fitness)))
+
+    def _on_checkpoint(self, message: worker_pb2.MasterMessage) -> None:
+        data = self._assembly.add(message.checkpoint)
+        if data is not None:
+            self._evolve(message.checkpoint.experiment, partial(_load, data=data))
+
+    def _on_checkpoint_request(self, message: worker_pb2.MasterMessage) -> None:
+        wanted = message.checkpoint_request
+        if wanted.experiment in self._link.specs:
+            self._link.stage.save(wanted.experiment, wanted.epoch)
+
+    def _on_reload(self, message: worker_pb2.MasterMessage) -> None:
+        number = message.reload.experiment
+        logger.error("experiment %d starts over from a checkpoint: %s", number, message.reload.reason)
+        self._evolve(number, _reload)
+
+    def _evolve(self, experiment: int, change: Callable[[Evolving], object]) -> None:
+        if experiment not in self._link.specs:
+            raise wire.ProtocolError(f"an epoch of experiment {experiment} came before the experiment")
+        self._link.stage.evolve(experiment, change)
+
     def _on_drain(self, message: worker_pb2.MasterMessage) -> None:
         logger.info("the master is about to stop: %s", message.drain.reason)
         self._draining = True
+
+
+def _update(centre: Evolving, epoch: int, fitness: tuple[float, ...]) -> None:
+    centre.update(epoch, fitness)
+
+
+def _load(centre: Evolving, data: bytes) -> None:
+    centre.load(data)
+
+
+def _reload(centre: Evolving) -> None:
+    centre.reload()
 
 
 def _explain(failures: BaseExceptionGroup[BaseException], welcomed: bool) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
 
+from worker.epochs import Evolving
 from worker.rollout import Engine, Evaluation, Played
 from worker.work import Assignment, LeaseKey, Score
 
@@ -21,8 +22,8 @@ class Player:
 
     @property
     def has_work(self) -> bool:
-        """Whether a tick would do anything."""
-        return bool(self._waiting or self._playing)
+        """Whether a tick would do anything: slices of a later epoch wait without work for anybody."""
+        return bool(self._waiting) or (self._engine is not None and self._engine.busy())
 
     @property
     def slots(self) -> int:
@@ -48,7 +49,7 @@ class Player:
 
     def tick(self) -> list[Score]:
         """Hand the engine what it has room for, and advance every episode; what is finished with it."""
-        engine = self._engine = self._engine or self._build()
+        engine = self._open()
         if self._waiting:
             for _ in range(min(engine.room(), len(self._waiting))):
                 assignment = self._waiting.popleft()
@@ -62,6 +63,29 @@ class Player:
             raise TypeError(f"the engine finished {key!r}, which is no lease")
         self._playing.discard(key)
         return Score(key, played.returns, played.frames, played.steps, played.play_s)
+
+    def evolving(self) -> Evolving:
+        """The engine of an evolution strategy, built if need be.
+
+        Raises:
+            TypeError: if the experiment is no evolution strategy.
+        """
+        engine = self._open()
+        if not isinstance(engine, Evolving):
+            raise TypeError("an epoch came for an experiment that is no evolution strategy")
+        return engine
+
+    def doze(self) -> None:
+        """Free what can be built again; an evolution strategy's centre stays."""
+        if isinstance(self._engine, Evolving):
+            self._engine.doze()
+        else:
+            self.rest()
+
+    def _open(self) -> Engine:
+        if self._engine is None:
+            self._engine = self._build()
+        return self._engine
 
     def rest(self) -> None:
         """Free the engine and drop all work."""

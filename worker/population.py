@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -11,11 +11,16 @@ from torch import Tensor, nn
 
 from germline import weights
 from germline.genome import Genome
+from germline.pairs import Member
 from germline.weights import Layout
 from worker.cache import ParentCache
 from worker.forward.base import DTYPES, ActiveRows, Outputs
 from worker.forward.choose import make_forward
 from worker.tasks.base import Actions, ContinuousActions, DiscreteActions, Observations, Spaces
+from worker.work import Slice
+
+Individual: TypeAlias = Genome | Member | Slice
+"""Who plays: in a genetic algorithm, in an evolution strategy's epoch, and several of those at once."""
 
 
 class Population(Protocol):
@@ -24,8 +29,8 @@ class Population(Protocol):
     slots: int
     rows: int
 
-    def fill(self, slot: int, genome: Genome, parent: Genome | None = None) -> None:
-        """Write a genome's network into a slot; `parent`, if known, saves finding it out."""
+    def fill(self, slot: int, genome: Individual, parent: Genome | None = None) -> None:
+        """Write an individual's network into a slot; a genome's `parent`, if known, saves finding it out."""
         ...
 
     def act(self, observations: Observations, active: ActiveRows) -> Actions:
@@ -77,9 +82,10 @@ class DensePopulation:
             policy, self._layout, spaces.observation_shape, slots, rows, DTYPES[precision], device
         )
 
-    def fill(self, slot: int, genome: Genome, parent: Genome | None = None) -> None:
+    def fill(self, slot: int, genome: Individual, parent: Genome | None = None) -> None:
         """Write a genome's weights into a slot, from its parent's if it has one."""
         row = self._weights[slot]
+        genome = expect_genome(genome)
         parent = parent or genome.parent()
         if parent is None:
             weights.initialise(genome.init_seed, self._layout, row)
@@ -94,6 +100,13 @@ class DensePopulation:
     def act(self, observations: Observations, active: ActiveRows) -> Actions:
         """Feed every active row to its network, and choose."""
         return choose(self._actions, self._forward(observations, active))
+
+
+def expect_genome(individual: Individual) -> Genome:
+    """The individual as a genome. Raises TypeError if it is a member of an epoch, which has none."""
+    if not isinstance(individual, Genome):
+        raise TypeError(f"{individual} is no genome; allowed here: individuals of a genetic algorithm")
+    return individual
 
 
 def choose(actions: DiscreteActions | ContinuousActions, outputs: Outputs) -> Actions:

@@ -19,22 +19,22 @@ import numpy as np
 import torch
 
 from germline.genome import Genome
-from worker.population import Population
+from worker.population import Individual, Population
 from worker.tasks.base import Lanes, Stepped
 
 
 class Evaluation(NamedTuple):
-    """Work: play a genome under each of the seeds.
+    """Work: play an individual under each of the seeds.
 
     Attributes:
         key: whatever the caller knows it by.
-        genome: the individual.
+        genome: the individual: a genome, or a member of an evolution strategy's epoch, or a slice of members.
         episode_seeds: one episode for each, at least one.
         parent: the genome without its last mutation; finding it out costs the length of a long line.
     """
 
     key: Hashable
-    genome: Genome
+    genome: Individual
     episode_seeds: tuple[int, ...]
     parent: Genome | None = None
 

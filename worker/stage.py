@@ -13,11 +13,12 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterable
 from functools import partial
 
+from worker.epochs import Evolving
 from worker.player import Player
 from worker.rollout import Engine
 from worker.tasks.base import SetupError
 from worker.tray import Tray
-from worker.work import Assignment, Failure, LeaseKey, Pulse, Score
+from worker.work import Assignment, CentreReport, Checkpoint, Failure, LeaseKey, Pulse, Score
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +67,14 @@ class Stage:
         """Drop work, played half or not at all."""
         self._order(partial(self._revoke, frozenset(keys)))
 
+    def evolve(self, experiment: int, change: Callable[[Evolving], object]) -> None:
+        """Change an evolution strategy's centre, in the order of the calls, and report its digest."""
+        self._order(partial(self._evolve, experiment, change))
+
+    def save(self, experiment: int, epoch: int) -> None:
+        """Hand out the state of an evolution strategy's centre after so many updates."""
+        self._order(partial(self._save, experiment, epoch))
+
     def pulse(self) -> Pulse:
         """What was played since the last call."""
         return self._meter.read()
@@ -88,9 +97,16 @@ class Stage:
             player.rest()
 
     def _tick(self, experiment: int) -> None:
-        """Advance one experiment. Whatever its code raises is its own failure; the others play on."""
+        """Advance one experiment."""
+        self._guard(experiment, partial(self._advance, experiment))
+
+    def _guard(self, experiment: int, action: Callable[[], None]) -> None:
+        """Whatever an experiment's code raises is its own failure; the others play on."""
+        if experiment in self._failed:
+            return
         try:
-            self._advance(experiment)
+            with self._meter:
+                action()
         except SetupError as error:
             self._fail(experiment, str(error))
         except Exception as error:
@@ -100,8 +116,7 @@ class Stage:
     def _advance(self, experiment: int) -> None:
         player = self._players[experiment]
         frames = player.frames
-        with self._meter:
-            scores = self._play_a_slice(player)
+        scores = self._play_a_slice(player)
         self._meter.add(player.frames - frames)
         self._last_work_s[experiment] = self._clock()
         self._measure_slots()
@@ -121,6 +136,22 @@ class Stage:
         if slots != self.slots:
             self.slots = slots
             self._tray.nudge()
+
+    def _evolve(self, experiment: int, change: Callable[[Evolving], object]) -> None:
+        def report() -> None:
+            engine = self._players[experiment].evolving()
+            change(engine)
+            self._tray.notify(CentreReport(experiment, engine.epoch, engine.digest()))
+
+        self._guard(experiment, report)
+
+    def _save(self, experiment: int, epoch: int) -> None:
+        def save() -> None:
+            state = self._players[experiment].evolving().state(epoch)
+            digest, data = (state.digest, state.data) if state else ("", b"")
+            self._tray.notify(Checkpoint(experiment, epoch, digest, data))
+
+        self._guard(experiment, save)
 
     def _fail(self, experiment: int, reason: str) -> None:
         logger.error("experiment %d cannot be played here: %s", experiment, reason)
@@ -156,7 +187,7 @@ class Stage:
             if left_s > 0:
                 due_s.append(left_s)
             else:
-                self._players[experiment].rest()
+                self._players[experiment].doze()
                 del self._last_work_s[experiment]
         return min(due_s, default=None)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from germline.genome import Genome, Mutation, format_id
 from germline.v1 import worker_pb2
 from worker.ledger import Batch
-from worker.work import Assignment, Failure, LeaseKey, Pulse, Score
+from worker.work import Assignment, CentreReport, Checkpoint, Failure, LeaseKey, Notice, Pulse, Score, Slice
+
+PART_BYTES = 1 << 20
 
 
 class ProtocolError(Exception):
@@ -58,6 +60,51 @@ def heartbeat(pulse: Pulse) -> worker_pb2.WorkerMessage:
     """Still alive."""
     beat = worker_pb2.Heartbeat(busy_share=pulse.busy_share, frames=pulse.frames)
     return worker_pb2.WorkerMessage(heartbeat=beat)
+
+
+def notice(told: Notice) -> Iterator[worker_pb2.WorkerMessage]:
+    """Say something about an evolution strategy's centre, in as many messages as it takes."""
+    if isinstance(told, CentreReport):
+        report = worker_pb2.EpochReport(experiment=told.experiment, epoch=told.epoch, digest=told.digest)
+        yield worker_pb2.WorkerMessage(epoch_report=report)
+    else:
+        for part in _parts(told):
+            yield worker_pb2.WorkerMessage(checkpoint=part)
+
+
+def _parts(checkpoint: Checkpoint) -> Iterator[worker_pb2.CheckpointPart]:
+    """A checkpoint in parts; one that is not at hand is one message that says so: no parts."""
+    parts = -(-len(checkpoint.data) // PART_BYTES)
+    for part in range(max(parts, 1)):
+        yield worker_pb2.CheckpointPart(
+            experiment=checkpoint.experiment,
+            epoch=checkpoint.epoch,
+            part=part,
+            parts=parts,
+            data=checkpoint.data[part * PART_BYTES : (part + 1) * PART_BYTES],
+            digest=checkpoint.digest,
+        )
+
+
+class Assembly:
+    """Puts the parts of checkpoints together, one experiment's at a time."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self._parts: dict[int, list[bytes]] = {}
+
+    def add(self, message: worker_pb2.CheckpointPart) -> bytes | None:
+        """Take a part; the whole file once it is complete.
+
+        Raises:
+            ProtocolError: if a part is missing.
+        """
+        parts = [] if message.part == 0 else self._parts.get(message.experiment, [])
+        if message.part != len(parts):
+            raise ProtocolError(f"part {message.part} of a checkpoint came; expected {len(parts)}")
+        parts.append(message.data)
+        self._parts[message.experiment] = parts
+        return b"".join(self._parts.pop(message.experiment)) if len(parts) == message.parts else None
 
 
 def rejection(failure: Failure) -> worker_pb2.WorkerMessage:
@@ -136,6 +183,9 @@ class KnownGenomes:
 
     def _assignment(self, lease: worker_pb2.Lease) -> Assignment:
         key = lease_key(lease.key)
+        if lease.HasField("slice"):
+            part = lease.slice
+            return Assignment(key, Slice(part.epoch, part.first_pair, part.pairs), tuple(lease.episode_seeds))
         genome = self._genomes.get(lease.genome)
         if genome is None:
             raise ProtocolError(

@@ -15,13 +15,29 @@ class LeaseKey(NamedTuple):
     attempt: int
 
 
+class Slice(NamedTuple):
+    """Consecutive antithetic pairs of an evolution strategy's epoch; no pairs mean the centre itself."""
+
+    epoch: int
+    first_pair: int
+    pairs: int
+
+
 class Assignment(NamedTuple):
-    """One individual to play: an episode for each seed. `parent` is its genome's, if it is at hand."""
+    """One piece of work: an individual that plays an episode for each seed, or a slice of an epoch.
+
+    `parent` is its genome's, if it is at hand.
+    """
 
     key: LeaseKey
-    genome: Genome
+    genome: Genome | Slice
     episode_seeds: tuple[int, ...]
     parent: Genome | None = None
+
+    @property
+    def evaluations(self) -> int:
+        """How many evaluations it counts for, in credit and in room."""
+        return 2 * self.genome.pairs or 1 if isinstance(self.genome, Slice) else 1
 
 
 class Score(NamedTuple):
@@ -39,6 +55,26 @@ class Failure(NamedTuple):
 
     experiment: int
     reason: str
+
+
+class CentreReport(NamedTuple):
+    """Where an evolution strategy's centre stands after `epoch` updates."""
+
+    experiment: int
+    epoch: int
+    digest: str
+
+
+class Checkpoint(NamedTuple):
+    """A centre and its optimiser's memory after `epoch` updates; no data: the worker does not hold it."""
+
+    experiment: int
+    epoch: int
+    digest: str
+    data: bytes
+
+
+Notice = CentreReport | Checkpoint
 
 
 class Pulse(NamedTuple):

@@ -9,12 +9,25 @@ from typing import cast
 import torch
 from google.protobuf.message import Message
 
+from germline.shaping import ShapingName
 from germline.v1 import spec_pb2
 from worker.build import EngineSettings, build_engine
+from worker.centre import CentreSettings, build_evolving
 from worker.plugins import values
 from worker.rollout import Engine
 from worker.tasks.base import SetupError
 
+_OPTIMISERS: dict[int, str] = {
+    spec_pb2.OPTIMISER_SGD: "sgd",
+    spec_pb2.OPTIMISER_MOMENTUM: "momentum",
+    spec_pb2.OPTIMISER_ADAM: "adam",
+    spec_pb2.OPTIMISER_ADAMW: "adamw",
+}
+_SHAPINGS: dict[int, ShapingName] = {
+    spec_pb2.SHAPING_CENTRED_RANK: "centred_rank",
+    spec_pb2.SHAPING_Z_SCORE: "z_score",
+    spec_pb2.SHAPING_PAIR_SIGN: "pair_sign",
+}
 _PRECISIONS = {spec_pb2.PRECISION_FLOAT32: "float32", spec_pb2.PRECISION_BFLOAT16: "bfloat16"}
 
 
@@ -35,11 +48,13 @@ class Workshop:
             SetupError: if this worker cannot play it; the message says why.
         """
         algorithm = spec.algorithm.WhichOneof("kind")
-        if algorithm != "ga":
-            raise SetupError(f"algorithm is {algorithm!r}; this worker plays only 'ga'")
+        if algorithm not in ("ga", "eggroll"):
+            raise SetupError(f"algorithm is {algorithm!r}; this worker plays 'ga' and 'eggroll'")
         settings = engine_settings(spec)
         if settings.precision == "bfloat16" and not has_bfloat16(self.device):
             raise SetupError(f"evaluation.precision is 'bfloat16', which {self.device} does not have")
+        if algorithm == "eggroll":
+            return build_evolving(settings, centre_settings(spec), device=self.device, slots=self.slots)
         return build_engine(settings, device=self.device, slots=self.slots, cache_bytes=self.cache_bytes)
 
 
@@ -64,6 +79,32 @@ def engine_settings(spec: spec_pb2.ExperimentSpec) -> EngineSettings:
         policy_arguments=values(spec.policy.arguments),
         episodes=spec.evaluation.episodes,
         precision=precision,
+    )
+
+
+def centre_settings(spec: spec_pb2.ExperimentSpec) -> CentreSettings:
+    """The part of an evolution strategy's spec that shapes its centre, as plain values.
+
+    Raises:
+        SetupError: if the spec is of a later version and says what this one does not know.
+    """
+    eggroll = spec.algorithm.eggroll
+    if eggroll.optimiser not in _OPTIMISERS or eggroll.shaping not in _SHAPINGS:
+        raise SetupError("algorithm.eggroll has an optimiser or a shaping that this worker is too old for")
+    return CentreSettings(
+        seed=spec.seed,
+        pairs=eggroll.pairs,
+        rank=eggroll.rank,
+        sigma=eggroll.sigma,
+        sigma_decay=eggroll.sigma_decay,
+        optimiser=_OPTIMISERS[eggroll.optimiser],
+        learning_rate=eggroll.learning_rate,
+        learning_rate_decay=eggroll.learning_rate_decay,
+        momentum=eggroll.momentum,
+        weight_decay=eggroll.weight_decay,
+        shaping=_SHAPINGS[eggroll.shaping],
+        noise_reuse=eggroll.noise_reuse,
+        measured_every=eggroll.validation_epochs,
     )
 
 

@@ -20,6 +20,17 @@ from germline.genome import check_seed
 FORMAT_VERSION = 1
 
 
+_CENTRE_TICKET = 2**64 - 1  # no piece of work has it
+
+
+def centre_seed(experiment_seed: int) -> int:
+    """The initialisation seed of the first centre: a founder, drawn from the experiment's seed.
+
+    A seed of its own, since the founder's noise and that of the pairs would otherwise share streams.
+    """
+    return Dice(experiment_seed, _CENTRE_TICKET).seed
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EggrollSettings:
     """What shapes an epoch; everything that shapes the update is the workers' business.

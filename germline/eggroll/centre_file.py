@@ -1,0 +1,99 @@
+"""A centre as one safetensors file: the parameters under their own names, and what the optimiser remembers.
+
+Anybody who reads safetensors reads the weights; whoever replays an experiment also gets its moments and its
+epoch, and goes on with the same bits. No pickle.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import NamedTuple
+
+import torch
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from germline import weights
+from germline.eggroll.evolution import Evolution
+from germline.eggroll.optimisers import Moments
+
+FORMAT = "germline.centre/1"
+_MOMENT = "moment:"  # no parameter's name holds a colon
+
+
+class Centre(NamedTuple):
+    """What such a file holds.
+
+    Attributes:
+        epoch: updates applied.
+        steps: of the optimiser.
+        digest: of the weights.
+        parameters: by name, float32.
+        moments: by name, flat float64.
+    """
+
+    epoch: int
+    steps: int
+    digest: str
+    parameters: dict[str, Tensor]
+    moments: dict[str, Tensor]
+
+
+def write(evolution: Evolution) -> bytes:
+    """The evolution as it stands now."""
+    named = evolution.space.views(evolution.centre)
+    tensors = {name: value.contiguous().cpu() for name, value in named.items()}
+    moments = evolution.moments
+    tensors |= {_MOMENT + name: vector.contiguous().cpu() for name, vector in moments.vectors.items()}
+    metadata = {
+        "format": FORMAT,
+        "epoch": str(evolution.epoch),
+        "steps": str(moments.steps),
+        "digest": evolution.digest(),
+    }
+    return save_tensors(tensors, metadata)
+
+
+def read(data: bytes) -> Centre:
+    """Read such a file.
+
+    Raises:
+        ValueError: if it is of another kind, or damaged.
+    """
+    try:
+        length = int.from_bytes(data[:8], "little")
+        metadata = json.loads(data[8 : 8 + length])["__metadata__"]
+        tensors = load_tensors(data)
+        if metadata["format"] != FORMAT:
+            raise ValueError(f"its format is {metadata['format']!r}; this reads {FORMAT}")
+        parameters = {name: value for name, value in tensors.items() if not name.startswith(_MOMENT)}
+        moments = {n.removeprefix(_MOMENT): v for n, v in tensors.items() if n.startswith(_MOMENT)}
+        centre = Centre(
+            int(metadata["epoch"]), int(metadata["steps"]), metadata["digest"], parameters, moments
+        )
+    except Exception as error:
+        raise ValueError(f"{len(data)} bytes are no centre of an evolution strategy: {error}") from error
+    return centre
+
+
+@torch.no_grad()
+def restore(evolution: Evolution, data: bytes) -> None:
+    """Let an evolution of the same network go on from such a file.
+
+    Raises:
+        ValueError: if the file is damaged, or of another network; nothing has changed then.
+    """
+    centre = read(data)
+    shapes = {p.name: p.shape for p in evolution.space}
+    found = {name: tuple(value.shape) for name, value in centre.parameters.items()}
+    if found != shapes:
+        raise ValueError(f"the centre's parameters are {found}; this network's are {shapes}")
+    flat = torch.cat([centre.parameters[name].flatten() for name in shapes])
+    if weights.digest(flat) != centre.digest:
+        raise ValueError(f"the centre's weights do not have the digest {centre.digest} that it names")
+    here = evolution.centre.device
+    moments = {name: vector.to(here) for name, vector in centre.moments.items()}
+    evolution.epoch, evolution.moments = centre.epoch, Moments(centre.steps, moments)
+    evolution.centre.copy_(flat.to(here))
+    evolution.space.write(evolution.centre, evolution.network)
