@@ -28,14 +28,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     config = parse(MasterConfig, "master", sys.argv[1:] if arguments is None else arguments, os.environ)
     logs.configure(config.log_level, config.log_format)
     _spare_collections()
-    status = OK
     try:
         asyncio.run(_serve(config))
-    except* (StoreError, AddressError, SupersededError, JournalLostError, JournalFormatError) as group:
-        for error in group.exceptions:
-            logger.error("%s", error)
-        status = FAILED
-    return status
+    except (StoreError, AddressError, SupersededError, JournalLostError, JournalFormatError) as error:
+        logger.error("%s", error)
+        return FAILED
+    return OK
 
 
 def _spare_collections() -> None:
@@ -57,7 +55,12 @@ async def _serve(config: MasterConfig) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)
     async with Master.serving(config) as master:
-        await stop.wait()
+        stopping, breaking = asyncio.create_task(stop.wait()), asyncio.create_task(master.broken())
+        await asyncio.wait((stopping, breaking), return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if breaking.done():
+            breaking.result()
+        breaking.cancel()
         await master.drain("the master got a signal to stop")
 
 

@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from pathlib import Path
 from time import monotonic
+from typing import NoReturn
 
 import grpc
 import grpc.aio
@@ -77,6 +78,7 @@ class Master:
         self._metrics = metrics
         self._clock = clock
         self._health = health.aio.HealthServicer()
+        self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -88,7 +90,8 @@ class Master:
         Raises:
             StoreError: the journal has no place to live.
             AddressError: an address is in use.
-            SupersededError: another master has taken the store over (in an exception group).
+            JournalLostError: the store lost what was acknowledged.
+            JournalFormatError: a newer build wrote the journal.
         """
         async with contextlib.AsyncExitStack() as stack:
             client, revive = await _open_store(config, stack)
@@ -100,12 +103,18 @@ class Master:
                 revive_store=revive,
             )  # fmt: skip
             master = cls(config, journal, metrics, clock)
-            tasks = await stack.enter_async_context(asyncio.TaskGroup())
             try:
-                await master._open(tasks, stack)
+                await master._open(stack)
             except RedisError as error:
                 raise StoreError(f"the journal cannot be read: {error}") from error
             yield master
+
+    async def broken(self) -> NoReturn:
+        """Wait until the master cannot go on, and raise why: SupersededError if another one took over."""
+        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+        raise RuntimeError("a task of the master has ended")
 
     async def drain(self, reason: str) -> None:
         """Lend no more, take results for a while, then end the streams and make everything durable."""
@@ -119,11 +128,10 @@ class Master:
         self.dispatcher.end_streams()
         logger.info("drained; %d pieces of work are still out and will be lent again", self.dispatcher.leased)
 
-    async def _open(self, tasks: asyncio.TaskGroup, stack: contextlib.AsyncExitStack) -> None:
+    async def _open(self, stack: contextlib.AsyncExitStack) -> None:
         """Recover, then serve."""
         await self.registry.recover()
-        committer = tasks.create_task(self.journal.run(), name="journal")
-        stack.callback(committer.cancel)
+        self._run(self.journal.run(), stack)
         await self.journal.flush(
             60.0, with_snapshots=True
         )  # a lease of before a restart is told from one after it
@@ -133,9 +141,19 @@ class Master:
         server = self._make_server()
         await server.start()
         stack.push_async_callback(server.stop, _GRACE_S)
-        ticker = tasks.create_task(self._tick(), name="tick")
-        stack.callback(ticker.cancel)
+        self._run(self._tick(), stack)
         logger.info("serving on %s, metrics on %s", self.address, self.metrics_address or "none")
+
+    def _run(self, coroutine: Coroutine[None, None, None], stack: contextlib.AsyncExitStack) -> None:
+        """Run something until the stack is unwound."""
+        task = asyncio.create_task(coroutine)
+        self._tasks.append(task)
+
+        async def end() -> None:
+            task.cancel()
+            await asyncio.wait([task])
+
+        stack.push_async_callback(end)
 
     def _make_server(self) -> grpc.aio.Server:
         interceptors = [
