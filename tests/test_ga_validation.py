@@ -101,6 +101,7 @@ def test_without_validation_the_best_single_score_rules_for_ever() -> None:
     assert not events
     assert algorithm.champion is not None
     assert algorithm.champion.genome == lucky
+    assert not algorithm.champion.validated
 
 
 def test_a_title_won_by_luck_is_lost_again() -> None:
@@ -232,3 +233,12 @@ def test_trials_kept_are_bounded_by_the_candidates_that_are_allowed() -> None:
         trials = written["trials"]
         assert isinstance(trials, list)
         assert len(trials) <= (1 + 3) * 5 + 5
+
+
+def test_on_a_plateau_where_all_means_are_equal_the_champion_stays_and_a_restart_keeps_it() -> None:
+    algorithm = GeneticAlgorithm(SETTINGS, seed=1)
+    _, events = play(algorithm, 2_000, lambda _ask: 0.0)
+    assert len(events) == 1
+    restored = GeneticAlgorithm(SETTINGS, seed=1)
+    restored.restore(algorithm.snapshot())
+    assert restored.champion == algorithm.champion

@@ -161,7 +161,8 @@ class Candidates:
     def _forget(self, finished: list[Trial]) -> None:
         """Give up trials that are beaten, and the least of too many."""
         if len(finished) > self._limit:
-            self._drop([min(finished, key=lambda trial: trial.mean)])
+            runners_up = (trial for trial in finished if trial is not self.champion)
+            self._drop([min(runners_up, key=lambda trial: trial.mean)])
         started = [t for t in self.trials.values() if 0 < t.episodes < self._enough]
         if self.champion is not None:
             bar = self.champion.mean

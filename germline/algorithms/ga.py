@@ -47,7 +47,7 @@ class GeneticAlgorithm:
         check_seed("seed", seed)
         self.settings = settings
         self.seed = seed
-        self.evaluations = self.episodes = self.frames = self.steps = self.founders_asked = 0
+        self.evaluations = self.episodes = self.frames = self.steps = 0
         self._tickets = TicketBook()
         self._window = Window(settings.window, settings.replacement)
         self._candidates = Candidates(settings.candidates, settings.validation_episodes)
@@ -90,19 +90,19 @@ class GeneticAlgorithm:
 
     @property
     def champion(self) -> Champion | None:
-        """The individual with the best validated mean; None before there is one."""
+        """The individual with the best validated mean; None before there is one.
+
+        Without candidates nobody is validated, and it is the individual with the best single evaluation.
+        """
         trial = self._candidates.champion
-        return trial.report(validated=True) if trial is not None else None
+        return trial.report(validated=self.settings.validates) if trial is not None else None
 
     def leader(self) -> Champion | None:
         """The champion or, before there is one, whoever looks best so far; None before the first result."""
-        best_trial = self._candidates.leading()
-        if best_trial is not None:
-            return best_trial.report(validated=best_trial is self._candidates.champion)
-        if not len(self._window):
-            return None
-        best = self._window.ranked(-1)
-        return Champion(best.genome, best.fitness, best.episodes, math.nan, validated=False)
+        trial = self._candidates.leading()
+        if self.champion is not None or trial is None:
+            return self.champion or self._best_member()
+        return trial.report(validated=False)
 
     def find(self, individual_id: int) -> Genome | None:
         """The genome with this id, if it is in the population, in validation or a litter's parent."""
@@ -165,6 +165,13 @@ class GeneticAlgorithm:
         self._litter_left = codec.value(snapshot, "snapshot", "litter_left", int)
         parent = snapshot["litter_parent"]
         self._litter_parent = None if parent is None else shelf.at(parent, "litter_parent")
+
+    def _best_member(self) -> Champion | None:
+        """The window's best, as far as single evaluations tell."""
+        if not len(self._window):
+            return None
+        best = self._window.ranked(-1)
+        return Champion(best.genome, best.fitness, best.episodes, math.nan, validated=False)
 
     def _ask_one(self) -> Ask:
         """Decide on the next piece of work from the state and the ticket, then note it."""
