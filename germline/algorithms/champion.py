@@ -127,7 +127,7 @@ class Candidates:
     def leading(self) -> Trial | None:
         """The champion or, before there is one, the surest of the trials."""
         started = [trial for trial in self.trials.values() if trial.episodes]
-        return self.champion or max(started, key=lambda trial: self._bound(trial, -1), default=None)
+        return self.champion or max(started, key=self._sureness, default=None)
 
     def know_noise(self, squares: float, weight: float) -> None:
         """Set what is known of a return's variance: pooled squared deviations, and how many count."""
@@ -141,7 +141,7 @@ class Candidates:
     def _deepest(self) -> Genome | None:
         """The unfinished trial that is most surely good."""
         trials = [t for t in self.trials.values() if t.episodes and t.planned < self._enough]
-        best = max(trials, key=lambda trial: self._bound(trial, -1), default=None)
+        best = max(trials, key=self._sureness, default=None)
         return best.genome if best else None
 
     def _broadest(self, window: Window) -> Genome | None:
@@ -152,6 +152,10 @@ class Candidates:
     def _bound(self, trial: Trial, side: int) -> float:
         """The mean, one standard error below (-1) or above (+1) what the told episodes show."""
         return trial.mean + side * self._noise / math.sqrt(trial.episodes)
+
+    def _sureness(self, trial: Trial) -> tuple[float, int]:
+        """How surely good a trial is; of equals, the one that was played more."""
+        return self._bound(trial, -1), trial.episodes
 
     def _learn_noise(self, growth: float, episodes: int) -> None:
         if episodes > 1:
@@ -168,7 +172,7 @@ class Candidates:
             bar = self.champion.mean
             self._drop(trial for trial in started if self._bound(trial, +1) < bar)
         if len(started) > _OPEN_TRIALS * self._limit:
-            self._drop([min(started, key=lambda trial: self._bound(trial, -1))])
+            self._drop([min(started, key=self._sureness)])
 
     def _drop(self, trials: Iterable[Trial]) -> None:
         for trial in trials:
