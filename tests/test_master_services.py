@@ -247,7 +247,7 @@ async def test_an_individual_is_found_by_its_id_and_the_leader_without_one(house
     shown = (await house.people.GetExperiment(pb.GetExperimentRequest(name="one"))).experiment
     assert shown.champion.id == leader.id
     assert leader.validation_episodes >= 4
-    assert leader.validated_half_width > 0
+    assert leader.HasField("validated_half_width")
     again = await house.people.GetIndividual(pb.GetIndividualRequest(name="one", id=leader.id))
     assert again.individual == leader
     with pytest.raises(aio.AioRpcError, match="id is 0000000000000001; known are") as error:
