@@ -8,7 +8,7 @@ import logging
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +31,7 @@ class Child:
         module: the Python module that it runs.
         arguments: of the module.
         log: where its output goes, appended.
+        environment: its environment variables.
         restarts: how often it was started again after it died.
     """
 
@@ -38,6 +39,7 @@ class Child:
     module: str
     arguments: Sequence[str]
     log: Path
+    environment: Mapping[str, str] = field(repr=False)
     restarts: int = 0
     _started_s: float = field(default=0.0, repr=False)
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
@@ -52,6 +54,7 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                env=dict(self.environment),
                 start_new_session=True,
             )
 

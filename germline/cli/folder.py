@@ -6,6 +6,7 @@ import base64
 import fcntl
 import json
 import os
+import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -54,9 +55,22 @@ class RunFolder:
         """Whether a `germline run` is at work in it."""
         return self.path.is_dir() and not self._lock_is_free()
 
+    @property
+    def token_file(self) -> Path:
+        """What this run's master wants to see; readable by its owner only."""
+        return self.path / "token"
+
     def remember_master(self, address: str, experiment: str) -> None:
         """Note where the run's master listens."""
         _write_json(self.path / "run.json", {"master": address, "experiment": experiment})
+
+    def draw_token(self) -> str:
+        """A token for this sitting: others on this machine could reach the port, too."""
+        token = secrets.token_urlsafe(24)
+        self.token_file.unlink(missing_ok=True)
+        self.token_file.touch(mode=0o600)
+        self.token_file.write_text(token + "\n")
+        return token
 
     def master(self) -> str:
         """Where the run's master listens, or last did."""

@@ -26,6 +26,7 @@ class Display:
     def __init__(self, console: Console) -> None:
         """Show nothing yet."""
         self._live = Live(console=console, auto_refresh=False, transient=True)
+        self._note = ""
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -43,10 +44,11 @@ class Display:
         history: Sequence[HistoryPoint],
         note: str = "",
     ) -> None:
-        """Draw the newest look."""
+        """Draw the newest look; a note stays until the next one."""
+        self._note = note or self._note
         parts: list[RenderableType] = [facts(experiment), curves(history), worker_table(workers)]
         title = f"[bold]{experiment.name}[/bold] · {experiment.state}"
-        self._live.update(Panel(Group(*parts), title=title, subtitle=note or None), refresh=True)
+        self._live.update(Panel(Group(*parts), title=title, subtitle=self._note or None), refresh=True)
 
 
 def facts(experiment: Experiment) -> Table:

@@ -112,12 +112,21 @@ def show(folder: RunFolder, final: Experiment, result: Result) -> None:
         typer.echo(f"{final.name} is not complete; run the same command again to go on")
 
 
-def conflict(folder: RunFolder, wanted: spec_pb2.ExperimentSpec) -> str:
+def same_search(one: spec_pb2.ExperimentSpec, other: spec_pb2.ExperimentSpec) -> bool:
+    """Whether two specs differ in nothing but their stop conditions."""
+    specs = []
+    for spec in (one, other):
+        without = spec_pb2.ExperimentSpec()
+        without.CopyFrom(spec)
+        without.ClearField("stop")
+        specs.append(without)
+    return specs[0] == specs[1]
+
+
+def conflict(folder: RunFolder, there: spec_pb2.ExperimentSpec, here: spec_pb2.ExperimentSpec) -> str:
     """Why a spec cannot go on in a folder that holds another one, line by line."""
-    sentence = f"{folder.path} holds {wanted.name!r} with another spec; use --folder for a run of its own"
-    if not folder.spec.exists():
-        return sentence
-    there, here = folder.spec.read_text().splitlines(), to_toml(wanted).splitlines()
-    lines = [f"  there: {line}" for line in there if line not in here]
-    lines += [f"  here:  {line}" for line in here if line not in there]
+    old, new = to_toml(there).splitlines(), to_toml(here).splitlines()
+    lines = [f"  there: {line}" for line in old if line not in new]
+    lines += [f"  here:  {line}" for line in new if line not in old]
+    sentence = f"{folder.path} holds {here.name!r} with another spec; use --folder for a run of its own"
     return "\n".join([sentence, *lines])

@@ -17,9 +17,12 @@ from germline.cli.output import console
 from germline.cli.preflight import check_playable
 from germline.cli.sitting import Shown, Sitting
 from germline.cli.target import JsonOption
+from germline.client import Client
+from germline.settings import PREFIX
 from germline.spec import complete, load
 from germline.v1 import spec_pb2
 
+_LOGGING = (PREFIX + "LOG_LEVEL", PREFIX + "LOG_FORMAT")
 _WORKER_BYTES = 1 << 30  # a worker with torch, its slots and its cache
 
 
@@ -69,10 +72,12 @@ def run(
     place = RunFolder(folder or Path("runs") / wanted.name)
     shown = Shown.NOTHING if as_json else Shown.LINES if plain or not console.is_terminal else Shown.DISPLAY
     with place.locked():
+        token = place.draw_token()
         address = f"127.0.0.1:{port or _free_port()}"
-        fleet = _fleet(place, address, workers or default_workers(), device)
-        sitting = Sitting(place, wanted, fleet, address, shown=shown, seconds=seconds)
-        raise typer.Exit(sitting.sit())
+        fleet = _fleet(place, address, workers or default_workers(), device, _environment(token))
+        sitting = Sitting(place, wanted, fleet, shown=shown, seconds=seconds, resumes=evaluations is None)
+        with Client(address, token=token) as client:
+            raise typer.Exit(sitting.sit(client))
 
 
 def _wanted(path: Path, evaluations: int | None) -> spec_pb2.ExperimentSpec:
@@ -82,17 +87,26 @@ def _wanted(path: Path, evaluations: int | None) -> spec_pb2.ExperimentSpec:
     return complete(spec, str(path))
 
 
-def _fleet(place: RunFolder, address: str, workers: int, device: str) -> Fleet:
+def _environment(token: str) -> dict[str, str]:
+    """Ours, without settings that are meant for other masters and workers."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    logging = {name: os.environ[name] for name in _LOGGING if name in os.environ}
+    return kept | logging | {PREFIX + "TOKEN": token}
+
+
+def _fleet(place: RunFolder, address: str, workers: int, device: str, environment: dict[str, str]) -> Fleet:
     master = Child(
         "master",
         "master",
         ("--listen", address, "--store-folder", str(place.store), "--metrics-port", "-1"),
         place.logs / "master.log",
+        environment,
     )
     names = [f"worker-{number}" for number in range(1, workers + 1)]
     arguments = ("--master", address, "--device", device)
     crew = [
-        Child(name, "worker", (*arguments, "--worker-id", name), place.logs / f"{name}.log") for name in names
+        Child(name, "worker", (*arguments, "--worker-id", name), place.logs / f"{name}.log", environment)
+        for name in names
     ]
     return Fleet(master, crew, place.store)
 

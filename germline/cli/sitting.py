@@ -17,8 +17,7 @@ from germline.cli.fleet import Fleet, obituary
 from germline.cli.folder import RunFolder
 from germline.cli.live import Display, line
 from germline.cli.output import console, emit
-from germline.cli.target import connection
-from germline.client import Client, Experiment, NotReachableError, RefusedError
+from germline.client import Client, Experiment, MasterError, NotReachableError, RefusedError
 from germline.spec import to_toml
 from germline.v1 import spec_pb2
 
@@ -27,6 +26,7 @@ _LOST_S = 60.0  # a master that is being restarted may be silent for so long
 _LOOK_S = 0.25
 _LINE_S = 5.0
 _SAVE_S = 20.0
+_HINT_S = 30.0
 _KEPT = "what was acknowledged is kept: run again to go on"
 
 
@@ -63,22 +63,30 @@ class Sitting:
         folder: RunFolder,
         spec: spec_pb2.ExperimentSpec,
         fleet: Fleet,
-        address: str,
         *,
         shown: Shown,
         seconds: float | None,
+        resumes: bool,
     ) -> None:
-        """Start nothing yet; see :meth:`sit`."""
-        self._folder, self._spec, self._fleet, self._address = folder, spec, fleet, address
-        self._shown, self._seconds = shown, seconds
+        """Start nothing yet; see :meth:`sit`.
+
+        Args:
+            folder: where everything is kept.
+            spec: complete.
+            fleet: what to start.
+            shown: what to show meanwhile.
+            seconds: how long to sit; None for as long as it takes.
+            resumes: whether to go on with the stop conditions that the folder's experiment was started with.
+        """
+        self._folder, self._spec, self._fleet = folder, spec, fleet
+        self._shown, self._seconds, self._resumes = shown, seconds, resumes
         self._asked_to_end = threading.Event()
 
-    def sit(self) -> Exit:
+    def sit(self, client: Client) -> Exit:
         """Run it all; whatever happens, no process is left behind."""
         self._take_signals()
         try:
-            with connection().open(self._address) as client:
-                return self._sit(client)
+            return self._sit(client)
         except KeyboardInterrupt:
             typer.echo(f"germline: killed; {_KEPT}", err=True)
             return Exit.INTERRUPTED
@@ -113,15 +121,23 @@ class Sitting:
 
     def _begin(self, client: Client) -> Experiment:
         """Create the experiment, or find and resume the one that the folder holds."""
-        self._folder.remember_master(self._address, self._spec.name)
+        self._folder.remember_master(client.address, self._spec.name)
         try:
             experiment = client.create(self._spec)
         except RefusedError as error:
             if error.code != "ALREADY_EXISTS":
                 raise
-            raise CommandError(report.conflict(self._folder, self._spec), Exit.USAGE) from None
-        self._folder.spec.write_text(to_toml(self._spec))
+            experiment = self._find(client)
+        self._folder.spec.write_text(to_toml(experiment.spec))
         return client.resume(experiment.name) if experiment.state == "paused" else experiment
+
+    def _find(self, client: Client) -> Experiment:
+        """The folder's experiment, if only its stop conditions are other ones and none were asked for."""
+        there = client.experiment(self._spec.name)
+        if not (self._resumes and report.same_search(there.spec, self._spec)):
+            raise CommandError(report.conflict(self._folder, there.spec, self._spec), Exit.USAGE)
+        typer.echo("germline: going on with the [stop] that the run was started with", err=True)
+        return there
 
     def _look_on(self, client: Client) -> None:
         """Show what happens and tend the fleet, until it is time to end."""
@@ -139,10 +155,14 @@ class Sitting:
 
     def _tend(self) -> str:
         happened = self._fleet.tend()
-        if self._shown is not Shown.DISPLAY:
-            for note in happened:
-                typer.echo(f"germline: {note}", err=True)
+        for note in happened:
+            self._note(note)
         return "; ".join(happened)
+
+    def _note(self, text: str) -> None:
+        """Say something in passing; a display has a place of its own for it."""
+        if self._shown is not Shown.DISPLAY:
+            typer.echo(f"germline: {text}", err=True)
 
     def _look(self, client: Client, clocks: _Clocks) -> Experiment | None:
         """The experiment as it stands; None while the master is away, which a restart may take."""
@@ -151,7 +171,7 @@ class Sitting:
             clocks.heard_s = time.monotonic()
             if clocks.is_due("save", _SAVE_S):
                 self._folder.save(client, experiment.name)
-        except NotReachableError:
+        except MasterError:
             if time.monotonic() - clocks.heard_s > _LOST_S:
                 raise
             return None
@@ -160,8 +180,11 @@ class Sitting:
     def _show(
         self, client: Client, experiment: Experiment, clocks: _Clocks, display: Display | None, note: str
     ) -> None:
+        if not experiment.evaluations and clocks.is_due("hint", _HINT_S):
+            note = f"no result yet; the logs are in {self._folder.logs}"
+            self._note(note)
         if display is not None:
-            with contextlib.suppress(NotReachableError):
+            with contextlib.suppress(MasterError):
                 display.show(experiment, client.workers(), client.history(experiment.name), note)
         elif self._shown is Shown.LINES and clocks.is_due("line", _LINE_S):
             typer.echo(line(experiment))

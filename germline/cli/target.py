@@ -123,6 +123,7 @@ class MasterSource:
 @contextmanager
 def connect(master: str, run: Path | None) -> Iterator[Client]:
     """A client of the master, or of the folder's master, which must be up."""
+    speaks = connection()
     if run is None:
         address = master
     else:
@@ -131,8 +132,8 @@ def connect(master: str, run: Path | None) -> Iterator[Client]:
             raise CommandError(
                 f"{run} has no master up; start it with: germline run {folder.spec}", Exit.UNREACHABLE
             )
-        address = folder.master()
-    with connection().open(address) as client:
+        address, speaks = folder.master(), Connection(token=folder.token_file.read_text().strip())
+    with speaks.open(address) as client:
         yield client
 
 
