@@ -24,6 +24,18 @@ def test_credit_fills_the_room_once() -> None:
     assert ledger.grant() == 0
 
 
+def test_a_slice_takes_as_much_room_as_it_has_members() -> None:
+    ledger = Ledger(room=10)
+    ledger.grant()
+    ledger.lend([key(1)], evaluations=8)
+    ledger.lend([key(2)], evaluations=8)
+    assert ledger.grant() == 0
+    ledger.score([score(1)])
+    assert ledger.grant() == 2
+    ledger.revoke([key(2)])
+    assert ledger.grant() == 8
+
+
 def test_a_new_stream_starts_without_credit_and_counts_what_is_held() -> None:
     ledger = Ledger(room=5)
     ledger.grant()

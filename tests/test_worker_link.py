@@ -542,6 +542,23 @@ async def test_a_genome_that_is_not_what_the_master_says_costs_the_stream_only(
         assert not (await second.welcome()).held
 
 
+@pytest.mark.parametrize(
+    "step", [genome_pb2.Mutation(power=float("nan")), genome_pb2.Mutation(power=1.0, rank=256)]
+)
+async def test_a_mutation_that_cannot_be_costs_the_stream_only(
+    fleet: Fleet, step: genome_pb2.Mutation
+) -> None:
+    async with working(fleet.link()):
+        first = await fleet.master.next_stream()
+        await first.welcome()
+        await first.introduce(1)
+        child = lease(1, FOUNDER)
+        child.mutation.CopyFrom(step)
+        await first.lend(child, known=(FOUNDER,))
+        second = await fleet.master.next_stream()
+        assert not (await second.welcome()).held
+
+
 async def test_a_forgotten_genome_is_not_known_any_more(fleet: Fleet) -> None:
     async with working(fleet.link()):
         first = await fleet.master.next_stream()

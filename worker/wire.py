@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from germline.genome import Genome, Mutation, format_id
-from germline.v1 import worker_pb2
+from germline.genome import MAX_RANK, Genome, Mutation, format_id
+from germline.v1 import genome_pb2, worker_pb2
 from worker.ledger import Batch
 from worker.work import Assignment, CentreReport, Checkpoint, Failure, LeaseKey, Notice, Pulse, Score, Slice
 
@@ -194,5 +195,13 @@ class KnownGenomes:
         seeds = tuple(lease.episode_seeds)
         if not lease.HasField("mutation"):
             return Assignment(key, genome, seeds)
-        step = lease.mutation
-        return Assignment(key, genome.child(Mutation(step.seed, step.power, step.rank)), seeds, parent=genome)
+        return Assignment(key, genome.child(_mutation(key, lease.mutation)), seeds, parent=genome)
+
+
+def _mutation(key: LeaseKey, step: genome_pb2.Mutation) -> Mutation:
+    if not math.isfinite(step.power) or step.rank > MAX_RANK:
+        raise ProtocolError(
+            f"lease {key} has a mutation of power {step.power} and rank {step.rank}; "
+            f"allowed: a finite power, a rank of at most {MAX_RANK}"
+        )
+    return Mutation(step.seed, step.power, step.rank)
