@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from germline import noise, shaping, weights
 from germline import pairs as pairing
 from germline.eggroll import update
-from germline.eggroll.factors import Drawn, materialise
+from germline.eggroll.factors import Drawn, materialise, materialise_drawn
 from germline.eggroll.optimisers import Moments, Optimiser, settings_of
 from germline.eggroll.optimisers import optimiser as named_optimiser
 from germline.eggroll.schedules import Schedule, value_at
@@ -164,8 +164,12 @@ class Evolution:
             ValueError: if it is no member of the present epoch: only a replay knows an earlier centre.
         """
         self._check(member)
+        drawn, power = self.draw(), member.sign * self.sigma
         out = torch.empty_like(self.centre)
-        materialise(out, self.centre, self.space, self.key(member.pair), member.sign * self.sigma)
+        if drawn:
+            materialise_drawn(out.unsqueeze(0), self.centre, self.space, drawn, member.pair, power)
+        else:
+            materialise(out, self.centre, self.space, self.key(member.pair), power)
         return out
 
     def draw(self) -> Drawn | None:

@@ -63,16 +63,23 @@ def materialise(out: Tensor, centre: Tensor, space: Space, key: NoiseKey, power:
         key: the noise of the pair.
         power: sign times sigma, or the power of a mutation.
     """
-    drawn = Drawn(key, 1, out.device)
+    materialise_drawn(out.unsqueeze(0), centre, space, Drawn(key, 1, out.device), 0, power)
+
+
+def materialise_drawn(
+    out: Tensor, centre: Tensor, space: Space, drawn: Drawn, first: int, power: float
+) -> None:
+    """The same for neighbouring pairs that are drawn already: `out [pairs, space.size]`, from the `first` on."""
+    window = slice(first, first + len(out))
     for p in space:
         span = slice(p.offset, p.offset + p.size)
-        torch.add(centre[span], _step(p, drawn, power), out=out[span])
+        torch.add(centre[span], _steps(p, drawn, window, power), out=out[:, span])
 
 
-def _step(parameter: Evolved, drawn: Drawn, power: float) -> Tensor:
-    """``power * E`` of one parameter, `[size]` float32."""
+def _steps(parameter: Evolved, drawn: Drawn, window: slice, power: float) -> Tensor:
+    """``power * E`` of one parameter, `[pairs, size]` float32."""
     if parameter.noise.a is None:
-        return drawn.dense(parameter)[0] * torch.tensor(power, dtype=torch.float32).item()
-    a, b = drawn.factors(parameter)
-    product = a[0].double() @ b[0].double().T
-    return product.mul_(power / math.sqrt(parameter.noise.rank)).float().flatten()
+        return drawn.dense(parameter)[window] * torch.tensor(power, dtype=torch.float32).item()
+    a, b = (factor[window].double() for factor in drawn.factors(parameter))
+    product = torch.bmm(a, b.transpose(1, 2))
+    return product.mul_(power / math.sqrt(parameter.noise.rank)).float().flatten(1)

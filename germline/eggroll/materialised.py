@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from germline.eggroll.factors import Drawn, materialise
+from germline.eggroll.factors import Drawn, materialise_drawn
 from germline.eggroll.space import Space
 from germline.pairs import NoiseKey
 
@@ -49,24 +49,23 @@ class MaterialisedForward:
 
     def bind(self, slot: int, key: NoiseKey, scale: float) -> None:
         """Give one slot the noise of one pair."""
-        self._bound[slot] = (key, scale)
-        row = torch.empty_like(self._centre)
-        for place in range(self.signs):
-            materialise(row, self._centre, self._space, key, -scale if place else scale)
-            self._weights[slot, place] = row
+        self.bind_run(slot, key, 1, scale)
 
     def bind_run(self, first_slot: int, key: NoiseKey, count: int, scale: float) -> None:
         """Give neighbouring slots the noise of neighbouring pairs."""
-        if not 0 <= first_slot <= self.capacity - count:
-            raise ValueError(
-                f"slots {first_slot} to {first_slot + count - 1} asked for; there are {self.capacity}"
-            )
-        for i in range(count):
-            self.bind(first_slot + i, key._replace(pair=key.pair + i), scale)
+        self.bind_drawn(first_slot, Drawn(key, count, self._centre.device), scale)
 
     def bind_drawn(self, first_slot: int, drawn: Drawn, scale: float) -> None:
-        """The same; the noise is drawn again, member by member."""
-        self.bind_run(first_slot, drawn.key, drawn.count, scale)
+        """The same with noise that is drawn already."""
+        stop = first_slot + drawn.count
+        if not 0 <= first_slot <= stop <= self.capacity:
+            raise ValueError(f"slots {first_slot} to {stop - 1} asked for; there are {self.capacity}")
+        rows = torch.empty(drawn.count, self._space.size, device=self._centre.device)
+        for place, power in enumerate((scale, -scale)[: self.signs]):
+            materialise_drawn(rows, self._centre, self._space, drawn, 0, power)
+            self._weights[first_slot:stop, place] = rows
+        for i in range(drawn.count):
+            self._bound[first_slot + i] = (drawn.key._replace(pair=drawn.key.pair + i), scale)
 
     @torch.no_grad()
     def __call__(self, rows: Tensor, first_slot: int = 0, slots: int | None = None) -> Tensor:
