@@ -1,0 +1,162 @@
+"""Commands that play, film, pack and trace one policy, on a card and on what a run left behind."""
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from germline.card import PolicyCard, parse_card, write_card
+from germline.cli.app import run
+from germline.genome import Genome, Mutation, float32, format_id
+from germline.weights import Layout, rebuild
+from worker.policies.motion import Motion
+
+GENOME = Genome.founder(1).child(Mutation(2, float32(0.02))).child(Mutation(3, float32(0.02)))
+PONG: dict[str, Any] = {"atari": {"game": "pong", "max_frames": 400}}
+
+
+@pytest.fixture
+def card(tmp_path: Path) -> str:
+    path = tmp_path / "card.toml"
+    path.write_text(write_card(PolicyCard(PONG, {"name": "motion"}, "float32", GENOME)))
+    return str(path)
+
+
+def said_json(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    said: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return said
+
+
+def test_a_card_plays_the_same_episodes_again(card: str, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["evaluate", card, "--episodes", "3", "--device", "cpu", "--json"]
+    assert run(command) == 0
+    first = said_json(capsys)
+    assert run(command) == 0
+    assert said_json(capsys) == first
+    assert first["id"] == format_id(GENOME.id)
+    assert len(first["returns"]) == first["episodes"] == 3
+    assert first["interval"][0] <= first["mean"] == sum(first["returns"]) / 3 <= first["interval"][1]
+
+
+def test_a_film_shows_the_episode_that_an_evaluation_plays(
+    card: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["evaluate", card, "--episodes", "1", "--seed", "5", "--device", "cpu", "--json"]) == 0
+    played = said_json(capsys)
+    film = tmp_path / "film.mp4"
+    assert run(["record", card, "--seed", "5", "--device", "cpu", "--json", "--output", str(film)]) == 0
+    shot = said_json(capsys)
+    assert shot["return"] == played["returns"][0]
+    assert shot["pictures"] == 101, "one of the start, and one for each of 100 steps of 4 frames"
+    assert film.read_bytes()[4:8] == b"ftyp"
+
+
+def test_exported_weights_are_those_of_the_seeds(
+    card: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "weights.safetensors"
+    assert run(["export", card, "--output", str(target), "--json"]) == 0
+    digest = said_json(capsys)["digest"]
+    layout = Layout.of(Motion(observation_shape=(4, 84, 84), outputs=6))
+    flat = torch.zeros(layout.size)
+    rebuild(GENOME, layout, flat)
+    with safe_open(target, "pt") as stored:
+        assert stored.metadata() == {"id": format_id(GENOME.id), "digest": digest, "policy": "motion"}
+        for name, view in layout.named_views(flat).items():
+            assert torch.equal(stored.get_tensor(name), view)
+    assert parse_card(target.with_suffix(".toml").read_text()).genome == GENOME
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "sentence"),
+    [
+        ("mutations = 2", "mutations = 3", "genome.mutations is 3"),
+        ('name = "motion"', 'name = "motino"', "policy.name is 'motino'; allowed: "),
+        ('game = "pong"', 'gmae = "pong"', "task.atari.gmae is unknown; did you mean 'game'?"),
+        ("card = 1", "card = ", "is not TOML"),
+    ],
+)
+def test_a_spoiled_card_is_refused_by_field(
+    card: str, capsys: pytest.CaptureFixture[str], before: str, after: str, sentence: str
+) -> None:
+    Path(card).write_text(Path(card).read_text().replace(before, after))
+    assert run(["evaluate", card, "--episodes", "1", "--device", "cpu"]) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_a_card_and_a_run_at_once_are_refused(card: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["evaluate", card, "--run", "runs/pong"]) == 2
+    assert "it is all there" in capsys.readouterr().err
+
+
+def archived(folder: Path) -> str:
+    """A folder as a run leaves it: two children of the genome, and its parent as champion."""
+    parent = GENOME.parent()
+    assert parent is not None
+    kin = [GENOME.child(Mutation(seed, float32(0.02))) for seed in (8, 9)]
+    individuals = [individual(genome) for genome in kin]
+    spec = 'name = "pong"\n[task.atari]\ngame = "pong"\n[policy]\nname = "motion"\n[algorithm.ga]\n'
+    experiment = {
+        **dict.fromkeys(("number", "evaluations", "episodes", "frames", "steps", "population"), 3),
+        **dict.fromkeys(("lineage_depth", "leased", "workers", "leases_lost", "epochs"), 0),
+        **dict.fromkeys(("running_s", "frames_per_second", "evaluations_per_second", "best_fitness"), 1.0),
+        "name": "pong",
+        "state": "complete",
+        "centre_digest": "",
+        "fitness_quantiles": [1.0, 2.0, 3.0, 4.0, 5.0],
+        "created": "2026-11-20T10:00:00+00:00",
+        "champion": None,
+        "spec": spec,
+    }
+    (folder / "experiment.json").write_text(json.dumps(experiment))
+    kept = {"best": individual(parent), "population": individuals}
+    (folder / "individuals.json").write_text(json.dumps(kept))
+    return str(folder)
+
+
+def individual(genome: Genome) -> dict[str, Any]:
+    return {
+        "id": format_id(genome.id),
+        "fitness": 1.0,
+        "mutations": len(genome),
+        "validated_mean": 1.5,
+        "validation_episodes": 4,
+        "validated_half_width": 0.5,
+        "genome": base64.b64encode(genome.encode()).decode(),
+    }
+
+
+def test_a_lineage_is_drawn_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = archived(tmp_path)
+    young = GENOME.child(Mutation(8, float32(0.02)))
+    assert run(["lineage", format_id(young.id), "--run", folder]) == 0
+    drawn = capsys.readouterr().out
+    assert format_id(young.id) in drawn
+    assert "founder" in drawn
+    assert run(["lineage", format_id(young.id), "--run", folder, "--form", "newick"]) == 0
+    assert f"{format_id(young.id)}:1" in capsys.readouterr().out
+    assert run(["lineage", format_id(young.id), "--run", folder, "--json"]) == 0
+    told = said_json(capsys)
+    assert told["line"] == [format_id(ancestor) for ancestor in young.ancestor_ids()]
+    assert {node["id"] for node in told["nodes"]} >= {format_id(young.id), format_id(GENOME.id)}
+
+
+def test_an_unknown_individual_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = archived(tmp_path)
+    assert run(["lineage", "0123456789abcdef", "--run", folder]) == 4
+    assert "0123456789abcdef" in capsys.readouterr().err
+    assert run(["lineage", "xyz", "--run", folder]) == 2
+    assert "16 hexadecimal digits" in capsys.readouterr().err
+
+
+def test_the_champion_of_a_folder_is_a_card(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = archived(tmp_path)
+    assert run(["champion", "--run", folder, "--card"]) == 0
+    card = parse_card(capsys.readouterr().out)
+    assert card.genome == GENOME.parent()
+    assert card.score is not None
+    assert (card.score.mean, card.score.interval, card.experiment) == (1.5, (1.0, 2.0), "pong")
