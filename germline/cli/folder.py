@@ -51,6 +51,11 @@ class RunFolder:
         return self.path / "champion.toml"
 
     @property
+    def centre(self) -> Path:
+        """An evolution strategy's stored centre, a safetensors file."""
+        return self.path / "centre.safetensors"
+
+    @property
     def is_running(self) -> bool:
         """Whether a `germline run` is at work in it."""
         return self.path.is_dir() and not self._lock_is_free()
@@ -121,10 +126,21 @@ class RunFolder:
             "best": individual_json(best) if best else None,
             "population": [individual_json(each) for each in population],
         }
+        if experiment.spec.algorithm.HasField("eggroll"):
+            self._save_centre(client, name)
         _write_json(self.path / "individuals.json", known)
         _write_json(self.path / "history.json", [history_json(point) for point in client.history(name)])
         _write_json(self.path / "experiment.json", experiment_json(experiment))
         return best
+
+    def _save_centre(self, client: Client, name: str) -> None:
+        try:
+            data = client.checkpoint(name).data
+        except RefusedError:  # none is stored yet
+            return
+        draft = self.centre.with_suffix(".new")
+        draft.write_bytes(data)
+        draft.replace(self.centre)
 
 
 def _best(client: Client, name: str) -> Individual | None:
@@ -180,6 +196,13 @@ class Archive:
         """The population as it stood, best first, with genomes."""
         population = _read_json(self._path / "individuals.json")["population"]
         return [_individual(fields) for fields in population[:limit]]
+
+    def centre(self) -> bytes:
+        """An evolution strategy's stored centre, a safetensors file."""
+        file = RunFolder(self._path).centre
+        if not file.exists():
+            raise CommandError(f"{self._path} holds no centre of an evolution strategy", Exit.REFUSED)
+        return file.read_bytes()
 
     def history(self) -> list[HistoryPoint]:
         """The curve of the run."""

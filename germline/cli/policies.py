@@ -167,6 +167,12 @@ def export(
 
     Example: germline export --run runs/pong --output pong.safetensors
     """
+    if card is None and individual is None:
+        with open_source(master, run, experiment) as source:
+            found = source.experiment()
+            if found.spec.algorithm.HasField("eggroll"):
+                _export_centre(source.centre(), output or Path(f"{found.name}.safetensors"), as_json)
+                return
     policy = _policy(card, master, run, experiment, individual)
     target = output or Path(f"{format_id(policy.genome.id)}.safetensors")
     digest = write_weights(policy, target)
@@ -176,6 +182,15 @@ def export(
         emit({"weights": str(target), "card": str(beside), "digest": digest})
     else:
         typer.echo(f"wrote {target} and {beside}; the weights have digest {digest}")
+
+
+def _export_centre(data: bytes, target: Path, as_json: bool) -> None:
+    """An evolution strategy's centre comes as a file already; it has no genome, and no card."""
+    target.write_bytes(data)
+    if as_json:
+        emit({"weights": str(target), "card": None, "digest": None})
+    else:
+        typer.echo(f"wrote {target}, the stored centre of the evolution strategy")
 
 
 def write_weights(policy: Playable, target: Path) -> str:

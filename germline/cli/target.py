@@ -94,6 +94,10 @@ class Source(Protocol):
         """The curve of the run."""
         ...
 
+    def centre(self) -> bytes:
+        """An evolution strategy's stored centre, a safetensors file."""
+        ...
+
 
 class MasterSource:
     """One experiment on a master. A Source."""
@@ -118,6 +122,10 @@ class MasterSource:
     def history(self) -> list[HistoryPoint]:
         """The curve of the run."""
         return self._client.history(self._name)
+
+    def centre(self) -> bytes:
+        """An evolution strategy's stored centre, a safetensors file."""
+        return self._client.checkpoint(self._name).data
 
 
 @contextmanager
