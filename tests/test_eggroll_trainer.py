@@ -267,5 +267,5 @@ def test_a_small_convolutional_network_learns_pictures() -> None:
         Settings(pairs=32, seed=1, sigma=0.05, learning_rate=0.05),
         optimiser="adam",
     )
-    t.train(40)
+    t.train(25)
     assert (network(pictures).argmax(1) == labels).float().mean() > 0.9

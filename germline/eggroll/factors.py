@@ -69,7 +69,7 @@ def materialise(out: Tensor, centre: Tensor, space: Space, key: NoiseKey, power:
 def materialise_drawn(
     out: Tensor, centre: Tensor, space: Space, drawn: Drawn, first: int, power: float
 ) -> None:
-    """The same for neighbouring pairs that are drawn already: `out [pairs, space.size]`, from the `first` on."""
+    """The same for neighbouring pairs, drawn already: `out [pairs, space.size]`, from the `first` on."""
     window = slice(first, first + len(out))
     for p in space:
         span = slice(p.offset, p.offset + p.size)
