@@ -33,7 +33,8 @@ _FIRST_RETRY_S = 0.1
 _LAST_RETRY_S = 5.0
 _ENTRIES_PER_READ = 64
 _MAX_BACKLOG = 500_000
-_MAX_EVENTS_BETWEEN_SNAPSHOTS = 400_000
+_MAX_EVENTS_BETWEEN_SNAPSHOTS = 1_000_000
+_SNAPSHOT_SHARE = 0.01  # of the time, at most: taking one stops the master for a moment
 
 
 class SupersededError(RuntimeError):
@@ -56,6 +57,7 @@ class _Channel:
         self.writer = EntryWriter()
         self.events_since_snapshot = 0
         self.snapshot_time = monotonic()
+        self.snapshot_cost_s = 0.0
 
     def write(self, event: Event) -> None:
         """Queue an event."""
@@ -65,9 +67,10 @@ class _Channel:
 
     def is_snapshot_due(self, interval_s: float) -> bool:
         """Whether a replay from the last snapshot would take long, or enough time has passed."""
+        since_s = monotonic() - self.snapshot_time
         many = self.events_since_snapshot >= _MAX_EVENTS_BETWEEN_SNAPSHOTS
-        late = monotonic() - self.snapshot_time >= interval_s
-        return self.events_since_snapshot > 0 and (many or late)
+        affordable = self.snapshot_cost_s <= _SNAPSHOT_SHARE * since_s
+        return self.events_since_snapshot > 0 and affordable and (many or since_s >= interval_s)
 
     def cut_entry(self) -> bytes:
         """Turn what is queued into the next entry."""
@@ -81,7 +84,9 @@ class _Channel:
         self.writer.begin_anew()
         self.events_since_snapshot = 0
         self.snapshot_time = monotonic()
-        return self.take_snapshot(self.head)
+        snapshot = self.take_snapshot(self.head)
+        self.snapshot_cost_s = monotonic() - self.snapshot_time
+        return snapshot
 
 
 class Journal:
@@ -101,7 +106,7 @@ class Journal:
     - Outage: while the store fails, nothing is called durable, nothing is forgotten, and the commit is
       tried again until it succeeds. A store that comes back empty, or short of entries, is filled again
       from memory.
-    - Bounds: entries up to a snapshot are deleted. A snapshot follows `snapshot_interval_s`, or 400,000
+    - Bounds: entries up to a snapshot are deleted. A snapshot follows `snapshot_interval_s`, or 1,000,000
       events.
     """
 
