@@ -23,7 +23,7 @@ _BODY = bytes(200)
 async def serve() -> None:
     """Serve until killed."""
     server = grpc.aio.server()
-    handler = grpc.stream_stream_rpc_method_handler(_talk)
+    handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.stream_stream_rpc_method_handler(_talk)
     server.add_generic_rpc_handlers(
         (grpc.method_handlers_generic_handler("germline.bench.Echo", {"Talk": handler}),)
     )
@@ -41,7 +41,7 @@ async def _talk(_requests: AsyncIterator[bytes], context: grpc.aio.ServicerConte
 async def load(port: int, streams: int, seconds: float) -> float:
     """Messages a second that came back."""
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        talk = channel.stream_stream(_METHOD)
+        talk: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(_METHOD)
         start = time.monotonic()
         counts = await asyncio.gather(*(_stream(talk, start + seconds) for _ in range(streams)))
         return sum(counts) / (time.monotonic() - start)
