@@ -12,6 +12,7 @@ from prometheus_client.core import GaugeMetricFamily
 
 from germline import noise
 from germline.algorithms.base import Result
+from master.conductor import Conductor
 from master.errors import DrainingError, Refusal, SilentStreamError, StreamOrderError
 from master.experiment import Experiment, Player, RefusedResult
 from master.fleet import Acknowledge, Drain, End, Fleet, Revoke, Session, Welcome
@@ -53,6 +54,7 @@ class Dispatcher:
         heartbeat_s: float,
     ) -> None:
         self.fleet = Fleet(clock, away_s=3 * heartbeat_s)
+        self.conductor = Conductor(self.fleet, registry, journal)
         self._registry = registry
         self._journal = journal
         self._metrics = metrics
@@ -105,6 +107,8 @@ class Dispatcher:
         self._metrics.count_results(count - len(refused), frames, [refusal.code for refusal in refused])
         self._journal.when_durable(partial(session.orders.put_nowait, Acknowledge(sequence, refused)))
         self.send_revocations()
+        if self.conductor.conduct():
+            self.lend_all()
 
     def heartbeat(self, session: Session, busy_share: float, frames: int) -> None:
         """A worker is alive."""
@@ -134,6 +138,7 @@ class Dispatcher:
         """A worker leaves; its leases go to others at once."""
         if not self.fleet.leave(session, for_good=True):
             return
+        self.conductor.lose(session.player.worker_id)
         count = self._give_back_all(session.player.worker_id)
         logger.info("worker %s leaves: %s; %d leases come back", session.player.worker_id, reason, count)
         self.lend_all()
@@ -145,6 +150,7 @@ class Dispatcher:
     def hang_up(self, session: Session) -> None:
         """A worker's stream is over. Without a goodbye its leases stay with it for a while."""
         if self.fleet.leave(session, for_good=False):
+            self.conductor.lose(session.player.worker_id)
             logger.info(
                 "worker %s is away; it keeps its leases for %g s", session.player.worker_id, self.fleet.away_s
             )
@@ -152,18 +158,24 @@ class Dispatcher:
     # Lending
 
     def lend(self, session: Session) -> None:
-        """Give a worker as much work as it has room for."""
+        """Give a worker as much work as it has room for.
+
+        What one experiment cannot use, because its epoch waits for its last pairs, the others get. If nobody
+        has work for a worker that holds none, it gets a tail's work a second time.
+        """
         if self._draining or session.credit <= 0 or self._journal.is_overfull:
             return
         worker_id = session.player.worker_id
         experiments = [e for e in self._registry.running() if worker_id not in e.rejections]
-        if not experiments:
-            return
-        claims = [Claim(experiment.leased, experiment.terms.share) for experiment in experiments]
-        reserve = min(self.fleet.slots // _RESERVE_SHARE, _MAX_RESERVE) // len(experiments)
-        for experiment, n in zip(experiments, divide(session.credit, claims), strict=True):
-            if n:
-                session.lend(experiment, experiment.lend(worker_id, n, session.known.keys(), reserve))
+        reserve = min(self.fleet.slots // _RESERVE_SHARE, _MAX_RESERVE) // max(len(experiments), 1)
+        hungry = experiments
+        while session.credit > 0 and hungry:
+            claims = [Claim(experiment.claimed, experiment.terms.share) for experiment in hungry]
+            parts = zip(hungry, divide(session.credit, claims), strict=True)
+            hungry = [e for e, n in parts if n == 0 or _lend_some(session, e, n, reserve)]
+        if session.credit > 0 and not any(e.tickets_of(worker_id) for e in experiments):
+            for experiment in experiments:
+                session.lend(experiment, experiment.lend_twins(worker_id, session.credit))
 
     def lend_all(self) -> None:
         """Give every worker with room what there is: work came back, or an experiment began."""
@@ -233,6 +245,7 @@ class Dispatcher:
                 self._metrics.count_expired(expired)
             came_back += expired
         self.send_revocations()
+        self.conductor.conduct()
         self.lend_all()
 
     def drain(self, reason: str) -> None:
@@ -291,6 +304,13 @@ class Dispatcher:
 
     def _give_back_all(self, worker_id: str) -> int:
         return sum(experiment.give_back(worker_id) for experiment in self._registry)
+
+
+def _lend_some(session: Session, experiment: Experiment, n: int, reserve: int) -> bool:
+    """Lend a worker work of n evaluations; False if the experiment has less."""
+    before = session.credit
+    session.lend(experiment, experiment.lend(session.player.worker_id, n, session.known.keys(), reserve))
+    return before - session.credit >= n
 
 
 def _experiment_of(told: tuple[Key, Result]) -> int:

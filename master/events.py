@@ -7,6 +7,10 @@ from collections.abc import Mapping
 from typing import NamedTuple, TypeAlias
 
 from germline.algorithms.base import Ask, Result
+from germline.algorithms.eggroll import EpochClosed, SliceAsk
+
+Piece: TypeAlias = Ask | SliceAsk
+"""A piece of work: an individual to play, or a slice of an epoch."""
 
 
 class State(enum.IntEnum):
@@ -65,4 +69,25 @@ class WorkerSeen(NamedTuple):
     precision: int
 
 
-Event: TypeAlias = Created | Ask | Told | StateChanged | WorkerSeen  # an Ask: the algorithm asked for it
+class CheckpointStored(NamedTuple):
+    """A centre was stored beside the journal: after how many updates, its digest, its size in bytes."""
+
+    epoch: int
+    digest: str
+    size: int
+    is_best: bool
+
+
+Event: TypeAlias = (
+    Created | Piece | Told | StateChanged | WorkerSeen | EpochClosed | CheckpointStored
+)  # a Piece: the algorithm asked for it
+
+
+def returns_of(piece: Piece) -> int:
+    """How many returns a result of this work has."""
+    return piece.episodes if isinstance(piece, SliceAsk) else len(piece.episode_seeds)
+
+
+def evaluations_of(piece: Piece) -> int:
+    """For how many evaluations a result of this work counts."""
+    return 2 * piece.pairs or 1 if isinstance(piece, SliceAsk) else 1

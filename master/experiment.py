@@ -5,21 +5,34 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from time import time
 from typing import Any, NamedTuple, cast
 
-from germline.algorithms.base import Ask, Purpose, Result
+from germline.algorithms.base import Ask, Result
+from germline.algorithms.eggroll import EggrollEvent, EpochClosed, NewBestCentre, SliceAsk
 from germline.algorithms.ga import GeneticAlgorithm
-from germline.genome import format_id
+from master.centre import Centre, Checkpoint
 from master.errors import ConflictError, Refusal, RefusedResultError
-from master.events import Created, Event, State, StateChanged, Told, WorkerSeen
+from master.events import (
+    CheckpointStored,
+    Created,
+    Event,
+    Piece,
+    State,
+    StateChanged,
+    Told,
+    WorkerSeen,
+    evaluations_of,
+    returns_of,
+)
 from master.journal import Journal, WriteEvent
 from master.journal_codec import Snapshot
 from master.leases import ForeignLeaseError, Key, Lease, LeaseTable, Start, UnknownLeaseError
 from master.progress import QUANTILES, Point, Progress, Rates
 from master.ready import ReadyQueue
+from master.search import GaSearch
 from master.terms import Terms
 
 logger = logging.getLogger(__name__)
@@ -47,7 +60,7 @@ class RefusedResult(NamedTuple):
 class Work(NamedTuple):
     """A piece of work and its lease."""
 
-    ask: Ask
+    ask: Piece
     lease: Lease
 
 
@@ -73,7 +86,8 @@ class Experiment:
         self.created = created
         self.number = created.number
         self.state = State.RUNNING
-        self.algorithm: GeneticAlgorithm = terms.make_algorithm()
+        self.search = terms.make_search()
+        self.centre: Centre | None = terms.make_centre()
         self.progress = Progress(clock)
         self.rates = Rates(clock)
         self.revoked: list[Lease] = []
@@ -81,15 +95,17 @@ class Experiment:
         self._starts = starts
         self._leases = LeaseTable(terms.lease_s, clock, starts)
         self._ready = ReadyQueue()
-        self._pending: dict[int, Ask] = {}
+        self._pending: dict[int, Piece] = {}
         self._spoiled: dict[int, int] = {}
         self._next_ticket = 0
         self._workers: dict[str, WorkerSeen] = {}
         self._journal = journal
         self._write: WriteEvent
         self._over = asyncio.Event()
-        self._heralded = 0
+        self._heralded = ""
         self._herald_again_s = 0.0
+        self._epoch_since_s = clock()
+        self._clock = clock
 
     # What the scheduler asks
 
@@ -104,24 +120,37 @@ class Experiment:
         return len(self._leases)
 
     @property
+    def claimed(self) -> int:
+        """Evaluations that are lent now, about."""
+        return len(self._leases) * self.search.evaluations_a_piece
+
+    @property
     def waiting(self) -> int:
         """Work that was asked and waits for a worker."""
         return len(self._ready)
 
     def lend(self, worker: str, n: int, known: Collection[int], reserve: int) -> list[Work]:
-        """Lend n pieces of work to a worker that knows some genomes.
+        """Lend work of n evaluations to a worker that knows some genomes; less, at the tail of an epoch.
 
         Args:
             worker: to whom.
-            n: how many.
+            n: how many evaluations; the last piece of work may exceed them.
             known: ids of genomes that the worker has been sent.
-            reserve: work to keep asked beyond that, so that there is a choice of parents.
+            reserve: evaluations to keep asked beyond that, so that there is a choice of parents.
         """
-        short = n + reserve - len(self._ready)
+        pieces, spare = self._pieces(n), self._pieces(reserve)
+        short = pieces + spare - len(self._ready)
         if short > 0:
             self._ask(short)
-        asks = self._ready.take(n, known)
+        asks = self._ready.take(pieces, known)
         return list(map(Work, asks, self._leases.lend([ask.ticket for ask in asks], worker)))
+
+    def lend_twins(self, worker: str, n: int) -> list[Work]:
+        """Lend about n evaluations of an epoch's tail a second time, which others hold already."""
+        if self.centre is None or self._ready:
+            return []
+        twins = self._leases.lend_twins(self._pieces(n), worker)
+        return [Work(self._pending[twin.ticket], twin) for twin in twins]
 
     def renew(self, worker: str, ticket: int, attempt: int) -> bool:
         """Let a worker that came back keep a lease; False if it is not its to keep."""
@@ -179,6 +208,8 @@ class Experiment:
         """About once a second: sample the rates, name the champion, end what is over its time."""
         self.rates.sample(self.progress.evaluations, self.progress.frames)
         self._herald()
+        if self.is_running and self._clock() - self._epoch_since_s >= self.terms.close_after_s:
+            self._close_early()
         if self.is_running and self.progress.running_s >= self.terms.stop.seconds:
             self._close(State.COMPLETE)
 
@@ -205,6 +236,20 @@ class Experiment:
         """How many leases each worker holds."""
         return self._leases.holders()
 
+    @property
+    def algorithm(self) -> GeneticAlgorithm:
+        """The genetic algorithm, for those who want its individuals.
+
+        Raises:
+            ConflictError: if the experiment is an evolution strategy, which has none.
+        """
+        if not isinstance(self.search, GaSearch):
+            raise ConflictError(
+                f"experiment {self.terms.name} is an evolution strategy: it has a centre and no individuals; "
+                "ask for its checkpoint"
+            )
+        return self.search.algorithm
+
     # Birth and rebirth
 
     def begin(self) -> None:
@@ -216,29 +261,40 @@ class Experiment:
     def restore(self, snapshot: Snapshot) -> None:
         """Become what a snapshot says."""
         self.state = snapshot.state
-        self.algorithm.restore(snapshot.algorithm)
+        self.search.restore(snapshot.algorithm)
+        if self.centre is not None:
+            self.centre.restore(snapshot.closed_epochs, snapshot.epochs)
         self.progress.restore(snapshot.progress)
         self._next_ticket = cast(int, snapshot.progress["next_ticket"])
         earlier = cast(list[Any], snapshot.progress["starts"])
         self._starts[:0] = [Start(*start) for start in earlier]
         self._workers = {worker.worker_id: worker for worker in snapshot.workers}
         if not self.state.is_final:
-            self._pending = {ask.ticket: ask for ask in self.algorithm.pending()}
+            self._pending = {ask.ticket: ask for ask in self.search.pending()}
 
     def replay(self, event: Event) -> None:
         """Let something happen again."""
         if isinstance(event, Told):
             self._take_in(event)
             self.progress.recall_running(event.running_s)
-        elif isinstance(event, Ask):
-            self.algorithm.adopt(event)
+        elif isinstance(event, Ask | SliceAsk):
+            self.search.adopt(event)
             self._pending[event.ticket] = event
             self._next_ticket = max(self._next_ticket, event.ticket + 1)
+        elif isinstance(event, EpochClosed) and self.centre is not None:
+            self.search.adopt_epoch(event)
+            self._pending = {ask.ticket: ask for ask in self.search.pending()}
+            self.centre.announce(event)
         elif isinstance(event, StateChanged):
             self.state = event.state
             self.progress.recall_running(event.running_s)
         elif isinstance(event, WorkerSeen):
             self._workers[event.worker_id] = event
+
+    def recall_checkpoint(self, stored: CheckpointStored, data: bytes) -> None:
+        """A checkpoint from before a restart is at hand again."""
+        if self.centre is not None:
+            self.centre.keep(stored, data)
 
     def revive(self, head: int) -> None:
         """Go on after a replay up to journal entry `head`: what is pending is lent first."""
@@ -257,18 +313,27 @@ class Experiment:
         progress = self.progress.snapshot()
         progress["next_ticket"] = self._next_ticket
         progress["starts"] = [list(start) for start in self._starts]
-        algorithm = self.algorithm.snapshot()
-        return Snapshot(position, self.created, self.state, algorithm, progress, list(self._workers.values()))
+        algorithm, workers = self.search.snapshot(), list(self._workers.values())
+        snapshot = Snapshot(position, self.created, self.state, algorithm, progress, workers)
+        if self.centre is None:
+            return snapshot
+        epochs = [*self.centre.updates, *self.centre.closed]
+        closed = self.centre.epochs + len(self.centre.closed)
+        return snapshot._replace(closed_epochs=closed, epochs=epochs, checkpoints=self.centre.kept())
 
     # Inside
 
+    def _pieces(self, evaluations: int) -> int:
+        return -(-evaluations // self.search.evaluations_a_piece)
+
     def _ask(self, n: int) -> None:
-        asks = self.algorithm.ask(n)
+        asks = self.search.ask(n)
         write, pending = self._write, self._pending
         for ask in asks:
             pending[ask.ticket] = ask
             write(ask)
-        self._next_ticket = asks[-1].ticket + 1
+        if asks:
+            self._next_ticket = asks[-1].ticket + 1
         self._ready.add(asks)
 
     def _accept(self, worker_id: str, attempt: int, told: Told) -> None:
@@ -279,7 +344,7 @@ class Experiment:
             raise self._why_not_pending(ticket)
         try:
             self._leases.check(ticket, attempt, worker_id)
-            _check_returns(told.result.returns, len(ask.episode_seeds))
+            _check_returns(told.result.returns, returns_of(ask))
         except ForeignLeaseError as error:
             raise RefusedResultError(Refusal.FOREIGN, str(error)) from None
         except UnknownLeaseError as error:
@@ -287,60 +352,99 @@ class Experiment:
         except RefusedResultError:
             self._note_spoiled(ticket, worker_id)
             raise
-        self._take_in(told)
+        events = self._take_in(told)
         self._write(told)
-        in_vain = self._leases.close(ticket, worker_id)
-        if in_vain is not None:
-            self.revoked.append(in_vain)
+        self._follow(events)
+        in_vain = (self._leases.close(ticket, worker_id), self._leases.close_twin(ticket, worker_id))
+        self.revoked += [lease for lease in in_vain if lease is not None]
         self._ready.withdraw(ticket)
         if self._is_over(ask):
             self._close(State.COMPLETE)
 
-    def _take_in(self, told: Told) -> None:
-        """Count a result: live and in a replay."""
+    def _take_in(self, told: Told) -> Sequence[EggrollEvent]:
+        """Count a result, live and in a replay; what happened to the epoch because of it."""
         result, progress = told.result, self.progress
-        self.algorithm.tell(result)
-        del self._pending[result.ticket]
-        progress.count(result)
-        if progress.history.is_due(progress.evaluations):
+        events = self.search.tell(result)
+        progress.count(result, evaluations_of(self._pending.pop(result.ticket)))
+        place = self.search.place(events, progress.evaluations)
+        if place is not None and progress.history.is_due(place):
             progress.history.add(self._point(told.running_s))
+        return events
 
     def _point(self, running_s: float) -> Point:
-        champion = self.algorithm.champion
+        leader = self.search.leader()
         return Point(
             self.progress.evaluations,
             self.progress.frames,
             running_s,
-            tuple(self.algorithm.fitness_quantiles(QUANTILES)),
-            champion.mean if champion is not None else None,
+            tuple(self.search.fitness_quantiles(QUANTILES)),
+            leader.mean if leader is not None else None,
         )
 
-    def _herald(self) -> None:
-        """Log a new champion; not each one of a minute, a noisy task has many."""
-        champion, now = self.algorithm.champion, self.progress.running_s
-        if champion is None or champion.genome.id == self._heralded or now < self._herald_again_s:
+    def _follow(self, events: Sequence[EggrollEvent]) -> None:
+        """Write down that an epoch closed, before anybody is told; want a new best centre's checkpoint."""
+        centre = self.centre
+        if centre is None:
             return
-        self._heralded, self._herald_again_s = champion.genome.id, now + _HERALD_S
-        logger.info(
-            "experiment %s, %d evaluations: champion %s, mean %.6g over %d episodes, %d mutations",
-            self.terms.name, self.progress.evaluations, format_id(champion.genome.id),
-            champion.mean, champion.episodes, len(champion.genome),
-        )  # fmt: skip
+        for event in events:
+            if isinstance(event, EpochClosed):
+                self._write(event)
+                centre.closed.append(event)
+                self._epoch_since_s = self._clock()
+            elif isinstance(event, NewBestCentre):
+                centre.want_best(event.centre.epoch)
 
-    def _is_over(self, ask: Ask) -> bool:
+    def _close_early(self) -> None:
+        """Close the epoch without its last pairs, if enough are in: nobody waits for them any more."""
+        events = self.search.close_early()
+        if events:
+            self.revoked += self._leases.close_all()
+            self._ready.clear()
+            self._pending.clear()
+            self._follow(events)
+
+    def keep_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Store a centre that a worker sent, and forget those that nobody will ask for."""
+        if self.centre is None:
+            return
+        before = {kept.epoch for kept in self.centre.kept()}
+        self._journal.put_checkpoint(self.number, checkpoint.epoch, checkpoint.data)
+        self._write(self.centre.store(checkpoint))
+        for epoch in before - {kept.epoch for kept in self.centre.kept()}:
+            self._journal.forget_checkpoint(self.number, epoch)
+        if self.is_running and self._has_reached_fitness():
+            self._close(State.COMPLETE)
+
+    def _herald(self) -> None:
+        """Log a new leader; not each one of a minute, a noisy task has many."""
+        leader, now = self.search.leader(), self.progress.running_s
+        if leader is None or leader.name == self._heralded or now < self._herald_again_s:
+            return
+        self._heralded, self._herald_again_s = leader.name, now + _HERALD_S
+        logger.info(
+            "experiment %s, %d evaluations: %s", self.terms.name, self.progress.evaluations, leader.text
+        )
+
+    def _is_over(self, ask: Piece) -> bool:
         stop, progress = self.terms.stop, self.progress
         if progress.evaluations >= stop.evaluations or progress.frames >= stop.frames:
             return True
-        if stop.fitness == math.inf or (ask.purpose is Purpose.EXPLORE and self.algorithm.settings.validates):
+        return stop.fitness < math.inf and self.search.may_crown(ask) and self._has_reached_fitness()
+
+    def _has_reached_fitness(self) -> bool:
+        """Whether the leader is as good as was asked for; a centre must also be in the store."""
+        leader = self.search.leader()
+        if leader is None or leader.mean < self.terms.stop.fitness:
             return False
-        champion = self.algorithm.champion
-        return champion is not None and champion.mean >= stop.fitness
+        return self.centre is None or self.centre.has_best
 
     def _close(self, state: State) -> None:
         self.progress.stop_clock()
         self.revoked += self._leases.close_all()
         self._ready.clear()
         self._pending.clear()
+        if self.centre is not None:
+            self.centre.want_last()
         self._change(state)
 
     def _change(self, state: State) -> None:

@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from germline.algorithms.base import Champion
+from germline.algorithms.eggroll import Centre as MeasuredCentre
 from germline.algorithms.ga import GeneticAlgorithm
 from germline.genome import Genome
 from germline.v1 import experiment_pb2
+from master.centre import Centre
 from master.experiment import Experiment
 from master.fleet import Session
 from master.progress import QUANTILES, Point
+from master.search import EggrollSearch
 
 _MAX_UINT64 = 2**64 - 1
 _Z_95 = 1.959963984540054  # half of a 95 % confidence interval, in standard errors
@@ -20,14 +23,12 @@ _Z_95 = 1.959963984540054  # half of a 95 % confidence interval, in standard err
 
 def write_experiment(experiment: Experiment, trouble: str) -> experiment_pb2.Experiment:
     """An experiment as it stands."""
-    progress, algorithm = experiment.progress, experiment.algorithm
+    progress = experiment.progress
     evaluations_per_second, frames_per_second = experiment.rates.per_second(
         progress.evaluations, progress.frames
     )
     holders = experiment.holders()
-    champion = algorithm.champion
-    members = list(algorithm.population())
-    return experiment_pb2.Experiment(
+    message = experiment_pb2.Experiment(
         number=experiment.number,
         spec=experiment.terms.spec,
         state=experiment_pb2.ExperimentState.ValueType(int(experiment.state)),
@@ -39,16 +40,53 @@ def write_experiment(experiment: Experiment, trouble: str) -> experiment_pb2.Exp
         running_s=progress.running_s,
         frames_per_second=frames_per_second,
         evaluations_per_second=evaluations_per_second,
-        fitness_quantiles=algorithm.fitness_quantiles(QUANTILES),
+        fitness_quantiles=experiment.search.fitness_quantiles(QUANTILES),
         best_fitness=progress.best_fitness,
-        champion=write_champion(champion, algorithm) if champion is not None else None,
-        population=len(members),
-        lineage_depth=max((len(member.genome) for member in members), default=0),
         leased=experiment.leased,
         workers=len(holders),
         leases_lost=experiment.leases_lost,
         trouble=trouble,
     )
+    if experiment.centre is None:
+        _write_individuals(message, experiment.algorithm)
+    else:
+        _write_centre(message, experiment, experiment.centre)
+    return message
+
+
+def _write_individuals(message: experiment_pb2.Experiment, algorithm: GeneticAlgorithm) -> None:
+    """What a genetic algorithm shows: its population and its champion."""
+    members = list(algorithm.population())
+    message.population = len(members)
+    message.lineage_depth = max((len(member.genome) for member in members), default=0)
+    if algorithm.champion is not None:
+        message.champion.CopyFrom(write_champion(algorithm.champion, algorithm))
+
+
+def _write_centre(message: experiment_pb2.Experiment, experiment: Experiment, centre: Centre) -> None:
+    """What an evolution strategy shows: its epochs, and its best measured centre for a champion."""
+    message.epochs = centre.epochs
+    message.centre_digest = centre.digest
+    search = experiment.search
+    if isinstance(search, EggrollSearch):
+        message.population = 2 * search.algorithm.settings.pairs
+        if search.algorithm.best is not None:
+            message.champion.CopyFrom(write_best_centre(search.algorithm.best, centre))
+
+
+def write_best_centre(best: MeasuredCentre, centre: Centre) -> experiment_pb2.Individual:
+    """The best measured centre. Its id is its digest, once stored; its line is as long as its epochs."""
+    stored = centre.best if centre.best is not None and centre.best.epoch == best.epoch else None
+    individual = experiment_pb2.Individual(
+        id=int(stored.digest, 16) if stored else 0,
+        fitness=best.mean,
+        validated_mean=best.mean,
+        validation_episodes=best.episodes,
+        mutations=best.epoch,
+    )
+    if best.episodes > 1:
+        individual.validated_half_width = _Z_95 * best.standard_error
+    return individual
 
 
 def write_champion(champion: Champion, algorithm: GeneticAlgorithm) -> experiment_pb2.Individual:

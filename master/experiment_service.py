@@ -118,10 +118,17 @@ class ExperimentService(experiment_pb2_grpc.ExperimentServiceServicer):
         self, request: pb.GetCheckpointRequest, context: Context
     ) -> AsyncIterator[pb.GetCheckpointResponse]:
         experiment = self._registry.named(request.name)
-        raise ConflictError(
-            f"experiment {experiment.terms.name} is no evolution strategy; it has no checkpoint"
-        )
-        yield pb.GetCheckpointResponse()
+        if experiment.centre is None:
+            raise ConflictError(
+                f"experiment {experiment.terms.name} is no evolution strategy; it has no checkpoint"
+            )
+        checkpoint = experiment.centre.best or experiment.centre.newest
+        if checkpoint is None:
+            raise ConflictError(f"experiment {experiment.terms.name} has no stored centre yet")
+        for part in range(checkpoint.parts):
+            yield pb.GetCheckpointResponse(
+                epoch=checkpoint.epoch, digest=checkpoint.digest, data=checkpoint.part(part)
+            )
 
     async def ListWorkers(self, request: pb.ListWorkersRequest, context: Context) -> pb.ListWorkersResponse:
         leased: dict[str, int] = {}

@@ -8,7 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from time import time
 from typing import NamedTuple, TypeAlias
 
+from germline.algorithms.eggroll import EpochClosed
+from master.centre import Checkpoint
 from master.errors import MasterError, ReplacedStreamError
+from master.events import evaluations_of
 from master.experiment import Experiment, Player, RefusedResult, Work
 from master.leases import Key
 from master.ready import base_id
@@ -52,6 +55,35 @@ class Revoke(NamedTuple):
     keys: Sequence[Key]
 
 
+class Update(NamedTuple):
+    """A closed epoch of an experiment, for the worker to apply."""
+
+    number: int
+    closed: EpochClosed
+
+
+class SendPart(NamedTuple):
+    """A part of the checkpoint that the worker starts from."""
+
+    number: int
+    checkpoint: Checkpoint
+    part: int
+
+
+class AskCheckpoint(NamedTuple):
+    """The master wants an experiment's centre after so many updates."""
+
+    number: int
+    epoch: int
+
+
+class StartOver(NamedTuple):
+    """The worker's centre is not the others'."""
+
+    number: int
+    reason: str
+
+
 class Drain(NamedTuple):
     """The master is about to stop."""
 
@@ -64,7 +96,9 @@ class End(NamedTuple):
     error: MasterError | None
 
 
-Order: TypeAlias = Welcome | Introduce | Lend | Acknowledge | Revoke | Drain
+Order: TypeAlias = (
+    Welcome | Introduce | Lend | Acknowledge | Revoke | Drain | Update | SendPart | AskCheckpoint | StartOver
+)
 
 
 class Session:
@@ -100,13 +134,31 @@ class Session:
         if experiment.number not in self._introduced:
             self._introduced.add(experiment.number)
             self.orders.put_nowait(Introduce(experiment))
+            self.catch_up(experiment)
         for start in range(0, len(work), MAX_LEASES_PER_MESSAGE):
             self._lend_part(experiment, work[start : start + MAX_LEASES_PER_MESSAGE])
+
+    def knows(self, experiment: Experiment) -> bool:
+        """Whether the experiment was introduced on this stream."""
+        return experiment.number in self._introduced
+
+    def catch_up(self, experiment: Experiment) -> None:
+        """Send what takes a fresh centre to where the others' are; a centre that is there ignores it."""
+        number, centre = experiment.number, experiment.centre
+        if centre is None:
+            return
+        if centre.newest is not None:
+            for part in range(centre.newest.parts):
+                self.orders.put_nowait(SendPart(number, centre.newest, part))
+        for closed in centre.updates:
+            self.orders.put_nowait(Update(number, closed))
 
     def _lend_part(self, experiment: Experiment, work: list[Work]) -> None:
         known, unknown, forget = self.known, [], []
         for piece in work:
             base = base_id(piece.ask)
+            if base < 0:
+                continue
             if base in known:
                 known.move_to_end(base)
             else:
@@ -114,7 +166,7 @@ class Session:
                 unknown.append(piece)
         while len(known) > MAX_KNOWN:
             forget.append(known.popitem(last=False)[0])
-        self.credit -= len(work)
+        self.credit = max(0, self.credit - sum(evaluations_of(piece.ask) for piece in work))
         self.orders.put_nowait(Lend(experiment, work, unknown, forget))
 
 

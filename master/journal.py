@@ -19,7 +19,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from master.events import Event
 from master.journal_codec import EntryReader, EntryWriter, Snapshot, read_snapshot, write_snapshot
-from master.journal_scripts import APPEND, FENCED, GAP, RESEED, SAVE
+from master.journal_scripts import APPEND, FENCED, GAP, KEEP, RESEED, SAVE
 from master.keys import Keys
 
 logger = logging.getLogger(__name__)
@@ -129,6 +129,9 @@ class Journal:
         self._append = client.register_script(APPEND)
         self._save = client.register_script(SAVE)
         self._reseed = client.register_script(RESEED)
+        self._keep = client.register_script(KEEP)
+        self._blobs: dict[str, bytes] = {}  # what is kept beside the entries, by key
+        self._changed_blobs: dict[str, None] = {}  # keys, in the order in which they changed
         self._channels: dict[int, _Channel] = {}
         self._waiting: list[Callable[[], None]] = []  # for what is queued
         self._in_flight: list[Callable[[], None]] | None = None  # for what is being stored
@@ -148,6 +151,29 @@ class Journal:
         stored = await self._client.get(self._keys.snapshot(number))
         snapshot = read_snapshot(bytes(stored)) if isinstance(stored, bytes) else None
         return snapshot, self._entries(number, snapshot.position if snapshot else 0)
+
+    async def checkpoint(self, number: int, epoch: int) -> bytes:
+        """A checkpoint that is kept beside the entries. Raises JournalLostError if it is not."""
+        key = self._keys.checkpoint(number, epoch)
+        found = await self._client.get(key)
+        if not isinstance(found, bytes):
+            raise JournalLostError(f"experiment {number} misses its checkpoint of epoch {epoch}")
+        self._blobs[key] = found
+        return found
+
+    def put_checkpoint(self, number: int, epoch: int, data: bytes) -> None:
+        """Keep a checkpoint beside the entries, and in memory: stored before what is written later."""
+        key = self._keys.checkpoint(number, epoch)
+        self._blobs[key] = data
+        self._changed_blobs[key] = None
+        self._stir()
+
+    def forget_checkpoint(self, number: int, epoch: int) -> None:
+        """Keep it no longer: deleted after what was written so far is stored."""
+        key = self._keys.checkpoint(number, epoch)
+        if self._blobs.pop(key, None) is not None:
+            self._changed_blobs[key] = None
+            self._stir()
 
     def attach(self, number: int, head: int, take_snapshot: TakeSnapshot) -> WriteEvent:
         """Begin to write an experiment whose last entry is `head`.
@@ -235,7 +261,10 @@ class Journal:
         entries = [(channel, channel.head + 1, channel.cut_entry()) for channel in channels]
         due = [c for c in self._channels.values() if c.is_snapshot_due(self._snapshot_interval_s)]
         snapshots, refills = [channel.cut_snapshot() for channel in due], self._refills
+        changed, self._changed_blobs = list(self._changed_blobs), {}
+        await self._store_blobs([key for key in changed if key in self._blobs])
         await self._persist(lambda: self._store_entries(entries))
+        await self._store_blobs([key for key in changed if key not in self._blobs])
         self._in_flight = None
         for callback in callbacks:
             callback()
@@ -253,6 +282,11 @@ class Journal:
         for channel, position, encoded in entries:
             args += [channel.number, position, encoded]
         await self._append(keys=keys, args=args)
+
+    async def _store_blobs(self, blobs: list[str]) -> None:
+        for blob in blobs:
+            args: list[bytes | int] = [self.boot, self._blobs.get(blob, b"")]
+            await self._persist(partial(self._keep, keys=[self._keys.boot, blob], args=args))
 
     async def _store_snapshot(self, snapshot: Snapshot, refills: int) -> None:
         encoded = await asyncio.to_thread(write_snapshot, snapshot)
@@ -314,6 +348,8 @@ class Journal:
             encoded = await asyncio.to_thread(write_snapshot, snapshot)
             args += [number, snapshot.position, encoded]
         await self._reseed(keys=keys, args=args)
+        self._changed_blobs |= dict.fromkeys(self._blobs)
+        self._stir()
 
     def _complain(self, error: Exception) -> None:
         sentence = f"{type(error).__name__}: {error}"

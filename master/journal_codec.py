@@ -11,9 +11,10 @@ from typing import NamedTuple, TypeVar, assert_never
 from google.protobuf.message import DecodeError
 
 from germline.algorithms.base import Ask, JsonValue, Purpose, Result
+from germline.algorithms.eggroll import EpochClosed, SliceAsk
 from germline.genome import Genome, Mutation
 from germline.v1 import journal_pb2, spec_pb2
-from master.events import Created, Event, State, StateChanged, Told, WorkerSeen
+from master.events import CheckpointStored, Created, Event, Piece, State, StateChanged, Told, WorkerSeen
 
 FORMAT_VERSION = 1
 
@@ -36,6 +37,9 @@ class Snapshot(NamedTuple):
         algorithm: the algorithm's own snapshot.
         progress: counters and curve.
         workers: seen so far.
+        closed_epochs: of an evolution strategy.
+        epochs: the last of them: all since the newest checkpoint.
+        checkpoints: that are kept.
     """
 
     position: int
@@ -44,6 +48,9 @@ class Snapshot(NamedTuple):
     algorithm: dict[str, JsonValue]
     progress: dict[str, JsonValue]
     workers: Sequence[WorkerSeen]
+    closed_epochs: int = 0
+    epochs: Sequence[EpochClosed] = ()
+    checkpoints: Sequence[CheckpointStored] = ()
 
 
 class EntryWriter:
@@ -66,6 +73,8 @@ class EntryWriter:
                 _write_told(add().told, event)
             elif isinstance(event, Ask):
                 self._write_asked(add().asked, event)
+            elif isinstance(event, SliceAsk):
+                _write_slice(add().asked, event)
             else:
                 _write_rare(add(), event)
         return entry.SerializeToString()
@@ -118,7 +127,11 @@ class EntryReader:
             else:
                 yield _read_rare(event, kind)
 
-    def _read_asked(self, message: journal_pb2.Asked) -> Ask:
+    def _read_asked(self, message: journal_pb2.Asked) -> Piece:
+        if message.HasField("slice"):
+            part = message.slice
+            seeds = tuple(message.episode_seeds)
+            return SliceAsk(message.ticket, part.epoch, part.first_pair, part.pairs, seeds)
         named = self._find(message.genome, message.encoded)
         purpose = Purpose.VALIDATE if message.validation else Purpose.EXPLORE
         seeds = tuple(message.episode_seeds)
@@ -173,6 +186,9 @@ def write_snapshot(snapshot: Snapshot) -> bytes:
         algorithm=_pack_json(snapshot.algorithm),
         progress=_pack_json(snapshot.progress),
         workers=[_worker_message(worker) for worker in snapshot.workers],
+        closed_epochs=snapshot.closed_epochs,
+        epochs=[journal_pb2.EpochClosed(epoch=e.epoch, fitness=e.fitness) for e in snapshot.epochs],
+        checkpoints=[_checkpoint_message(checkpoint) for checkpoint in snapshot.checkpoints],
     ).SerializeToString()
 
 
@@ -186,6 +202,9 @@ def read_snapshot(encoded: bytes) -> Snapshot:
         algorithm=_unpack_json(message.algorithm),
         progress=_unpack_json(message.progress),
         workers=[_read_worker(worker) for worker in message.workers],
+        closed_epochs=message.closed_epochs,
+        epochs=tuple(EpochClosed(e.epoch, tuple(e.fitness)) for e in message.epochs),
+        checkpoints=tuple(map(_read_checkpoint, message.checkpoints)),
     )
 
 
@@ -217,7 +236,17 @@ def _read_told(message: journal_pb2.Told) -> Told:
     return Told(result, message.worker, message.running_s)
 
 
-def _write_rare(message: journal_pb2.Event, event: Created | StateChanged | WorkerSeen) -> None:
+def _write_slice(message: journal_pb2.Asked, ask: SliceAsk) -> None:
+    message.ticket = ask.ticket
+    message.episode_seeds.extend(ask.episode_seeds)
+    part = message.slice
+    part.epoch, part.first_pair, part.pairs = ask.epoch, ask.first_pair, ask.pairs
+
+
+_Rare = Created | StateChanged | WorkerSeen | EpochClosed | CheckpointStored
+
+
+def _write_rare(message: journal_pb2.Event, event: _Rare) -> None:
     if isinstance(event, Created):
         message.created.CopyFrom(_created_message(event))
     elif isinstance(event, StateChanged):
@@ -225,11 +254,16 @@ def _write_rare(message: journal_pb2.Event, event: Created | StateChanged | Work
         changed.state, changed.time, changed.running_s = int(event.state), event.time, event.running_s
     elif isinstance(event, WorkerSeen):
         message.worker_seen.CopyFrom(_worker_message(event))
+    elif isinstance(event, EpochClosed):
+        message.epoch_closed.epoch = event.epoch
+        message.epoch_closed.fitness.extend(event.fitness)
+    elif isinstance(event, CheckpointStored):
+        message.checkpoint_stored.CopyFrom(_checkpoint_message(event))
     else:
         assert_never(event)
 
 
-def _read_rare(event: journal_pb2.Event, kind: str | None) -> Created | StateChanged | WorkerSeen:
+def _read_rare(event: journal_pb2.Event, kind: str | None) -> _Rare:
     if kind == "created":
         return _read_created(event.created)
     if kind == "state_changed":
@@ -237,7 +271,21 @@ def _read_rare(event: journal_pb2.Event, kind: str | None) -> Created | StateCha
         return StateChanged(State(changed.state), changed.time, changed.running_s)
     if kind == "worker_seen":
         return _read_worker(event.worker_seen)
+    if kind == "epoch_closed":
+        return EpochClosed(event.epoch_closed.epoch, tuple(event.epoch_closed.fitness))
+    if kind == "checkpoint_stored":
+        return _read_checkpoint(event.checkpoint_stored)
     raise JournalFormatError(f"journal holds an event of kind {kind}; this build knows none such")
+
+
+def _checkpoint_message(stored: CheckpointStored) -> journal_pb2.CheckpointStored:
+    return journal_pb2.CheckpointStored(
+        epoch=stored.epoch, digest=stored.digest, bytes=stored.size, is_best=stored.is_best
+    )
+
+
+def _read_checkpoint(message: journal_pb2.CheckpointStored) -> CheckpointStored:
+    return CheckpointStored(message.epoch, message.digest, message.bytes, message.is_best)
 
 
 def _created_message(created: Created) -> journal_pb2.Created:

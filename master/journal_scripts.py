@@ -63,3 +63,13 @@ end
 return 'OK'
 """
 )
+
+# KEYS: boot, a blob. ARGV: boot, its bytes; empty bytes delete it.
+KEEP = (
+    _FENCE
+    + _LOST
+    + """
+if ARGV[2] == '' then redis.call('DEL', KEYS[2]) else redis.call('SET', KEYS[2], ARGV[2]) end
+return 'OK'
+"""
+)

@@ -35,6 +35,10 @@ class Keys:
         """An experiment's newest snapshot."""
         return f"{self._root}:experiment:{number}:snapshot"
 
+    def checkpoint(self, number: int, epoch: int) -> str:
+        """A checkpoint of an evolution strategy's centre."""
+        return f"{self._root}:experiment:{number}:checkpoint:{epoch}"
+
     @property
     def _root(self) -> str:
         return f"{{{self.prefix}}}:v{SCHEMA_VERSION}"

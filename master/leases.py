@@ -58,7 +58,8 @@ class LeaseTable:
 
     Promises:
 
-    - Work is with one worker at a time; only when its lease ran out, or came back, it may be lent again.
+    - Work is with one worker at a time; only when its lease ran out, or came back, it may be lent again. To
+      finish early, it may be lent a second time on purpose, as a twin.
     - Work that is not told is always either waiting (the caller has it) or lent (it is here): never neither.
     - A result counts once. Late, from a lease that ran out, it counts if nobody else told it.
     - Attempts of one ticket only rise, over restarts of the master too: ``boot * 4096 + lendings``, where
@@ -82,6 +83,7 @@ class LeaseTable:
         self._first_attempt = starts[-1].boot * LENDINGS_PER_BOOT + 1
         self._lent: dict[int, Lease] = {}  # in order of deadlines
         self._former: dict[int, list[Lease]] = {}  # lendings before the last one of work not told yet
+        self._twins: dict[int, Lease] = {}  # second lendings of work that is lent, to finish early
 
     def __len__(self) -> int:
         return len(self._lent)
@@ -94,10 +96,25 @@ class LeaseTable:
         for ticket in tickets:
             if ticket in lent:
                 raise ValueError(f"ticket {ticket} is lent to {lent[ticket].worker}")
-            attempt = former[ticket][-1].attempt + 1 if ticket in former else first
+            attempt = max(lease.attempt for lease in former[ticket]) + 1 if ticket in former else first
             lease = lent[ticket] = Lease(ticket, attempt, worker, deadline)
             leases.append(lease)
         return leases
+
+    def lend_twins(self, n: int, worker: str) -> list[Lease]:
+        """Lend up to n pieces of others' work a second time, oldest first; told once, it counts once."""
+        found = [
+            held for held in self._lent.values() if held.worker != worker and held.ticket not in self._twins
+        ]
+        deadline = self.clock() + self.lease_s
+        twins = [Lease(held.ticket, self._last_attempt(held) + 1, worker, deadline) for held in found[:n]]
+        self._twins.update((twin.ticket, twin) for twin in twins)
+        return twins
+
+    def close_twin(self, ticket: int, worker: str) -> Lease | None:
+        """Close the second lending of work that this worker told; return it if it is another's."""
+        twin = self._twins.pop(ticket, None)
+        return twin if twin is not None and twin.worker != worker else None
 
     def check(self, ticket: int, attempt: int, worker: str) -> None:
         """Look whether this worker may tell work that is not told yet.
@@ -125,6 +142,7 @@ class LeaseTable:
             if lease.deadline > now:
                 break
             gone.append(lease)
+        gone += [twin for twin in self._twins.values() if twin.deadline <= now]
         self.expired += len(gone)
         return self._take_back(gone)
 
@@ -133,8 +151,8 @@ class LeaseTable:
         if tickets is None:
             gone = self.held_by(worker)
         else:
-            held = (self._lent.get(ticket) for ticket in dict.fromkeys(tickets))
-            gone = [lease for lease in held if lease is not None and lease.worker == worker]
+            wanted = set(tickets)
+            gone = [lease for lease in self.held_by(worker) if lease.ticket in wanted]
         self.returned += len(gone)
         return self._take_back(gone)
 
@@ -144,6 +162,9 @@ class LeaseTable:
         A lease that ran out but was not lent again is given back to its worker, and one from before a
         restart of the master is taken over as it is. False if the work is with another worker by now.
         """
+        twin = self._twins.get(ticket)
+        if twin is not None and twin[:3] == (ticket, attempt, worker):
+            return True
         last = self._lent.get(ticket) or next(reversed(self._former.get(ticket, ())), None)
         if last is not None and last[:3] != (ticket, attempt, worker):
             return False
@@ -155,19 +176,21 @@ class LeaseTable:
 
     def close_all(self) -> list[Lease]:
         """Take back everything for good."""
-        gone = list(self._lent.values())
+        gone = [*self._lent.values(), *self._twins.values()]
         self._lent.clear()
+        self._twins.clear()
         self._former.clear()
         return gone
 
     def held_by(self, worker: str) -> list[Lease]:
         """What a worker holds."""
-        return [lease for lease in self._lent.values() if lease.worker == worker]
+        twins = self._twins.values()
+        return [lease for lease in (*self._lent.values(), *twins) if lease.worker == worker]
 
     def holders(self) -> dict[str, int]:
         """How many leases each worker holds."""
         counts: dict[str, int] = {}
-        for lease in self._lent.values():
+        for lease in (*self._lent.values(), *self._twins.values()):
             counts[lease.worker] = counts.get(lease.worker, 0) + 1
         return counts
 
@@ -176,14 +199,28 @@ class LeaseTable:
         return ticket in self._lent
 
     def _take_back(self, gone: list[Lease]) -> list[Lease]:
+        """Take leases back; return those whose work now waits: nobody holds it a second time."""
+        waiting = []
         for lease in gone:
-            del self._lent[lease.ticket]
-            self._former.setdefault(lease.ticket, []).append(lease)
-        return gone
+            ticket = lease.ticket
+            self._former.setdefault(ticket, []).append(lease)
+            if self._twins.get(ticket) is lease:
+                del self._twins[ticket]
+            elif ticket in self._twins:
+                del self._lent[ticket]
+                self._lent[ticket] = self._twins.pop(ticket)
+            else:
+                del self._lent[ticket]
+                waiting.append(lease)
+        return waiting
+
+    def _last_attempt(self, held: Lease) -> int:
+        return max(held.attempt, *(lease.attempt for lease in self._former.get(held.ticket, ())), 0)
 
     def _check_former(self, ticket: int, attempt: int, worker: str, held: Lease | None) -> None:
         """Raise unless this worker got this attempt, or it is from before this start of the master."""
-        lendings = [*self._former.get(ticket, ()), *([held] if held else ())]
+        twin = self._twins.get(ticket)
+        lendings = [*self._former.get(ticket, ()), *([held] if held else ()), *([twin] if twin else ())]
         for lease in lendings:
             if lease.attempt == attempt:
                 if lease.worker != worker:

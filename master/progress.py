@@ -35,16 +35,16 @@ class History:
         self.points: list[Point] = []
         self.stride = 1
 
-    def is_due(self, evaluations: int) -> bool:
-        """Whether a point belongs here."""
-        return evaluations % self.stride == 0
+    def is_due(self, place: int) -> bool:
+        """Whether a point belongs here; places count up by one, from 1."""
+        return place % self.stride == 0
 
     def add(self, point: Point) -> None:
         """Take in a point that is due."""
         self.points.append(point)
         if len(self.points) > MAX_POINTS:
             self.stride *= 2
-            self.points = [point for point in self.points if point.evaluations % self.stride == 0]
+            self.points = self.points[1::2]
 
 
 class Progress:
@@ -77,14 +77,14 @@ class Progress:
         """Replay: so long it had been running at this moment."""
         self._ran_s = running_s
 
-    def count(self, result: Result) -> None:
-        """Take in an accepted result."""
+    def count(self, result: Result, evaluations: int = 1) -> None:
+        """Take in an accepted result of one evaluation, or of several with equally many returns each."""
         returns = result.returns
-        self.evaluations += 1
+        self.evaluations += evaluations
         self.episodes += len(returns)
         self.frames += result.frames
         self.steps += result.steps
-        fitness = returns[0] if len(returns) == 1 else sum(returns) / len(returns)
+        fitness = returns[0] if len(returns) == 1 else _best_mean(returns, len(returns) // evaluations)
         if self.best_fitness is None or fitness > self.best_fitness:
             self.best_fitness = fitness
 
@@ -131,6 +131,11 @@ class Rates:
         then, evaluations_then, frames_then = self._samples[0]
         seconds = max(self._clock() - then, 1e-3)
         return (evaluations - evaluations_then) / seconds, (frames - frames_then) / seconds
+
+
+def _best_mean(returns: tuple[float, ...], episodes: int) -> float:
+    """The best mean of so many returns that stand together."""
+    return max(sum(returns[i : i + episodes]) / episodes for i in range(0, len(returns), episodes))
 
 
 def _read_points(points: Iterable[list[Any]]) -> Iterable[Point]:

@@ -10,7 +10,7 @@ from time import time
 from germline.spec import SpecError
 from germline.v1 import spec_pb2
 from master.errors import InvalidFieldError, NameTakenError, UnknownNameError
-from master.events import Created
+from master.events import CheckpointStored, Created
 from master.experiment import Experiment
 from master.journal import Journal, JournalLostError
 from master.leases import Start
@@ -82,15 +82,19 @@ class Registry:
     async def _recover_one(self, number: int) -> Experiment:
         snapshot, entries = await self._journal.load(number)
         experiment = None
+        stored: dict[int, CheckpointStored] = {}
         head = 0
         if snapshot is not None:
             experiment, head = self._make(snapshot.created), snapshot.position
             experiment.restore(snapshot)
+            stored = {checkpoint.epoch: checkpoint for checkpoint in snapshot.checkpoints}
         async for position, events in entries:
             head = position
             for event in events:
                 if isinstance(event, Created):
                     experiment = self._make(event)
+                elif isinstance(event, CheckpointStored):
+                    stored[event.epoch] = event
                 elif experiment is not None:
                     experiment.replay(event)
             await asyncio.sleep(0)
@@ -98,8 +102,16 @@ class Registry:
             raise JournalLostError(
                 f"experiment {number} has neither a snapshot nor a beginning in the journal"
             )
+        await self._recall_checkpoints(experiment, stored)
         experiment.revive(head)
         return experiment
+
+    async def _recall_checkpoints(self, experiment: Experiment, stored: dict[int, CheckpointStored]) -> None:
+        """Bring back the newest and the best of an evolution strategy's checkpoints; others are deleted."""
+        best = [checkpoint.epoch for checkpoint in stored.values() if checkpoint.is_best]
+        for epoch in sorted({*best[-1:], *sorted(stored)[-1:]}):
+            data = await self._journal.checkpoint(experiment.number, epoch)
+            experiment.recall_checkpoint(stored[epoch], data)
 
     def _begin(self, terms: Terms) -> Experiment:
         number = max(self._by_number, default=0) + 1

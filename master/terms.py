@@ -6,9 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from germline.algorithms.eggroll import Eggroll
 from germline.algorithms.ga import GeneticAlgorithm
-from germline.spec import complete, ga_settings
+from germline.spec import complete, eggroll_settings, ga_settings
 from germline.v1 import spec_pb2
+from master.centre import Centre
+from master.search import EggrollSearch, GaSearch, Search
 
 
 class Stop(NamedTuple):
@@ -59,12 +62,26 @@ class Terms:
             encoded=spec.SerializeToString(deterministic=True),
         )
 
-    def make_algorithm(self) -> GeneticAlgorithm:
-        """A new algorithm with these settings."""
+    def make_search(self) -> Search:
+        """A new search with these settings."""
         kind = self.spec.algorithm.WhichOneof("kind")
-        if kind != "ga":
-            raise NotImplementedError(f"algorithm.{kind} is not served yet; allowed: algorithm.ga")
-        return GeneticAlgorithm(ga_settings(self.spec), self.spec.seed)
+        if kind == "ga":
+            return GaSearch(GeneticAlgorithm(ga_settings(self.spec), self.spec.seed))
+        if kind == "eggroll":
+            return EggrollSearch(Eggroll(eggroll_settings(self.spec), self.spec.seed))
+        raise NotImplementedError(f"algorithm.{kind} is not served; allowed: algorithm.ga, algorithm.eggroll")
+
+    def make_centre(self) -> Centre | None:
+        """What is known of an evolution strategy's centre at first; None for a genetic algorithm."""
+        if not self.spec.algorithm.HasField("eggroll"):
+            return None
+        return Centre(self.spec.algorithm.eggroll.checkpoint_epochs)
+
+    @property
+    def close_after_s(self) -> float:
+        """Time after which an epoch may close without its last pairs; infinite if it waits for all."""
+        eggroll = self.spec.algorithm.eggroll
+        return eggroll.close_after_s if eggroll.HasField("close_after_s") else math.inf
 
 
 def _stop_of(stop: spec_pb2.Stop) -> Stop:

@@ -8,11 +8,25 @@ from collections.abc import Iterable, Iterator
 from typing import assert_never
 
 from germline.algorithms.base import Ask, Result
+from germline.algorithms.eggroll import SliceAsk
 from germline.v1 import genome_pb2, worker_pb2
+from master.conductor import Part
 from master.dispatcher import Greeting
 from master.errors import StreamOrderError
 from master.experiment import Player, RefusedResult
-from master.fleet import Acknowledge, Drain, Introduce, Lend, Order, Revoke, Welcome
+from master.fleet import (
+    Acknowledge,
+    AskCheckpoint,
+    Drain,
+    Introduce,
+    Lend,
+    Order,
+    Revoke,
+    SendPart,
+    StartOver,
+    Update,
+    Welcome,
+)
 from master.journal_codec import parent_of
 from master.leases import Key
 
@@ -64,6 +78,11 @@ def read_results(messages: Iterable[worker_pb2.Result]) -> Iterator[tuple[Key, R
         )
 
 
+def read_part(message: worker_pb2.CheckpointPart) -> Part:
+    """A part of a checkpoint."""
+    return Part(message.experiment, message.epoch, message.digest, message.part, message.parts, message.data)
+
+
 class OrderWriter:
     """Writes what the master says. Remembers the encodings of genomes: many workers need the same parents."""
 
@@ -88,13 +107,16 @@ class OrderWriter:
             message.revocation.leases.extend(map(_write_key, order.keys))
         elif isinstance(order, Drain):
             message.drain.reason = order.reason
+        elif isinstance(order, Update | SendPart | AskCheckpoint | StartOver):
+            _write_centre(message, order)
         else:
             assert_never(order)
         return message
 
     def _write_leases(self, leases: worker_pb2.Leases, order: Lend) -> None:
         for work in order.unknown:
-            leases.known.append(self._known_genome(work.ask))
+            if isinstance(work.ask, Ask):
+                leases.known.append(self._known_genome(work.ask))
         leases.forget.extend(order.forget)
         number, lease_s = order.experiment.number, order.experiment.terms.lease_s
         add = leases.leases.add
@@ -102,7 +124,10 @@ class OrderWriter:
             lease = add()
             key = lease.key
             key.experiment, key.ticket, key.attempt = number, ask.ticket, held.attempt
-            if ask.parent_id is None:
+            if isinstance(ask, SliceAsk):
+                part = lease.slice
+                part.epoch, part.first_pair, part.pairs = ask.epoch, ask.first_pair, ask.pairs
+            elif ask.parent_id is None:
                 lease.genome = ask.genome.id
             else:
                 lease.genome = ask.parent_id
@@ -122,6 +147,24 @@ class OrderWriter:
             while self._encoded_bytes > _MAX_ENCODED_BYTES and len(self._encoded) > 1:
                 self._encoded_bytes -= len(self._encoded.popitem(last=False)[1])
         return genome_pb2.KnownGenome(id=ask.parent_id, encoded=encoded)
+
+
+def _write_centre(
+    message: worker_pb2.MasterMessage, order: Update | SendPart | AskCheckpoint | StartOver
+) -> None:
+    """What keeps an evolution strategy's centre in step."""
+    if isinstance(order, Update):
+        message.epoch.experiment, message.epoch.epoch = order.number, order.closed.epoch
+        message.epoch.fitness.extend(order.closed.fitness)
+    elif isinstance(order, AskCheckpoint):
+        message.checkpoint_request.experiment, message.checkpoint_request.epoch = order
+    elif isinstance(order, StartOver):
+        message.reload.experiment, message.reload.reason = order
+    else:
+        part, checkpoint = message.checkpoint, order.checkpoint
+        part.experiment, part.epoch, part.digest = order.number, checkpoint.epoch, checkpoint.digest
+        part.part, part.parts = order.part, checkpoint.parts
+        part.data = checkpoint.part(order.part)
 
 
 def _write_refusal(refused: RefusedResult) -> worker_pb2.Refusal:

@@ -13,7 +13,7 @@ from germline.v1 import worker_pb2, worker_pb2_grpc
 from master.dispatcher import Dispatcher
 from master.errors import StreamOrderError
 from master.fleet import End, Session
-from master.worker_messages import OrderWriter, read_hello, read_keys, read_results
+from master.worker_messages import OrderWriter, read_hello, read_keys, read_part, read_results
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +66,11 @@ class WorkerService(worker_pb2_grpc.WorkerServiceServicer):
         elif kind == "rejection":
             rejection = message.rejection
             self._dispatcher.rejection(session, rejection.experiment, rejection.reason)
+        elif kind == "epoch_report":
+            report = message.epoch_report
+            self._dispatcher.conductor.report(session, report.experiment, report.epoch, report.digest)
+        elif kind == "checkpoint":
+            self._dispatcher.conductor.take_part(session, read_part(message.checkpoint))
         elif kind == "hello":
             raise StreamOrderError("hello came twice; allowed: once, as the first message of a stream")
         else:

@@ -11,7 +11,7 @@ Example::
     loads(to_toml(spec)) == spec                   # True
 """
 
-from germline.spec.convert import ga_settings
+from germline.spec.convert import eggroll_settings, ga_settings
 from germline.spec.explain import Row, Section, explain
 from germline.spec.problems import Problem, SpecError
 from germline.spec.read import complete, from_table, load, loads
@@ -23,6 +23,7 @@ __all__ = [
     "Section",
     "SpecError",
     "complete",
+    "eggroll_settings",
     "explain",
     "from_table",
     "ga_settings",

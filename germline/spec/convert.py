@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from germline.algorithms.eggroll import EggrollSettings
 from germline.algorithms.ga_settings import GaSettings, PowerSchedule, Replacement, Selection
 from germline.genome import float32
 from germline.v1 import spec_pb2
@@ -46,4 +47,21 @@ def ga_settings(spec: spec_pb2.ExperimentSpec) -> GaSettings:
         candidates=ga.candidates,
         validation_episodes=ga.validation_episodes,
         validation_share=ga.validation_share,
+    )
+
+
+def eggroll_settings(spec: spec_pb2.ExperimentSpec) -> EggrollSettings:
+    """Settings of the bookkeeping of a complete spec's evolution strategy; workers move the centre.
+
+    Raises:
+        ValueError: if they do not fit each other.
+    """
+    eggroll = spec.algorithm.eggroll
+    return EggrollSettings(
+        pairs=eggroll.pairs,
+        slice_pairs=eggroll.slice_pairs,
+        episodes=spec.evaluation.episodes,
+        close_share=eggroll.close_share,
+        validation_epochs=eggroll.validation_epochs,
+        validation_episodes=eggroll.validation_episodes,
     )

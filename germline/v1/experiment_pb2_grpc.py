@@ -175,7 +175,7 @@ class ExperimentServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetCheckpoint(self, request, context):
-        """An evolution strategy's newest stored centre.
+        """An evolution strategy's best measured centre, or the newest stored one while none was measured.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

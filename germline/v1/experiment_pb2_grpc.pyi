@@ -58,7 +58,7 @@ class ExperimentServiceStub:
     GetHistory: _grpc.UnaryUnaryMultiCallable[_experiment_pb2.GetHistoryRequest, _experiment_pb2.GetHistoryResponse]
     """The curve of the run, thinned to a bounded number of points."""
     GetCheckpoint: _grpc.UnaryStreamMultiCallable[_experiment_pb2.GetCheckpointRequest, _experiment_pb2.GetCheckpointResponse]
-    """An evolution strategy's newest stored centre."""
+    """An evolution strategy's best measured centre, or the newest stored one while none was measured."""
     ListWorkers: _grpc.UnaryUnaryMultiCallable[_experiment_pb2.ListWorkersRequest, _experiment_pb2.ListWorkersResponse]
     """The workers that the master sees."""
 
@@ -92,7 +92,7 @@ class ExperimentServiceAsyncStub(ExperimentServiceStub):
     GetHistory: _aio.UnaryUnaryMultiCallable[_experiment_pb2.GetHistoryRequest, _experiment_pb2.GetHistoryResponse]  # type: ignore[assignment]
     """The curve of the run, thinned to a bounded number of points."""
     GetCheckpoint: _aio.UnaryStreamMultiCallable[_experiment_pb2.GetCheckpointRequest, _experiment_pb2.GetCheckpointResponse]  # type: ignore[assignment]
-    """An evolution strategy's newest stored centre."""
+    """An evolution strategy's best measured centre, or the newest stored one while none was measured."""
     ListWorkers: _aio.UnaryUnaryMultiCallable[_experiment_pb2.ListWorkersRequest, _experiment_pb2.ListWorkersResponse]  # type: ignore[assignment]
     """The workers that the master sees."""
 
@@ -189,7 +189,7 @@ class ExperimentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _experiment_pb2.GetCheckpointRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_experiment_pb2.GetCheckpointResponse], _abc.AsyncIterator[_experiment_pb2.GetCheckpointResponse]]:
-        """An evolution strategy's newest stored centre."""
+        """An evolution strategy's best measured centre, or the newest stored one while none was measured."""
 
     @_abc_1.abstractmethod
     def ListWorkers(

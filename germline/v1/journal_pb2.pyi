@@ -270,22 +270,26 @@ class CheckpointStored(_message.Message):
     EPOCH_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
     BYTES_FIELD_NUMBER: _builtins.int
+    IS_BEST_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
     """Updates applied."""
     digest: _builtins.str
     """Digest of the weights in it."""
     bytes: _builtins.int
     """Its size."""
+    is_best: _builtins.bool
+    """True for the best measured centre's. Beside it, only the newest checkpoint is kept."""
     def __init__(
         self,
         *,
         epoch: _builtins.int = ...,
         digest: _builtins.str = ...,
         bytes: _builtins.int = ...,
+        is_best: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "digest", b"digest", "epoch", b"epoch"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "digest", b"digest", "epoch", b"epoch", "is_best", b"is_best"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -438,6 +442,9 @@ class Snapshot(_message.Message):
     ALGORITHM_FIELD_NUMBER: _builtins.int
     PROGRESS_FIELD_NUMBER: _builtins.int
     WORKERS_FIELD_NUMBER: _builtins.int
+    CLOSED_EPOCHS_FIELD_NUMBER: _builtins.int
+    EPOCHS_FIELD_NUMBER: _builtins.int
+    CHECKPOINTS_FIELD_NUMBER: _builtins.int
     format_version: _builtins.int
     """Version of this format; 1."""
     position: _builtins.str
@@ -448,6 +455,8 @@ class Snapshot(_message.Message):
     """The algorithm's snapshot: UTF-8 JSON, zlib-compressed."""
     progress: _builtins.bytes
     """Counters and curve: UTF-8 JSON, zlib-compressed."""
+    closed_epochs: _builtins.int
+    """Closed epochs of an evolution strategy."""
     @_builtins.property
     def created(self) -> Global___Created:
         """What the experiment is."""
@@ -455,6 +464,14 @@ class Snapshot(_message.Message):
     @_builtins.property
     def workers(self) -> _containers.RepeatedCompositeFieldContainer[Global___WorkerSeen]:
         """Workers seen so far."""
+
+    @_builtins.property
+    def epochs(self) -> _containers.RepeatedCompositeFieldContainer[Global___EpochClosed]:
+        """The last of them: all since the newest checkpoint, oldest first."""
+
+    @_builtins.property
+    def checkpoints(self) -> _containers.RepeatedCompositeFieldContainer[Global___CheckpointStored]:
+        """Checkpoints that are kept, oldest first."""
 
     def __init__(
         self,
@@ -466,10 +483,13 @@ class Snapshot(_message.Message):
         algorithm: _builtins.bytes = ...,
         progress: _builtins.bytes = ...,
         workers: _abc.Iterable[Global___WorkerSeen] | None = ...,
+        closed_epochs: _builtins.int = ...,
+        epochs: _abc.Iterable[Global___EpochClosed] | None = ...,
+        checkpoints: _abc.Iterable[Global___CheckpointStored] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created", b"created"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["algorithm", b"algorithm", "created", b"created", "format_version", b"format_version", "position", b"position", "progress", b"progress", "state", b"state", "workers", b"workers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["algorithm", b"algorithm", "checkpoints", b"checkpoints", "closed_epochs", b"closed_epochs", "created", b"created", "epochs", b"epochs", "format_version", b"format_version", "position", b"position", "progress", b"progress", "state", b"state", "workers", b"workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

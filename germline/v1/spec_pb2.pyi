@@ -826,7 +826,9 @@ class Eggroll(_message.Message):
     close_after_s: _builtins.float
     """Time after which `close_share` of the pairs is enough."""
     checkpoint_epochs: _builtins.int
-    """Epochs between two checkpoints of the centre; 0 keeps none, a late joiner then replays all scores."""
+    """Epochs between two checkpoints of the centre; 0 keeps that of the best measured centre only. A late joiner starts
+    from the newest one, or replays all scores if there is none.
+    """
     validation_epochs: _builtins.int
     """Epochs between two measurements of the centre itself, which make a champion; 0 never measures it."""
     validation_episodes: _builtins.int

@@ -213,7 +213,9 @@ class Credit(_message.Message):
 
     EVALUATIONS_FIELD_NUMBER: _builtins.int
     evaluations: _builtins.int
-    """Evaluations that the worker takes on top of what it was lent; at least 1."""
+    """Evaluations that the worker takes on top of what it was lent; at least 1. A slice counts for all of its members,
+    a measured centre for 1. The last lease may take more than is left; there is none then, not less than none.
+    """
     def __init__(
         self,
         *,
@@ -799,7 +801,7 @@ class CheckpointPart(_message.Message):
     part: _builtins.int
     """Number of this part, from 0."""
     parts: _builtins.int
-    """How many parts there are."""
+    """How many parts there are. From a worker, 0: it has not the state after so many updates."""
     data: _builtins.bytes
     """The bytes: a safetensors file."""
     digest: _builtins.str

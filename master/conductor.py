@@ -1,0 +1,124 @@
+"""Keeps the centres of evolution strategies in step over the fleet: epochs, digests, checkpoints."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from typing import NamedTuple
+
+from germline.algorithms.eggroll import EpochClosed
+from master.centre import Centre, Checkpoint
+from master.experiment import Experiment
+from master.fleet import AskCheckpoint, Fleet, Session, StartOver, Update
+from master.journal import Journal
+from master.registry import Registry
+
+logger = logging.getLogger(__name__)
+
+
+class Part(NamedTuple):
+    """A part of a checkpoint, as a worker sends it."""
+
+    number: int
+    epoch: int
+    digest: str
+    part: int
+    parts: int
+    data: bytes
+
+
+class Conductor:
+    """Tells workers of closed epochs, compares their centres, and collects checkpoints.
+
+    Runs on the dispatcher's thread, and never waits.
+    """
+
+    def __init__(self, fleet: Fleet, registry: Registry, journal: Journal) -> None:
+        self._fleet = fleet
+        self._registry = registry
+        self._journal = journal
+
+    def conduct(self) -> bool:
+        """Say what there is to say about every centre; whether an epoch closed since the last call."""
+        any_closed = False
+        for experiment in self._registry:
+            centre = experiment.centre
+            if centre is None:
+                continue
+            self._ask_checkpoints(experiment, centre)
+            closed = centre.unannounced()
+            any_closed = any_closed or bool(closed)
+            for epoch in closed:
+                self._journal.when_durable(partial(self._announce, experiment, centre, epoch))
+        return any_closed
+
+    def report(self, session: Session, number: int, epoch: int, digest: str) -> None:
+        """A worker says where its centre stands; those that differ from the others start over."""
+        experiment = self._registry.find(number)
+        if experiment is None or experiment.centre is None:
+            return
+        agreed = experiment.centre.digests.agreed(epoch)
+        for worker_id in experiment.centre.digests.report(session.player.worker_id, epoch, digest):
+            self._start_over(experiment, experiment.centre, worker_id, epoch, agreed)
+        self._ask_checkpoints(experiment, experiment.centre)
+
+    def take_part(self, session: Session, part: Part) -> None:
+        """A worker sends a part of a checkpoint; the last one stores it."""
+        experiment, worker_id = self._registry.find(part.number), session.player.worker_id
+        if experiment is None or experiment.centre is None:
+            return
+        centre = experiment.centre
+        data = centre.take_part(worker_id, part.epoch, part.part, part.parts, part.data)
+        if data is not None:
+            self._keep(experiment, centre, worker_id, Checkpoint(part.epoch, part.digest, data))
+        self._ask_checkpoints(experiment, centre)
+
+    def lose(self, worker_id: str) -> None:
+        """A worker's stream is over: others are asked for what it was asked for."""
+        for experiment in self._registry:
+            if experiment.centre is not None:
+                experiment.centre.lose(worker_id)
+                self._ask_checkpoints(experiment, experiment.centre)
+
+    def _announce(self, experiment: Experiment, centre: Centre, closed: EpochClosed) -> None:
+        """An epoch is durable: every worker that plays this experiment applies it."""
+        centre.announce(closed)
+        for session in self._fleet:
+            if session.knows(experiment):
+                session.orders.put_nowait(Update(experiment.number, closed))
+        self._ask_checkpoints(experiment, centre)
+
+    def _ask_checkpoints(self, experiment: Experiment, centre: Centre) -> None:
+        sessions = {s.player.worker_id: s for s in self._fleet if s.knows(experiment)}
+        for epoch, worker_id in centre.to_ask(sessions):
+            sessions[worker_id].orders.put_nowait(AskCheckpoint(experiment.number, epoch))
+
+    def _keep(self, experiment: Experiment, centre: Centre, worker_id: str, checkpoint: Checkpoint) -> None:
+        agreed = centre.digests.agreed(checkpoint.epoch)
+        if agreed and agreed != checkpoint.digest:
+            logger.error(
+                "experiment %s: worker %s sent a centre of epoch %d with digest %s, the others' is %s",
+                experiment.terms.name, worker_id, checkpoint.epoch, checkpoint.digest, agreed,
+            )  # fmt: skip
+            centre.refuse(worker_id, checkpoint.epoch)
+            return
+        experiment.keep_checkpoint(checkpoint)
+        logger.info(
+            "experiment %s: the centre after %d epochs is stored, %d bytes, digest %s",
+            experiment.terms.name, checkpoint.epoch, len(checkpoint.data), checkpoint.digest,
+        )  # fmt: skip
+
+    def _start_over(
+        self, experiment: Experiment, centre: Centre, worker_id: str, epoch: int, agreed: str
+    ) -> None:
+        session = self._fleet.find(worker_id)
+        if session is None or not session.knows(experiment):
+            return  # it reports again when it comes back
+        reason = f"the centre of worker {worker_id} after {epoch} epochs is not the others' ({agreed})"
+        if not centre.may_reload(worker_id):
+            experiment.rejections[worker_id] = reason + ", again and again"
+            logger.error("experiment %s: %s; it gets no more work", experiment.terms.name, reason)
+            return
+        logger.error("experiment %s: %s; it starts over", experiment.terms.name, reason)
+        session.orders.put_nowait(StartOver(experiment.number, reason))
+        session.catch_up(experiment)
