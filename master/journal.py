@@ -21,6 +21,7 @@ from master.events import Event
 from master.journal_codec import EntryReader, EntryWriter, Snapshot, read_snapshot, write_snapshot
 from master.journal_scripts import APPEND, FENCED, GAP, KEEP, RESEED, SAVE
 from master.keys import Keys
+from master.store import StoreError
 
 logger = logging.getLogger(__name__)
 
@@ -326,7 +327,7 @@ class Journal:
                 await self._fill_again()
             elif self._revive_store is not None and not isinstance(error, ResponseError):
                 await self._revive_store()
-        except (RedisError, OSError) as again:
+        except (RedisError, OSError, StoreError) as again:
             self._complain(again)
 
     async def _fill_again(self) -> None:
