@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn import functional
 
-from germline.eggroll import Adam, EggrollOptimiser, Ramp, Settings, UntraceableError
+from germline.eggroll import Adam, EggrollOptimiser, Ramp, Settings, UntraceableError, losses
 from germline.shaping import SHAPINGS, ShapingName
 
 
@@ -87,6 +87,31 @@ def test_a_quadratic_falls_to_its_minimum(shape: tuple[int, ...], shaping: Shapi
         evolution.step(x, mse, target)
     after = mse(network(x), target).item()
     assert after < 0.1 * before
+
+
+LOSSES: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], Tensor]] = {
+    "cross entropy": (functional.cross_entropy, torch.tensor([0, 2, 1, 1])),
+    "cross entropy, ignored labels": (functional.cross_entropy, torch.tensor([0, -100, 1, -100])),
+    "cross entropy, probabilities": (functional.cross_entropy, torch.full((4, 3), 1 / 3)),
+    "cross entropy, as a module": (nn.CrossEntropyLoss(), torch.tensor([0, 2, 1, 1])),
+    "cross entropy, smoothed": (nn.CrossEntropyLoss(label_smoothing=0.1), torch.tensor([0, 2, 1, 1])),
+    "cross entropy, weighted": (
+        nn.CrossEntropyLoss(weight=torch.tensor([1.0, 2, 3])),
+        torch.tensor([0, 2, 1, 1]),
+    ),
+    "mean squared error": (functional.mse_loss, torch.ones(4, 3)),
+    "mean absolute error": (functional.l1_loss, torch.ones(4, 3)),
+    "a sum": (nn.MSELoss(reduction="sum"), torch.ones(4, 3)),
+    "one's own": (lambda o, t: (o.logsumexp(1) - o[:, 0] * t).mean(), torch.ones(4)),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_loss_of_all_members_is_that_of_each(name: str) -> None:
+    loss_fn, targets = LOSSES[name]
+    outputs = torch.randn(5, 4, 3, generator=torch.Generator().manual_seed(8))
+    expected = torch.stack([loss_fn(out, targets) for out in outputs])
+    assert torch.allclose(losses.of_members(loss_fn, outputs, targets), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("rows", [1, 4, 16, 64])

@@ -39,6 +39,11 @@ class Drawn:
         """The noise of a parameter that is no matrix, `[count, size]`."""
         return self._values(parameter.noise.b)
 
+    def part(self, first: int, count: int) -> Drawn:
+        """The noise of some of these pairs; what is drawn already is shared."""
+        key = self.key._replace(pair=self.key.pair + first)
+        return _Part(self, first, key, count)
+
     def _values(self, block: Block) -> Tensor:
         """`[count, size]` values of one block."""
         if block not in self._kept:
@@ -48,6 +53,17 @@ class Drawn:
             )
             self._kept[block] = drawn.view(self.count, block.stride)[:, : block.size]
         return self._kept[block]
+
+
+class _Part(Drawn):
+    """A window on the noise of more pairs."""
+
+    def __init__(self, whole: Drawn, first: int, key: NoiseKey, count: int) -> None:
+        super().__init__(key, count, whole.device)
+        self._whole, self._window = whole, slice(first, first + count)
+
+    def _values(self, block: Block) -> Tensor:
+        return self._whole._values(block)[self._window]
 
 
 def materialise(out: Tensor, centre: Tensor, space: Space, key: NoiseKey, power: float) -> None:

@@ -6,7 +6,7 @@ import copy
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
+from torch.func import functional_call
 
 from germline.eggroll.factors import Drawn, materialise_drawn
 from germline.eggroll.space import Space
@@ -89,6 +89,8 @@ class MaterialisedForward:
         views = self._space.views(weights)
         if not self._one_by_one:
             try:
+                from torch.func import vmap  # noqa: PLC0415 - takes 40 MB, which most networks do without
+
                 return vmap(self._one, in_dims=(0, axis), randomness="different")(views, rows)
             except RuntimeError:  # a layer without a batching rule, such as an LSTM
                 self._one_by_one = True

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.func import vmap
 
+from germline.eggroll import losses
 from germline.eggroll.evolution import Evolution, Settings, Told, TorchOptimiser
 from germline.eggroll.factors import Drawn
 from germline.eggroll.forward import LowRankForward
@@ -21,14 +21,13 @@ from germline.eggroll.slots import UntraceableError
 from germline.eggroll.space import Freeze
 from germline.pairs import Member
 
-LossFn = Callable[[Tensor, Tensor], Tensor]
 Mode = Literal["auto", "low_rank", "materialised"]
 
 logger = logging.getLogger(__name__)
 _ROWS_AT_ONCE = 1024  # rows of all members in one pass: activations of common widths then stay near the cache
 _SLOTS_OF_WRITTEN_OUT = 4
 _OUTPUTS_AT_ONCE = 1 << 17  # values that go to the loss together
-_VALUES_AT_ONCE = 1 << 21  # of drawn noise
+_VALUES_AT_ONCE = 1 << 18  # of noise that layers hold
 
 
 class EggrollOptimiser(Evolution):
@@ -63,12 +62,12 @@ class EggrollOptimiser(Evolution):
         self._dtype = dtype
         self._population: LowRankForward | MaterialisedForward | None = None
 
-    def step(self, inputs: Tensor, loss_fn: LossFn, targets: Tensor) -> Told:
+    def step(self, inputs: Tensor, loss_fn: losses.LossFn, targets: Tensor) -> Told:
         """One epoch: every member sees the batch, its fitness is minus its loss.
 
         Args:
             inputs: `[batch, ...]`, the same for all members.
-            loss_fn: of (outputs, targets) of one member, a scalar; it goes through `torch.func.vmap`.
+            loss_fn: of (outputs, targets) of one member, a scalar; see :func:`losses.of_members`.
             targets: `[batch, ...]`.
 
         Returns:
@@ -77,20 +76,19 @@ class EggrollOptimiser(Evolution):
         return self.tell(self.evaluate(inputs, loss_fn, targets))
 
     @torch.no_grad()
-    def evaluate(self, inputs: Tensor, loss_fn: LossFn, targets: Tensor) -> npt.NDArray[np.float64]:
+    def evaluate(self, inputs: Tensor, loss_fn: losses.LossFn, targets: Tensor) -> npt.NDArray[np.float64]:
         """The fitness of every member on a batch, `[members]`, in the order of :meth:`ask`; nothing moves."""
-        losses = vmap(loss_fn, in_dims=(0, None))
-        scores = [-losses(out.float(), targets).double() for out in _gathered(self.outputs(inputs))]
+        gathered = _gathered(self.outputs(inputs))
+        scores = [-losses.of_members(loss_fn, out.float(), targets).double() for out in gathered]
         return torch.cat(scores).cpu().numpy()
 
     def outputs(self, inputs: Tensor) -> Iterator[Tensor]:
         """What the members say to the same inputs, chunk by chunk: `[members of the chunk, batch, ...]`."""
         population = self._player(inputs)
-        chunk, block = self._chunk(len(inputs)), population.capacity
+        chunk, block, kept = self._chunk(len(inputs)), population.capacity, self.draw()
         for start in range(0, self.settings.pairs, block):
             count = min(block, self.settings.pairs - start)
-            kept = self.draw() if count == self.settings.pairs else None
-            drawn = kept or Drawn(self.key(start), count, self.centre.device)
+            drawn = kept.part(start, count) if kept else Drawn(self.key(start), count, self.centre.device)
             population.bind_drawn(0, drawn, self.sigma)
             for first in range(0, count, chunk):
                 yield population.shared(inputs, first, min(chunk, count - first))
