@@ -17,7 +17,7 @@ from master.events import Created, Event, State, StateChanged, Told, WorkerSeen
 from master.journal import Journal, JournalLostError, SupersededError
 from master.journal_codec import JournalFormatError, Snapshot
 from master.keys import Keys
-from master.store import OwnStore, connect
+from master.store import OwnStore, StoreError, connect
 
 SPEC = loads("""
 name = "journal"
@@ -377,4 +377,25 @@ async def test_a_store_that_dies_and_comes_back_has_everything(tmp_path: Path, k
         await book.close()
         assert int((await client.info("server"))["process_id"]) != process_id
         assert (await replay(client, keys))[1] == [*EVENTS, told(2)]
+        await client.aclose()
+
+
+async def test_a_server_that_cannot_be_started_yet_is_started_later(tmp_path: Path, keys: Keys) -> None:
+    async with OwnStore(tmp_path / "store") as store:
+        client = connect(store.url)
+        failures = [StoreError("no room"), OSError("no memory")]
+
+        async def revive() -> None:
+            if failures:
+                raise failures.pop()
+            await store.revive()
+
+        book = Book(client, keys, revive=revive)
+        await book.open(head=0)
+        await book.store(CREATED)
+        os.kill(int((await client.info("server"))["process_id"]), 9)
+        await book.store(told(0))
+        assert not failures
+        await book.close()
+        assert (await replay(client, keys))[1] == [CREATED, told(0)]
         await client.aclose()
