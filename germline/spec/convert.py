@@ -36,6 +36,7 @@ def ga_settings(spec: spec_pb2.ExperimentSpec) -> GaSettings:
         selection=_SELECTIONS[ga.selection],
         tournament_size=ga.tournament_size,
         replacement=_REPLACEMENTS[ga.replacement],
+        founders=ga.founders if ga.HasField("founders") else None,
         power=float32(ga.power),
         power_schedule=_POWER_SCHEDULES[ga.power_schedule],
         final_power=float32(ga.final_power) if ga.HasField("final_power") else None,

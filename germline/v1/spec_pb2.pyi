@@ -647,6 +647,7 @@ class GeneticAlgorithm(_message.Message):
     CANDIDATES_FIELD_NUMBER: _builtins.int
     VALIDATION_EPISODES_FIELD_NUMBER: _builtins.int
     VALIDATION_SHARE_FIELD_NUMBER: _builtins.int
+    FOUNDERS_FIELD_NUMBER: _builtins.int
     window: _builtins.int
     """How many of the latest results form the population."""
     parents: _builtins.int
@@ -679,6 +680,8 @@ class GeneticAlgorithm(_message.Message):
     """Fresh episodes after which a candidate's mean may make it the champion."""
     validation_share: _builtins.float
     """Share of all evaluations spent on re-playing candidates."""
+    founders: _builtins.int
+    """Random individuals that open the run. Absent: as many as `window`."""
     def __init__(
         self,
         *,
@@ -698,15 +701,18 @@ class GeneticAlgorithm(_message.Message):
         candidates: _builtins.int | None = ...,
         validation_episodes: _builtins.int | None = ...,
         validation_share: _builtins.float | None = ...,
+        founders: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_candidates", b"_candidates", "_final_power", b"_final_power", "_litter", b"_litter", "_mutation", b"_mutation", "_parents", b"_parents", "_power", b"_power", "_power_evaluations", b"_power_evaluations", "_power_learning_rate", b"_power_learning_rate", "_power_schedule", b"_power_schedule", "_rank", b"_rank", "_replacement", b"_replacement", "_selection", b"_selection", "_tournament_size", b"_tournament_size", "_validation_episodes", b"_validation_episodes", "_validation_share", b"_validation_share", "_window", b"_window", "candidates", b"candidates", "final_power", b"final_power", "litter", b"litter", "mutation", b"mutation", "parents", b"parents", "power", b"power", "power_evaluations", b"power_evaluations", "power_learning_rate", b"power_learning_rate", "power_schedule", b"power_schedule", "rank", b"rank", "replacement", b"replacement", "selection", b"selection", "tournament_size", b"tournament_size", "validation_episodes", b"validation_episodes", "validation_share", b"validation_share", "window", b"window"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_candidates", b"_candidates", "_final_power", b"_final_power", "_founders", b"_founders", "_litter", b"_litter", "_mutation", b"_mutation", "_parents", b"_parents", "_power", b"_power", "_power_evaluations", b"_power_evaluations", "_power_learning_rate", b"_power_learning_rate", "_power_schedule", b"_power_schedule", "_rank", b"_rank", "_replacement", b"_replacement", "_selection", b"_selection", "_tournament_size", b"_tournament_size", "_validation_episodes", b"_validation_episodes", "_validation_share", b"_validation_share", "_window", b"_window", "candidates", b"candidates", "final_power", b"final_power", "founders", b"founders", "litter", b"litter", "mutation", b"mutation", "parents", b"parents", "power", b"power", "power_evaluations", b"power_evaluations", "power_learning_rate", b"power_learning_rate", "power_schedule", b"power_schedule", "rank", b"rank", "replacement", b"replacement", "selection", b"selection", "tournament_size", b"tournament_size", "validation_episodes", b"validation_episodes", "validation_share", b"validation_share", "window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_candidates", b"_candidates", "_final_power", b"_final_power", "_litter", b"_litter", "_mutation", b"_mutation", "_parents", b"_parents", "_power", b"_power", "_power_evaluations", b"_power_evaluations", "_power_learning_rate", b"_power_learning_rate", "_power_schedule", b"_power_schedule", "_rank", b"_rank", "_replacement", b"_replacement", "_selection", b"_selection", "_tournament_size", b"_tournament_size", "_validation_episodes", b"_validation_episodes", "_validation_share", b"_validation_share", "_window", b"_window", "candidates", b"candidates", "final_power", b"final_power", "litter", b"litter", "mutation", b"mutation", "parents", b"parents", "power", b"power", "power_evaluations", b"power_evaluations", "power_learning_rate", b"power_learning_rate", "power_schedule", b"power_schedule", "rank", b"rank", "replacement", b"replacement", "selection", b"selection", "tournament_size", b"tournament_size", "validation_episodes", b"validation_episodes", "validation_share", b"validation_share", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_candidates", b"_candidates", "_final_power", b"_final_power", "_founders", b"_founders", "_litter", b"_litter", "_mutation", b"_mutation", "_parents", b"_parents", "_power", b"_power", "_power_evaluations", b"_power_evaluations", "_power_learning_rate", b"_power_learning_rate", "_power_schedule", b"_power_schedule", "_rank", b"_rank", "_replacement", b"_replacement", "_selection", b"_selection", "_tournament_size", b"_tournament_size", "_validation_episodes", b"_validation_episodes", "_validation_share", b"_validation_share", "_window", b"_window", "candidates", b"candidates", "final_power", b"final_power", "founders", b"founders", "litter", b"litter", "mutation", b"mutation", "parents", b"parents", "power", b"power", "power_evaluations", b"power_evaluations", "power_learning_rate", b"power_learning_rate", "power_schedule", b"power_schedule", "rank", b"rank", "replacement", b"replacement", "selection", b"selection", "tournament_size", b"tournament_size", "validation_episodes", b"validation_episodes", "validation_share", b"validation_share", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__candidates: _TypeAlias = _typing.Literal["candidates"]  # noqa: Y015
     _WhichOneofArgType__candidates: _TypeAlias = _typing.Literal["_candidates", b"_candidates"]  # noqa: Y015
     _WhichOneofReturnType__final_power: _TypeAlias = _typing.Literal["final_power"]  # noqa: Y015
     _WhichOneofArgType__final_power: _TypeAlias = _typing.Literal["_final_power", b"_final_power"]  # noqa: Y015
+    _WhichOneofReturnType__founders: _TypeAlias = _typing.Literal["founders"]  # noqa: Y015
+    _WhichOneofArgType__founders: _TypeAlias = _typing.Literal["_founders", b"_founders"]  # noqa: Y015
     _WhichOneofReturnType__litter: _TypeAlias = _typing.Literal["litter"]  # noqa: Y015
     _WhichOneofArgType__litter: _TypeAlias = _typing.Literal["_litter", b"_litter"]  # noqa: Y015
     _WhichOneofReturnType__mutation: _TypeAlias = _typing.Literal["mutation"]  # noqa: Y015
@@ -739,6 +745,8 @@ class GeneticAlgorithm(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__candidates) -> _WhichOneofReturnType__candidates | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__final_power) -> _WhichOneofReturnType__final_power | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__founders) -> _WhichOneofReturnType__founders | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__litter) -> _WhichOneofReturnType__litter | None: ...
     @_typing.overload
