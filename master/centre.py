@@ -117,10 +117,15 @@ class Centre:
         return fresh
 
     @property
+    def closed_epochs(self) -> int:
+        """All closed epochs, also those that nobody was told of yet."""
+        return self.epochs + len(self.closed)
+
+    @property
     def digest(self) -> str:
         """Of the centre after the last closed epoch; empty while no worker reported it."""
         known = {kept.epoch: kept.digest for kept in (self.best, self.newest) if kept}
-        return self.digests.agreed(self.epochs) or known.get(self.epochs, "")
+        return self.digests.agreed(self.closed_epochs) or known.get(self.closed_epochs, "")
 
     def may_reload(self, worker: str) -> bool:
         """Count a reload; False if this worker had its chances."""
@@ -135,7 +140,7 @@ class Centre:
 
     def want_last(self) -> None:
         """The experiment is over: keep the centre as it is after the last closed epoch."""
-        self._wanted_newest = self.epochs + len(self.closed)
+        self._wanted_newest = self.closed_epochs
 
     @property
     def has_best(self) -> bool:

@@ -318,7 +318,7 @@ class Experiment:
         if self.centre is None:
             return snapshot
         epochs = [*self.centre.updates, *self.centre.closed]
-        closed = self.centre.epochs + len(self.centre.closed)
+        closed = self.centre.closed_epochs
         return snapshot._replace(closed_epochs=closed, epochs=epochs, checkpoints=self.centre.kept())
 
     # Inside

@@ -65,7 +65,7 @@ def _write_individuals(message: experiment_pb2.Experiment, algorithm: GeneticAlg
 
 def _write_centre(message: experiment_pb2.Experiment, experiment: Experiment, centre: Centre) -> None:
     """What an evolution strategy shows: its epochs, and its best measured centre for a champion."""
-    message.epochs = centre.epochs
+    message.epochs = centre.closed_epochs
     message.centre_digest = centre.digest
     search = experiment.search
     if isinstance(search, EggrollSearch):
@@ -98,10 +98,12 @@ def write_champion(champion: Champion, algorithm: GeneticAlgorithm) -> experimen
 
 
 def write_population(
-    algorithm: GeneticAlgorithm, limit: int, *, with_genomes: bool
+    experiment: Experiment, limit: int, *, with_genomes: bool
 ) -> list[experiment_pb2.Individual]:
-    """The best members, best first."""
-    best = list(algorithm.population())[: -limit - 1 : -1]
+    """The best members, best first; none of an evolution strategy, whose members live for an epoch."""
+    if experiment.centre is not None:
+        return []
+    best = list(experiment.algorithm.population())[: -limit - 1 : -1]
     individuals = [_individual(member.genome, member.fitness, None) for member in best]
     if with_genomes:
         for member, individual in zip(best, individuals, strict=True):
@@ -109,10 +111,18 @@ def write_population(
     return individuals
 
 
-def write_individual(
-    algorithm: GeneticAlgorithm, individual_id: int | None
-) -> experiment_pb2.Individual | None:
-    """One individual with its genome; without an id the leader. None if it is not known."""
+def write_individual(experiment: Experiment, wanted: int | None) -> experiment_pb2.Individual | None:
+    """One individual; without an id the leader. None if it is not known."""
+    if experiment.centre is None:
+        return _write_genome(experiment.algorithm, wanted)
+    message = experiment_pb2.Experiment()
+    _write_centre(message, experiment, experiment.centre)
+    found = message.HasField("champion") and wanted in (None, message.champion.id)
+    return message.champion if found else None
+
+
+def _write_genome(algorithm: GeneticAlgorithm, individual_id: int | None) -> experiment_pb2.Individual | None:
+    """One individual of a genetic algorithm, with its genome."""
     champion = algorithm.champion
     leader = algorithm.leader()
     if individual_id is None and leader is None:

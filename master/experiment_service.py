@@ -94,15 +94,15 @@ class ExperimentService(experiment_pb2_grpc.ExperimentServiceServicer):
         limit = request.limit if request.HasField("limit") else 100
         if not 1 <= limit <= 10_000:
             raise InvalidFieldError(f"limit is {limit}; allowed: 1 to 10000")
-        algorithm = self._registry.named(request.name).algorithm
-        individuals = write_population(algorithm, limit, with_genomes=request.with_genomes)
+        experiment = self._registry.named(request.name)
+        individuals = write_population(experiment, limit, with_genomes=request.with_genomes)
         return pb.ListIndividualsResponse(individuals=individuals)
 
     async def GetIndividual(
         self, request: pb.GetIndividualRequest, context: Context
     ) -> pb.GetIndividualResponse:
         wanted = request.id if request.HasField("id") else None
-        individual = write_individual(self._registry.named(request.name).algorithm, wanted)
+        individual = write_individual(self._registry.named(request.name), wanted)
         if individual is None and wanted is None:
             raise ConflictError(f"experiment {request.name} has no individual with a score yet")
         if individual is None:
