@@ -128,6 +128,8 @@ class Stream:
         assert next(self._call).WhichOneof("kind") == "welcome"
         for results in worker.unacknowledged.values():
             self.say(results=results)
+        worker.individuals.clear()  # what no acknowledgement vouched for may be asked anew
+        worker.lent_by.clear()
 
     def say(self, **message: Any) -> None:
         self._outbox.put(worker_pb2.WorkerMessage(**message))
@@ -178,7 +180,7 @@ class Stream:
 
     def _settle(self, acknowledgement: worker_pb2.Acknowledgement) -> None:
         results = self.worker.unacknowledged.pop(acknowledgement.sequence)
-        lent = islice(self.worker.individuals.items(), self.worker.lent_by[acknowledgement.sequence])
+        lent = islice(self.worker.individuals.items(), self.worker.lent_by.get(acknowledgement.sequence, 0))
         self.worker.certain.update(lent)
         self.worker.refused += acknowledgement.refused
         self.worker.acknowledged += len(results.results) - len(acknowledgement.refused)
