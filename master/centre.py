@@ -41,11 +41,11 @@ class Digests:
     def __init__(self) -> None:
         self._reports: dict[int, dict[str, str]] = {}  # epoch, worker, digest
 
-    def report(self, worker: str, epoch: int, digest: str) -> list[str]:
+    def report(self, worker: str, epoch: int, digest: str, workers: int = 0) -> list[str]:
         """Note a report; return the workers whose centre is not the others'.
 
-        These are the minority. Where no digest has a majority, nobody is believed: all of them start over
-        from the scores, and what they report then is the truth.
+        These are the minority. Where no digest leads although all of so many `workers` have reported, nobody
+        is believed: all of them start over from the scores, and what they report then is the truth.
         """
         reports = self._reports.setdefault(epoch, {})
         reports[worker] = digest
@@ -55,6 +55,8 @@ class Digests:
         if len(common) == 1:
             return []
         (most, votes), (_, others) = common
+        if votes == others and len(reports) < workers:
+            return []
         wrong = [name for name, said in reports.items() if said != most or votes == others]
         for name in wrong:
             self.forget(name)

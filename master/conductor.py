@@ -57,9 +57,9 @@ class Conductor:
         experiment = self._registry.find(number)
         if experiment is None or experiment.centre is None:
             return
-        agreed = experiment.centre.digests.agreed(epoch)
-        for worker_id in experiment.centre.digests.report(session.player.worker_id, epoch, digest):
-            self._start_over(experiment, experiment.centre, worker_id, epoch, agreed)
+        digests, workers = experiment.centre.digests, sum(s.knows(experiment) for s in self._fleet)
+        for worker_id in digests.report(session.player.worker_id, epoch, digest, workers):
+            self._start_over(experiment, experiment.centre, worker_id, epoch, digests.agreed(epoch))
         self._ask_checkpoints(experiment, experiment.centre)
 
     def take_part(self, session: Session, part: Part) -> None:

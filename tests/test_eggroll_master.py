@@ -1,0 +1,169 @@
+"""What the master promises about centres: digests, checkpoints, twins; without a network."""
+
+import pytest
+
+from germline.algorithms.eggroll import EpochClosed
+from master.centre import PART_BYTES, Centre, Checkpoint, Digests
+from master.leases import LeaseTable
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def table(clock: Clock) -> LeaseTable:
+    return LeaseTable(10.0, clock)
+
+
+def closed(epoch: int) -> EpochClosed:
+    return EpochClosed(epoch, (1.0, 0.0))
+
+
+def centre_after(epochs: int, checkpoint_epochs: int = 0) -> Centre:
+    centre = Centre(checkpoint_epochs)
+    for epoch in range(epochs):
+        centre.announce(closed(epoch))
+    return centre
+
+
+# Twins
+
+
+def test_a_twin_is_of_work_that_another_holds_and_is_lent_once(table: LeaseTable) -> None:
+    (held,) = table.lend([7], "a")
+    assert table.lend_twins(5, "a") == []
+    (twin,) = table.lend_twins(5, "b")
+    assert (twin.ticket, twin.worker) == (7, "b")
+    assert twin.attempt > held.attempt
+    assert table.lend_twins(5, "c") == []
+
+
+@pytest.mark.parametrize("teller", ["a", "b"])
+def test_work_that_was_lent_twice_counts_once_and_the_other_plays_in_vain(
+    table: LeaseTable, teller: str
+) -> None:
+    leases = {"a": table.lend([7], "a")[0], "b": table.lend_twins(1, "b")[0]}
+    table.check(7, leases[teller].attempt, teller)
+    in_vain = [table.close(7, teller), table.close_twin(7, teller)]
+    other = "b" if teller == "a" else "a"
+    assert [lease for lease in in_vain if lease] == [leases[other]]
+    assert table.held_by("a") == table.held_by("b") == []
+
+
+def test_work_waits_again_only_when_both_of_its_holders_are_gone(table: LeaseTable) -> None:
+    table.lend([7], "a")
+    (twin,) = table.lend_twins(1, "b")
+    assert table.give_back("a") == []
+    assert table.is_lent(7)
+    table.check(7, twin.attempt, "b")
+    assert [lease.worker for lease in table.give_back("b")] == ["b"]
+    (again,) = table.lend([7], "c")
+    assert again.attempt > twin.attempt
+
+
+def test_a_twin_that_runs_out_leaves_the_first_lease_as_it_is(table: LeaseTable, clock: Clock) -> None:
+    table.lend([7], "a")
+    (twin,) = table.lend_twins(1, "b")
+    clock.now += 5.0
+    table.renew(7, 1, "a")
+    clock.now += 6.0
+    assert table.expire() == []
+    assert [lease.worker for lease in table.held_by("a")] == ["a"]
+    assert table.held_by("b") == []
+    table.check(7, twin.attempt, "b")  # late, it counts
+
+
+def test_a_worker_that_comes_back_keeps_its_twin(table: LeaseTable) -> None:
+    table.lend([7], "a")
+    (twin,) = table.lend_twins(1, "b")
+    assert table.renew(7, twin.attempt, "b")
+    assert not table.renew(7, twin.attempt, "c")
+
+
+# Digests
+
+
+def test_workers_that_agree_are_left_alone() -> None:
+    digests = Digests()
+    assert [digests.report(worker, 3, "x", 3) for worker in "abc"] == [[], [], []]
+    assert digests.agreed(3) == "x"
+
+
+def test_the_odd_one_out_starts_over_in_whatever_order_the_reports_come() -> None:
+    for order in ("abc", "bac", "cba", "acb"):
+        digests = Digests()
+        found = [digests.report(worker, 3, "x" if worker != "b" else "y", 3) for worker in order]
+        assert sum(found, []) == ["b"]
+        assert digests.agreed(3) == "x"
+
+
+def test_of_two_that_differ_both_start_over() -> None:
+    digests = Digests()
+    digests.report("a", 3, "x", 2)
+    assert digests.report("b", 3, "y", 2) == ["a", "b"]
+    assert digests.report("a", 3, "x", 2) == digests.report("b", 3, "x", 2) == []
+
+
+# Checkpoints
+
+
+def test_a_checkpoint_is_wanted_every_so_many_epochs_and_of_one_worker() -> None:
+    centre = centre_after(4, checkpoint_epochs=4)
+    assert centre.to_ask(["a", "b"]) == [(4, "a")]
+    assert centre.to_ask(["a", "b"]) == []
+
+
+def test_a_checkpoint_that_went_with_its_worker_is_asked_of_another() -> None:
+    centre = centre_after(4, checkpoint_epochs=4)
+    centre.to_ask(["a", "b"])
+    centre.lose("a")
+    assert centre.to_ask(["b"]) == [(4, "b")]
+
+
+def test_a_worker_that_has_not_the_state_is_not_asked_again() -> None:
+    centre = centre_after(4, checkpoint_epochs=4)
+    centre.to_ask(["a", "b"])
+    assert centre.take_part("a", 4, 0, 0, b"") is None
+    assert centre.to_ask(["a", "b"]) == [(4, "b")]
+
+
+def test_parts_become_the_whole_and_epochs_before_the_newest_checkpoint_are_forgotten() -> None:
+    centre = centre_after(6, checkpoint_epochs=4)
+    centre.to_ask(["a"])
+    whole = bytes(PART_BYTES) + b"end"
+    assert centre.take_part("a", 4, 0, 2, whole[:PART_BYTES]) is None
+    assert centre.take_part("a", 4, 1, 2, whole[PART_BYTES:]) == whole
+    checkpoint = Checkpoint(4, "x", whole)
+    assert [checkpoint.part(n) for n in range(checkpoint.parts)] == [whole[:PART_BYTES], b"end"]
+    assert not centre.store(checkpoint).is_best
+    assert [update.epoch for update in centre.updates] == [4, 5]
+
+
+def test_only_the_newest_and_the_best_are_kept() -> None:
+    centre = centre_after(8, checkpoint_epochs=4)
+    for epoch in (2, 4, 8):
+        if epoch == 2:
+            centre.want_best(2)
+        centre.store(Checkpoint(epoch, "x", b"data"))
+    assert {kept.epoch: kept.is_best for kept in centre.kept()} == {2: True, 8: False}
+
+
+def test_an_epoch_is_announced_once_and_in_order() -> None:
+    centre = centre_after(2)
+    centre.closed += [closed(2), closed(3)]
+    assert [event.epoch for event in centre.unannounced()] == [2, 3]
+    assert centre.unannounced() == []
+    centre.announce(closed(2))
+    centre.closed.append(closed(4))
+    assert [event.epoch for event in centre.unannounced()] == [4]
+    assert (centre.epochs, centre.closed_epochs) == (3, 5)
