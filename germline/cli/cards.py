@@ -17,26 +17,34 @@ from germline.v1 import spec_pb2
 
 @dataclass(frozen=True, slots=True)
 class Playable:
-    """An individual with all that it takes to play it.
+    """A policy with all that it takes to play it.
 
     Attributes:
         spec: a spec with its task, policy and precision.
-        genome: its seeds.
-        card: as text for people.
+        policy: its genome; or the file of an evolution strategy's centre, which has none.
+        name: the genome's id, or what the centre's experiment is called.
         about: where it comes from, in words.
+        card: its policy card; None for a centre.
     """
 
     spec: spec_pb2.ExperimentSpec
-    genome: Genome
-    card: PolicyCard
+    policy: Genome | bytes
+    name: str
     about: str
+    card: PolicyCard | None = None
 
 
 def of_experiment(experiment: Experiment, individual: Individual) -> Playable:
     """An individual of an experiment. Raises CommandError if its genome is not at hand."""
     card = card_of(experiment.spec, individual)
-    about = f"{format_id(individual.id)} of {experiment.name}, {individual.mutations} mutations"
-    return Playable(experiment.spec, card.genome, card, about)
+    name = format_id(individual.id)
+    about = f"{name} of {experiment.name}, {individual.mutations} mutations"
+    return Playable(experiment.spec, card.genome, name, about, card)
+
+
+def of_centre(experiment: Experiment, centre: bytes) -> Playable:
+    """The stored centre of an evolution strategy."""
+    return Playable(experiment.spec, centre, experiment.name, f"the centre of {experiment.name}")
 
 
 def of_file(path: Path) -> Playable:
@@ -54,14 +62,17 @@ def of_file(path: Path) -> Playable:
     except ValueError as error:
         sentence = str(error) if str(path) in str(error) else f"{path}: {error}"
         raise CommandError(sentence, Exit.USAGE) from None
-    about = f"{format_id(card.genome.id)} of {path}, {len(card.genome)} mutations"
-    return Playable(spec, card.genome, card, about)
+    name = format_id(card.genome.id)
+    return Playable(spec, card.genome, name, f"{name} of {path}, {len(card.genome)} mutations", card)
 
 
 def card_of(spec: spec_pb2.ExperimentSpec, individual: Individual) -> PolicyCard:
     """The card of an individual. Raises CommandError if its genome is not at hand."""
     if individual.genome is None:
-        raise CommandError(f"the genome of {format_id(individual.id)} is not at hand", Exit.REFUSED)
+        raise CommandError(
+            f"the genome of {format_id(individual.id)} is not at hand; a centre has none",
+            Exit.REFUSED,
+        )
     table = tomllib.loads(to_toml(spec))
     return PolicyCard(
         task=table["task"],

@@ -51,13 +51,12 @@ def champion(
     """
     with open_source(master, run, name) as source:
         experiment, best = source.experiment(), source.individual()
-    made = cards.card_of(experiment.spec, best)
     if output is not None:
-        cards.save(output, made)
+        cards.save(output, cards.card_of(experiment.spec, best))
     if as_json:
         emit(individual_json(best))
     elif card:
-        typer.echo(write_card(made), nl=False)
+        typer.echo(write_card(cards.card_of(experiment.spec, best)), nl=False)
     else:
         console.print(
             f"{format_id(best.id)}: {mean_text(best)}, {best.mutations:,} mutations", highlight=False

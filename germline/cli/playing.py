@@ -1,4 +1,4 @@
-"""Plays genomes on this machine, without a master: for `evaluate` and `record`."""
+"""Plays policies on this machine, without a master: for `evaluate` and `record`."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from germline.v1 import spec_pb2
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    import torch
 
+    from germline.weights import Layout
+    from worker.build import EngineSettings
     from worker.rollout import Engine
-    from worker.tasks.base import Actions, EpisodicTask, LaneIndices, Lanes, Observations, Stepped
+    from worker.tasks.base import Actions, EpisodicTask, LaneIndices, Lanes, Observations, Stepped, Task
 
     Picture = npt.NDArray[np.uint8]
-
 
 _THREADS = 1  # more would fight over the cores: the networks are small
 
@@ -35,34 +37,98 @@ def _digest(text: str) -> int:
 
 
 def play(
-    spec: spec_pb2.ExperimentSpec, genome: Genome, seeds: tuple[int, ...], device: str
+    spec: spec_pb2.ExperimentSpec, policy: Genome | bytes, seeds: tuple[int, ...], device: str
 ) -> Iterator[tuple[int, float]]:
     """Play one episode for each seed; yields its position and its return as evaluations end.
 
     Episodes go in groups as large as the experiment's evaluations: the same arithmetic as in the run.
+
+    Args:
+        spec: says task, network and precision.
+        policy: a genome, or the file of an evolution strategy's centre.
+        seeds: of the episodes.
+        device: where the network runs.
     """
     with needs_extra("worker"):
-        from worker.build import build_engine
         from worker.machine import prepare
-        from worker.rollout import Evaluation
+        from worker.plugins import make_task
         from worker.tasks.base import SetupError
         from worker.workshop import engine_settings
     try:
-        engine = build_engine(engine_settings(spec), device=prepare(device, _THREADS))
+        settings = engine_settings(spec)
+        task = make_task(settings.task, settings.task_arguments)
+        engine = _engine(task, settings, policy, prepare(device, _THREADS))
+        yield from _returns(engine, policy, seeds, spec.evaluation.episodes)
     except SetupError as error:
         raise CommandError(str(error), Exit.USAGE) from None
-    group = spec.evaluation.episodes
-    starts = range(0, len(seeds), group)
-    for start in starts:
+
+
+def _returns(
+    engine: Engine, policy: Genome | bytes, seeds: tuple[int, ...], group: int
+) -> Iterator[tuple[int, float]]:
+    from worker.rollout import Evaluation
+
+    genome = policy if isinstance(policy, Genome) else Genome.founder(0)  # a fixed population asks nobody
+    for start in range(0, len(seeds), group):
         engine.submit(Evaluation(start, genome, seeds[start : start + group]))
-    yield from _returns(engine, dict(zip(starts, starts, strict=True)))
-
-
-def _returns(engine: Engine, starts: dict[object, int]) -> Iterator[tuple[int, float]]:
     while engine.busy():
         for played in engine.tick():
-            yield from enumerate(played.returns, start=starts[played.key])
+            yield from enumerate(played.returns, start=int(str(played.key)))
     engine.close()
+
+
+def _engine(
+    task: Task,
+    settings: EngineSettings,
+    policy: Genome | bytes,
+    device: torch.device,
+    slots: int | None = None,
+) -> Engine:
+    from worker.build import engine_for
+
+    if isinstance(policy, Genome):
+        return engine_for(task, settings, device=device, slots=slots)
+    return _centre_engine(task, settings, policy, device, slots)
+
+
+def _centre_engine(
+    task: Task, settings: EngineSettings, centre: bytes, device: torch.device, slots: int | None
+) -> Engine:
+    """The engine for a network that is known by its weights."""
+    from germline.eggroll import centre_file
+    from germline.weights import Layout
+    from worker.build import MOST_ROWS, slots_that_fit
+    from worker.fixed import FixedPopulation
+    from worker.policies.build import make_policy
+    from worker.rollout import Rollout
+    from worker.tasks.base import EpisodicTask
+
+    if not isinstance(task, EpisodicTask):
+        raise CommandError(
+            "the centre of a function task plays no episodes: call the function on its weights"
+        )
+    network = make_policy(settings.policy, task, hidden=settings.hidden, arguments=settings.policy_arguments)
+    weights = _flat(centre_file.read(centre).parameters, Layout.of(network))
+    rows = min(max(settings.episodes, 1), MOST_ROWS)
+
+    def make_population(count: int) -> FixedPopulation:
+        return FixedPopulation(
+            weights, network, task.spaces, count, rows, precision=settings.precision, device=device
+        )
+
+    return Rollout(
+        task.make_lanes, make_population, slots or slots_that_fit(network, task.spaces, rows, device)
+    )
+
+
+def _flat(named: dict[str, torch.Tensor], layout: Layout) -> torch.Tensor:
+    import torch
+
+    shapes = {parameter.name: parameter.shape for parameter in layout.parameters}
+    found = {name: tuple(value.shape) for name, value in named.items()}
+    if found != shapes:
+        raise CommandError(f"the centre's parameters are {found}; this network's are {shapes}")
+    return torch.cat([named[name].flatten() for name in shapes])
 
 
 @dataclass
@@ -73,32 +139,34 @@ class Film:
     returned: float = 0.0
 
 
-def film(spec: spec_pb2.ExperimentSpec, genome: Genome, seed: int, device: str) -> Film:
+def film(spec: spec_pb2.ExperimentSpec, policy: Genome | bytes, seed: int, device: str) -> Film:
     """Play one episode and film it. What is played is what would be played without a camera."""
     with needs_extra("worker"):
-        from worker.build import engine_for
         from worker.machine import prepare
         from worker.plugins import make_task
-        from worker.rollout import Evaluation
         from worker.tasks.base import EpisodicTask, SetupError
         from worker.workshop import engine_settings
-    filmable = spec_pb2.ExperimentSpec()
-    filmable.CopyFrom(spec)
-    if spec.task.HasField("gym"):
-        filmable.task.gym.arguments["render_mode"] = "rgb_array"
     film = Film()
     try:
-        settings = engine_settings(filmable)
+        settings = engine_settings(_filmable(spec))
         task = make_task(settings.task, settings.task_arguments)
         if not isinstance(task, EpisodicTask):
             raise CommandError(f"{spec.name} plays no episodes that could be filmed: its task is a function")
-        engine = engine_for(_Filmed(task, film), settings, device=prepare(device, _THREADS), slots=1)
-        engine.submit(Evaluation(0, genome, (seed,)))
-        for _, film.returned in _returns(engine, {0: 0}):
+        engine = _engine(_Filmed(task, film), settings, policy, prepare(device, _THREADS), slots=1)
+        for _, film.returned in _returns(engine, policy, (seed,), 1):
             pass
     except SetupError as error:
         raise CommandError(str(error), Exit.USAGE) from None
     return film
+
+
+def _filmable(spec: spec_pb2.ExperimentSpec) -> spec_pb2.ExperimentSpec:
+    """The spec, with Gymnasium environments asked to draw."""
+    filmable = spec_pb2.ExperimentSpec()
+    filmable.CopyFrom(spec)
+    if spec.task.HasField("gym"):
+        filmable.task.gym.arguments["render_mode"] = "rgb_array"
+    return filmable
 
 
 @runtime_checkable

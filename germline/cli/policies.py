@@ -14,8 +14,9 @@ from germline.cli.errors import CommandError, Exit, needs_extra
 from germline.cli.output import emit, notes, number
 from germline.cli.playing import Film, film, fresh_seeds, play
 from germline.cli.target import DEFAULT_MASTER, JsonOption, MasterOption, RunOption, open_source
-from germline.genome import format_id, parse_id
+from germline.genome import Genome, format_id, parse_id
 from germline.statistics import mean_interval
+from germline.v1 import spec_pb2
 
 if TYPE_CHECKING:
     from germline.cli.playing import Picture
@@ -71,7 +72,7 @@ def evaluate(
     if as_json:
         emit(
             {
-                "id": format_id(policy.genome.id),
+                "id": policy.name,
                 "mean": mean,
                 "interval": [low, high] if episodes > 1 else None,
                 "confidence": 0.95,
@@ -89,7 +90,7 @@ def _play(policy: Playable, seeds: tuple[int, ...], device: str, *, quiet: bool)
     """The return of each episode, in the order of the seeds; says how far it is."""
     returns: dict[int, float] = {}
     with notes.status("") as status:
-        for position, returned in play(policy.spec, policy.genome, seeds, device):
+        for position, returned in play(policy.spec, policy.policy, seeds, device):
             returns[position] = returned
             if not quiet:
                 status.update(f"{len(returns)} of {len(seeds)} episodes")
@@ -115,10 +116,10 @@ def record(
     Example: germline record runs/pong/champion.toml --output pong.mp4
     """
     policy = _policy(card, master, run, experiment, individual)
-    target = output or Path(f"{format_id(policy.genome.id)}.mp4")
+    target = output or Path(f"{policy.name}.mp4")
     with needs_extra("local"):
         import imageio_ffmpeg  # noqa: F401 - before minutes of play
-    shot = film(policy.spec, policy.genome, fresh_seeds(seed, 1)[0], device)
+    shot = film(policy.spec, policy.policy, fresh_seeds(seed, 1)[0], device)
     is_atari = policy.spec.task.HasField("atari")
     pace = _ATARI_STEPS_PER_SECOND if is_atari else _OTHER_STEPS_PER_SECOND
     write_video(shot.pictures, target, pace * speed)
@@ -167,33 +168,31 @@ def export(
 
     Example: germline export --run runs/pong --output pong.safetensors
     """
-    if card is None and individual is None:
-        with open_source(master, run, experiment) as source:
-            found = source.experiment()
-            if found.spec.algorithm.HasField("eggroll"):
-                _export_centre(source.centre(), output or Path(f"{found.name}.safetensors"), as_json)
-                return
     policy = _policy(card, master, run, experiment, individual)
-    target = output or Path(f"{format_id(policy.genome.id)}.safetensors")
-    digest = write_weights(policy, target)
-    beside = target.with_suffix(".toml")
-    cards.save(beside, policy.card)
-    if as_json:
-        emit({"weights": str(target), "card": str(beside), "digest": digest})
+    target = output or Path(f"{policy.name}.safetensors")
+    beside = target.with_suffix(".toml") if policy.card else None
+    if isinstance(policy.policy, Genome):
+        digest = write_weights(policy.spec, policy.policy, target)
     else:
-        typer.echo(f"wrote {target} and {beside}; the weights have digest {digest}")
-
-
-def _export_centre(data: bytes, target: Path, as_json: bool) -> None:
-    """An evolution strategy's centre comes as a file already; it has no genome, and no card."""
-    target.write_bytes(data)
+        digest = write_centre(policy.policy, target)
+    if policy.card and beside:
+        cards.save(beside, policy.card)
     if as_json:
-        emit({"weights": str(target), "card": None, "digest": None})
+        emit({"weights": str(target), "card": str(beside) if beside else None, "digest": digest})
     else:
-        typer.echo(f"wrote {target}, the stored centre of the evolution strategy")
+        also = f" and {beside}" if beside else ""
+        typer.echo(f"wrote {target}{also}; the weights have digest {digest}")
 
 
-def write_weights(policy: Playable, target: Path) -> str:
+def write_centre(centre: bytes, target: Path) -> str:
+    """Write the file of a centre, with what its optimiser remembers; returns the digest of its weights."""
+    with needs_extra("worker"):
+        from germline.eggroll import centre_file
+    target.write_bytes(centre)
+    return centre_file.read(centre).digest
+
+
+def write_weights(spec: spec_pb2.ExperimentSpec, genome: Genome, target: Path) -> str:
     """Rebuild the weights and write them under their parameters' names; returns their digest."""
     with needs_extra("worker"):
         import torch
@@ -204,7 +203,7 @@ def write_weights(policy: Playable, target: Path) -> str:
         from worker.policies.build import make_policy
         from worker.tasks.base import SetupError
         from worker.workshop import engine_settings
-    settings = engine_settings(policy.spec)
+    settings = engine_settings(spec)
     try:
         task = make_task(settings.task, settings.task_arguments)
         network = make_policy(
@@ -214,9 +213,9 @@ def write_weights(policy: Playable, target: Path) -> str:
         raise CommandError(str(error), Exit.USAGE) from None
     layout = weights.Layout.of(network)
     flat = torch.zeros(layout.size)
-    weights.rebuild(policy.genome, layout, flat)
+    weights.rebuild(genome, layout, flat)
     digest = weights.digest(flat)
-    about = {"id": format_id(policy.genome.id), "digest": digest, "policy": policy.spec.policy.name}
+    about = {"id": format_id(genome.id), "digest": digest, "policy": spec.policy.name}
     save_file({name: view.clone() for name, view in layout.named_views(flat).items()}, target, metadata=about)
     return digest
 
@@ -234,4 +233,7 @@ def _policy(
     except ValueError as error:
         raise CommandError(str(error), Exit.USAGE) from None
     with open_source(master, run, experiment) as source:
-        return cards.of_experiment(source.experiment(), source.individual(wanted))
+        found = source.experiment()
+        if found.spec.algorithm.HasField("eggroll"):
+            return cards.of_centre(found, source.centre())
+        return cards.of_experiment(found, source.individual(wanted))

@@ -106,7 +106,9 @@ def as_json(result: Result) -> dict[str, Json]:
 def show(folder: RunFolder, final: Experiment, result: Result) -> None:
     """For people: the facts, and what to do next."""
     console.print(live.facts(final))
-    if result.champion is not None:
+    if final.spec.algorithm.HasField("eggroll"):
+        typer.echo(f"centre: {folder.centre}" if folder.centre.exists() else "no centre is stored yet")
+    elif result.champion is not None:
         typer.echo(f"policy card: {folder.champion}")
     if not final.is_over:
         typer.echo(f"{final.name} is not complete; run the same command again to go on")
