@@ -13,7 +13,7 @@ from germline import lineage as family
 from germline.card import write_card
 from germline.cli import cards
 from germline.cli.errors import CommandError, Exit
-from germline.cli.output import console, emit, individual_json, mean_text
+from germline.cli.output import console, emit, individual_json, line_text, mean_text
 from germline.cli.target import (
     DEFAULT_MASTER,
     JsonOption,
@@ -59,7 +59,7 @@ def champion(
         typer.echo(write_card(cards.card_of(experiment.spec, best)), nl=False)
     else:
         console.print(
-            f"{format_id(best.id)}: {mean_text(best)}, {best.mutations:,} mutations", highlight=False
+            f"{format_id(best.id)}: {mean_text(best)}, {line_text(experiment, best)}", highlight=False
         )
 
 

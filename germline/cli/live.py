@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.panel import Panel
 from rich.table import Table
 
-from germline.cli.output import duration, mean_text, number
+from germline.cli.output import duration, line_text, mean_text, number
 from germline.client import Experiment, HistoryPoint, Worker
 from germline.genome import format_id
 
@@ -69,9 +69,8 @@ def _facts(experiment: Experiment) -> list[tuple[str, str]]:
         ("best score", f"{number(experiment.best_fitness)} of a single evaluation, lucky by construction"),
     ]
     if champion is not None:
-        rows.append(
-            ("champion", f"{mean_text(champion)}, {format_id(champion.id)}, {champion.mutations} mutations")
-        )
+        where = f"{format_id(champion.id)}, {line_text(experiment, champion)}"
+        rows.append(("champion", f"{mean_text(champion)}, {where}"))
     if experiment.epochs:
         rows.append(("epochs", f"{experiment.epochs:,}, centre {experiment.centre_digest or '-'}"))
     return rows

@@ -103,6 +103,12 @@ def moment(when: datetime) -> str:
     return when.astimezone().strftime("%Y-%m-%d %H:%M")
 
 
+def line_text(experiment: Experiment, individual: Individual) -> str:
+    """How long an individual's line is; that of a centre counts updates."""
+    what = "updates" if experiment.spec.algorithm.HasField("eggroll") else "mutations"
+    return f"{individual.mutations:,} {what}"
+
+
 def mean_text(individual: Individual) -> str:
     """A validated mean with its interval and its episodes, or what stands in for it."""
     if individual.validated_mean is None:
