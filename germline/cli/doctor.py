@@ -70,7 +70,11 @@ def doctor(
         emit([asdict(finding) for finding in findings])
     else:
         for finding in findings:
-            console.print(f"{_MARKS[finding.verdict]}  {finding.check:<10} {finding.text}", highlight=False)
+            console.print(
+                f"{_MARKS[finding.verdict]}  {finding.check:<10} {finding.text}",
+                highlight=False,
+                soft_wrap=True,
+            )
     if any(finding.verdict == "fail" for finding in findings):
         raise typer.Exit(Exit.FAILED)
 
