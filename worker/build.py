@@ -12,7 +12,9 @@ from torch import nn
 
 from germline.weights import Layout
 from worker.alternating import Alternating
+from worker.forward import family
 from worker.functions import FunctionEngine
+from worker.litters import LitterPopulation
 from worker.plugins import make_task
 from worker.policies.build import make_policy
 from worker.population import DensePopulation
@@ -25,6 +27,7 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 _CPU_SLOTS = 2  # networks take turns on a core; more would only push each other out of its cache
 _SMALL_CPU_SLOTS = 32  # small networks are multiplied together
 _SMALL = 200_000
+_CPU_RELATIVES = 32  # rows of one pass
 _LANES_PER_CORE = 64
 MOST_ROWS = 32
 
@@ -41,6 +44,7 @@ class EngineSettings:
         policy_arguments: more arguments of the policy.
         episodes: episodes of one evaluation.
         precision: "float32" or "bfloat16".
+        rank: of low-rank mutations, whose children share their parents' arithmetic; 0: dense ones.
     """
 
     task: str
@@ -50,6 +54,7 @@ class EngineSettings:
     policy_arguments: Mapping[str, object] = field(default_factory=dict)
     episodes: int = 1
     precision: str = "float32"
+    rank: int = 0
 
 
 def build_engine(
@@ -110,6 +115,17 @@ def _rollout(
     rows = min(max(settings.episodes, 1), MOST_ROWS)
     turns = 1 if device.type == "cpu" else 2
 
+    def make_litters(count: int) -> LitterPopulation:
+        return LitterPopulation(
+            policy,
+            task.spaces,
+            count,
+            rows,
+            rank=settings.rank,
+            precision=settings.precision,
+            cache_bytes=cache_bytes,
+        )
+
     def make_population(count: int) -> DensePopulation:
         return DensePopulation(
             policy,
@@ -121,16 +137,24 @@ def _rollout(
             cache_bytes=cache_bytes // turns,
         )
 
+    if settings.rank and family.plays(policy, device):
+        return Rollout(task.make_lanes, make_litters, slots or relatives(rows))
     wanted = slots or slots_that_fit(policy, task.spaces, rows, device)
     if turns == 1 or wanted == 1:
         return Rollout(task.make_lanes, make_population, wanted)
-    make_lanes = partial(_lanes_on_all_cores, settings, task)
+    make_lanes = partial(lanes_on_all_cores, settings, task)
     return Alternating([Rollout(make_lanes, make_population, wanted // 2) for _ in range(turns)])
 
 
-def _lanes_on_all_cores(settings: EngineSettings, task: EpisodicTask, count: int) -> Lanes:
+def lanes_on_all_cores(settings: EngineSettings, task: EpisodicTask, count: int) -> Lanes:
+    """Lanes in a process for each core: an accelerator would wait for one."""
     cores = os.cpu_count() or 1
     return LaneProcesses(settings.task, settings.task_arguments, task.spaces, count, cores)
+
+
+def relatives(rows: int) -> int:
+    """How many networks that share their arithmetic a core plays well at a time."""
+    return max(1, _CPU_RELATIVES // rows)
 
 
 def slots_that_fit(policy: nn.Module, spaces: Spaces, rows: int, device: torch.device) -> int:

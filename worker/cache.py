@@ -47,6 +47,18 @@ class ParentCache:
         else:
             weights.mutate(out, base, child.mutations[-1], self._layout)
 
+    def weights_of(self, genome: Genome) -> Tensor:
+        """A genome's weights, kept from now on; to be read before the next call, and not to be changed."""
+        found = self._kept.get(genome.id)
+        if found is not None:
+            self._kept.move_to_end(genome.id)
+            return found
+        kept = self._keep(genome)
+        if kept is None:
+            kept = torch.empty(self._layout.size, dtype=torch.float32, device=self._device)
+            weights.rebuild(genome, self._layout, kept)
+        return kept
+
     def _keep(self, genome: Genome) -> Tensor | None:
         """Rebuild a genome from its nearest kept ancestor, and keep it. None if nothing can be kept."""
         if not self._capacity:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import nn
@@ -14,15 +15,20 @@ from germline.eggroll import Decay, Evolution, Settings, Space
 from germline.eggroll.optimisers import optimiser
 from germline.shaping import ShapingName
 from germline.weights import Layout
-from worker.build import MOST_ROWS, EngineSettings, check_settings, free_slots
+from worker.build import (
+    MOST_ROWS,
+    EngineSettings,
+    check_settings,
+    free_slots,
+    lanes_on_all_cores,
+    relatives,
+)
 from worker.epochs import EpochEngine
 from worker.members import MaterialisedMembers, MemberFunction, MemberPopulation, member_population
 from worker.plugins import make_task
 from worker.policies.build import make_policy
 from worker.rollout import Engine, Rollout
 from worker.tasks.base import EpisodicTask, SetupError, Task, WeightsTask
-
-_CPU_MEMBERS = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,14 +145,16 @@ def _rollout(
             population.refresh()
 
     wanted = slots or member_slots(evolution, task, rows)
-    return Rollout(task.make_lanes, make_population, wanted), refresh
+    on_cpu = evolution.centre.device.type == "cpu"
+    make_lanes = task.make_lanes if on_cpu else partial(lanes_on_all_cores, settings, task)
+    return Rollout(make_lanes, make_population, wanted), refresh
 
 
 def member_slots(evolution: Evolution, task: EpisodicTask, rows: int) -> int:
     """How many members a device plays well at a time: they share their arithmetic, so more than networks."""
     device = evolution.centre.device
     if device.type == "cpu":
-        return max(1, _CPU_MEMBERS // rows)
+        return relatives(rows)
     return free_slots(evolution.space.size, task.spaces, rows, device)
 
 

@@ -6,15 +6,20 @@ itself. What a member answers depends on itself and its observation alone: passe
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 import torch
 from torch import nn
 
 from germline.eggroll import Evolution, LowRankForward, UntraceableError, materialise
 from germline.genome import Genome
-from germline.pairs import Member
+from germline.pairs import Member, NoiseKey
+from worker.forward import family
 from worker.forward.base import DTYPES, ActiveRows, Outputs
+from worker.forward.family import FamilyForward
 from worker.functions import FunctionEngine
+from worker.policies.stages import Staged
 from worker.population import DensePopulation, Individual, choose
 from worker.rollout import Evaluation
 from worker.tasks.base import Actions, Observations, Spaces, WeightsTask
@@ -29,8 +34,86 @@ def centre_member(epoch: int) -> Member:
     return Member(epoch, 0, _CENTRE_SIGN)
 
 
+class MemberForward(Protocol):
+    """A forward pass that members share."""
+
+    slots: int
+
+    def refresh(self) -> None:
+        """Take over the centre after it moved."""
+        ...
+
+    def bind(self, slot: int, key: NoiseKey, scale: float) -> None:
+        """Make a slot the centre plus `scale` times the noise of `key`."""
+        ...
+
+    def __call__(self, observations: Observations, active: ActiveRows) -> Outputs:
+        """Outputs of the active rows, as :class:`worker.forward.base.Forward` gives them."""
+        ...
+
+
+class CentredFamily:
+    """Members of a plain line of layers on a CPU. A :class:`MemberForward`."""
+
+    def __init__(
+        self, evolution: Evolution, policy: Staged, spaces: Spaces, slots: int, rows: int, dtype: torch.dtype
+    ) -> None:
+        """Allocate `slots` members."""
+        self.slots = slots
+        self._evolution = evolution
+        self._family = FamilyForward(policy, evolution.space, spaces, slots, rows, dtype)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take over the centre."""
+        self._family.set_base(0, self._evolution.centre)
+
+    def bind(self, slot: int, key: NoiseKey, scale: float) -> None:
+        """Make a slot a member."""
+        self._family.bind(slot, 0, self._evolution.centre, key, scale)
+
+    def __call__(self, observations: Observations, active: ActiveRows) -> Outputs:
+        """Feed every pass that has an active row."""
+        return self._family(observations, active)
+
+
+class LowRankRows:
+    """Members of any network whose layers can know the population. A :class:`MemberForward`."""
+
+    def __init__(
+        self, evolution: Evolution, spaces: Spaces, slots: int, rows: int, dtype: torch.dtype
+    ) -> None:
+        """Allocate `slots` members, rounded up to whole passes.
+
+        Raises:
+            UntraceableError: if the network's forward pass cannot be shared.
+        """
+        self._per_pass = max(1, min(slots, _PASS_ROWS // rows))
+        self.slots = -(-slots // self._per_pass) * self._per_pass
+        self._rows, self._outputs = rows, spaces.actions.outputs
+        self._device = evolution.centre.device
+        self._forward = LowRankForward(
+            evolution.network, evolution.space, slots=self.slots, signs=1, dtype=dtype
+        )
+        self.refresh, self.bind = self._forward.refresh, self._forward.bind
+        shape = (self.slots, rows, *spaces.observation_shape)
+        blank: Observations = np.zeros(shape, spaces.observation_dtype)
+        self(blank, np.ones(shape[:2], np.bool_))  # a network that mixes rows is found out now
+
+    def __call__(self, observations: Observations, active: ActiveRows) -> Outputs:
+        """Feed every pass that has an active row all of its rows."""
+        outputs = np.zeros((self.slots, self._rows, self._outputs), np.float32)
+        for first in range(0, self.slots, self._per_pass):
+            window = slice(first, first + self._per_pass)
+            if active[window].any():
+                rows = torch.from_numpy(observations[window]).flatten(0, 1).to(self._device)
+                answers = self._forward(rows, first, self._per_pass).float().cpu().numpy()
+                outputs[window] = answers.reshape(self._per_pass, self._rows, -1)
+        return outputs
+
+
 class MemberPopulation:
-    """Members that share the centre's arithmetic in one low-rank forward pass. A :class:`Population`."""
+    """Members that share the centre's arithmetic. A :class:`worker.population.Population`."""
 
     def __init__(
         self, evolution: Evolution, spaces: Spaces, slots: int, rows: int, dtype: torch.dtype
@@ -40,46 +123,25 @@ class MemberPopulation:
         Raises:
             UntraceableError: if the network's forward pass cannot be shared.
         """
-        self._per_pass = max(1, min(slots, _PASS_ROWS // rows))
-        self.slots = -(-slots // self._per_pass) * self._per_pass
         self.rows = rows
-        self._evolution = evolution
-        self._device = evolution.centre.device
-        self._actions = spaces.actions
-        self._outputs = spaces.actions.outputs
-        self._forward = LowRankForward(
-            evolution.network, evolution.space, slots=self.slots, signs=1, dtype=dtype
-        )
-        self._try(spaces)
-
-    def refresh(self) -> None:
-        """Take over the centre after it moved."""
-        self._forward.refresh()
+        self._evolution, self._actions = evolution, spaces.actions
+        self._forward: MemberForward
+        network = evolution.network
+        if isinstance(network, Staged) and family.plays(network, evolution.centre.device):
+            self._forward = CentredFamily(evolution, network, spaces, slots, rows, dtype)
+        else:
+            self._forward = LowRankRows(evolution, spaces, slots, rows, dtype)
+        self.slots = self._forward.slots
+        self.refresh = self._forward.refresh
 
     def fill(self, slot: int, genome: Individual, parent: Genome | None = None) -> None:
         """Give a slot a member's noise."""
         member = expect_member(genome)
-        self._forward.bind(slot, self._evolution.key(member.pair), float(member.sign) * self._evolution.sigma)
+        self._forward.bind(slot, self._evolution.key(member.pair), member.sign * self._evolution.sigma)
 
     def act(self, observations: Observations, active: ActiveRows) -> Actions:
-        """Feed every pass that has an active row all of its rows."""
-        outputs = np.zeros((self.slots, self.rows, self._outputs), np.float32)
-        for first in range(0, self.slots, self._per_pass):
-            window = slice(first, first + self._per_pass)
-            if active[window].any():
-                outputs[window] = self._play(observations[window], first)
-        return choose(self._actions, outputs)
-
-    def _play(self, observations: Observations, first: int) -> Outputs:
-        rows = torch.from_numpy(observations).flatten(0, 1).to(self._device)
-        answers: Outputs = self._forward(rows, first, self._per_pass).float().cpu().numpy()
-        return answers.reshape(self._per_pass, self.rows, -1)
-
-    def _try(self, spaces: Spaces) -> None:
-        """Show it blank observations: a forward pass that mixes rows is found out now."""
-        shape = (self.slots, self.rows, *spaces.observation_shape)
-        blank: Observations = np.zeros(shape, spaces.observation_dtype)
-        self.act(blank, np.ones(shape[:2], np.bool_))
+        """Feed every active row to its member, and choose."""
+        return choose(self._actions, self._forward(observations, active))
 
 
 class MaterialisedMembers(DensePopulation):

@@ -71,6 +71,7 @@ def engine_settings(spec: spec_pb2.ExperimentSpec) -> EngineSettings:
     if precision is None:
         raise SetupError(f"evaluation.precision is {spec.evaluation.precision}; allowed: float32, bfloat16")
     task, arguments = _task(kind, spec.task)
+    ga = spec.algorithm.ga
     return EngineSettings(
         task=task,
         task_arguments=arguments,
@@ -79,6 +80,7 @@ def engine_settings(spec: spec_pb2.ExperimentSpec) -> EngineSettings:
         policy_arguments=values(spec.policy.arguments),
         episodes=spec.evaluation.episodes,
         precision=precision,
+        rank=ga.rank if ga.mutation == spec_pb2.MUTATION_KIND_LOW_RANK else 0,
     )
 
 

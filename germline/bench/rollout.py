@@ -25,6 +25,8 @@ CLOCKS: dict[Clock, Callable[[], float]] = {"wall": time.perf_counter, "cpu": ti
 POWER = float32(0.002)
 _WARM_UP_S = 1.0
 _ENVIRONMENTS = 8
+_LITTER = 8
+_PARENTS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,72 @@ class DenseChildren:
         return self._engine.frames - before
 
 
+class Members:
+    """This project's engine, playing slices of an evolution strategy's epochs."""
+
+    def __init__(self, game: str, precision: str, policy: str = "dqn2015") -> None:
+        """Build the engine as a worker would."""
+        import torch
+
+        from worker.build import EngineSettings
+        from worker.centre import CentreSettings, build_evolving
+
+        settings = EngineSettings(
+            "atari", policy, {"game": game, "protocol": "uber2018"}, episodes=1, precision=precision
+        )
+        centre = CentreSettings(
+            seed=0, pairs=1 << 20, rank=1, sigma=POWER, sigma_decay=1.0, optimiser="sgd",
+            learning_rate=1.0, learning_rate_decay=1.0, momentum=0.9, weight_decay=0.0,
+            shaping="pair_sign", noise_reuse=1, measured_every=0,
+        )  # fmt: skip
+        self._engine = build_evolving(settings, centre, device=torch.device("cpu"))
+        self._numbers, self._pairs_out = count(), 0
+
+    def play(self) -> int:
+        """Step every episode that runs; as many pairs are out as fill the slots, and one more."""
+        from worker.rollout import Evaluation
+        from worker.work import Slice
+
+        while self._pairs_out <= max(self._engine.slots, 1) // 2:
+            number = next(self._numbers)
+            self._engine.submit(Evaluation(number, Slice(0, number, 1), (number,)))
+            self._pairs_out += 1
+        before = self._engine.frames
+        self._pairs_out -= len(self._engine.tick())
+        return self._engine.frames - before
+
+
+class Litters:
+    """This project's engine, playing litters of eight children by low-rank mutations."""
+
+    def __init__(self, game: str, precision: str, policy: str = "dqn2015") -> None:
+        """Build the engine as a worker would."""
+        import torch
+
+        from worker.build import EngineSettings, build_engine
+
+        settings = EngineSettings(
+            "atari", policy, {"game": game, "protocol": "uber2018"}, precision=precision, rank=1
+        )
+        self._engine = build_engine(settings, device=torch.device("cpu"))
+        founders = [Genome.founder(number) for number in range(_PARENTS)]
+        self._parents = [founder.child(Mutation(7, POWER, 1)) for founder in founders]
+        self._numbers = count()
+
+    def play(self) -> int:
+        """Step every episode that runs."""
+        from worker.rollout import Evaluation
+
+        for _ in range(self._engine.room()):
+            number = next(self._numbers)
+            parent = self._parents[number // _LITTER % _PARENTS]
+            child = parent.child(Mutation(number, POWER, 1))
+            self._engine.submit(Evaluation(number, child, (number,), parent))
+        before = self._engine.frames
+        self._engine.tick()
+        return self._engine.frames - before
+
+
 def contestants() -> dict[str, Contestant]:
     """Everybody but the two references, in the fastest precision that this processor has, and in float32."""
     import torch
@@ -136,10 +204,14 @@ def contestants() -> dict[str, Contestant]:
     rows = {
         "dense_4_episodes": Contestant(DenseChildren, (4, best), best),
         "dense_1_episode": Contestant(DenseChildren, (1, best), best),
+        "eggroll": Contestant(Members, (best,), best),
+        "litters": Contestant(Litters, (best,), best),
     }
     if best != "float32":
         rows["dense_4_episodes_float32"] = Contestant(DenseChildren, (4, "float32"), "float32")
         rows["dense_1_episode_float32"] = Contestant(DenseChildren, (1, "float32"), "float32")
+        rows["eggroll_float32"] = Contestant(Members, ("float32",), "float32")
+        rows["litters_float32"] = Contestant(Litters, ("float32",), "float32")
     return rows
 
 
