@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from germline.algorithms.base import Ask, Purpose
+from germline.algorithms.eggroll import SliceAsk
 from germline.genome import Genome, Mutation
 from master.ready import ReadyQueue, base_id
 from master.scheduler import Claim, divide
@@ -25,7 +26,7 @@ def queue_of(*parents: int) -> ReadyQueue:
     return queue
 
 
-def tickets(asks: Sequence[Ask]) -> list[int]:
+def tickets(asks: Sequence[Ask | SliceAsk]) -> list[int]:
     return [ask.ticket for ask in asks]
 
 

@@ -11,6 +11,7 @@ from germline.genome import Genome, Mutation
 from worker.build import EngineSettings, build_engine, device_named
 from worker.forward.base import ActiveRows
 from worker.functions import FunctionEngine
+from worker.population import Individual, expect_genome
 from worker.rollout import Engine, Evaluation, Played, Rollout
 from worker.tasks.base import Actions, LaneIndices, Observations, SetupError, Stepped
 
@@ -60,8 +61,8 @@ class Names:
         self.slots, self.rows = slots, rows
         self._answers = np.zeros(slots, np.int64)
 
-    def fill(self, slot: int, genome: Genome, parent: Genome | None = None) -> None:
-        self._answers[slot] = genome.init_seed
+    def fill(self, slot: int, genome: Individual, parent: Genome | None = None) -> None:
+        self._answers[slot] = expect_genome(genome).init_seed
 
     def act(self, observations: Observations, active: ActiveRows) -> Actions:
         return np.repeat(self._answers[:, None], self.rows, axis=1)
