@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 _ROWS_AT_ONCE = 1024  # rows of all members in one pass: activations of common widths then stay near the cache
 _SLOTS_OF_WRITTEN_OUT = 4
 _OUTPUTS_AT_ONCE = 1 << 17  # values that go to the loss together
-_VALUES_AT_ONCE = 1 << 18  # of noise that layers hold
+_VALUES_AT_ONCE = 1 << 19  # of noise that layers hold
 
 
 class EggrollOptimiser(Evolution):

@@ -104,6 +104,6 @@ def _add_matrix(out: Tensor, parameter: Evolved, drawn: Drawn, weights: Tensor) 
     at_once = max(1, _PRODUCTS_AT_ONCE // (max(out.shape) * parameter.noise.rank))
     for start in range(0, len(weights), at_once):
         part = slice(start, start + at_once)
-        weighted = a[part].double() * weights[part, None, None]
+        weighted = a[part] * weights[part, None, None]  # float64, as the weights are
         left, right = (f.transpose(1, 2).flatten(0, 1) for f in (weighted, b[part].double()))
         out.addmm_(left.T, right)
