@@ -55,7 +55,7 @@ class FamilyForward:
         self._layers = [_layer(stage, named, slots, rows, dtype) for stage in policy.stages]
         _arrange_inputs(self._layers, spaces, policy.input_scale)
         for layer in self._layers:
-            layer.block_rows = _BLOCK_ROWS if bases > 1 else self._per_pass * rows
+            layer.block_rows = _BLOCK_ROWS if bases > 1 else 0
         small = [p for layer in self._layers for p in layer.written_out]
         self._small = Space(tuple(small), space.size, space.rank)
         self._row = torch.zeros(space.size)
@@ -110,6 +110,7 @@ class _Layer:
         self.scale = 1.0
         self.folds = self.is_planar = False
         self.block_rows = 0
+        """Rows of one product where slots may have different bases; 0: all have the same."""
         self.columns = -(-self.outputs // _LINE) * _LINE
         self.biases = torch.zeros(slots, 1, self.columns, dtype=dtype)
 
@@ -219,7 +220,7 @@ class _Shared(_Layer):
 
     def _products(self, flat: Tensor, bases: Sequence[int]) -> Tensor:
         """Every row times its base's matrix, in blocks of one shape."""
-        if self.block_rows == len(flat):
+        if not self.block_rows:
             return functional.linear(flat, self._bases[bases[0]])
         out = flat.new_empty(len(flat), self.columns)
         for base in dict.fromkeys(bases):

@@ -1,0 +1,151 @@
+"""Relatives that share arithmetic: as their exact weights play, and each by itself."""
+
+import numpy as np
+import pytest
+import torch
+
+from germline.eggroll import Space, materialise
+from germline.genome import Genome, Mutation, float32
+from germline.pairs import NoiseKey
+from germline.weights import Layout, rebuild
+from worker.build import EngineSettings, build_engine
+from worker.forward.family import FamilyForward
+from worker.litters import LitterPopulation
+from worker.policies.dqn2015 import Dqn2015
+from worker.policies.mlp import Mlp
+from worker.policies.stages import StagedPolicy
+from worker.policies.uber2018 import Uber2018
+from worker.rollout import Evaluation, Rollout
+from worker.tasks.base import DiscreteActions, Spaces
+
+FRAMES = Spaces((4, 84, 84), np.dtype(np.uint8), DiscreteActions(6))
+VECTORS = Spaces((17,), np.dtype(np.float32), DiscreteActions(5))
+POWER = float32(0.01)
+
+
+def network(name: str) -> StagedPolicy:
+    if name == "mlp":
+        made: StagedPolicy = Mlp(observation_shape=(17,), outputs=5, hidden=(400, 300))
+    else:
+        kind = Dqn2015 if name == "dqn2015" else Uber2018
+        made = kind(observation_shape=(4, 84, 84), outputs=6)
+    return made.requires_grad_(True)
+
+
+def spaces_of(name: str) -> Spaces:
+    return VECTORS if name == "mlp" else FRAMES
+
+
+def seen(spaces: Spaces, slots: int, rows: int) -> np.ndarray:
+    random = np.random.default_rng(1)
+    shape = (slots, rows, *spaces.observation_shape)
+    if spaces.observation_dtype == np.uint8:
+        return random.integers(0, 256, shape, dtype=np.uint8)
+    return random.normal(size=shape).astype(np.float32)
+
+
+def every(slots: int, rows: int) -> np.ndarray:
+    return np.ones((slots, rows), np.bool_)
+
+
+@pytest.mark.parametrize("name", ["dqn2015", "uber2018", "mlp"])
+@pytest.mark.parametrize(("rank", "rows"), [(1, 1), (3, 2)])
+def test_relatives_answer_as_their_exact_weights_do(name: str, rank: int, rows: int) -> None:
+    policy, spaces, slots = network(name), spaces_of(name), 4
+    space = Space.of(policy, rank)
+    bases = [space.read(policy), space.read(network(name))]
+    forward = FamilyForward(policy, space, spaces, slots, rows, torch.float32, bases=2)
+    for number, base in enumerate(bases):
+        forward.set_base(number, base)
+    scales = [0.02, -0.02, 0.0, 0.02]
+    for slot, scale in enumerate(scales):
+        forward.bind(slot, slot % 2, bases[slot % 2], NoiseKey(9, 4, slot), scale)
+    observations = seen(spaces, slots, rows)
+    answers = forward(observations, every(slots, rows))
+    exact = torch.zeros(space.size)
+    for slot, scale in enumerate(scales):
+        materialise(exact, bases[slot % 2], space, NoiseKey(9, 4, slot), scale)
+        space.write(exact, policy)
+        with torch.no_grad():
+            wanted = policy(torch.from_numpy(observations[slot])).numpy()
+        np.testing.assert_allclose(answers[slot], wanted, rtol=1e-4, atol=1e-4 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("name", ["dqn2015", "uber2018", "mlp"])
+@pytest.mark.parametrize("bases", [1, 8])
+def test_what_a_row_gets_does_not_depend_on_where_and_beside_whom_it_plays(
+    name: str, precision: torch.dtype, bases: int
+) -> None:
+    policy, spaces, slots, rows = network(name), spaces_of(name), 4, 2
+    space = Space.of(policy, 1)
+    weights = [space.read(policy), space.read(network(name))]
+    observations = seen(spaces, slots, rows)
+    observations[:, :] = observations[0, 0]
+    forward = FamilyForward(policy, space, spaces, slots, rows, precision, bases=bases)
+    for number, base in enumerate(weights[:bases]):
+        forward.set_base(number, base)
+    everywhere = set()
+    for slot in range(slots):
+        for other in range(slots):
+            base = 0 if other == slot else other % len(weights[:bases])
+            forward.bind(other, base, weights[base], NoiseKey(5, 0, 0 if other == slot else other + 1), 0.02)
+        answers = forward(observations, every(slots, rows))[slot]
+        everywhere |= {answers[row].tobytes() for row in range(rows)}
+    assert len(everywhere) == 1
+
+
+def test_a_litter_acts_as_genomes_rebuilt_weight_by_weight_do() -> None:
+    policy, slots = network("mlp"), 6
+    population = LitterPopulation(policy, VECTORS, slots, 2, rank=2)
+    parents = [Genome.founder(1), Genome.founder(2).child(Mutation(4, POWER, 2))]
+    children = [parents[slot % 2].child(Mutation(100 + slot, POWER, 2)) for slot in range(slots - 2)]
+    individuals = [*children, Genome.founder(9), Genome.founder(3).child(Mutation(8, POWER))]
+    for slot, genome in enumerate(individuals):
+        population.fill(slot, genome, parents[slot % 2] if slot < len(children) else None)
+    observations = seen(VECTORS, slots, 2)
+    actions = population.act(observations, every(slots, 2))
+    flat, layout, space = torch.zeros(Layout.of(policy).size), Layout.of(policy), Space.of(policy)
+    for slot, genome in enumerate(individuals):
+        rebuild(genome, layout, flat)
+        space.write(flat, policy)
+        with torch.no_grad():
+            wanted = policy(torch.from_numpy(observations[slot])).argmax(-1)
+        assert actions[slot].tolist() == wanted.tolist()
+
+
+def test_slots_that_are_filled_again_and_again_need_no_more_bases_than_slots() -> None:
+    population = LitterPopulation(network("mlp"), VECTORS, 3, 1, rank=1)
+    for number in range(20):
+        parent = Genome.founder(number)
+        population.fill(number % 3, parent.child(Mutation(number, POWER, 1)), parent)
+    assert len(population._bases) == 3
+
+
+def test_a_low_rank_child_scores_the_same_alone_and_in_a_crowd() -> None:
+    settings = EngineSettings("gym", "mlp", {"id": "CartPole-v1", "max_steps": 80}, hidden=(400, 300), rank=1)
+    parents = [Genome.founder(number) for number in range(3)]
+    work = [
+        Evaluation(
+            number, parents[number % 3].child(Mutation(number, POWER, 1)), (number,), parents[number % 3]
+        )
+        for number in range(12)
+    ]
+    crowd = build_engine(settings, device=torch.device("cpu"), slots=8)
+    assert isinstance(crowd, Rollout)
+    assert isinstance(crowd._population, LitterPopulation)
+    together = _returns(crowd, work)
+    alone = build_engine(settings, device=torch.device("cpu"), slots=8)
+    assert {key: _returns(alone, [work[key]])[key] for key in (0, 5, 11)} == {
+        key: together[key] for key in (0, 5, 11)
+    }
+
+
+def _returns(engine: Rollout | object, work: list[Evaluation]) -> dict[object, tuple[float, ...]]:
+    assert isinstance(engine, Rollout)
+    for evaluation in work:
+        engine.submit(evaluation)
+    found: dict[object, tuple[float, ...]] = {}
+    while engine.busy():
+        found |= {played.key: played.returns for played in engine.tick()}
+    return found

@@ -1,0 +1,248 @@
+"""The engine of an evolution strategy: slices in, scores out, and a centre that moves by itself."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from germline.eggroll import Evolution
+from germline.pairs import Member, members
+from worker.build import EngineSettings
+from worker.centre import CentreSettings, build_evolving, first_evolution
+from worker.epochs import EpochEngine
+from worker.members import (
+    LowRankRows,
+    MaterialisedMembers,
+    MemberPopulation,
+    centre_member,
+    member_population,
+    write_weights,
+)
+from worker.policies.mlp import Mlp
+from worker.policies.vector import Vector
+from worker.rollout import Evaluation, Played
+from worker.tasks.base import DiscreteActions, Spaces
+from worker.tasks.function import noisy_sphere
+from worker.work import Slice
+
+PAIRS = 4
+CPU = torch.device("cpu")
+CENTRE = CentreSettings(
+    seed=3, pairs=PAIRS, rank=1, sigma=0.1, sigma_decay=0.9, optimiser="adam", learning_rate=0.05,
+    learning_rate_decay=1.0, momentum=0.9, weight_decay=0.0, shaping="centred_rank", noise_reuse=1,
+    measured_every=2,
+)  # fmt: skip
+FUNCTION = EngineSettings(
+    "function", "vector", {"path": "worker.tasks.function:noisy_sphere", "dimension": 10}, episodes=2
+)
+CARTPOLE = EngineSettings("gym", "mlp", {"id": "CartPole-v1", "max_steps": 60}, hidden=(8,), episodes=2)
+
+
+def engine(settings: EngineSettings = FUNCTION) -> EpochEngine:
+    return build_evolving(settings, CENTRE, device=CPU)
+
+
+def slice_of(key: str, epoch: int, first_pair: int, pairs: int, episodes: int = 2) -> Evaluation:
+    seeds = range(1000 * epoch + 2 * first_pair, 1000 * epoch + 2 * first_pair + episodes * max(pairs, 1))
+    return Evaluation(key, Slice(epoch, first_pair, pairs), tuple(seeds))
+
+
+def play(engine: EpochEngine) -> dict[str, Played]:
+    finished: dict[str, Played] = {}
+    while engine.busy():
+        finished |= {str(played.key): played for played in engine.tick()}
+    return finished
+
+
+def test_returns_come_pair_by_pair_plus_before_minus_episode_by_episode() -> None:
+    playing = engine()
+    playing.submit(slice_of("slice", 0, 1, 2))
+    returns = play(playing)["slice"].returns
+    evolution = first_evolution(_vector(), CENTRE)
+    weights, wanted = torch.zeros(10), []
+    for member in members(0, 1, 2):
+        write_weights(evolution, member, weights)
+        wanted += [noisy_sphere(weights.numpy(), 2 + 2 * (member.pair - 1) + episode) for episode in range(2)]
+    assert list(returns) == wanted
+
+
+def test_no_pairs_are_the_centre_itself_on_all_seeds() -> None:
+    playing = engine()
+    playing.submit(slice_of("centre", 0, 0, 0, episodes=5))
+    returns = play(playing)["centre"].returns
+    assert len(returns) == 5
+    assert np.std(returns) < 1.0  # one network, and noise of 0.2
+
+
+def test_work_of_a_later_epoch_waits_for_its_centre_and_of_an_earlier_one_is_dropped() -> None:
+    playing = engine()
+    playing.submit(slice_of("later", 1, 0, 1))
+    assert not playing.busy()
+    playing.submit(slice_of("open", 0, 0, 1))
+    assert playing.busy()
+    assert playing.update(0, [1.0, 0.0] * PAIRS)
+    assert set(play(playing)) == {"later"}
+    playing.submit(slice_of("earlier", 0, 1, 1))
+    assert not playing.busy()
+
+
+def test_an_update_is_applied_once_and_in_order() -> None:
+    playing = engine()
+    assert not playing.update(1, [1.0, 0.0] * PAIRS)
+    assert playing.update(0, [1.0, 0.0] * PAIRS)
+    digest = playing.digest()
+    assert not playing.update(0, [0.0, 1.0] * PAIRS)
+    assert (playing.epoch, playing.digest()) == (1, digest)
+
+
+def test_starting_over_forgets_a_corrupted_centre() -> None:
+    sound, corrupted = engine(), engine()
+    scores = [float(number) for number in range(2 * PAIRS)]
+    for each in (sound, corrupted):
+        each.update(0, scores)
+    corrupted._evolution.centre[2] += 1.0
+    corrupted.submit(slice_of("held", 1, 0, 1))
+    corrupted.reload()
+    assert corrupted.epoch == 0
+    corrupted.update(0, scores)
+    assert corrupted.digest() == sound.digest()
+    assert set(play(corrupted)) == {"held"}
+
+
+def test_a_checkpoint_goes_on_with_the_same_bits() -> None:
+    first, late = engine(), engine()
+    scores = [[float((7 * number + epoch) % 5) for number in range(2 * PAIRS)] for epoch in range(4)]
+    for epoch in range(3):
+        first.update(epoch, scores[epoch])
+    state = first.state(3)
+    assert state is not None
+    assert late.load(state.data)
+    assert not late.load(state.data)
+    for each in (first, late):
+        each.update(3, scores[3])
+    assert late.digest() == first.digest()
+
+
+def test_the_states_of_measured_centres_are_kept_for_a_while() -> None:
+    playing = engine()
+    digests = {}
+    for epoch in range(5):
+        digests[epoch] = playing.digest()
+        playing.update(epoch, [1.0, 0.0] * PAIRS)
+    kept = {epoch: playing.state(epoch) for epoch in range(5)}
+    assert {epoch: state.digest for epoch, state in kept.items() if state} == {2: digests[2], 4: digests[4]}
+
+
+@pytest.mark.parametrize("damage", ["not a file", "flipped", "another network"])
+def test_a_damaged_checkpoint_is_refused_and_changes_nothing(damage: str) -> None:
+    playing = engine()
+    other = engine(CARTPOLE)
+    other.update(0, [1.0, 0.0] * PAIRS)
+    playing.update(0, [1.0, 0.0] * PAIRS)
+    mine, theirs = playing.state(1), other.state(1)
+    assert mine
+    assert theirs
+    fresh = engine()
+    flipped = mine.data[:-3] + bytes([mine.data[-3] ^ 64]) + mine.data[-2:]
+    data = {"not a file": b"no", "flipped": flipped, "another network": theirs.data}[damage]
+    with pytest.raises(ValueError, match="centre"):
+        fresh.load(data)
+    assert fresh.epoch == 0
+    assert fresh.digest() == engine().digest()
+
+
+def test_a_slice_plays_the_same_beside_whatever_else() -> None:
+    alone, crowded = engine(CARTPOLE), engine(CARTPOLE)
+    alone.submit(slice_of("it", 0, 2, 1))
+    for number in (0, 1, 3):
+        crowded.submit(slice_of(f"other {number}", 0, number, 1))
+    crowded.submit(slice_of("centre", 0, 0, 0))
+    crowded.submit(slice_of("it", 0, 2, 1))
+    assert play(alone)["it"].returns == play(crowded)["it"].returns
+
+
+def test_what_is_cancelled_is_not_told_and_the_rest_is() -> None:
+    playing = engine(CARTPOLE)
+    playing.submit(slice_of("stays", 0, 0, 1))
+    playing.submit(slice_of("goes", 0, 1, 1))
+    playing.submit(slice_of("later", 1, 1, 1))
+    playing.tick()
+    playing.cancel({"goes", "later"})
+    assert set(play(playing)) == {"stays"}
+    playing.update(0, [1.0, 0.0] * PAIRS)
+    assert not playing.busy()
+
+
+class Reader(nn.Module):
+    """Computes with a layer's weight itself, which no shared forward pass can follow."""
+
+    def __init__(self, *, observation_shape: tuple[int, ...], outputs: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(observation_shape[0], outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        answer: Tensor = self.layer(x) + self.layer.weight.sum()
+        return answer
+
+
+class Gated(nn.Module):
+    """No plain line of layers, but made of layers that know populations."""
+
+    def __init__(self, *, observation_shape: tuple[int, ...], outputs: int) -> None:
+        super().__init__()
+        self.gate, self.value = (
+            nn.Linear(observation_shape[0], outputs),
+            nn.Linear(observation_shape[0], outputs),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        answer: Tensor = torch.sigmoid(self.gate(x)) * self.value(x)
+        return answer
+
+
+SPACES = Spaces((6,), np.dtype(np.float32), DiscreteActions(3))
+
+
+@pytest.mark.parametrize(
+    ("network", "kind"),
+    [
+        (Mlp(observation_shape=(6,), outputs=3, hidden=(8,)), MemberPopulation),
+        (Gated(observation_shape=(6,), outputs=3), MemberPopulation),
+        (Reader(observation_shape=(6,), outputs=3), MaterialisedMembers),
+    ],
+)
+def test_members_act_as_their_exact_weights_do_whatever_plays_them(network: nn.Module, kind: type) -> None:
+    evolution = first_evolution(network.requires_grad_(True), CENTRE)
+    population = member_population(evolution, SPACES, 4, 3, "float32")
+    assert isinstance(population, kind)
+    everybody = [Member(0, 1, 1), Member(0, 1, -1), Member(0, 3, 1), centre_member(0)]
+    for slot, member in enumerate(everybody):
+        population.fill(slot, member)
+    observations = np.random.default_rng(0).normal(size=(population.slots, 3, 6)).astype(np.float32)
+    actions = population.act(observations, np.ones((population.slots, 3), np.bool_))
+    for slot, member in enumerate(everybody):
+        assert list(actions[slot]) == _greedy(evolution, member, observations[slot])
+
+
+def _greedy(evolution: object, member: Member, rows: np.ndarray) -> Iterable[int]:
+    assert isinstance(evolution, Evolution)
+    weights, kept = torch.zeros(evolution.space.size), evolution.centre.clone()
+    write_weights(evolution, member, weights)
+    evolution.space.write(weights, evolution.network)
+    with torch.no_grad():
+        chosen = evolution.network(torch.from_numpy(rows)).argmax(-1).tolist()
+    evolution.space.write(kept, evolution.network)
+    return list(chosen)
+
+
+def test_a_network_that_is_no_plain_line_shares_its_layers_all_the_same() -> None:
+    evolution = first_evolution(Gated(observation_shape=(6,), outputs=3).requires_grad_(True), CENTRE)
+    population = member_population(evolution, SPACES, 4, 3, "float32")
+    assert isinstance(population, MemberPopulation)
+    assert isinstance(population._forward, LowRankRows)
+
+
+def _vector() -> nn.Module:
+    return Vector(dimension=10)
