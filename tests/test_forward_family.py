@@ -88,8 +88,10 @@ def test_what_a_row_gets_does_not_depend_on_where_and_beside_whom_it_plays(
     everywhere = set()
     for slot in range(slots):
         for other in range(slots):
-            base = 0 if other == slot else other % len(weights[:bases])
-            forward.bind(other, base, weights[base], NoiseKey(5, 0, 0 if other == slot else other + 1), 0.02)
+            which = 0 if other == slot else other % len(weights[:bases])
+            forward.bind(
+                other, which, weights[which], NoiseKey(5, 0, 0 if other == slot else other + 1), 0.02
+            )
         answers = forward(observations, every(slots, rows))[slot]
         everywhere |= {answers[row].tobytes() for row in range(rows)}
     assert len(everywhere) == 1
