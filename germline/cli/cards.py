@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from germline.card import PolicyCard, Score, parse_card, write_card
-from germline.cli.errors import CommandError, Exit
+from germline.cli.errors import CommandError, Exit, needs_extra
 from germline.cli.output import Json
 from germline.client import Experiment, Individual
 from germline.genome import Genome, format_id
-from germline.spec import from_table, to_toml
+from germline.spec import from_table, loads, to_toml
 from germline.v1 import spec_pb2
 
 
@@ -48,7 +48,12 @@ def of_centre(experiment: Experiment, centre: bytes) -> Playable:
 
 
 def of_file(path: Path) -> Playable:
-    """What a card file spells. Raises CommandError, naming the field, if something is wrong with it."""
+    """What a card file spells, or an exported centre holds.
+
+    Raises CommandError, naming the field, if something is wrong with it.
+    """
+    if path.suffix == ".safetensors":
+        return _of_centre_file(path)
     try:
         card = parse_card(path.read_text(encoding="utf-8"))
         table = {
@@ -64,6 +69,20 @@ def of_file(path: Path) -> Playable:
         raise CommandError(sentence, Exit.USAGE) from None
     name = format_id(card.genome.id)
     return Playable(spec, card.genome, name, f"{name} of {path}, {len(card.genome)} mutations", card)
+
+
+def _of_centre_file(path: Path) -> Playable:
+    with needs_extra("worker"):
+        from germline.eggroll import centre_file
+    data = path.read_bytes()
+    try:
+        text = centre_file.note(data, "spec")
+        if text is None:
+            raise ValueError("it does not say which spec it plays; allowed: what `germline export` wrote")
+        spec = loads(text)
+    except ValueError as error:
+        raise CommandError(f"{path}: {error}", Exit.USAGE) from None
+    return Playable(spec, data, path.stem, f"the centre of {spec.name} in {path}")
 
 
 def card_of(spec: spec_pb2.ExperimentSpec, individual: Individual) -> PolicyCard:

@@ -15,6 +15,7 @@ from germline.cli.output import emit, notes, number
 from germline.cli.playing import Film, film, fresh_seeds, play
 from germline.cli.target import DEFAULT_MASTER, JsonOption, MasterOption, RunOption, open_source
 from germline.genome import Genome, format_id, parse_id
+from germline.spec import to_toml
 from germline.statistics import mean_interval
 from germline.v1 import spec_pb2
 
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 CardArgument = Annotated[
     Path | None,
     typer.Argument(
-        help="A policy card; without one, --run or --master says where from.", exists=True, show_default=False
+        help="A policy card, or an exported centre; without one, --run or --master says where from.",
+        exists=True,
+        show_default=False,
     ),
 ]
 ExperimentOption = Annotated[
@@ -174,7 +177,7 @@ def export(
     if isinstance(policy.policy, Genome):
         digest = write_weights(policy.spec, policy.policy, target)
     else:
-        digest = write_centre(policy.policy, target)
+        digest = write_centre(policy.spec, policy.policy, target)
     if policy.card and beside:
         cards.save(beside, policy.card)
     if as_json:
@@ -184,11 +187,11 @@ def export(
         typer.echo(f"wrote {target}{also}; the weights have digest {digest}")
 
 
-def write_centre(centre: bytes, target: Path) -> str:
-    """Write the file of a centre, with what its optimiser remembers; returns the digest of its weights."""
+def write_centre(spec: spec_pb2.ExperimentSpec, centre: bytes, target: Path) -> str:
+    """Write the file of a centre, with its spec and what its optimiser remembers; returns its digest."""
     with needs_extra("worker"):
         from germline.eggroll import centre_file
-    target.write_bytes(centre)
+    target.write_bytes(centre_file.annotate(centre, spec=to_toml(spec)))
     return centre_file.read(centre).digest
 
 

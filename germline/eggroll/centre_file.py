@@ -7,7 +7,7 @@ epoch, and goes on with the same bits. No pickle.
 from __future__ import annotations
 
 import json
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from safetensors.torch import load as load_tensors
@@ -19,6 +19,7 @@ from germline.eggroll.evolution import Evolution
 from germline.eggroll.optimisers import Moments
 
 FORMAT = "germline.centre/1"
+_LENGTH_BYTES = _ALIGNMENT = 8  # of the safetensors format
 _MOMENT = "moment:"  # no parameter's name holds a colon
 
 
@@ -62,8 +63,7 @@ def read(data: bytes) -> Centre:
         ValueError: if it is of another kind, or damaged.
     """
     try:
-        length = int.from_bytes(data[:8], "little")
-        metadata = json.loads(data[8 : 8 + length])["__metadata__"]
+        metadata = _header(data)[0]["__metadata__"]
         tensors = load_tensors(data)
         if metadata["format"] != FORMAT:
             raise ValueError(f"its format is {metadata['format']!r}; this reads {FORMAT}")
@@ -75,6 +75,35 @@ def read(data: bytes) -> Centre:
     except Exception as error:
         raise ValueError(f"{len(data)} bytes are no centre of an evolution strategy: {error}") from error
     return centre
+
+
+def annotate(data: bytes, **notes: str) -> bytes:
+    """The same file with notes in its metadata, such as the spec that it comes from."""
+    header, tensors = _header(data)
+    header["__metadata__"] |= notes
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % _ALIGNMENT)
+    return len(text).to_bytes(_LENGTH_BYTES, "little") + text + tensors
+
+
+def note(data: bytes, name: str) -> str | None:
+    """A note in the file's metadata.
+
+    Raises:
+        ValueError: if it is no safetensors file.
+    """
+    try:
+        found = _header(data)[0]["__metadata__"].get(name)
+    except (ValueError, KeyError) as error:
+        raise ValueError(f"{len(data)} bytes are no centre of an evolution strategy: {error}") from error
+    return None if found is None else str(found)
+
+
+def _header(data: bytes) -> tuple[dict[str, Any], bytes]:
+    """The header and what follows it: the format begins with the header's length."""
+    end = _LENGTH_BYTES + int.from_bytes(data[:_LENGTH_BYTES], "little")
+    header: dict[str, Any] = json.loads(data[_LENGTH_BYTES:end])
+    return header, data[end:]
 
 
 @torch.no_grad()
