@@ -27,7 +27,7 @@ from worker.policies.stages import Stage, Staged, activate
 from worker.tasks.base import Observations, Spaces
 
 LARGE = 100_000  # weights of a matrix that slots share
-_PASS_ROWS = 32  # rows of one pass: their activations stay in a core's cache
+_PASS_ROWS = 16  # rows of one pass: more are no faster, and a pass with one active row costs as much as all
 _BLOCK_ROWS = 8  # rows of one product with a large matrix
 _WORD = 4  # bytes that move as one when frames are folded
 _LINE = 16  # outputs are padded to whole lines: a kernel's ragged edge adds in another order, row by row
