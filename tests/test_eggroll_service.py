@@ -1,4 +1,4 @@
-"""An evolution strategy as a service, with real processes: whatever happens to them, the centre is the same."""
+"""An evolution strategy as a service, with real processes: whatever happens, the centre is the same."""
 
 import asyncio
 import re
@@ -9,10 +9,16 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+import torch
 
 from germline.client import Client, Experiment, NotReachableError
+from germline.pairs import members
 from germline.spec import loads
 from germline.v1 import spec_pb2
+from worker.centre import first_evolution
+from worker.members import write_weights
+from worker.policies.vector import Vector
+from worker.workshop import centre_settings
 
 PATIENCE_S = 120.0
 EPOCHS, PAIRS = 12, 16
@@ -152,14 +158,6 @@ def undisturbed_digest() -> str:
 
 def centre_after(spec: spec_pb2.ExperimentSpec, epochs: int) -> str:
     """The digest after so many epochs, from the published functions: no master, no worker, no network."""
-    import torch
-
-    from germline.pairs import members
-    from worker.centre import first_evolution
-    from worker.members import write_weights
-    from worker.policies.vector import Vector
-    from worker.workshop import centre_settings
-
     evolution = first_evolution(Vector(dimension=20), centre_settings(spec))
     weights = torch.zeros(20)
     for epoch in range(epochs):
@@ -233,7 +231,7 @@ async def test_a_worker_whose_centre_is_corrupted_starts_over(house: House, work
     (house.folder / "spoil").touch()
     done = await house.done()
     assert not (house.folder / "spoil").exists()
-    # Between two that differ nobody knows who is right, so both start over; among three, the odd one out does.
+    # Between two that differ nobody knows who is right: both start over; among three, the odd one out does.
     assert len(house.said("ERROR.*the centre of worker .* it starts over")) == {2: 2, 3: 1}[workers]
     stored = await house.ask(lambda client: client.checkpoint("bowl"))
     assert stored.digest == done.centre_digest
