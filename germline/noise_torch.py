@@ -15,7 +15,7 @@ from torch import Tensor
 
 from germline import noise
 
-_CHUNK = 1 << 15  # values; table, words and sums of a chunk fit a core's second-level cache
+_CHUNK = 1 << 16  # values; the table, a chunk's words and its products fit a core's second-level cache
 _LOW32 = 0xFFFFFFFF
 _MULTIPLIERS = (0xD2E7470EE14C6C93, 0xCA5A826395121157)
 _WEYL = (0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B)
@@ -60,10 +60,13 @@ def _add_in_chunks(
 ) -> None:
     """Draw, scale (by a scaled table: the same products) and add, a cacheful at a time."""
     source = noise.generator(seed, stream)
+    products = np.empty(min(_CHUNK, out.size), np.float32)
     for start in range(0, out.size, _CHUNK):
         window = slice(start, min(start + _CHUNK, out.size))
-        lanes = noise.next_lanes(source, window.stop - start)
-        np.add(base[window], scaled_table.take(lanes), out=out[window])
+        product = products[: window.stop - start]
+        # No index can be out of bounds; "clip" spares numpy the check, and a buffer for the result.
+        scaled_table.take(noise.next_lanes(source, product.size), out=product, mode="clip")
+        np.add(base[window], product, out=out[window])
 
 
 def _float32(power: float) -> float:
