@@ -43,12 +43,15 @@ def add_scaled(out: Tensor, base: Tensor, power: float, seed: int, stream: int) 
         seed: the mutation's seed.
         stream: the parameter's stream.
     """
-    if out.device.type == "cpu":
-        scaled_table = noise.table_values() * np.float32(power)
-        _add_in_chunks(out.numpy(), base.numpy(), scaled_table, seed, stream)
-    else:
+    if out.device.type != "cpu":
         scaled = draw(seed, stream, 0, out.numel(), device=out.device).mul_(_float32(power))
         torch.add(base, scaled, out=out)
+    elif out.numel() < noise.TABLE_SIZE:
+        step = noise.draw(seed, stream, 0, out.numel()) * np.float32(power)
+        np.add(base.numpy(), step, out=out.numpy())
+    else:
+        # A scaled table gives the same products, with fewer multiplications.
+        _add_in_chunks(out.numpy(), base.numpy(), noise.table_values() * np.float32(power), seed, stream)
 
 
 def _add_in_chunks(
@@ -58,7 +61,7 @@ def _add_in_chunks(
     seed: int,
     stream: int,
 ) -> None:
-    """Draw, scale (by a scaled table: the same products) and add, a cacheful at a time."""
+    """Draw, scale and add, a cacheful at a time."""
     source = noise.generator(seed, stream)
     products = np.empty(min(_CHUNK, out.size), np.float32)
     for start in range(0, out.size, _CHUNK):
