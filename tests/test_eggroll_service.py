@@ -211,8 +211,12 @@ async def test_a_late_joiner_comes_to_the_same_centre(
     await house.create(spec(checkpoint_epochs))
     await house.until(lambda now: now.epochs >= 6)
     assert bool(house.said("after 4 epochs is stored")) == bool(checkpoint_epochs)
+    await house.ask(lambda client: client.pause("bowl"))
     late = await house.worker()
-    await house.until(lambda now: now.workers == 2 or now.is_over)
+    while len(await house.ask(lambda client: client.workers())) < 2:
+        await asyncio.sleep(0.05)
+    await house.ask(lambda client: client.resume("bowl"))
+    await house.until(lambda now: now.workers == 2 or (now.is_over and bool(now.centre_digest)))
     early.kill()
     done = await house.done()
     assert done.centre_digest == undisturbed_digest

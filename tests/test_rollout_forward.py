@@ -159,3 +159,19 @@ def test_small_networks_are_multiplied_together_and_agree_with_their_own_forward
     assert isinstance(forward, StackedForward)
     assert np.allclose(forward(seen, np.ones((SLOTS, ROWS), np.bool_)), wanted, atol=1e-6)
     assert seen.max() > 1  # the observations are still the caller's own
+
+
+@pytest.mark.parametrize(("hidden", "outputs"), [((32, 32), 2), ((64,), 6), ((100,), 18)])
+@pytest.mark.parametrize(("slots", "rows"), [(32, 1), (32, 4), (5, 3)])
+def test_a_small_network_answers_the_same_wherever_it_stands(
+    hidden: tuple[int, ...], outputs: int, slots: int, rows: int
+) -> None:
+    policy = Mlp(observation_shape=(8,), outputs=outputs, hidden=hidden)
+    layout = Layout.of(policy)
+    forward = StackedForward(policy, layout, (8,), slots, torch.float32, CPU)
+    (weights, *_) = networks(layout)
+    for slot in range(slots):
+        forward.load(slot, weights)
+    seen = np.tile(np.random.default_rng(0).standard_normal(8, np.float32), (slots, rows, 1))
+    answers = forward(seen, np.ones((slots, rows), np.bool_)).reshape(-1, outputs)
+    assert (answers == answers[0]).all()

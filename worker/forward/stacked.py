@@ -11,11 +11,14 @@ from worker.forward.base import ActiveRows, Outputs
 from worker.policies.stages import Stage, Staged, activate
 from worker.tasks.base import Observations
 
+_WIDTH = 16  # outputs of a product come in whole vectors of the processor
+
 
 class StackedForward:
     """Staged networks as stacks of matrices, `[slots, inputs, outputs]`; a :class:`Forward`.
 
-    Shapes are always the full ones, so a row's sums never depend on how many rows are active.
+    Shapes are always the full ones, so a row's sums never depend on how many rows are active. Outputs are
+    padded to whole vectors: the odd ones would be summed in an order that depends on a row's place.
     """
 
     def __init__(
@@ -35,8 +38,9 @@ class StackedForward:
         for stage in policy.stages:
             weight = self._shapes[stage.name + ".weight"]
             inputs = layout_inputs(weight)
-            self._weights.append(torch.zeros(slots, inputs, weight[0], dtype=dtype, device=device))
-            self._biases.append(torch.zeros(slots, 1, weight[0], dtype=dtype, device=device))
+            padded = -(-weight[0] // _WIDTH) * _WIDTH
+            self._weights.append(torch.zeros(slots, inputs, padded, dtype=dtype, device=device))
+            self._biases.append(torch.zeros(slots, 1, padded, dtype=dtype, device=device))
 
     @torch.inference_mode()
     def load(self, slot: int, weights: Tensor) -> None:
@@ -49,8 +53,9 @@ class StackedForward:
             elif number and self._policy.stages[number - 1].stride:
                 channels, height, width = self._maps[number - 1]
                 weight = weight.view(-1, channels, height, width).permute(0, 2, 3, 1)
-            self._weights[number][slot].copy_(weight.reshape(weight.shape[0], -1).T)
-            self._biases[number][slot, 0].copy_(views[stage.name + ".bias"])
+            outputs = weight.shape[0]
+            self._weights[number][slot, :, :outputs].copy_(weight.reshape(outputs, -1).T)
+            self._biases[number][slot, 0, :outputs].copy_(views[stage.name + ".bias"])
 
     @torch.inference_mode()
     def __call__(self, observations: Observations, active: ActiveRows) -> Outputs:
@@ -77,11 +82,15 @@ class StackedForward:
         height, width = patches.shape[2:4]
         columns = patches.permute(0, 1, 2, 3, 5, 6, 4).reshape(slots, rows * height * width, -1)
         result = torch.baddbmm(self._biases[number], columns, self._weights[number])
-        return result.view(slots, rows, height, width, -1)
+        return self._unpadded(stage, result.view(slots, rows, height, width, -1))
 
     def _linear(self, number: int, stage: Stage, hidden: Tensor) -> Tensor:
         slots, rows = hidden.shape[:2]
-        return torch.baddbmm(self._biases[number], hidden.reshape(slots, rows, -1), self._weights[number])
+        result = torch.baddbmm(self._biases[number], hidden.reshape(slots, rows, -1), self._weights[number])
+        return self._unpadded(stage, result)
+
+    def _unpadded(self, stage: Stage, result: Tensor) -> Tensor:
+        return result[..., : self._shapes[stage.name + ".weight"][0]]
 
 
 def layout_inputs(weight_shape: tuple[int, ...]) -> int:
