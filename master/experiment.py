@@ -216,7 +216,8 @@ class Experiment:
     async def wait_for_end(self, timeout_s: float) -> None:
         """Wait until the experiment is over, but not longer than that."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._over.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self._over.wait()
 
     @property
     def leases_lost(self) -> int:

@@ -22,7 +22,6 @@ from redis.exceptions import RedisError
 from germline.v1 import experiment_pb2, experiment_pb2_grpc, worker_pb2, worker_pb2_grpc
 from master.config import MasterConfig, split_address
 from master.dispatcher import Dispatcher
-from master.endings import cancelled
 from master.experiment_service import ExperimentService
 from master.interceptors import ErrorInterceptor, TokenInterceptor
 from master.journal import Journal
@@ -38,7 +37,6 @@ logger = logging.getLogger(__name__)
 MAX_MESSAGE_BYTES = 16 * 2**20
 _TICK_S = 1.0
 _GRACE_S = 2.0
-_LAST_CALL_S = 5.0  # beyond the grace, before the server is given up
 _OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", 4 * MAX_MESSAGE_BYTES),
@@ -142,7 +140,7 @@ class Master:
             stack.callback(self._serve_metrics())
         server = self._make_server()
         await server.start()
-        stack.push_async_callback(_stop, server)
+        stack.push_async_callback(server.stop, _GRACE_S)
         self._run(self._tick(), stack)
         logger.info("serving on %s, metrics on %s", self.address, self.metrics_address or "none")
 
@@ -152,7 +150,8 @@ class Master:
         self._tasks.append(task)
 
         async def end() -> None:
-            await cancelled([task])
+            task.cancel()
+            await asyncio.wait([task])
 
         stack.push_async_callback(end)
 
@@ -211,14 +210,6 @@ class Master:
 
     def _gauges(self) -> Iterable[GaugeMetricFamily]:
         return self.dispatcher.gauges()
-
-
-async def _stop(server: grpc.aio.Server) -> None:
-    """Stop serving; a call that does not let go of its stream cannot keep the master alive."""
-    try:
-        await asyncio.wait_for(server.stop(_GRACE_S), _GRACE_S + _LAST_CALL_S)
-    except TimeoutError:
-        logger.warning("a call did not end within %g s; it is left behind", _GRACE_S + _LAST_CALL_S)
 
 
 async def _open_store(

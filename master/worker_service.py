@@ -11,7 +11,6 @@ import grpc.aio
 
 from germline.v1 import worker_pb2, worker_pb2_grpc
 from master.dispatcher import Dispatcher
-from master.endings import cancelled
 from master.errors import StreamOrderError
 from master.fleet import End, Session
 from master.worker_messages import OrderWriter, read_hello, read_keys, read_part, read_results
@@ -94,6 +93,8 @@ async def _first_done(*sides: Coroutine[None, None, None]) -> None:
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        await cancelled(tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
     for task in done:
         task.result()

@@ -348,6 +348,23 @@ async def own(tmp_path: Path) -> AsyncIterator[OwnStore]:
         yield store
 
 
+async def test_a_committer_that_is_cancelled_ends_whatever_it_is_doing(own: OwnStore) -> None:
+    """Also in the very turn of the loop in which a command has been written: redis-py alone would go on."""
+    for turn in range(40):
+        client = connect(own.url)
+        journal = Journal(client, Keys(f"turn-{turn}"))
+        await journal.open()
+        write = journal.attach(1, 0, lambda _: pytest.fail("no snapshot is due"))
+        committer = asyncio.create_task(journal.run())
+        write(CREATED)
+        for _ in range(turn):
+            await asyncio.sleep(0)
+        committer.cancel()
+        ended, _ = await asyncio.wait([committer], timeout=PATIENCE_S)
+        assert ended, f"cancelled in turn {turn}, the committer lives on"
+        await client.aclose()
+
+
 async def test_an_entry_whose_answer_got_lost_is_not_stored_twice(
     own: OwnStore, keys: Keys, tmp_path: Path
 ) -> None:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from redis.exceptions import TimeoutError
 
 from master.config import MasterConfig, split_address
 from master.store import OwnStore, StoreError, check_server, connect, find_server
@@ -53,6 +54,25 @@ async def test_the_server_syncs_every_write_and_evicts_nothing(tmp_path: Path) -
             "appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction", "port": "0",
         }.items():  # fmt: skip
             assert (await client.config_get(setting))[setting] == value
+        await client.aclose()
+
+
+async def test_a_server_that_never_answers_is_an_error_after_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("master.store._REPLY_S", 0.05)
+    hung_up = asyncio.Event()
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+        hung_up.set()
+
+    async with await asyncio.start_unix_server(listen, str(tmp_path / "mute.sock")):
+        client = connect(f"unix://{tmp_path / 'mute.sock'}")
+        with pytest.raises(TimeoutError, match=r"no reply to PING within 0\.05 s"):
+            await client.ping()
+        await hung_up.wait()
         await client.aclose()
 
 
