@@ -124,7 +124,7 @@ class Dispatcher:
             return
         worker_id = session.player.worker_id
         experiment.rejections[worker_id] = reason
-        returned = experiment.give_back(worker_id)
+        returned = experiment.ledger.give_back(worker_id)
         logger.warning(
             "worker %s cannot play experiment %s, %d leases come back: %s",
             worker_id, experiment.terms.name, returned, reason,
@@ -173,7 +173,7 @@ class Dispatcher:
             claims = [Claim(experiment.claimed, experiment.terms.share) for experiment in hungry]
             parts = zip(hungry, divide(session.credit, claims), strict=True)
             hungry = [e for e, n in parts if n == 0 or _lend_some(session, e, n, reserve)]
-        if session.credit > 0 and not any(e.tickets_of(worker_id) for e in experiments):
+        if session.credit > 0 and not any(e.ledger.tickets_of(worker_id) for e in experiments):
             for experiment in experiments:
                 session.lend(experiment, experiment.lend_twins(worker_id, session.credit))
 
@@ -185,12 +185,12 @@ class Dispatcher:
     def send_revocations(self) -> None:
         """Tell workers which of their leases are not wanted any more."""
         for experiment in self._registry:
-            if experiment.revoked:
+            if experiment.ledger.revoked:
                 by_worker: dict[str, list[Key]] = {}
-                for lease in experiment.revoked:
+                for lease in experiment.ledger.revoked:
                     key = Key(experiment.number, lease.ticket, lease.attempt)
                     by_worker.setdefault(lease.worker, []).append(key)
-                experiment.revoked.clear()
+                experiment.ledger.revoked.clear()
                 for worker_id, keys in by_worker.items():
                     session = self.fleet.find(worker_id)
                     if session is not None:
@@ -199,7 +199,7 @@ class Dispatcher:
     @property
     def leased(self) -> int:
         """Work that is lent now."""
-        return sum(experiment.leased for experiment in self._registry)
+        return sum(len(experiment.ledger.leases) for experiment in self._registry)
 
     def gauges(self) -> Iterator[GaugeMetricFamily]:
         """What the metrics show of this moment."""
@@ -211,7 +211,7 @@ class Dispatcher:
             ("germline_worker_slots", "Evaluations that they play at a time.", self.fleet.slots),
             ("germline_worker_busy_ratio", "Share of time in which they play, weighted by slots.", busy),
             ("germline_leases_active", "Work that is lent.", self.leased),
-            ("germline_queue_depth", "Work that waits for a worker.", sum(e.waiting for e in running)),
+            ("germline_queue_depth", "Work that waits for a worker.", sum(e.ledger.waiting for e in running)),
             (
                 "germline_credit",
                 "Room for work that workers have and do not get.",
@@ -239,7 +239,7 @@ class Dispatcher:
         came_back = sum(self._take_back(worker_id) for worker_id in self.fleet.gone())
         for experiment in self._registry:
             experiment.tick()
-            expired = experiment.expire()
+            expired = experiment.ledger.expire()
             if expired:
                 logger.warning("experiment %s: %d leases ran out", experiment.terms.name, expired)
                 self._metrics.count_expired(expired)
@@ -285,7 +285,7 @@ class Dispatcher:
         kept = set()
         for key in held:
             experiment = self._registry.find(key.experiment)
-            if experiment is not None and experiment.renew(worker_id, key.ticket, key.attempt):
+            if experiment is not None and experiment.ledger.renew(worker_id, key.ticket, key.attempt):
                 kept.add(key)
         return kept
 
@@ -294,7 +294,7 @@ class Dispatcher:
         lost = 0
         for experiment in self._registry:
             tickets = {key.ticket for key in kept if key.experiment == experiment.number}
-            lost += experiment.give_back(worker_id, experiment.tickets_of(worker_id) - tickets)
+            lost += experiment.ledger.give_back(worker_id, experiment.ledger.tickets_of(worker_id) - tickets)
         return lost
 
     def _take_back(self, worker_id: str) -> int:
@@ -303,7 +303,7 @@ class Dispatcher:
         return count
 
     def _give_back_all(self, worker_id: str) -> int:
-        return sum(experiment.give_back(worker_id) for experiment in self._registry)
+        return sum(experiment.ledger.give_back(worker_id) for experiment in self._registry)
 
 
 def _lend_some(session: Session, experiment: Experiment, n: int, reserve: int) -> bool:

@@ -27,7 +27,7 @@ def write_experiment(experiment: Experiment, trouble: str) -> experiment_pb2.Exp
     evaluations_per_second, frames_per_second = experiment.rates.per_second(
         progress.evaluations, progress.frames
     )
-    holders = experiment.holders()
+    leases = experiment.ledger.leases
     message = experiment_pb2.Experiment(
         number=experiment.number,
         spec=experiment.terms.spec,
@@ -42,9 +42,9 @@ def write_experiment(experiment: Experiment, trouble: str) -> experiment_pb2.Exp
         evaluations_per_second=evaluations_per_second,
         fitness_quantiles=experiment.search.fitness_quantiles(QUANTILES),
         best_fitness=progress.best_fitness,
-        leased=experiment.leased,
-        workers=len(holders),
-        leases_lost=experiment.leases_lost,
+        leased=len(leases),
+        workers=len(leases.holders()),
+        leases_lost=leases.expired + leases.returned,
         trouble=trouble,
     )
     if experiment.centre is None:

@@ -133,7 +133,7 @@ class ExperimentService(experiment_pb2_grpc.ExperimentServiceServicer):
     async def ListWorkers(self, request: pb.ListWorkersRequest, context: Context) -> pb.ListWorkersResponse:
         leased: dict[str, int] = {}
         for experiment in self._registry:
-            for worker_id, count in experiment.holders().items():
+            for worker_id, count in experiment.ledger.leases.holders().items():
                 leased[worker_id] = leased.get(worker_id, 0) + count
         workers = [write_worker(s, leased.get(s.player.worker_id, 0)) for s in self._dispatcher.fleet]
         return pb.ListWorkersResponse(workers=workers)

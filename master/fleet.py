@@ -12,8 +12,9 @@ from germline.algorithms.eggroll import EpochClosed
 from master.centre import Checkpoint
 from master.errors import MasterError, ReplacedStreamError
 from master.events import evaluations_of
-from master.experiment import Experiment, Player, RefusedResult, Work
+from master.experiment import Experiment, Player, RefusedResult
 from master.leases import Key
+from master.ledger import Work
 from master.ready import base_id
 
 MAX_KNOWN = 512  # genomes that a stream's leases may refer to

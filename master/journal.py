@@ -18,14 +18,14 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from master.events import Event
-from master.journal_codec import EntryReader, EntryWriter, Snapshot, read_snapshot, write_snapshot
+from master.journal_channel import Channel, TakeSnapshot
+from master.journal_codec import EntryReader, Snapshot, read_snapshot, write_snapshot
 from master.journal_scripts import APPEND, FENCED, GAP, KEEP, RESEED, SAVE
 from master.keys import Keys
 from master.store import StoreError
 
 logger = logging.getLogger(__name__)
 
-TakeSnapshot = Callable[[int], Snapshot]
 WriteEvent = Callable[[Event], None]
 _Found = list[tuple[bytes, dict[bytes, bytes]]]
 
@@ -34,8 +34,6 @@ _FIRST_RETRY_S = 0.1
 _LAST_RETRY_S = 5.0
 _ENTRIES_PER_READ = 64
 _MAX_BACKLOG = 500_000
-_MAX_EVENTS_BETWEEN_SNAPSHOTS = 1_000_000
-_SNAPSHOT_SHARE = 0.01  # of the time, at most: taking one stops the master for a moment
 
 
 class SupersededError(RuntimeError):
@@ -44,50 +42,6 @@ class SupersededError(RuntimeError):
 
 class JournalLostError(RuntimeError):
     """The store does not hold what was acknowledged."""
-
-
-class _Channel:
-    """One experiment's end of the journal: what is queued, and how far entries and snapshots have come."""
-
-    def __init__(self, number: int, head: int, take_snapshot: TakeSnapshot, wake: Callable[[], None]) -> None:
-        self.number = number
-        self.head = head
-        self.take_snapshot = take_snapshot
-        self.queued: list[Event] = []
-        self._wake = wake
-        self.writer = EntryWriter()
-        self.events_since_snapshot = 0
-        self.snapshot_time = monotonic()
-        self.snapshot_cost_s = 0.0
-
-    def write(self, event: Event) -> None:
-        """Queue an event."""
-        if not self.queued:
-            self._wake()
-        self.queued.append(event)
-
-    def is_snapshot_due(self, interval_s: float) -> bool:
-        """Whether a replay from the last snapshot would take long, or enough time has passed."""
-        since_s = monotonic() - self.snapshot_time
-        many = self.events_since_snapshot >= _MAX_EVENTS_BETWEEN_SNAPSHOTS
-        affordable = self.snapshot_cost_s <= _SNAPSHOT_SHARE * since_s
-        return self.events_since_snapshot > 0 and affordable and (many or since_s >= interval_s)
-
-    def cut_entry(self) -> bytes:
-        """Turn what is queued into the next entry."""
-        events, self.queued = self.queued, []
-        self.head += 1
-        self.events_since_snapshot += len(events)
-        return self.writer.write(events)
-
-    def cut_snapshot(self) -> Snapshot:
-        """Take the experiment as it stands; nothing may be queued."""
-        self.writer.begin_anew()
-        self.events_since_snapshot = 0
-        self.snapshot_time = monotonic()
-        snapshot = self.take_snapshot(self.head)
-        self.snapshot_cost_s = monotonic() - self.snapshot_time
-        return snapshot
 
 
 class Journal:
@@ -133,7 +87,7 @@ class Journal:
         self._keep = client.register_script(KEEP)
         self._blobs: dict[str, bytes] = {}  # what is kept beside the entries, by key
         self._changed_blobs: dict[str, None] = {}  # keys, in the order in which they changed
-        self._channels: dict[int, _Channel] = {}
+        self._channels: dict[int, Channel] = {}
         self._waiting: list[Callable[[], None]] = []  # for what is queued
         self._in_flight: list[Callable[[], None]] | None = None  # for what is being stored
         self._wake = asyncio.Event()
@@ -187,7 +141,7 @@ class Journal:
         Returns:
             What queues an event.
         """
-        channel = self._channels[number] = _Channel(number, head, take_snapshot, self._stir)
+        channel = self._channels[number] = Channel(number, head, take_snapshot, self._stir)
         return channel.write
 
     def _stir(self) -> None:
@@ -275,7 +229,7 @@ class Journal:
         if not self._wake.is_set():
             self._idle.set()
 
-    async def _store_entries(self, entries: list[tuple[_Channel, int, bytes]]) -> None:
+    async def _store_entries(self, entries: list[tuple[Channel, int, bytes]]) -> None:
         if not entries:
             return
         keys = [self._keys.boot, self._keys.heads, *(self._keys.entries(c.number) for c, _, _ in entries)]

@@ -9,6 +9,7 @@ from time import time
 
 from germline.spec import SpecError
 from germline.v1 import spec_pb2
+from master import rebirth
 from master.errors import InvalidFieldError, NameTakenError, UnknownNameError
 from master.events import CheckpointStored, Created
 from master.experiment import Experiment
@@ -76,7 +77,7 @@ class Registry:
             logger.info(
                 "experiment %s is back: %s, %d evaluations, %d pieces of work pending",
                 experiment.terms.name, experiment.state.name.lower(), experiment.progress.evaluations,
-                experiment.waiting,
+                experiment.ledger.waiting,
             )  # fmt: skip
 
     async def _recover_one(self, number: int) -> Experiment:
@@ -86,7 +87,7 @@ class Registry:
         head = 0
         if snapshot is not None:
             experiment, head = self._make(snapshot.created), snapshot.position
-            experiment.restore(snapshot)
+            rebirth.restore(experiment, snapshot)
             stored = {checkpoint.epoch: checkpoint for checkpoint in snapshot.checkpoints}
         async for position, events in entries:
             head = position
@@ -96,14 +97,14 @@ class Registry:
                 elif isinstance(event, CheckpointStored):
                     stored[event.epoch] = event
                 elif experiment is not None:
-                    experiment.replay(event)
+                    rebirth.replay(experiment, event)
             await asyncio.sleep(0)
         if experiment is None:
             raise JournalLostError(
                 f"experiment {number} has neither a snapshot nor a beginning in the journal"
             )
         await self._recall_checkpoints(experiment, stored)
-        experiment.revive(head)
+        rebirth.revive(experiment, self._journal, head)
         return experiment
 
     async def _recall_checkpoints(self, experiment: Experiment, stored: dict[int, CheckpointStored]) -> None:
@@ -111,12 +112,13 @@ class Registry:
         best = [checkpoint.epoch for checkpoint in stored.values() if checkpoint.is_best]
         for epoch in sorted({*best[-1:], *sorted(stored)[-1:]}):
             data = await self._journal.checkpoint(experiment.number, epoch)
-            experiment.recall_checkpoint(stored[epoch], data)
+            if experiment.centre is not None:
+                experiment.centre.keep(stored[epoch], data)
 
     def _begin(self, terms: Terms) -> Experiment:
         number = max(self._by_number, default=0) + 1
         experiment = self._make(Created(number, terms.encoded, time()), terms)
-        experiment.begin()
+        rebirth.begin(experiment, self._journal)
         self._add(experiment)
         logger.info("experiment %s begins as number %d", terms.name, number)
         return experiment
