@@ -17,12 +17,14 @@ A low-rank mutation of a genome (:mod:`germline.weights`) is pair 0 of epoch 0 u
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from germline.noise import LANES_PER_BLOCK, stream_id
 
 PLUS, MINUS = 1, -1
+_NAME = re.compile(r"([0-9]+)\.([0-9]+)([+-])")
 
 
 class Member(NamedTuple):
@@ -42,12 +44,13 @@ class Member(NamedTuple):
         Raises:
             ValueError: if the text is no member's name.
         """
-        epoch, _, pair = name[:-1].partition(".")
-        if name[-1:] not in ("+", "-") or not (epoch.isascii() and epoch.isdigit() and pair.isdigit()):
+        match = _NAME.fullmatch(name)
+        if not match:
             raise ValueError(
                 f"member {name!r} is not of the form EPOCH.PAIR+ or EPOCH.PAIR-, such as 12.345+"
             )
-        return cls(int(epoch), int(pair), PLUS if name[-1] == "+" else MINUS)
+        epoch, pair, sign = match.groups()
+        return cls(int(epoch), int(pair), PLUS if sign == "+" else MINUS)
 
 
 def members(epoch: int, first_pair: int, count: int) -> list[Member]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from germline.eggroll import Adam, Decay, Evolution, Member, Settings
+from germline.eggroll import Adam, Decay, Evolution, Member, Ramp, Settings, Sgd
 
 
 def network(seed: int = 0) -> nn.Sequential:
@@ -173,11 +174,73 @@ def test_a_network_without_parameters_is_refused() -> None:
         ({"seed": -1}, "seed is -1"),
         ({"seed": 1 << 64}, "allowed: 0 to"),
         ({"shaping": "group_mean", "group_pairs": 3}, "must divide"),
+        ({"pairs": 2.5}, "pairs is 2.5; allowed: a whole number"),
+        ({"pairs": True}, "pairs is True"),
+        ({"rank": 1.5}, "rank is 1.5; allowed: a whole number"),
+        ({"seed": "1"}, "seed is '1'"),
+        ({"noise_reuse": 1.0}, "noise_reuse is 1.0"),
+        ({"sigma": "0.1"}, "sigma starts at '0.1'"),
+        ({"sigma": lambda _epoch: 0.1}, "a Decay or Ramp"),
     ],
 )
 def test_settings_that_cannot_be_are_refused_by_name(wrong: dict[str, object], complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         evolution(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("make", "complaint"),
+    [
+        (lambda: Decay(0.1, -0.5), "factor is -0.5"),
+        (lambda: Decay(0.1, math.nan), "factor is nan"),
+        (lambda: Ramp(0.1, -0.1, 5), "last is -0.1"),
+        (lambda: Ramp(0.1, 0.1, -1), "epochs is -1"),
+        (lambda: Adam(beta1=1.0), "beta1 is 1.0; allowed: 0 to less than 1"),
+        (lambda: Adam(epsilon=-1.0), "epsilon is -1.0"),
+        (lambda: Sgd(momentum=math.nan), "momentum is nan"),
+        (lambda: Sgd(weight_decay=-0.1), "weight_decay is -0.1"),
+    ],
+)
+def test_schedules_and_optimisers_that_cannot_be_are_refused_by_name(
+    make: Callable[[], object], complaint: str
+) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        make()
+
+
+def test_a_network_without_values_is_refused() -> None:
+    for empty in (nn.Linear(2, 2, device="meta"), nn.LazyLinear(2)):
+        with pytest.raises(ValueError, match="parameter weight has no values yet"):
+            Evolution(empty, Settings(pairs=1, seed=0))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64, torch.int64])
+def test_scores_may_come_as_a_tensor_of_any_type(dtype: torch.dtype) -> None:
+    plain, listed = evolution(), evolution()
+    listed.tell(list(range(16)))
+    plain.tell(torch.arange(16).to(dtype))
+    assert plain.digest() == listed.digest()
+
+
+def test_a_member_without_a_sign_is_refused() -> None:
+    with pytest.raises(ValueError, match="sign 0; allowed: 1 and -1"):
+        evolution().weights(Member(0, 0, 0))
+
+
+@pytest.mark.parametrize("wrong", [5, Adam, lambda _parameters: None])
+def test_what_is_no_optimiser_is_refused(wrong: object) -> None:
+    with pytest.raises(ValueError, match="allowed: a name, an optimiser such as"):
+        Evolution(network(), Settings(pairs=1, seed=0), optimiser=wrong)  # type: ignore[arg-type]
+
+
+def test_a_class_of_torchs_optimisers_is_a_function_that_makes_one() -> None:
+    by_class, by_function = (
+        Evolution(network(), Settings(pairs=8, seed=3), optimiser=make)
+        for make in (torch.optim.Adam, lambda parameters: torch.optim.Adam(parameters, lr=1e-3))
+    )
+    for each in (by_class, by_function):
+        each.tell(scores(0))
+    assert by_class.digest() == by_function.digest() != evolution().digest()
 
 
 def test_an_unknown_optimiser_is_refused() -> None:
@@ -239,6 +302,20 @@ def test_a_foreign_or_damaged_state_is_refused_and_changes_nothing(how: str, com
         state.load_state_dict(damaged(other.state_dict(), how))
     assert state.digest() == before
     assert state.epoch == 0
+
+
+def test_a_state_whose_frozen_part_has_another_shape_is_refused_and_changes_nothing() -> None:
+    def of(width: int) -> Evolution:
+        torch.manual_seed(width)
+        whole = nn.ModuleDict({"evolved": nn.Linear(2, 2), "frozen": nn.Linear(2, width)})
+        return Evolution(whole, Settings(pairs=8, seed=3), freeze="frozen.*")
+
+    state, other = of(3), of(4)
+    other.tell(scores(0))
+    before = {name: value.clone() for name, value in state.network.state_dict().items()}
+    with pytest.raises(ValueError, match="the network of the state has"):
+        state.load_state_dict(other.state_dict())
+    assert all(torch.equal(before[name], value) for name, value in state.network.state_dict().items())
 
 
 def test_torch_optimisers_and_their_schedulers_work_too() -> None:

@@ -58,6 +58,19 @@ class Tied(nn.Module):
         return out
 
 
+def twice() -> nn.Module:
+    """One layer in two places of a line."""
+    layer = nn.Linear(5, 5)
+    return nn.Sequential(layer, nn.ReLU(), layer)
+
+
+def hooked_relu() -> nn.Module:
+    """An activation that does more than its type does."""
+    network = nn.Sequential(nn.Linear(5, 4), nn.ReLU())
+    network[1].register_forward_hook(lambda _layer, _rows, out: out + 1)
+    return network
+
+
 def image(*shape: int) -> Callable[[], Tensor]:
     return lambda: torch.randn(shape, generator=torch.Generator().manual_seed(3))
 
@@ -103,6 +116,10 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], Callable[[], Tensor]]] = {
     ),
     "residual": (Residual, image(3, 5)),
     "tied weights": (Tied, tokens(3, 4)),
+    "one layer twice": (twice, image(3, 5)),
+    "a hook on an activation": (hooked_relu, image(3, 5)),
+    "conv1d, reflecting": (lambda: nn.Conv1d(4, 8, 4, padding=3, padding_mode="reflect"), image(2, 4, 9)),
+    "conv2d, stride beyond the kernel": (lambda: nn.Conv2d(4, 8, 2, stride=3), image(2, 4, 9, 11)),
     "a deep mixture": (
         lambda: nn.Sequential(
             nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(), nn.Flatten(), nn.Linear(144, 3)
@@ -207,6 +224,22 @@ def test_frozen_parameters_get_no_noise() -> None:
     assert torch.allclose(population.shared(x), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("frozen", ["*weight*", "*bias*"])
+@pytest.mark.parametrize(
+    "name", ["linear", "conv2d, padded", "conv2d, grouped", "conv1d", "gru", "batch norm"]
+)
+def test_a_layer_may_evolve_in_part(name: str, frozen: str) -> None:
+    torch.manual_seed(1)
+    make, inputs = NETWORKS[name]
+    network = make().eval()
+    space = Space.of(network, 2, frozen)
+    population = LowRankForward(network, space, slots=2)
+    population.bind_run(0, FIRST, 2, SIGMA)
+    x = inputs()
+    found = population.shared(x).flatten(2)
+    assert torch.allclose(found, written_out(network, space, x, 2), atol=1e-5)
+
+
 def test_batch_norm_statistics_are_read_and_never_written() -> None:
     network = nn.Sequential(nn.BatchNorm1d(5), nn.Linear(5, 2)).train()
     before = copy.deepcopy(network.state_dict())
@@ -255,6 +288,26 @@ def test_a_network_that_reads_a_weight_itself_is_refused() -> None:
     population = LowRankForward(network, Space.of(network), slots=1)
     with pytest.raises(UntraceableError, match="computes with a layer's weight itself"):
         population.shared(image(2, 3)())
+
+
+def hooked(layer: nn.Module) -> None:
+    layer.register_forward_hook(lambda _layer, _rows, out: out * 2)
+
+
+def hooked_before(layer: nn.Module) -> None:
+    layer.register_forward_pre_hook(lambda _layer, rows: (rows[0] * 2,))
+
+
+def patched(layer: nn.Module) -> None:
+    layer.forward = lambda rows: rows
+
+
+@pytest.mark.parametrize("alter", [hooked, hooked_before, patched])
+def test_a_layer_that_was_given_more_to_do_is_refused(alter: Callable[[nn.Module], None]) -> None:
+    network = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 2))
+    alter(network[0])
+    with pytest.raises(UntraceableError, match=r"holds 0\.weight, 0\.bias: .* hooks"):
+        LowRankForward(network, Space.of(network), slots=1)
 
 
 def test_rows_that_members_cannot_share_out_are_refused() -> None:

@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
@@ -89,7 +90,7 @@ def test_a_quadratic_falls_to_its_minimum(shape: tuple[int, ...], shaping: Shapi
     assert after < 0.1 * before
 
 
-LOSSES: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], Tensor]] = {
+LOSSES: dict[str, tuple[Callable[[Tensor, Tensor], Any], Tensor]] = {
     "cross entropy": (functional.cross_entropy, torch.tensor([0, 2, 1, 1])),
     "cross entropy, ignored labels": (functional.cross_entropy, torch.tensor([0, -100, 1, -100])),
     "cross entropy, probabilities": (functional.cross_entropy, torch.full((4, 3), 1 / 3)),
@@ -102,6 +103,8 @@ LOSSES: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], Tensor]] = {
     "mean squared error": (functional.mse_loss, torch.ones(4, 3)),
     "mean absolute error": (functional.l1_loss, torch.ones(4, 3)),
     "a sum": (nn.MSELoss(reduction="sum"), torch.ones(4, 3)),
+    "one that looks at values": (lambda o, t: o.mean() if (o > 0).any() else t.mean(), torch.ones(4)),
+    "a plain number": (lambda o, t: (o - t).mean().item(), torch.ones(4, 3)),
     "one's own": (lambda o, t: (o.logsumexp(1) - o[:, 0] * t).mean(), torch.ones(4)),
 }
 
@@ -110,8 +113,14 @@ LOSSES: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], Tensor]] = {
 def test_the_loss_of_all_members_is_that_of_each(name: str) -> None:
     loss_fn, targets = LOSSES[name]
     outputs = torch.randn(5, 4, 3, generator=torch.Generator().manual_seed(8))
-    expected = torch.stack([loss_fn(out, targets) for out in outputs])
+    expected = torch.tensor([float(loss_fn(out, targets)) for out in outputs])
     assert torch.allclose(losses.of_members(loss_fn, outputs, targets), expected, atol=1e-5)
+
+
+def test_a_loss_that_is_no_scalar_is_refused() -> None:
+    outputs = torch.zeros(5, 4, 3)
+    with pytest.raises(ValueError, match=r"loss_fn gave shape \(4, 3\) for one member; allowed: a scalar"):
+        losses.of_members(lambda o, t: o - t, outputs, torch.zeros(4, 3))
 
 
 @pytest.mark.parametrize("rows", [1, 4, 16, 64])
@@ -194,6 +203,27 @@ def test_members_can_have_rows_of_their_own() -> None:
     for i, each in enumerate(evolution.ask()):
         evolution.space.write(evolution.weights(each), member)
         assert torch.allclose(outs[i], member(rows.view(10, 3, 4)[i]), atol=1e-5)
+
+
+@pytest.mark.parametrize("rows", [0, 7, 33])
+def test_rows_that_the_members_cannot_share_out_are_refused(rows: int) -> None:
+    evolution = EggrollOptimiser(mlp(4, 1), settings())
+    with pytest.raises(ValueError, match=f"{rows} rows for 32 members"):
+        evolution.forward(torch.zeros(rows, 4))
+
+
+def test_an_empty_batch_is_refused() -> None:
+    with pytest.raises(ValueError, match="inputs has 0 rows"):
+        EggrollOptimiser(mlp(4, 1), settings()).step(torch.zeros(0, 4), mse, torch.zeros(0, 1))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "complaint"),
+    [({"chunk_pairs": 0}, "chunk_pairs is 0"), ({"dtype": torch.int64}, "dtype is torch.int64")],
+)
+def test_ways_of_playing_that_cannot_be_are_refused(wrong: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        EggrollOptimiser(mlp(4, 1), settings(), **wrong)
 
 
 @pytest.mark.parametrize("make", [Odd, OddRecurrent])

@@ -117,7 +117,7 @@ def test_what_cannot_be_shaped_is_refused(
 def test_members_are_named_and_found_again() -> None:
     assert [str(m) for m in members(12, 3, 1)] == ["12.3+", "12.3-"]
     assert Member.parse("12.3-") == Member(12, 3, -1)
-    for wrong in ("", "12.3", "a.3+", "12+", "12.-3+"):
+    for wrong in ("", "12.3", "a.3+", "12+", "12.-3+", "0.²+"):
         with pytest.raises(ValueError, match="EPOCH"):
             Member.parse(wrong)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -198,6 +199,102 @@ def test_a_foreign_checkpoint_is_refused(tmp_path: Path) -> None:
         t.load(tmp_path / "other.safetensors")
 
 
+def test_a_checkpoint_holds_the_state_of_torchs_optimisers(tmp_path: Path) -> None:
+    def adam() -> EggrollTrainer:
+        return EggrollTrainer(model(), fitness, Settings(pairs=8, seed=1), optimiser=torch.optim.Adam)
+
+    t, again = adam(), adam()
+    t.train(2)
+    t.save(tmp_path / "run.safetensors")
+    again.load(tmp_path / "run.safetensors")
+    assert again.train(2) == t.train(2)
+    assert again.evolution.digest() == t.evolution.digest()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99])
+def test_a_checkpoint_that_was_cut_short_is_refused(tmp_path: Path, share: float) -> None:
+    t, path = trainer(), tmp_path / "run.safetensors"
+    t.save(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(ValueError, match=r"run\.safetensors is no checkpoint, or cut short"):
+        t.load(path)
+
+
+def test_a_checkpoint_with_one_wrong_bit_anywhere_is_refused_and_changes_nothing(tmp_path: Path) -> None:
+    t, path = trainer(), tmp_path / "run.safetensors"
+    t.train(1)
+    t.save(path)
+    whole = path.read_bytes()
+    again = trainer()
+    before = again.evolution.digest()
+    for place in range(0, len(whole), 97):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"run\.safetensors"):
+            again.load(path)
+    assert (again.evolution.digest(), again.epoch, again.history) == (before, 0, [])
+
+
+def test_training_goes_on_after_an_interrupt_as_if_there_had_been_none() -> None:
+    calls = iter(range(10_000))
+
+    def interrupted(model: nn.Module) -> float:
+        if next(calls) == 40:
+            raise KeyboardInterrupt
+        return fitness(model)
+
+    t = EggrollTrainer(model(), interrupted, Settings(pairs=8, seed=1))
+    undisturbed = EggrollTrainer(model(), fitness, Settings(pairs=8, seed=1))
+    with pytest.raises(KeyboardInterrupt):
+        t.train(4)
+    assert t.epoch == len(t.history) == 2
+    t.train(2)
+    undisturbed.train(4)
+    assert t.evolution.digest() == undisturbed.evolution.digest()
+    assert t.history == undisturbed.history
+
+
+def test_a_callback_that_raises_leaves_a_complete_epoch_behind() -> None:
+    def fail(_trainer: Trainer, _report: EpochReport) -> None:
+        raise ZeroDivisionError
+
+    t, undisturbed = trainer(), trainer()
+    t.callbacks.append(fail)
+    with pytest.raises(ZeroDivisionError):
+        t.train(3)
+    undisturbed.train(1)
+    assert t.history == undisturbed.history
+    assert t.evolution.digest() == undisturbed.evolution.digest()
+
+
+@pytest.mark.parametrize("answer", [None, "good", torch.zeros(2)])
+def test_fitness_that_is_no_number_is_refused_by_member(answer: Any) -> None:
+    t = EggrollTrainer(model(), lambda _m: answer, Settings(pairs=8, seed=1))
+    with pytest.raises(TypeError, match=r"for member 0\.0\+; allowed: one number"):
+        t.step()
+
+
+def test_a_negative_number_of_epochs_is_refused() -> None:
+    with pytest.raises(ValueError, match="epochs is -1"):
+        trainer().train(-1)
+
+
+def test_a_model_in_half_precision_trains_and_is_put_back_bit_for_bit() -> None:
+    half = model().bfloat16()
+
+    def fitness_of_half(m: nn.Module) -> float:
+        return -functional.mse_loss(m(X.bfloat16()), Y.bfloat16()).item()
+
+    t = EggrollTrainer(half, fitness_of_half, Settings(pairs=16, seed=1, sigma=0.1, learning_rate=0.5))
+    before, start = [p.clone() for p in half.parameters()], fitness_of_half(half)
+    t.evaluate(t.members())
+    assert all(torch.equal(p, b) for p, b in zip(half.parameters(), before, strict=True))
+    t.train(40)
+    assert fitness_of_half(half) > 0.1 * start
+
+
 def test_nan_fitness_is_left_out_of_report_and_update() -> None:
     calls = iter(range(1_000))
     t = EggrollTrainer(
@@ -221,6 +318,36 @@ def test_the_plain_gaussian_strategy_trains_resets_and_keeps_its_books() -> None
     assert t.epoch == 0
     assert t.history == []
     assert fitness(t.model) == before
+
+
+@pytest.mark.parametrize(
+    ("wrong", "complaint"),
+    [
+        ({"sigma": 0.0}, "sigma is 0"),
+        ({"learning_rate": math.nan}, "learning_rate is nan"),
+        ({"seed": -1}, "seed"),
+    ],
+)
+def test_a_gaussian_strategy_that_cannot_be_is_refused(wrong: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        GaussianTrainer(model(), fitness, 4, **wrong)
+
+
+@pytest.mark.parametrize("hole", [math.nan, math.inf, -math.inf])
+def test_a_score_that_is_not_finite_counts_as_the_mean_and_the_others_move_the_centre(hole: float) -> None:
+    t = GaussianTrainer(model(), fitness, 4)
+    offsets = t.sample(4)
+    with_hole = t.update(offsets, torch.tensor([1.0, hole, 3.0, 5.0], dtype=torch.float64))
+    with_mean = t.update(offsets, torch.tensor([1.0, 3.0, 3.0, 5.0], dtype=torch.float64))
+    assert torch.equal(with_hole, with_mean)
+    assert with_hole.any()
+
+
+def test_a_member_that_was_not_sampled_is_refused() -> None:
+    t = GaussianTrainer(model(), fitness, 3)
+    t.members()
+    with pytest.raises(ValueError, match=r"member 0\.1- is none of the 3"):
+        t.weights(Member(0, 1, -1))
 
 
 def test_flat_vectors_round_trip() -> None:

@@ -1,13 +1,14 @@
 """EGGROLL (arXiv 2511.16652): an evolution strategy from seeds, exact everywhere. See docs/eggroll.md."""
 
 from germline.eggroll.eggroll_trainer import EggrollTrainer
-from germline.eggroll.evolution import Evolution, Settings, Told
+from germline.eggroll.evolution import Evolution, Told
 from germline.eggroll.factors import Drawn, materialise
 from germline.eggroll.forward import LowRankForward
 from germline.eggroll.materialised import MaterialisedForward
 from germline.eggroll.optimiser import EggrollOptimiser
 from germline.eggroll.optimisers import Adam, Moments, Sgd
 from germline.eggroll.schedules import Decay, Ramp
+from germline.eggroll.settings import Settings
 from germline.eggroll.slots import UntraceableError
 from germline.eggroll.space import Space
 from germline.eggroll.trainer import EpochReport, StopTraining, Trainer

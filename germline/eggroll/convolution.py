@@ -61,9 +61,10 @@ class Taps(NamedTuple):
         """Factors `[slots, rank, in * kernel]` as taps, `[slots, taps * rank, in * stride * stride]`."""
         ky, kx = kernel
         (sy, sx), (ty, tx) = self.stride, self.size
-        shaped = functional.pad(torch.unflatten(b, 2, (-1, ky, kx)), (0, tx * sx - kx, 0, ty * sy - ky))
-        taps = torch.unflatten(torch.unflatten(shaped, 4, (tx, sx)), 3, (ty, sy))  # .., in, ty, sy, tx, sx
-        return taps.permute(0, 3, 5, 1, 2, 4, 6).reshape(b.shape[0], ty * tx * b.shape[1], -1)
+        inputs = b.shape[2] // (ky * kx)
+        shaped = functional.pad(b.view(*b.shape[:2], inputs, ky, kx), (0, tx * sx - kx, 0, ty * sy - ky))
+        taps = shaped.view(*b.shape[:2], inputs, ty, sy, tx, sx).permute(0, 3, 5, 1, 2, 4, 6)
+        return taps.reshape(b.shape[0], ty * tx * b.shape[1], inputs * sy * sx)
 
     def gather(self, products: Tensor, rank: int, out_size: tuple[int, int], out: Tensor) -> None:
         """Add the taps' products `[rows, taps * rank, h', w']`, each shifted, to `out [rows, rank, ...]`."""

@@ -18,8 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from germline.eggroll import checkpoint
-from germline.eggroll.evolution import Evolution, Settings, TorchOptimiser
+from germline.eggroll.evolution import Evolution, TorchOptimiser
 from germline.eggroll.optimisers import Optimiser
+from germline.eggroll.settings import Settings
 from germline.eggroll.space import Freeze
 from germline.eggroll.trainer import Best, Callback, EpochReport, FitnessFn, Trainer
 from germline.pairs import Member
@@ -110,14 +111,14 @@ class EggrollTrainer(Trainer):
         missing = sorted(set(self.state_dict()) ^ set(state))
         if missing:
             raise ValueError(f"the state and this trainer differ in having {', '.join(missing)}")
-        self.evolution.load_state_dict(state["evolution"])
-        self._founder.load_state_dict(state["founder"])
-        self.scores = list(state["scores"].numpy().copy())
-        self.history = [
+        history = [
             EpochReport(epoch, mean, std, best, Member.parse(name) if name else None)
             for epoch, mean, std, best, name in state["history"]
         ]
         best = state["best"]
+        self.evolution.load_state_dict(state["evolution"])
+        self._founder.load_state_dict(state["founder"])
+        self.history, self.scores = history, list(state["scores"].numpy().copy())
         self.best = Best(Member.parse(best[0]), best[1], state["best_weights"].clone()) if best else None
 
     def save(self, path: str | Path) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -25,56 +25,16 @@ from germline import noise, shaping, weights
 from germline import pairs as pairing
 from germline.eggroll import update
 from germline.eggroll.factors import Drawn, materialise, materialise_drawn
-from germline.eggroll.optimisers import Moments, Optimiser, settings_of
+from germline.eggroll.optimisers import Adam, Moments, Optimiser, Sgd, settings_of
 from germline.eggroll.optimisers import optimiser as named_optimiser
-from germline.eggroll.schedules import Schedule, value_at
+from germline.eggroll.schedules import value_at
+from germline.eggroll.settings import Settings
 from germline.eggroll.space import Freeze, Space
 from germline.pairs import Member, NoiseKey
-from germline.shaping import ShapingName
 
 FORMAT_VERSION = 1
 TorchOptimiser = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
-_UINT64_END = 1 << 64
 _VALUES_TO_KEEP = 1 << 22  # of an epoch's noise between play and update: 16 MB
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """Everything, beside the first centre, that shapes a run.
-
-    Attributes:
-        pairs: antithetic pairs of an epoch; the population is twice that.
-        seed: uint64; another seed is another run.
-        rank: of the noise on matrices.
-        sigma: standard deviation of the noise.
-        learning_rate: step size; with ``sgd`` the share of sigma that a weight moves in an epoch.
-        shaping: how fitness becomes weights, see :func:`germline.shaping.shape`.
-        group_pairs: pairs in a group, for the shaping ``group_mean``.
-        noise_reuse: epochs that keep one set of noise; 1 draws new noise every epoch.
-    """
-
-    pairs: int
-    seed: int
-    rank: int = 1
-    sigma: float | Schedule = 0.02
-    learning_rate: float | Schedule = 1.0
-    shaping: ShapingName = "centred_rank"
-    group_pairs: int = 0
-    noise_reuse: int = 1
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be, by name."""
-        if self.pairs < 1:
-            raise ValueError(f"pairs is {self.pairs}; allowed: at least 1")
-        if not 0 <= self.seed < _UINT64_END:
-            raise ValueError(f"seed is {self.seed}; allowed: 0 to 2**64 - 1")
-        for name in ("sigma", "learning_rate"):
-            first = value_at(getattr(self, name), 0)
-            if not (math.isfinite(first) and first > 0):
-                raise ValueError(f"{name} starts at {first}; allowed: finite and above 0")
-        pairing.noise_epoch(0, self.noise_reuse)
-        shaping.check(self.shaping, self.pairs, self.group_pairs)
-        update.check_budget(self.rank, self.pairs, self.shaping)
 
 
 class Told(NamedTuple):
@@ -119,7 +79,7 @@ class Evolution:
         """Start from the network's present weights.
 
         Args:
-            network: moved in place by every update.
+            network: moved in place by every update: weights that others write into it are lost then.
             settings: what shapes the run.
             optimiser: ``sgd``, ``momentum``, ``adam`` or ``adamw``; or one with its own settings; or, for
                 those who do not need equal bits everywhere, a function from parameters to a
@@ -133,9 +93,8 @@ class Evolution:
         self.epoch = 0
         self.moments = Moments()
         self.optimiser = named_optimiser(optimiser) if isinstance(optimiser, str) else optimiser
-        self.torch_optimiser = (
-            None if hasattr(self.optimiser, "step") else self._torch_optimiser(self.optimiser)
-        )
+        is_rule = hasattr(self.optimiser, "step") and not isinstance(self.optimiser, type)
+        self.torch_optimiser = None if is_rule else self._make(self.optimiser)
         self._kept: Drawn | None = None
 
     @property
@@ -181,18 +140,20 @@ class Evolution:
         return self._kept
 
     @torch.no_grad()
-    def tell(self, fitness: npt.ArrayLike) -> Told:
+    def tell(self, fitness: npt.ArrayLike | Tensor) -> Told:
         """Take the epoch's scores, move the centre, and go on to the next epoch.
 
         Args:
-            fitness: `[2 * pairs]` in the order of :meth:`ask`, always maximised; NaN for a missing member.
+            fitness: `[2 * pairs]` in the order of :meth:`ask`, always maximised; NaN for a missing member;
+                a tensor may be of any type and on any device.
                 A pair with a missing or infinite score counts for nothing. Where no score differs, nothing
                 moves.
 
         Raises:
             ValueError: if it is not one number for each member.
         """
-        scores = np.asarray(fitness, dtype=np.float64)
+        listed = fitness.detach().double().cpu() if isinstance(fitness, Tensor) else fitness
+        scores = np.asarray(listed, dtype=np.float64)
         if scores.shape != (2 * self.settings.pairs,):
             raise ValueError(
                 f"expected {2 * self.settings.pairs} fitness scores, one for each member; "
@@ -246,6 +207,9 @@ class Evolution:
         for part in ("noise", "settings", "optimiser", "shapes"):
             if state[part] != mine[part]:
                 raise ValueError(f"{part} of the state: {state[part]}; of this evolution: {mine[part]}")
+        sizes, expected = ({n: tuple(v.shape) for n, v in s["network"].items()} for s in (state, mine))
+        if sizes != expected:
+            raise ValueError(f"the network of the state has {sizes}; this evolution's has {expected}")
         centre = state["centre"].to(self.centre)
         if centre.shape != self.centre.shape or weights.digest(centre) != state["digest"]:
             raise ValueError(
@@ -282,9 +246,18 @@ class Evolution:
         chosen.zero_grad(set_to_none=True)
         self.centre.copy_(self.space.read(self.network))
 
-    def _torch_optimiser(self, make: Optimiser | TorchOptimiser) -> torch.optim.Optimizer:
+    def _make(self, make: object) -> torch.optim.Optimizer:
+        """Torch's optimiser of the evolved parameters, from a function or from its class."""
         named = dict(self.network.named_parameters())
-        return cast(TorchOptimiser, make)([named[p.name] for p in self.space])
+        made: object = None
+        if callable(make) and make not in (Sgd, Adam):
+            made = make([named[p.name] for p in self.space])
+        if not isinstance(made, torch.optim.Optimizer):
+            raise ValueError(
+                f"optimiser is {make!r}; allowed: a name, an optimiser such as Adam(), or a function from "
+                f"parameters to a torch.optim.Optimizer"
+            )
+        return made
 
     def _report(self, scores: npt.NDArray[np.float64], members: int) -> Told:
         by_pair = scores.reshape(-1, 2)
@@ -302,3 +275,5 @@ class Evolution:
                 f"member {member} is not one of epoch {self.epoch}, "
                 f"whose pairs are 0 to {self.settings.pairs - 1}"
             )
+        if member.sign not in (pairing.PLUS, pairing.MINUS):
+            raise ValueError(f"member {member.epoch}.{member.pair} has sign {member.sign}; allowed: 1 and -1")

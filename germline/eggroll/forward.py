@@ -191,7 +191,10 @@ def _twin(module: nn.Module, space: Space, slots: Slots) -> tuple[nn.Module, lis
     covered = {id(p) for s in stand_ins.values() for p in s.source_layer.parameters(recurse=False)}
     missed = [p.name for p in space if id(named[p.name]) not in covered]
     if missed:
-        raise UntraceableError(f"no population-aware layer holds {', '.join(missed)}")
+        raise UntraceableError(
+            f"no population-aware layer holds {', '.join(missed)}: it sits in a layer of another type, "
+            f"in one with hooks or a forward of its own, or in none"
+        )
     return twin, list(stand_ins.values())
 
 
@@ -200,20 +203,26 @@ def _replace(
 ) -> nn.Module:
     """Swap layers for stand-ins, from the leaves on; a layer used twice keeps one stand-in."""
     make = STAND_INS.get(type(module))
-    if make:
+    if make and not _altered(module):
         if id(module) not in done:
             done[id(module)] = make(module, evolution, slots)
         return done[id(module)]
-    for name, child in list(module.named_children()):
-        setattr(module, name, _replace(child, evolution, slots, done))
+    for name, child in list(module._modules.items()):  # named_children() leaves repeats out
+        if child is not None:
+            setattr(module, name, _replace(child, evolution, slots, done))
     if type(module) is nn.Sequential:
         _save_passes(module)
     return module
+
+
+def _altered(layer: nn.Module) -> bool:
+    """Whether somebody made this one layer do more than its type does: a stand-in would leave that out."""
+    return bool(layer._forward_hooks or layer._forward_pre_hooks or "forward" in vars(layer))
 
 
 def _save_passes(line: nn.Sequential) -> None:
     """A ReLU right behind a stand-in may write over its input, which nobody else has seen."""
     for number in range(1, len(line)):
         before, layer = line[number - 1], line[number]
-        if isinstance(before, layers.StandIn) and type(layer) is nn.ReLU:
+        if isinstance(before, layers.StandIn) and type(layer) is nn.ReLU and not _altered(layer):
             line[number] = nn.ReLU(inplace=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -16,16 +17,29 @@ def of_members(loss_fn: LossFn, outputs: Tensor, targets: Tensor) -> Tensor:
     """``loss_fn(outputs[i], targets)`` for every member i: `[members, batch, ...]` -> `[members]`.
 
     The common losses, in their plain form, are means over rows, and are computed for all rows in one go; any
-    other goes through `torch.func.vmap`.
+    other goes through `torch.func.vmap`, or member by member where that cannot follow it.
+
+    Raises:
+        ValueError: if it gives anything but a scalar.
     """
     plain = _plain(loss_fn)
     if plain is not None and _means_of_equal_rows(plain, outputs, targets):
         rows = targets.expand(len(outputs), *targets.shape).flatten(0, 1)
         losses: Tensor = plain(outputs.flatten(0, 1), rows, reduction="none")
         return losses.reshape(len(outputs), -1).mean(1)
+    members = _one_for_each(loss_fn, outputs, targets)
+    if members.shape != outputs.shape[:1]:
+        raise ValueError(f"loss_fn gave shape {tuple(members.shape[1:])} for one member; allowed: a scalar")
+    return members
+
+
+def _one_for_each(loss_fn: LossFn, outputs: Tensor, targets: Tensor) -> Tensor:
     from torch.func import vmap  # noqa: PLC0415 - takes 40 MB that the common losses do without
 
-    members: Tensor = vmap(loss_fn, in_dims=(0, None))(outputs, targets)
+    try:
+        members: Tensor = vmap(loss_fn, in_dims=(0, None))(outputs, targets)
+    except (RuntimeError, ValueError):  # a loss that looks at values, such as by item() or if
+        return torch.stack([torch.as_tensor(loss_fn(out, targets)) for out in outputs])
     return members
 
 

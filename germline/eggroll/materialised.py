@@ -87,7 +87,7 @@ class MaterialisedForward:
     def _play(self, weights: Tensor, rows: Tensor, axis: int | None) -> Tensor:
         rows = rows.to(self.dtype) if rows.is_floating_point() else rows
         views = self._space.views(weights)
-        if not self._one_by_one:
+        if not self._one_by_one and len(weights) > 1:
             try:
                 from torch.func import vmap  # noqa: PLC0415 - takes 40 MB, which most networks do without
 
@@ -101,5 +101,12 @@ class MaterialisedForward:
         return torch.stack(outs)
 
     def _one(self, parameters: dict[str, Tensor], rows: Tensor) -> Tensor:
-        out: Tensor = functional_call(self._player, parameters, (rows,))
+        """One member, on buffers of its own: what it writes into them reaches nobody else."""
+        buffers = {name: buffer.clone() for name, buffer in self._player.named_buffers()}
+        out = functional_call(self._player, {**parameters, **buffers}, (rows,))
+        if not isinstance(out, Tensor):
+            raise TypeError(
+                f"{type(self._module).__name__} gave a {type(out).__name__}; "
+                f"a population plays networks that give one tensor"
+            )
         return out

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,20 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from germline.eggroll import losses
-from germline.eggroll.evolution import Evolution, Settings, Told, TorchOptimiser
+from germline.eggroll.evolution import Evolution, Told, TorchOptimiser
 from germline.eggroll.factors import Drawn
-from germline.eggroll.forward import LowRankForward
-from germline.eggroll.materialised import MaterialisedForward
 from germline.eggroll.optimisers import Optimiser
-from germline.eggroll.slots import UntraceableError
+from germline.eggroll.players import MODES, Mode, Player, choose_player
+from germline.eggroll.settings import Settings
 from germline.eggroll.space import Freeze
 from germline.pairs import Member
 
-Mode = Literal["auto", "low_rank", "materialised"]
-
-logger = logging.getLogger(__name__)
 _ROWS_AT_ONCE = 1024  # rows of all members in one pass: activations of common widths then stay near the cache
-_SLOTS_OF_WRITTEN_OUT = 4
 _OUTPUTS_AT_ONCE = 1 << 17  # values that go to the loss together
 _VALUES_AT_ONCE = 1 << 19  # of noise that layers hold
 
@@ -52,15 +45,21 @@ class EggrollOptimiser(Evolution):
             optimiser: see :class:`Evolution`.
             freeze: see :meth:`germline.eggroll.space.Space.of`.
             forward: ``low_rank``; ``materialised``, for any module, with each member's weights written out;
-                or ``auto``, which takes the first and falls back on the second.
+                or ``auto``, which takes the first where one pair, tried both ways, agrees with the second.
             chunk_pairs: pairs in one pass; None chooses by the batch. Memory depends on it.
             dtype: of the forward pass, float32 or bfloat16; the centre and the update do not depend on it.
         """
         super().__init__(network, settings, optimiser=optimiser, freeze=freeze)
+        if forward not in MODES:
+            raise ValueError(f"forward is {forward!r}; allowed: {', '.join(MODES)}")
+        if chunk_pairs is not None and chunk_pairs < 1:
+            raise ValueError(f"chunk_pairs is {chunk_pairs}; allowed: at least 1, or None")
+        if not dtype.is_floating_point:
+            raise ValueError(f"dtype is {dtype}; allowed: a floating point type, such as torch.float32")
         self._mode: Mode = forward
         self._chunk_pairs = chunk_pairs
         self._dtype = dtype
-        self._population: LowRankForward | MaterialisedForward | None = None
+        self._population: Player | None = None
 
     def step(self, inputs: Tensor, loss_fn: losses.LossFn, targets: Tensor) -> Told:
         """One epoch: every member sees the batch, its fitness is minus its loss.
@@ -84,6 +83,8 @@ class EggrollOptimiser(Evolution):
 
     def outputs(self, inputs: Tensor) -> Iterator[Tensor]:
         """What the members say to the same inputs, chunk by chunk: `[members of the chunk, batch, ...]`."""
+        if not len(inputs):
+            raise ValueError("inputs has 0 rows; allowed: at least 1")
         population = self._player(inputs)
         chunk, block, kept = self._chunk(len(inputs)), population.capacity, self.draw()
         for start in range(0, self.settings.pairs, block):
@@ -99,8 +100,13 @@ class EggrollOptimiser(Evolution):
         The members are those of :meth:`ask`. For a policy that acts step after step, see
         :class:`germline.eggroll.LowRankForward`, which binds its noise once.
         """
-        batch = len(rows) // (2 * self.settings.pairs)
-        population = self._player(rows[: max(batch, 1)])
+        batch, left_over = divmod(len(rows), 2 * self.settings.pairs)
+        if left_over or not batch:
+            raise ValueError(
+                f"{len(rows)} rows for {2 * self.settings.pairs} members; "
+                f"every member has the same number, at least 1"
+            )
+        population = self._player(rows[:batch])
         chunk = min(self._chunk(batch), population.capacity)
         outs = []
         for start in range(0, self.settings.pairs, chunk):
@@ -127,33 +133,26 @@ class EggrollOptimiser(Evolution):
         each = range(2 * self.settings.pairs)
         return [{**fixed, **{name: values[i] for name, values in stacked.items()}} for i in each]
 
-    def _player(self, inputs: Tensor) -> LowRankForward | MaterialisedForward:
+    def _player(self, inputs: Tensor) -> Player:
         """The population's forward pass with the present centre."""
         if self._population is None:
-            self._population = self._choose_player(inputs)
+            self._population = choose_player(
+                self.network,
+                self.space,
+                inputs,
+                self._mode,
+                key=self.key(),
+                sigma=self.sigma,
+                slots=max(1, min(self.settings.pairs, _VALUES_AT_ONCE // self.space.values_per_pair)),
+                dtype=self._dtype,
+            )
         else:
             self._population.refresh()
         return self._population
 
-    def _choose_player(self, inputs: Tensor) -> LowRankForward | MaterialisedForward:
-        """By the mode; ``auto`` tries the low-rank pass on one pair."""
-        if self._mode != "materialised":
-            slots = max(1, min(self.settings.pairs, _VALUES_AT_ONCE // self.space.values_per_pair))
-            try:
-                player = LowRankForward(self.network, self.space, slots=slots, dtype=self._dtype)
-                player.shared(inputs[:2], 0, 1)
-            except UntraceableError as reason:
-                if self._mode == "low_rank":
-                    raise
-                logger.info("materialised weights play %s: %s", type(self.network).__name__, reason)
-            else:
-                return player
-        slots = min(self.settings.pairs, _SLOTS_OF_WRITTEN_OUT)
-        return MaterialisedForward(self.network, self.space, slots=slots, dtype=self._dtype)
-
     def _chunk(self, batch: int) -> int:
         """Pairs in one pass."""
-        return self._chunk_pairs or max(1, _ROWS_AT_ONCE // (2 * max(batch, 1)))
+        return self._chunk_pairs or max(1, _ROWS_AT_ONCE // (2 * batch))
 
 
 def _gathered(outputs: Iterator[Tensor]) -> Iterator[Tensor]:

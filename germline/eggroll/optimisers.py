@@ -7,6 +7,7 @@ Estimates point uphill, so signs are those of ascent.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Protocol
 
@@ -55,6 +56,11 @@ class Sgd:
     momentum: float = 0.0
     weight_decay: float = 0.0
 
+    def __post_init__(self) -> None:
+        """Refuse what cannot be, by name."""
+        _check_share("momentum", self.momentum)
+        _check_size("weight_decay", self.weight_decay)
+
     def step(self, centre: Tensor, gradient: Tensor, moments: Moments, learning_rate: float) -> Tensor:
         """``centre + learning_rate * v``."""
         gradient = _with_decay(gradient, centre, self.weight_decay)
@@ -74,6 +80,13 @@ class Adam:
     weight_decay: float = 0.0
     decoupled: bool = False
 
+    def __post_init__(self) -> None:
+        """Refuse what cannot be, by name."""
+        _check_share("beta1", self.beta1)
+        _check_share("beta2", self.beta2)
+        _check_size("epsilon", self.epsilon)
+        _check_size("weight_decay", self.weight_decay)
+
     def step(self, centre: Tensor, gradient: Tensor, moments: Moments, learning_rate: float) -> Tensor:
         """``centre + learning_rate * m_hat / (sqrt(v_hat) + epsilon)``."""
         if self.decoupled:
@@ -87,6 +100,16 @@ class Adam:
         m_hat = m / (1.0 - power(self.beta1, moments.steps))
         v_hat = v / (1.0 - power(self.beta2, moments.steps))
         return centre + m_hat.div_(v_hat.sqrt_().add_(self.epsilon)).mul_(learning_rate)
+
+
+def _check_share(name: str, value: float) -> None:
+    if not 0 <= value < 1:
+        raise ValueError(f"{name} is {value}; allowed: 0 to less than 1")
+
+
+def _check_size(name: str, value: float) -> None:
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{name} is {value}; allowed: finite, 0 or more")
 
 
 def _with_decay(gradient: Tensor, centre: Tensor, weight_decay: float) -> Tensor:

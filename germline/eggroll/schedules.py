@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -12,6 +13,14 @@ class Decay:
     first: float
     factor: float
     least: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse what would not stay positive."""
+        if not 0 < self.factor < math.inf or not self.least >= 0:
+            raise ValueError(
+                f"factor is {self.factor} and least is {self.least}; "
+                f"allowed: a finite factor above 0, and a least of 0 or more"
+            )
 
     def __call__(self, epoch: int) -> float:
         """The value in this epoch."""
@@ -25,6 +34,13 @@ class Ramp:
     first: float
     last: float
     epochs: int
+
+    def __post_init__(self) -> None:
+        """Refuse what would not stay positive."""
+        if not 0 <= self.last < math.inf or self.epochs < 0:
+            raise ValueError(
+                f"last is {self.last} and epochs is {self.epochs}; allowed: finite, and 0 or more"
+            )
 
     def __call__(self, epoch: int) -> float:
         """The value in this epoch."""

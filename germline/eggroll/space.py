@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from germline.pairs import ParameterNoise
 
@@ -60,7 +61,8 @@ class Space:
             freeze: names, or patterns such as ``embedding.*``; or a function of (name, parameter).
 
         Raises:
-            ValueError: if nothing is left to evolve, a name fits nothing, or a parameter is no float.
+            ValueError: if nothing is left to evolve, a name fits nothing, or a parameter is no float, or has
+                no values yet.
         """
         if rank < 1:
             raise ValueError(f"rank is {rank}; allowed: at least 1")
@@ -73,6 +75,8 @@ class Space:
                 continue
             if not parameter.is_floating_point():
                 raise ValueError(f"parameter {name} has type {parameter.dtype}; only floating point evolves")
+            if parameter.is_meta or is_lazy(parameter):
+                raise ValueError(f"parameter {name} has no values yet: it is lazy, or on the device meta")
             evolved.append(Evolved(ParameterNoise.of(name, tuple(parameter.shape), rank), offset))
             offset += parameter.numel()
         if not evolved:

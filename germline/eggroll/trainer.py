@@ -118,6 +118,8 @@ class Trainer(ABC):
         Returns:
             The reports of these epochs.
         """
+        if epochs < 0:
+            raise ValueError(f"epochs is {epochs}; allowed: 0 or more")
         first = len(self.history)
         with ProgressBar(epochs, shown=progress) as bar:
             for _ in range(epochs):
@@ -138,7 +140,7 @@ class Trainer(ABC):
             for i, member in enumerate(members):
                 self.space.write(self.weights(member), self.model)
                 with torch.no_grad():
-                    fitness[i] = float(self.fitness_fn(self.model))
+                    fitness[i] = _number(self.fitness_fn(self.model), member)
                 self._put_back(buffers, flags)
         finally:
             self._put_back(buffers, flags)
@@ -190,6 +192,14 @@ class ProgressBar:
     def __exit__(self, *_: object) -> None:
         if self._shown:
             self._progress.stop()
+
+
+def _number(fitness: object, member: Member) -> float:
+    """What a fitness function gave, as one number."""
+    try:
+        return float(fitness)  # type: ignore[arg-type]
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"fitness_fn gave {fitness!r} for member {member}; allowed: one number") from error
 
 
 def _report(epoch: int, members: Sequence[Member], fitness: npt.NDArray[np.float64]) -> EpochReport:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 
@@ -72,7 +73,10 @@ class VectorTrainer(Trainer):
         """The centre plus the member's row."""
         if self._offsets is None or member.epoch != self._epoch:
             raise ValueError(f"member {member} is not of the epoch that was sampled last")
-        return self.centre + self._offsets[2 * member.pair + (member.sign == MINUS)]
+        row = 2 * member.pair + (member.sign == MINUS)
+        if not 0 <= row < self.population:
+            raise ValueError(f"member {member} is none of the {self.population} that were sampled")
+        return self.centre + self._offsets[row]
 
     def tell(self, fitness: npt.NDArray[np.float64]) -> None:
         """Let `update` move the centre."""
@@ -106,6 +110,11 @@ class GaussianTrainer(VectorTrainer):
     ) -> None:
         """As :class:`VectorTrainer`, with the noise's standard deviation, a step size, and a seed."""
         super().__init__(model, fitness_fn, population, freeze=freeze, callbacks=callbacks)
+        for name, value in (("sigma", sigma), ("learning_rate", learning_rate)):
+            if not 0 < value < math.inf:
+                raise ValueError(f"{name} is {value}; allowed: finite and above 0")
+        if not 0 <= seed < 1 << 64:
+            raise ValueError(f"seed is {seed}; allowed: 0 to 2**64 - 1")
         self.sigma, self.learning_rate, self.seed = sigma, learning_rate, seed
 
     def sample(self, population: int) -> Tensor:
@@ -116,8 +125,9 @@ class GaussianTrainer(VectorTrainer):
         return self.sigma * drawn.view(population, -1).to(self.centre.device)
 
     def update(self, offsets: Tensor, fitness: Tensor) -> Tensor:
-        """Along the noise of those above the mean, over its standard deviation; NaN counts as the mean."""
-        centred = torch.nan_to_num(fitness - torch.nanmean(fitness), 0.0, 0.0, 0.0)
+        """Along the noise of those above the mean, over its spread; no finite score counts as the mean."""
+        counted = torch.where(fitness.isfinite(), fitness, math.nan)
+        centred = torch.nan_to_num(counted - counted.nanmean(), nan=0.0)
         spread = centred.square().mean().sqrt()
         if not spread > 0:
             return torch.zeros_like(self.centre)

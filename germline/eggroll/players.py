@@ -1,0 +1,88 @@
+"""Who plays a population: the shared low-rank pass where it is right, written-out weights everywhere else."""
+
+from __future__ import annotations
+
+import logging
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from germline.eggroll.forward import LowRankForward
+from germline.eggroll.materialised import MaterialisedForward
+from germline.eggroll.slots import UntraceableError
+from germline.eggroll.space import Space
+from germline.pairs import NoiseKey
+
+Mode = Literal["auto", "low_rank", "materialised"]
+MODES: tuple[str, ...] = get_args(Mode)
+Player = LowRankForward | MaterialisedForward
+
+logger = logging.getLogger(__name__)
+_SLOTS_OF_WRITTEN_OUT = 4
+_ROWS_OF_TRIAL = 2
+_SHARE_OF_NOISE = 0.05  # by which an output may be off, of what the noise does to it ...
+_ROUNDING = 1e-5  # ... and of its size
+
+
+def choose_player(
+    network: nn.Module,
+    space: Space,
+    inputs: Tensor,
+    mode: Mode,
+    *,
+    key: NoiseKey,
+    sigma: float,
+    slots: int,
+    dtype: torch.dtype,
+) -> Player:
+    """The forward pass of a population.
+
+    Args:
+        network: what is played.
+        space: what of it evolves.
+        inputs: a batch of those that it will see.
+        mode: ``auto`` plays one pair both ways and takes the shared pass if they agree; the others insist.
+        key: noise for that trial.
+        sigma: its scale.
+        slots: how many pairs the shared pass holds at once.
+        dtype: of the pass.
+
+    Raises:
+        UntraceableError: if ``low_rank`` is insisted on and no such pass can be built.
+    """
+    if mode == "low_rank":
+        return LowRankForward(network, space, slots=slots, dtype=dtype)
+    if mode == "auto":
+        try:
+            _try_out(network, space, inputs[:_ROWS_OF_TRIAL], key, sigma)
+            player = LowRankForward(network, space, slots=slots, dtype=dtype)
+            player.shared(inputs[:_ROWS_OF_TRIAL], 0, 1)
+        except Exception as reason:  # whatever it is: written-out weights are right, or raise it again
+            logger.info("materialised weights play %s: %s", type(network).__name__, reason)
+        else:
+            return player
+    return MaterialisedForward(network, space, slots=min(slots, _SLOTS_OF_WRITTEN_OUT), dtype=dtype)
+
+
+@torch.no_grad()
+def _try_out(network: nn.Module, space: Space, rows: Tensor, key: NoiseKey, sigma: float) -> None:
+    """Play one pair both ways.
+
+    Raises:
+        UntraceableError: if they differ: the network mixes rows, keeps a state, or its layers are not all
+            that its weights pass through.
+    """
+    shared = LowRankForward(network, space, slots=1)
+    exact = MaterialisedForward(network, space, slots=1, signs=1)
+    shared.bind(0, key, sigma)
+    shared.shared(rows)  # what one pass leaves behind must not change the next
+    found, expected = shared.shared(rows).double(), []
+    for power in (sigma, -sigma):
+        exact.bind(0, key, power)
+        expected.append(exact.shared(rows)[0].double())
+    plus, minus = expected
+    off = (found - torch.stack(expected)).abs().max()
+    allowed = _SHARE_OF_NOISE * (plus - minus).abs().max() + _ROUNDING * plus.abs().max()
+    if not off <= allowed:
+        raise UntraceableError(f"its shared pass is off by {off:.3g}; allowed: {allowed:.3g}")
