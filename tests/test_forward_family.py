@@ -3,29 +3,52 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from germline.eggroll import Space, materialise
 from germline.genome import Genome, Mutation, float32
 from germline.pairs import NoiseKey
 from germline.weights import Layout, rebuild
 from worker.build import EngineSettings, build_engine
+from worker.forward import kernels
 from worker.forward.family import FamilyForward
 from worker.litters import LitterPopulation
 from worker.policies.dqn2015 import Dqn2015
 from worker.policies.mlp import Mlp
-from worker.policies.stages import StagedPolicy
+from worker.policies.stages import Stage, StagedPolicy
 from worker.policies.uber2018 import Uber2018
 from worker.rollout import Evaluation, Rollout
 from worker.tasks.base import DiscreteActions, Spaces
 
 FRAMES = Spaces((4, 84, 84), np.dtype(np.uint8), DiscreteActions(6))
+STRIPES = Spaces((3, 30, 31), np.dtype(np.uint8), DiscreteActions(5))
 VECTORS = Spaces((17,), np.dtype(np.float32), DiscreteActions(5))
 POWER = float32(0.01)
+
+
+class Crooked(StagedPolicy):
+    """Nothing here is a multiple of anything: extents, channels, strides, padding."""
+
+    activation = "tanh"
+    input_scale = 1 / 100
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.near, self.far = nn.Conv2d(3, 5, (4, 3), stride=3), nn.Conv2d(5, 7, 2, stride=1)
+        self.middle, self.head = nn.Linear(7 * 9 * 11, 150), nn.Linear(150, 5)
+        self.stages = (
+            Stage("near", 3, (2, 1, 0, 1)),
+            Stage("far", 1, (1, 0, 0, 0)),
+            Stage("middle", 0),
+            Stage("head", 0),
+        )
 
 
 def network(name: str) -> StagedPolicy:
     if name == "mlp":
         made: StagedPolicy = Mlp(observation_shape=(17,), outputs=5, hidden=(400, 300))
+    elif name == "crooked":
+        made = Crooked()
     else:
         kind = Dqn2015 if name == "dqn2015" else Uber2018
         made = kind(observation_shape=(4, 84, 84), outputs=6)
@@ -33,7 +56,7 @@ def network(name: str) -> StagedPolicy:
 
 
 def spaces_of(name: str) -> Spaces:
-    return VECTORS if name == "mlp" else FRAMES
+    return {"mlp": VECTORS, "crooked": STRIPES}.get(name, FRAMES)
 
 
 def seen(spaces: Spaces, slots: int, rows: int) -> np.ndarray:
@@ -48,9 +71,14 @@ def every(slots: int, rows: int) -> np.ndarray:
     return np.ones((slots, rows), np.bool_)
 
 
-@pytest.mark.parametrize("name", ["dqn2015", "uber2018", "mlp"])
+@pytest.mark.parametrize("name", ["dqn2015", "uber2018", "mlp", "crooked"])
 @pytest.mark.parametrize(("rank", "rows"), [(1, 1), (3, 2)])
-def test_relatives_answer_as_their_exact_weights_do(name: str, rank: int, rows: int) -> None:
+@pytest.mark.parametrize("has_kernels", [True, False])
+def test_relatives_answer_as_their_exact_weights_do(
+    name: str, rank: int, rows: int, has_kernels: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not has_kernels:
+        monkeypatch.setattr(kernels, "available", lambda dtype: False)
     policy, spaces, slots = network(name), spaces_of(name), 4
     space = Space.of(policy, rank)
     bases = [space.read(policy), space.read(network(name))]
@@ -72,7 +100,7 @@ def test_relatives_answer_as_their_exact_weights_do(name: str, rank: int, rows: 
 
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("name", ["dqn2015", "uber2018", "mlp"])
+@pytest.mark.parametrize("name", ["dqn2015", "uber2018", "mlp", "crooked"])
 @pytest.mark.parametrize("bases", [1, 8])
 def test_what_a_row_gets_does_not_depend_on_where_and_beside_whom_it_plays(
     name: str, precision: torch.dtype, bases: int
@@ -95,6 +123,42 @@ def test_what_a_row_gets_does_not_depend_on_where_and_beside_whom_it_plays(
         answers = forward(observations, every(slots, rows))[slot]
         everywhere |= {answers[row].tobytes() for row in range(rows)}
     assert len(everywhere) == 1
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("slots", "rows"), [(19, 1), (5, 6)])
+@pytest.mark.parametrize("bases", [1, 8])
+def test_the_same_relative_answers_the_same_from_the_first_slot_to_the_last(
+    precision: torch.dtype, slots: int, rows: int, bases: int
+) -> None:
+    policy = network("dqn2015")
+    space = Space.of(policy, 1)
+    base = space.read(policy)
+    forward = FamilyForward(policy, space, FRAMES, slots, rows, precision, bases=bases)
+    forward.set_base(0, base)
+    for slot in range(slots):
+        forward.bind(slot, 0, base, NoiseKey(5, 0, 0), 0.02)
+    observations = seen(FRAMES, slots, rows)
+    observations[:, :] = observations[0, 0]
+    answers = forward(observations, every(slots, rows))
+    assert len({answers[slot, row].tobytes() for slot in range(slots) for row in range(rows)}) == 1
+
+
+def test_a_slot_that_is_bound_again_answers_as_if_it_had_never_been_another() -> None:
+    policy = network("dqn2015")
+    space = Space.of(policy, 1)
+    base, observations = space.read(policy), seen(FRAMES, 3, 1)
+
+    def answers(pairs_of_slot_1: list[int]) -> np.ndarray:
+        forward = FamilyForward(policy, space, FRAMES, 3, 1, torch.float32)
+        forward.set_base(0, base)
+        for pair in pairs_of_slot_1:
+            forward.bind(1, 0, base, NoiseKey(5, 0, pair), 0.02)
+            found = forward(observations, every(3, 1))
+        return found
+
+    assert np.array_equal(answers([7, 8]), answers([8]))
+    assert not np.array_equal(answers([7]), answers([8]))
 
 
 def test_a_litter_acts_as_genomes_rebuilt_weight_by_weight_do() -> None:

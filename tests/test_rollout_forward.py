@@ -11,8 +11,9 @@ from torch import nn
 from germline.weights import Layout
 from worker.forward.base import DTYPES, Forward
 from worker.forward.choose import make_forward
+from worker.forward.kernels import available
 from worker.forward.modules import ModuleForward
-from worker.forward.packed import PackedForward, available
+from worker.forward.packed import PackedForward
 from worker.forward.stacked import StackedForward
 from worker.policies.dqn2015 import Dqn2015
 from worker.policies.mlp import Mlp

@@ -198,7 +198,7 @@ def contestants() -> dict[str, Contestant]:
     """Everybody but the two references, in the fastest precision that this processor has, and in float32."""
     import torch
 
-    from worker.forward.packed import available
+    from worker.forward.kernels import available
 
     best = "bfloat16" if available(torch.bfloat16) else "float32"
     rows = {

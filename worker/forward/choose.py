@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from germline.weights import Layout
-from worker.forward import packed
+from worker.forward import kernels
 from worker.forward.base import Forward
 from worker.forward.modules import ModuleForward
 from worker.forward.packed import PackedForward
@@ -30,6 +30,6 @@ def make_forward(
         return ModuleForward(policy, layout, slots, dtype, device)
     if device.type != "cpu" or layout.size < SMALL:
         return StackedForward(policy, layout, shape, slots, dtype, device)
-    if policy.activation == "relu" and packed.available(dtype):
+    if policy.activation == "relu" and kernels.available(dtype):
         return PackedForward(policy, layout, shape, slots, rows, dtype)
     return ModuleForward(policy, layout, slots, dtype, device)
