@@ -12,6 +12,7 @@ from ale_py import roms
 from worker.tasks.base import Actions, DiscreteActions, LaneIndices, SetupError, Spaces, Stepped
 from worker.tasks.emulator import Emulator, action_set, load
 from worker.tasks.protocols import AtariProtocol, protocol_named
+from worker.tasks.screen import Screens
 
 
 class AtariTask:
@@ -46,7 +47,12 @@ class AtariLanes:
         """Load the game on each of the lanes."""
         self.count = count
         self.observations = np.zeros((count, protocol.stack, protocol.height, protocol.width), np.uint8)
-        self._emulators = [Emulator(rom, protocol, row) for row in self.observations]
+        consoles = [load(rom) for _ in range(count)]
+        screens = Screens.of(consoles[0].getScreenDims(), (protocol.height, protocol.width))
+        self._emulators = [
+            Emulator(console, protocol, row, screens)
+            for console, row in zip(consoles, self.observations, strict=True)
+        ]
         self._lanes: list[int] = []
         self._actions: list[int] = []
 

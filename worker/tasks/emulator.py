@@ -14,7 +14,7 @@ import ale_py
 import numpy as np
 import numpy.typing as npt
 
-from worker.tasks.screen import Gray, Shrink
+from worker.tasks.screen import Gray, Screens
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,16 +28,17 @@ NOOP = 0
 class Emulator:
     """A console with one game in it, writing what it shows into `observation`, `[stack, height, width]`."""
 
-    def __init__(self, rom: Path, protocol: AtariProtocol, observation: Gray) -> None:
-        """Load the game and remember its state after a reset."""
+    def __init__(
+        self, console: ale_py.ALEInterface, protocol: AtariProtocol, observation: Gray, screens: Screens
+    ) -> None:
+        """Reset a loaded game and remember its state; of what is in `screens` nothing is kept."""
         self._protocol = protocol
-        self._ale = load(rom)
+        self._ale = console
         self._actions = action_set(self._ale, protocol)
         self._ale.reset_game()
         self._start = self._ale.cloneState()
         self._start_screen: Gray = self._ale.getScreenGrayscale()
-        self._last, self._before_last = np.zeros_like(self._start_screen), np.zeros_like(self._start_screen)
-        self._shrink = Shrink(self._start_screen.shape, (protocol.height, protocol.width))
+        self._last, self._before_last, self._shrink = screens
         self._observation, self._newest = observation, observation[-1]
         self._newer, self._older = observation[1:], observation[:-1]
         self._random = random.Random(0)  # noqa: S311 - repeatable play, no secrets

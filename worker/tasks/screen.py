@@ -9,6 +9,7 @@ by one grey level, where the exact mean lies half way between two.
 from __future__ import annotations
 
 from math import gcd
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -53,3 +54,25 @@ class Shrink:
         np.divide(self._small, self._area, out=self._small)
         np.rint(self._small, out=self._small)
         np.copyto(out, self._result, casting="unsafe")
+
+
+class Screens(NamedTuple):
+    """Scratch space of consoles that step one after another.
+
+    They share it because it is larger than all else that a step touches: with a set for each lane, a core's
+    cache would hold none of them.
+
+    Attributes:
+        last: what a console showed in a step's last frame.
+        before_last: in the frame before; black where nobody looks at it.
+        shrink: from the size of these to that of an observation.
+    """
+
+    last: Gray
+    before_last: Gray
+    shrink: Shrink
+
+    @classmethod
+    def of(cls, source: tuple[int, int], target: tuple[int, int]) -> Screens:
+        """Allocate them for screens of the size `source` and pictures of the size `target`."""
+        return cls(np.zeros(source, np.uint8), np.zeros(source, np.uint8), Shrink(source, target))
