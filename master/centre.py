@@ -7,14 +7,14 @@ and the scores of every epoch since, or the scores of all epochs.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from germline.algorithms.eggroll import EpochClosed
-from master.events import CheckpointStored
+from master.digests import Digests
+from master.events import CheckpointStored, Told
 
 PART_BYTES = 1 << 20
-_KEPT_EPOCHS = 64  # whose digests are compared; a worker that differs once differs from then on
 _MAX_RELOADS = 3
 
 
@@ -35,44 +35,6 @@ class Checkpoint(NamedTuple):
         return self.data[number * PART_BYTES : (number + 1) * PART_BYTES]
 
 
-class Digests:
-    """What workers say that their centre is, epoch by epoch."""
-
-    def __init__(self) -> None:
-        self._reports: dict[int, dict[str, str]] = {}  # epoch, worker, digest
-
-    def report(self, worker: str, epoch: int, digest: str, workers: int = 0) -> list[str]:
-        """Note a report; return the workers whose centre is not the others'.
-
-        These are the minority. Where no digest leads although all of so many `workers` have reported, nobody
-        is believed: all of them start over from the scores, and what they report then is the truth.
-        """
-        reports = self._reports.setdefault(epoch, {})
-        reports[worker] = digest
-        while len(self._reports) > _KEPT_EPOCHS:
-            del self._reports[min(self._reports)]
-        common = Counter(reports.values()).most_common(2)
-        if len(common) == 1:
-            return []
-        (most, votes), (_, others) = common
-        if votes == others and len(reports) < workers:
-            return []
-        wrong = [name for name, said in reports.items() if said != most or votes == others]
-        for name in wrong:
-            self.forget(name)
-        return wrong
-
-    def forget(self, worker: str) -> None:
-        """Believe nothing of what this worker said."""
-        for reports in self._reports.values():
-            reports.pop(worker, None)
-
-    def agreed(self, epoch: int) -> str:
-        """The digest after so many updates; empty while nobody reported it."""
-        common = Counter(self._reports.get(epoch, {}).values()).most_common(1)
-        return common[0][0] if common else ""
-
-
 class Centre:
     """What is known of one experiment's centre.
 
@@ -83,6 +45,7 @@ class Centre:
         best: that of the best measured centre.
         digests: what workers report.
         closed: closed epochs that nobody was told of yet.
+        told: what counts so far in the open epoch, by ticket.
     """
 
     def __init__(self, checkpoint_epochs: int) -> None:
@@ -92,6 +55,7 @@ class Centre:
         self.best: Checkpoint | None = None
         self.digests = Digests()
         self.closed: list[EpochClosed] = []
+        self.told: dict[int, Told] = {}
         self._checkpoint_epochs = checkpoint_epochs
         self._wanted_newest = self._wanted_best = -1
         self._asked: dict[int, str] = {}  # wanted epoch, worker
@@ -101,6 +65,11 @@ class Centre:
         self._handed_out = 0  # closed epochs that somebody takes care to announce
 
     # Epochs
+
+    def close(self, closed: EpochClosed) -> None:
+        """An epoch closed; it is not durable yet."""
+        self.closed.append(closed)
+        self.told.clear()
 
     def announce(self, closed: EpochClosed) -> None:
         """An epoch is durable: from now on, late joiners are told of it."""
@@ -142,20 +111,39 @@ class Centre:
 
     def want_last(self) -> None:
         """The experiment is over: keep the centre as it is after the last closed epoch."""
-        self._wanted_newest = self.closed_epochs
+        if self.newest is None or self.newest.epoch < self.closed_epochs:
+            self._wanted_newest = self.closed_epochs
+
+    def want_best_no_more(self, epoch: int) -> None:
+        """The best centre's measurement does not count after all."""
+        if self._wanted_best == epoch:
+            self._wanted_best = -1
+
+    def give_up_best(self, workers: Iterable[str]) -> None:
+        """No longer want a best centre that none of these workers, which are all there are, has."""
+        if all((self._wanted_best, worker) in self._refused for worker in workers):
+            self._wanted_best = -1
 
     @property
     def has_best(self) -> bool:
         """Whether the best measured centre is kept."""
         return self.best is not None and self._wanted_best < 0
 
-    def to_ask(self, workers: Iterable[str]) -> list[tuple[int, str]]:
-        """The checkpoints to ask for now, and whom: (epoch, worker)."""
-        wanted = self._wanted()
+    @property
+    def wanted(self) -> set[int]:
+        """Epochs whose checkpoints are to be kept and not here yet."""
+        return {epoch for epoch in (self._wanted_best, self._wanted_newest) if epoch >= 0}
+
+    def to_ask(self, workers: Collection[str]) -> list[tuple[int, str]]:
+        """The checkpoints to ask these workers for now: (epoch, worker).
+
+        One that all of them have come to, and that nobody doubts: later joiners start from it.
+        """
+        wanted = self.wanted
         self._asked = {epoch: worker for epoch, worker in self._asked.items() if epoch in wanted}
         asks = []
         for epoch in sorted(wanted - self._asked.keys()):
-            if epoch > self.epochs:
+            if epoch > self.epochs or not self.digests.is_settled(epoch, workers):
                 continue
             worker = next((name for name in workers if (epoch, name) not in self._refused), None)
             if worker is not None:
@@ -165,12 +153,13 @@ class Centre:
 
     def lose(self, worker: str) -> None:
         """A worker is gone: what it was asked for is asked of another."""
+        self.digests.lose(worker)
         self._incoming.pop(worker, None)
         self._asked = {epoch: name for epoch, name in self._asked.items() if name != worker}
 
     def take_part(self, worker: str, epoch: int, part: int, parts: int, data: bytes) -> bytes | None:
         """Take a part of a checkpoint; the whole file with its last part, if it is still wanted."""
-        if epoch not in self._wanted():
+        if epoch not in self.wanted:
             return None
         if not parts:
             self.refuse(worker, epoch)
@@ -216,14 +205,12 @@ class Centre:
                 found[epoch] = CheckpointStored(epoch, digest, len(data), checkpoint is self.best)
         return list(found.values())
 
-    def restore(self, epochs: int, updates: Iterable[EpochClosed]) -> None:
+    def restore(self, epochs: int, updates: Iterable[EpochClosed], told: Iterable[Told]) -> None:
         """Become what a snapshot says: so many closed epochs, the last of them with their scores."""
+        self.told = {each.result.ticket: each for each in told}
         self.epochs = epochs
         self.updates = list(updates)
         self._handed_out = epochs
-
-    def _wanted(self) -> set[int]:
-        return {epoch for epoch in (self._wanted_best, self._wanted_newest) if epoch >= 0}
 
     def _incoming_anew(self, worker: str) -> list[bytes]:
         self._incoming[worker] = []

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from functools import partial
+from itertools import islice
 from typing import NamedTuple
 
 from germline.algorithms.eggroll import EpochClosed
@@ -52,15 +54,20 @@ class Conductor:
                 self._journal.when_durable(partial(self._announce, experiment, centre, epoch))
         return any_closed
 
-    def report(self, session: Session, number: int, epoch: int, digest: str) -> None:
-        """A worker says where its centre stands; those that differ from the others start over."""
-        experiment = self._registry.find(number)
-        if experiment is None or experiment.centre is None:
-            return
-        digests, workers = experiment.centre.digests, sum(s.knows(experiment) for s in self._fleet)
-        for worker_id in digests.report(session.player.worker_id, epoch, digest, workers):
-            self._start_over(experiment, experiment.centre, worker_id, epoch, digests.agreed(epoch))
+    def report(self, session: Session, number: int, epoch: int, digest: str) -> bool:
+        """A worker says where its centre stands; those that differ from the others start over.
+
+        Whether work came back because of it.
+        """
+        experiment, worker_id = self._registry.find(number), session.player.worker_id
+        if experiment is None or experiment.centre is None or worker_id in experiment.rejections:
+            return False
+        digests = experiment.centre.digests
+        wrong = digests.report(worker_id, epoch, digest, len(self._players(experiment)))
+        for name in wrong:
+            self._start_over(experiment, experiment.centre, name, epoch)
         self._ask_checkpoints(experiment, experiment.centre)
+        return bool(wrong)
 
     def take_part(self, session: Session, part: Part) -> None:
         """A worker sends a part of a checkpoint; the last one stores it."""
@@ -88,10 +95,38 @@ class Conductor:
                 session.orders.put_nowait(Update(experiment.number, closed))
         self._ask_checkpoints(experiment, centre)
 
+    def _players(self, experiment: Experiment) -> dict[str, Session]:
+        """The workers that play an experiment, by name."""
+        sessions = {session.player.worker_id: session for session in self._fleet if session.knows(experiment)}
+        return {name: session for name, session in sessions.items() if name not in experiment.rejections}
+
     def _ask_checkpoints(self, experiment: Experiment, centre: Centre) -> None:
-        sessions = {s.player.worker_id: s for s in self._fleet if s.knows(experiment)}
-        for epoch, worker_id in centre.to_ask(sessions):
-            sessions[worker_id].orders.put_nowait(AskCheckpoint(experiment.number, epoch))
+        if not centre.wanted:
+            return
+        players = self._players(experiment)
+        if experiment.state.is_final:
+            self._finish_checkpoints(experiment, centre, players)
+        for epoch, worker_id in centre.to_ask(players):
+            players[worker_id].orders.put_nowait(AskCheckpoint(experiment.number, epoch))
+
+    def _finish_checkpoints(
+        self, experiment: Experiment, centre: Centre, players: Mapping[str, Session]
+    ) -> None:
+        """An experiment is over, and a centre of it is not stored: find somebody who has it.
+
+        Whoever joins comes to the last centre by the scores; the best measured one may be gone with the
+        workers that had it.
+        """
+        if players:
+            centre.give_up_best(players)
+            return
+        idle = (s for s in self._fleet if s.player.worker_id not in experiment.rejections)
+        for session in islice(idle, 1):
+            logger.info(
+                "experiment %s is over, and its last centre is not stored: worker %s replays it",
+                experiment.terms.name, session.player.worker_id,
+            )  # fmt: skip
+            session.introduce(experiment)
 
     def _keep(self, experiment: Experiment, centre: Centre, worker_id: str, checkpoint: Checkpoint) -> None:
         agreed = centre.digests.agreed(checkpoint.epoch)
@@ -108,17 +143,26 @@ class Conductor:
             experiment.terms.name, checkpoint.epoch, len(checkpoint.data), checkpoint.digest,
         )  # fmt: skip
 
-    def _start_over(
-        self, experiment: Experiment, centre: Centre, worker_id: str, epoch: int, agreed: str
-    ) -> None:
+    def _start_over(self, experiment: Experiment, centre: Centre, worker_id: str, epoch: int) -> None:
+        """A worker's centre is not the others': it starts over, and what it played with it does not count.
+
+        Its report of epoch e comes before its first score of epoch e, so all its scores of the open epoch are
+        in doubt, and no earlier ones but those of epochs that closed while the others' reports were still
+        outstanding, or in which its memory broke. Those have moved every centre alike; they stay. Leases
+        that it gets after this order it plays with the new centre, so they count.
+        """
+        name, discarded = experiment.terms.name, experiment.discredit(worker_id)
+        agreed = centre.digests.agreed(epoch) or "nobody leads"
+        reason = f"the centre of worker {worker_id} after {epoch} epochs is not the others' ({agreed})"
+        logger.error("experiment %s: %s; %d results of it are discarded", name, reason, discarded)
         session = self._fleet.find(worker_id)
         if session is None or not session.knows(experiment):
             return  # it reports again when it comes back
-        reason = f"the centre of worker {worker_id} after {epoch} epochs is not the others' ({agreed})"
         if not centre.may_reload(worker_id):
             experiment.rejections[worker_id] = reason + ", again and again"
-            logger.error("experiment %s: %s; it gets no more work", experiment.terms.name, reason)
+            logger.error("experiment %s: worker %s gets no more work", name, worker_id)
             return
-        logger.error("experiment %s: %s; it starts over", experiment.terms.name, reason)
+        logger.error("experiment %s: worker %s starts over", name, worker_id)
+        centre.digests.start_over(worker_id)
         session.orders.put_nowait(StartOver(experiment.number, reason))
         session.catch_up(experiment)

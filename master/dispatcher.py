@@ -110,6 +110,12 @@ class Dispatcher:
         if self.conductor.conduct():
             self.lend_all()
 
+    def epoch_report(self, session: Session, number: int, epoch: int, digest: str) -> None:
+        """A worker says where its centre stands."""
+        if self.conductor.report(session, number, epoch, digest):
+            self.send_revocations()
+            self.lend_all()
+
     def heartbeat(self, session: Session, busy_share: float, frames: int) -> None:
         """A worker is alive."""
         now = self._clock()

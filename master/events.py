@@ -78,8 +78,15 @@ class CheckpointStored(NamedTuple):
     is_best: bool
 
 
+class Discarded(NamedTuple):
+    """What a worker had told of the open epoch does not count after all: its centre was not the others'."""
+
+    worker: int
+    tickets: tuple[int, ...]
+
+
 Event: TypeAlias = (
-    Created | Piece | Told | StateChanged | WorkerSeen | EpochClosed | CheckpointStored
+    Created | Piece | Told | StateChanged | WorkerSeen | EpochClosed | CheckpointStored | Discarded
 )  # a Piece: the algorithm asked for it
 
 

@@ -11,11 +11,11 @@ from time import time
 from typing import NamedTuple
 
 from germline.algorithms.base import Result
-from germline.algorithms.eggroll import EggrollEvent, EpochClosed, NewBestCentre
+from germline.algorithms.eggroll import EggrollEvent, EpochClosed, NewBestCentre, SliceAsk
 from germline.algorithms.ga import GeneticAlgorithm
 from master.centre import Centre, Checkpoint
 from master.errors import ConflictError, Refusal, RefusedResultError
-from master.events import Created, Piece, State, StateChanged, Told, WorkerSeen, evaluations_of
+from master.events import Created, Discarded, Piece, State, StateChanged, Told, WorkerSeen, evaluations_of
 from master.journal import Journal, WriteEvent
 from master.leases import Key, Start
 from master.ledger import Ledger, Work
@@ -152,10 +152,41 @@ class Experiment:
         result, progress = told.result, self.progress
         events = self.search.tell(result)
         progress.count(result, evaluations_of(self.ledger.settle(result.ticket)))
+        if self.centre is not None:
+            self.centre.told[result.ticket] = told
         place = self.search.place(events, progress.evaluations)
         if place is not None and progress.history.is_due(place):
             progress.history.add(self._point(told.running_s))
         return events
+
+    def discredit(self, worker_id: str) -> int:
+        """A worker's centre is not the others': lend again what it holds, and what it told of the open epoch.
+
+        Leases that it gets from now on count again. Returns how many results are discarded.
+        """
+        if self.centre is None or self.state.is_final:
+            return 0
+        self.ledger.void(worker_id)
+        seen = self.workers.get(worker_id)
+        tickets = [t for t, told in self.centre.told.items() if seen and told.worker == seen.number]
+        if seen is not None and tickets:
+            event = Discarded(seen.number, tuple(tickets))
+            self.ledger.reopen(self.discard(event))
+            self.write(event)
+        return len(tickets)
+
+    def discard(self, event: Discarded) -> list[Piece]:
+        """Take results back, live and in a replay; return the work that is wanted again."""
+        asks: list[Piece] = []
+        if self.centre is None:
+            return asks
+        for ticket in event.tickets:
+            result = self.centre.told.pop(ticket).result
+            asks.append(ask := self.search.untell(result))
+            self.progress.uncount(result, evaluations_of(ask))
+            if isinstance(ask, SliceAsk) and not ask.pairs:
+                self.centre.want_best_no_more(ask.epoch)
+        return asks
 
     def keep_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Store a centre that a worker sent, and forget those that nobody will ask for."""
@@ -258,7 +289,7 @@ class Experiment:
         for event in events:
             if isinstance(event, EpochClosed):
                 self.write(event)
-                centre.closed.append(event)
+                centre.close(event)
                 self._epoch_since_s = self._clock()
             elif isinstance(event, NewBestCentre):
                 centre.want_best(event.centre.epoch)

@@ -67,6 +67,7 @@ def _write_centre(message: experiment_pb2.Experiment, experiment: Experiment, ce
     """What an evolution strategy shows: its epochs, and its best measured centre for a champion."""
     message.epochs = centre.closed_epochs
     message.centre_digest = centre.digest
+    message.checkpoints_wanted = len(centre.wanted)
     search = experiment.search
     if isinstance(search, EggrollSearch):
         message.population = 2 * search.algorithm.settings.pairs

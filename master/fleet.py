@@ -132,12 +132,16 @@ class Session:
 
     def lend(self, experiment: Experiment, work: list[Work]) -> None:
         """Put work on the stream, and note which genomes the worker knows from now on."""
+        self.introduce(experiment)
+        for start in range(0, len(work), MAX_LEASES_PER_MESSAGE):
+            self._lend_part(experiment, work[start : start + MAX_LEASES_PER_MESSAGE])
+
+    def introduce(self, experiment: Experiment) -> None:
+        """Tell the worker of an experiment, unless it knows it."""
         if experiment.number not in self._introduced:
             self._introduced.add(experiment.number)
             self.orders.put_nowait(Introduce(experiment))
             self.catch_up(experiment)
-        for start in range(0, len(work), MAX_LEASES_PER_MESSAGE):
-            self._lend_part(experiment, work[start : start + MAX_LEASES_PER_MESSAGE])
 
     def knows(self, experiment: Experiment) -> bool:
         """Whether the experiment was introduced on this stream."""

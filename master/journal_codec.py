@@ -14,7 +14,17 @@ from germline.algorithms.base import Ask, JsonValue, Purpose, Result
 from germline.algorithms.eggroll import EpochClosed, SliceAsk
 from germline.genome import Genome, Mutation
 from germline.v1 import journal_pb2, spec_pb2
-from master.events import CheckpointStored, Created, Event, Piece, State, StateChanged, Told, WorkerSeen
+from master.events import (
+    CheckpointStored,
+    Created,
+    Discarded,
+    Event,
+    Piece,
+    State,
+    StateChanged,
+    Told,
+    WorkerSeen,
+)
 
 FORMAT_VERSION = 1
 
@@ -40,6 +50,7 @@ class Snapshot(NamedTuple):
         closed_epochs: of an evolution strategy.
         epochs: the last of them: all since the newest checkpoint.
         checkpoints: that are kept.
+        told: of the open epoch.
     """
 
     position: int
@@ -51,6 +62,7 @@ class Snapshot(NamedTuple):
     closed_epochs: int = 0
     epochs: Sequence[EpochClosed] = ()
     checkpoints: Sequence[CheckpointStored] = ()
+    told: Sequence[Told] = ()
 
 
 class EntryWriter:
@@ -178,7 +190,7 @@ def parent_of(ask: Ask) -> Genome:
 
 def write_snapshot(snapshot: Snapshot) -> bytes:
     """A snapshot as bytes; takes milliseconds for large populations."""
-    return journal_pb2.Snapshot(
+    message = journal_pb2.Snapshot(
         format_version=FORMAT_VERSION,
         position=str(snapshot.position),
         created=_created_message(snapshot.created),
@@ -189,7 +201,10 @@ def write_snapshot(snapshot: Snapshot) -> bytes:
         closed_epochs=snapshot.closed_epochs,
         epochs=[journal_pb2.EpochClosed(epoch=e.epoch, fitness=e.fitness) for e in snapshot.epochs],
         checkpoints=[_checkpoint_message(checkpoint) for checkpoint in snapshot.checkpoints],
-    ).SerializeToString()
+    )
+    for told in snapshot.told:
+        _write_told(message.told.add(), told)
+    return message.SerializeToString()
 
 
 def read_snapshot(encoded: bytes) -> Snapshot:
@@ -205,6 +220,7 @@ def read_snapshot(encoded: bytes) -> Snapshot:
         closed_epochs=message.closed_epochs,
         epochs=tuple(EpochClosed(e.epoch, tuple(e.fitness)) for e in message.epochs),
         checkpoints=tuple(map(_read_checkpoint, message.checkpoints)),
+        told=tuple(map(_read_told, message.told)),
     )
 
 
@@ -243,7 +259,7 @@ def _write_slice(message: journal_pb2.Asked, ask: SliceAsk) -> None:
     part.epoch, part.first_pair, part.pairs = ask.epoch, ask.first_pair, ask.pairs
 
 
-_Rare = Created | StateChanged | WorkerSeen | EpochClosed | CheckpointStored
+_Rare = Created | StateChanged | WorkerSeen | EpochClosed | CheckpointStored | Discarded
 
 
 def _write_rare(message: journal_pb2.Event, event: _Rare) -> None:
@@ -259,6 +275,9 @@ def _write_rare(message: journal_pb2.Event, event: _Rare) -> None:
         message.epoch_closed.fitness.extend(event.fitness)
     elif isinstance(event, CheckpointStored):
         message.checkpoint_stored.CopyFrom(_checkpoint_message(event))
+    elif isinstance(event, Discarded):
+        message.discarded.worker = event.worker
+        message.discarded.tickets.extend(event.tickets)
     else:
         assert_never(event)
 
@@ -275,6 +294,8 @@ def _read_rare(event: journal_pb2.Event, kind: str | None) -> _Rare:
         return EpochClosed(event.epoch_closed.epoch, tuple(event.epoch_closed.fitness))
     if kind == "checkpoint_stored":
         return _read_checkpoint(event.checkpoint_stored)
+    if kind == "discarded":
+        return Discarded(event.discarded.worker, tuple(event.discarded.tickets))
     raise JournalFormatError(f"journal holds an event of kind {kind}; this build knows none such")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 LENDINGS_PER_BOOT = 4_096
+_LENDINGS_PER_OPENING = 128
 
 
 class ForeignLeaseError(ValueError):
@@ -61,9 +62,11 @@ class LeaseTable:
     - Work is with one worker at a time; only when its lease ran out, or came back, it may be lent again. To
       finish early, it may be lent a second time on purpose, as a twin.
     - Work that is not told is always either waiting (the caller has it) or lent (it is here): never neither.
-    - A result counts once. Late, from a lease that ran out, it counts if nobody else told it.
+    - A result counts once. Late, from a lease that ran out, it counts if nobody else told it; but not from
+      a lease that was declared void.
     - Attempts of one ticket only rise, over restarts of the master too: ``boot * 4096 + lendings``, where
-      boot is the number of the master's start. So a lease says which start made it. Work that a start asked
+      boot is the number of the master's start; work that is reopened after it was told goes on at the next
+      multiple of 128. So a lease says which start made it. Work that a start asked
       and the journal did not keep is asked anew by the next, under the same ticket but perhaps for another
       individual; leases of such work are unknown, all others from before a restart are good.
 
@@ -84,6 +87,9 @@ class LeaseTable:
         self._lent: dict[int, Lease] = {}  # in order of deadlines
         self._former: dict[int, list[Lease]] = {}  # lendings before the last one of work not told yet
         self._twins: dict[int, Lease] = {}  # second lendings of work that is lent, to finish early
+        self._void: dict[int, set[int]] = {}  # attempts that do not count, by ticket, of work not told yet
+        self._openings: dict[int, int] = {}  # how often work was reopened, by ticket
+        self._distrusted: set[str] = set()  # workers whose leases from before this start are void
 
     def __len__(self) -> int:
         return len(self._lent)
@@ -132,6 +138,7 @@ class LeaseTable:
         held = self._lent.pop(ticket, None)
         if self._former:
             self._former.pop(ticket, None)
+            self._void.pop(ticket, None)
         return held if held is not None and held.worker != worker else None
 
     def expire(self) -> list[Lease]:
@@ -156,19 +163,41 @@ class LeaseTable:
         self.returned += len(gone)
         return self._take_back(gone)
 
+    def void(self, worker: str) -> list[Lease]:
+        """Take back what a worker holds, and let nothing count that it tells of any lease up to now.
+
+        Returns the leases whose work now waits.
+        """
+        waiting = self.give_back(worker)
+        self._distrusted.add(worker)
+        for ticket, leases in self._former.items():
+            attempts = {lease.attempt for lease in leases if lease.worker == worker}
+            if attempts:
+                self._void.setdefault(ticket, set()).update(attempts)
+        return waiting
+
+    def reopen(self, ticket: int) -> None:
+        """Work that was told is wanted again; whatever attempts it had, the next one is higher."""
+        self._openings[ticket] = openings = self._openings.get(ticket, 0) + 1
+        highest = self._first_attempt - 1 + openings * _LENDINGS_PER_OPENING
+        self._former[ticket] = [Lease(ticket, highest, "", self.clock())]
+
     def renew(self, ticket: int, attempt: int, worker: str) -> bool:
         """Start a lease's time anew because its worker came back with it; the work must not be told yet.
 
         A lease that ran out but was not lent again is given back to its worker, and one from before a
-        restart of the master is taken over as it is. False if the work is with another worker by now.
+        restart of the master is taken over as it is. False if the work is with another worker by now, or
+        the lease is void.
         """
+        if attempt in self._void.get(ticket, ()):
+            return False
         twin = self._twins.get(ticket)
         if twin is not None and twin[:3] == (ticket, attempt, worker):
             return True
         last = self._lent.get(ticket) or next(reversed(self._former.get(ticket, ())), None)
         if last is not None and last[:3] != (ticket, attempt, worker):
             return False
-        if last is None and not self._is_from_before(ticket, attempt):
+        if last is None and not self._is_from_before(ticket, attempt, worker):
             return False
         self._lent.pop(ticket, None)
         self._lent[ticket] = Lease(ticket, attempt, worker, self.clock() + self.lease_s)
@@ -180,6 +209,7 @@ class LeaseTable:
         self._lent.clear()
         self._twins.clear()
         self._former.clear()
+        self._void.clear()
         return gone
 
     def held_by(self, worker: str) -> list[Lease]:
@@ -228,14 +258,20 @@ class LeaseTable:
                         f"lease of ticket {ticket}, attempt {attempt} was lent to {lease.worker}, "
                         f"not to {worker}"
                     )
+                if attempt in self._void.get(ticket, ()):
+                    raise UnknownLeaseError(
+                        f"lease of ticket {ticket}, attempt {attempt} is void: {worker} had another centre"
+                    )
                 return
-        if not self._is_from_before(ticket, attempt):
+        if not self._is_from_before(ticket, attempt, worker):
             raise UnknownLeaseError(
                 f"lease of ticket {ticket}, attempt {attempt} was never lent, or lost in a restart"
             )
 
-    def _is_from_before(self, ticket: int, attempt: int) -> bool:
-        """Whether this is a lease from before this start, of work that the journal kept."""
+    def _is_from_before(self, ticket: int, attempt: int, worker: str) -> bool:
+        """Whether this is a lease from before this start, of work that the journal kept, and not void."""
+        if worker in self._distrusted:
+            return False
         boot = (attempt - 1) // LENDINGS_PER_BOOT
         later = bisect_right(self.starts, boot, key=lambda start: start.boot)
         return boot >= 0 and later < len(self.starts) and ticket < self.starts[later].next_ticket

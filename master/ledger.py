@@ -83,6 +83,11 @@ class Ledger:
         """Take back what a worker holds, all or some of it, to lend it to others; return how many."""
         return self._put_back(self.leases.give_back(worker, tickets))
 
+    def void(self, worker: str) -> None:
+        """Take back what a worker holds; nothing counts that it tells of what it was lent up to now."""
+        self.revoked += self.leases.held_by(worker)
+        self._put_back(self.leases.void(worker))
+
     def expire(self) -> int:
         """Take back leases that ran out, to lend them to others; return how many."""
         return self._put_back(self.leases.expire())
@@ -128,6 +133,13 @@ class Ledger:
         self.revoked += self.leases.close_all()
         self._ready.clear()
         self._pending.clear()
+
+    def reopen(self, asks: Iterable[Piece]) -> None:
+        """What was told of this does not count after all: it waits again."""
+        for ask in asks:
+            self.expect(ask)
+            self.leases.reopen(ask.ticket)
+            self._ready.put_back(ask)
 
     # What is pending, live and in a replay
 

@@ -88,6 +88,13 @@ class Progress:
         if self.best_fitness is None or fitness > self.best_fitness:
             self.best_fitness = fitness
 
+    def uncount(self, result: Result, evaluations: int) -> None:
+        """Take a result out again that was accepted by mistake; the best score stays what it was."""
+        self.evaluations -= evaluations
+        self.episodes -= len(result.returns)
+        self.frames -= result.frames
+        self.steps -= result.steps
+
     def snapshot(self) -> dict[str, JsonValue]:
         """Everything as JSON values."""
         return {

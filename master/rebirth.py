@@ -7,7 +7,7 @@ from typing import assert_never
 
 from germline.algorithms.base import Ask
 from germline.algorithms.eggroll import EpochClosed, SliceAsk
-from master.events import CheckpointStored, Created, Event, StateChanged, Told, WorkerSeen
+from master.events import CheckpointStored, Created, Discarded, Event, StateChanged, Told, WorkerSeen
 from master.experiment import Experiment
 from master.journal import Journal
 from master.journal_codec import Snapshot
@@ -37,6 +37,7 @@ def take_snapshot(experiment: Experiment, position: int) -> Snapshot:
         closed_epochs=centre.closed_epochs,
         epochs=[*centre.updates, *centre.closed],
         checkpoints=centre.kept(),
+        told=list(centre.told.values()),
     )
 
 
@@ -49,7 +50,7 @@ def restore(experiment: Experiment, snapshot: Snapshot) -> None:
     experiment.ledger.restore(snapshot.progress, pending)
     experiment.workers = {worker.worker_id: worker for worker in snapshot.workers}
     if experiment.centre is not None:
-        experiment.centre.restore(snapshot.closed_epochs, snapshot.epochs)
+        experiment.centre.restore(snapshot.closed_epochs, snapshot.epochs, snapshot.told)
 
 
 def replay(experiment: Experiment, event: Event) -> None:
@@ -62,6 +63,9 @@ def replay(experiment: Experiment, event: Event) -> None:
         experiment.ledger.expect(event)
     elif isinstance(event, EpochClosed):
         _replay_epoch(experiment, event)
+    elif isinstance(event, Discarded):
+        for ask in experiment.discard(event):
+            experiment.ledger.expect(ask)
     elif isinstance(event, StateChanged):
         experiment.state = event.state
         experiment.progress.recall_running(event.running_s)
@@ -75,6 +79,8 @@ def revive(experiment: Experiment, journal: Journal, head: int) -> None:
     """Go on after a replay up to journal entry `head`: what is pending is lent first."""
     if experiment.state.is_final:
         experiment.ledger.expect_only(())
+        if experiment.centre is not None:
+            experiment.centre.want_last()
     experiment.ledger.revive()
     experiment.write = journal.attach(experiment.number, head, partial(take_snapshot, experiment))
     if experiment.is_running:
@@ -86,4 +92,5 @@ def _replay_epoch(experiment: Experiment, closed: EpochClosed) -> None:
     if experiment.centre is not None:
         experiment.search.adopt_epoch(closed)
         experiment.ledger.expect_only(experiment.search.pending())
+        experiment.centre.close(closed)
         experiment.centre.announce(closed)

@@ -47,6 +47,10 @@ class Search(Protocol):
         """Take a result; what happened to the epoch because of it."""
         ...
 
+    def untell(self, result: Result) -> Piece:
+        """Take back a result of the open epoch; the work that it was of is pending again."""
+        ...
+
     def close_early(self) -> Sequence[EggrollEvent]:
         """The epoch has been open for long: close it, if enough of it is in."""
         ...
@@ -105,6 +109,10 @@ class GaSearch:
         self.algorithm.tell(result)
         return ()
 
+    def untell(self, result: Result) -> Piece:
+        """Nothing is ever taken back: an individual plays what it is, whoever plays it."""
+        raise ValueError(f"ticket {result.ticket} is of a genetic algorithm, which has no open epoch")
+
     def close_early(self) -> Sequence[EggrollEvent]:
         """Nothing to close."""
         return ()
@@ -141,6 +149,7 @@ class EggrollSearch:
         self.pending = algorithm.pending
         self.adopt_epoch = algorithm.adopt_epoch
         self.tell = algorithm.tell
+        self.untell = algorithm.untell
         self.close_early = algorithm.close_early
         self.fitness_quantiles = algorithm.fitness_quantiles
         self.snapshot = algorithm.snapshot

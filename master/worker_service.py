@@ -68,7 +68,7 @@ class WorkerService(worker_pb2_grpc.WorkerServiceServicer):
             self._dispatcher.rejection(session, rejection.experiment, rejection.reason)
         elif kind == "epoch_report":
             report = message.epoch_report
-            self._dispatcher.conductor.report(session, report.experiment, report.epoch, report.digest)
+            self._dispatcher.epoch_report(session, report.experiment, report.epoch, report.digest)
         elif kind == "checkpoint":
             self._dispatcher.conductor.take_part(session, read_part(message.checkpoint))
         elif kind == "hello":

@@ -118,6 +118,48 @@ def test_a_better_centre_is_told_and_a_worse_one_is_not() -> None:
     assert algorithm.best == best.centre
 
 
+def test_what_is_taken_back_is_pending_again_and_leaves_no_trace() -> None:
+    algorithm, never = Eggroll(SETTINGS, 1), Eggroll(SETTINGS, 1)
+    for each in (algorithm, never):
+        for _ in range(2):
+            play_epoch(each)
+    asks, _ = algorithm.ask(100), never.ask(100)
+    algorithm.tell(result_of(asks[2], 7.0))
+    never.tell(result_of(asks[2], 7.0))
+    for liar in (asks[0], asks[1]):
+        algorithm.tell(result_of(liar, 1e6))
+    assert algorithm.best is not None
+    assert algorithm.best.mean == 1e6
+    for liar in (asks[0], asks[1]):
+        assert algorithm.untell(result_of(liar, 1e6)) == liar
+    assert algorithm.snapshot() == never.snapshot()
+    assert algorithm.pending() == never.pending()
+
+
+def test_only_what_is_told_in_the_open_epoch_can_be_taken_back() -> None:
+    algorithm = Eggroll(SETTINGS, 1)
+    closed = algorithm.ask(100)
+    for ask in closed:
+        algorithm.tell(result_of(ask))
+    (lent,) = algorithm.ask(1)
+    unasked = lent._replace(ticket=lent.ticket + 1)
+    for ask in (closed[1], lent, unasked):
+        with pytest.raises(UnknownTicketError, match=f"ticket {ask.ticket} is not told in epoch 1"):
+            algorithm.untell(result_of(ask))
+
+
+def test_a_restored_algorithm_can_take_back_a_best_centre() -> None:
+    algorithm, restored = Eggroll(SETTINGS, 1), Eggroll(SETTINGS, 1)
+    for _ in range(2):
+        play_epoch(algorithm)
+    former = algorithm.best
+    centre = algorithm.ask(1)[0]
+    algorithm.tell(result_of(centre, 1e6))
+    restored.restore(json.loads(json.dumps(algorithm.snapshot())))
+    restored.untell(result_of(centre, 1e6))
+    assert restored.best == former
+
+
 def test_closing_early_waits_for_its_share_and_drops_pairs_whole() -> None:
     settings = EggrollSettings(pairs=4, slice_pairs=1, close_share=0.5, validation_epochs=0)
     algorithm = Eggroll(settings, 1)

@@ -5,7 +5,8 @@ from itertools import chain
 import pytest
 
 from germline.algorithms.eggroll import EpochClosed
-from master.centre import PART_BYTES, Centre, Checkpoint, Digests
+from master.centre import PART_BYTES, Centre, Checkpoint
+from master.digests import Digests
 from master.leases import LeaseTable
 
 
@@ -32,9 +33,12 @@ def closed(epoch: int) -> EpochClosed:
 
 
 def centre_after(epochs: int, checkpoint_epochs: int = 0) -> Centre:
+    """A centre with which workers a and b are in step."""
     centre = Centre(checkpoint_epochs)
     for epoch in range(epochs):
         centre.announce(closed(epoch))
+        for worker in "ab":
+            centre.digests.report(worker, epoch + 1, f"digest {epoch + 1}")
     return centre
 
 
@@ -113,7 +117,39 @@ def test_of_two_that_differ_both_start_over() -> None:
     digests = Digests()
     digests.report("a", 3, "x", 2)
     assert digests.report("b", 3, "y", 2) == ["a", "b"]
-    assert digests.report("a", 3, "x", 2) == digests.report("b", 3, "x", 2) == []
+    for worker in "ab":
+        digests.start_over(worker)
+        assert digests.report(worker, 0, "first", 2) == digests.report(worker, 3, "x", 2) == []
+    assert digests.agreed(3) == "x"
+
+
+def test_what_a_worker_said_before_it_started_over_is_passed_over() -> None:
+    digests = Digests()
+    digests.report("a", 3, "x", 2)
+    digests.report("b", 3, "x", 2)
+    digests.start_over("b")
+    assert digests.report("b", 4, "wrong", 2) == digests.report("a", 4, "x4", 2) == []
+    assert digests.report("b", 0, "first", 2) == []
+    assert digests.report("b", 4, "wrong", 2) == ["a", "b"]
+
+
+def test_a_worker_that_breaks_off_while_it_starts_over_is_heard_when_it_is_back() -> None:
+    digests = Digests()
+    digests.start_over("b")
+    digests.lose("b")
+    digests.report("a", 4, "x", 2)
+    assert digests.report("b", 4, "wrong", 2) == ["a", "b"]
+
+
+def test_a_centre_is_settled_when_every_worker_has_come_so_far_and_none_differs() -> None:
+    digests = Digests()
+    assert digests.is_settled(4, [])
+    digests.report("a", 4, "x", 3)
+    assert not digests.is_settled(4, "ab")
+    digests.report("b", 6, "z", 3)  # it began with a later checkpoint
+    assert digests.is_settled(4, "ab")
+    digests.report("c", 4, "y", 3)
+    assert not digests.is_settled(4, "ab")
 
 
 # Checkpoints
@@ -123,6 +159,19 @@ def test_a_checkpoint_is_wanted_every_so_many_epochs_and_of_one_worker() -> None
     centre = centre_after(4, checkpoint_epochs=4)
     assert centre.to_ask(["a", "b"]) == [(4, "a")]
     assert centre.to_ask(["a", "b"]) == []
+
+
+def test_a_checkpoint_is_asked_for_only_when_nobody_doubts_it() -> None:
+    centre = centre_after(3, checkpoint_epochs=4)
+    centre.announce(closed(3))
+    centre.digests.report("a", 4, "x")
+    assert centre.to_ask(["a", "b"]) == []
+    centre.digests.report("b", 4, "y", 3)
+    assert centre.to_ask(["a", "b"]) == []
+    assert centre.digests.report("c", 4, "x", 3) == ["b"]
+    assert centre.to_ask(["a", "b"]) == []
+    centre.digests.report("b", 4, "x", 3)
+    assert centre.to_ask(["a", "b"]) == [(4, "a")]
 
 
 def test_a_checkpoint_that_went_with_its_worker_is_asked_of_another() -> None:
@@ -137,6 +186,26 @@ def test_a_worker_that_has_not_the_state_is_not_asked_again() -> None:
     centre.to_ask(["a", "b"])
     assert centre.take_part("a", 4, 0, 0, b"") is None
     assert centre.to_ask(["a", "b"]) == [(4, "b")]
+
+
+def test_a_best_centre_that_nobody_has_is_given_up() -> None:
+    centre = centre_after(4)
+    centre.want_best(2)
+    for worker in "ab":
+        centre.give_up_best("ab")
+        assert centre.wanted == {2}
+        centre.take_part(worker, 2, 0, 0, b"")
+    centre.give_up_best("ab")
+    assert not centre.wanted
+
+
+def test_the_last_centre_is_wanted_unless_it_is_here() -> None:
+    centre = centre_after(6)
+    centre.want_last()
+    assert centre.wanted == {6}
+    centre.store(Checkpoint(6, "x", b"data"))
+    centre.want_last()
+    assert not centre.wanted
 
 
 def test_parts_become_the_whole_and_epochs_before_the_newest_checkpoint_are_forgotten() -> None:

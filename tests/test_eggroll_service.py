@@ -236,6 +236,6 @@ async def test_a_worker_whose_centre_is_corrupted_starts_over(house: House, work
     done = await house.done()
     assert not (house.folder / "spoil").exists()
     # Between two that differ nobody knows who is right: both start over; among three, the odd one out does.
-    assert len(house.said("ERROR.*the centre of worker .* it starts over")) == {2: 2, 3: 1}[workers]
+    assert len(house.said("ERROR.*experiment bowl: worker .* starts over")) == {2: 2, 3: 1}[workers]
     stored = await house.ask(lambda client: client.checkpoint("bowl"))
     assert stored.digest == done.centre_digest

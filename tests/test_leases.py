@@ -82,6 +82,54 @@ def test_a_late_result_sets_the_new_holder_free(table: LeaseTable, clock: Clock)
     assert len(table) == 0
 
 
+def test_no_lease_counts_that_was_void_once(table: LeaseTable, clock: Clock) -> None:
+    late = lend(table, 6, "a")
+    clock.now += LEASE_S
+    table.expire()
+    held, others = lend(table, 7, "a"), lend(table, 8, "b")
+    assert table.void("a") == [held]
+    for lease in (late, held):
+        with pytest.raises(UnknownLeaseError, match="is void: a had another centre"):
+            table.check(lease.ticket, lease.attempt, "a")
+        assert not table.renew(lease.ticket, lease.attempt, "a")
+    tell(table, others)
+    again = lend(table, 7, "a")
+    assert again.attempt > held.attempt
+    tell(table, again)
+
+
+def test_a_void_lease_leaves_its_work_with_the_one_that_holds_its_twin(table: LeaseTable) -> None:
+    lend(table, 7, "a")
+    (twin,) = table.lend_twins(1, "b")
+    assert table.void("a") == []
+    tell(table, twin)
+
+
+def test_leases_of_a_distrusted_worker_from_before_a_restart_are_void(clock: Clock) -> None:
+    before = LeaseTable(LEASE_S, clock, [Start(1, 0)])
+    of_a, of_b = lend(before, 7, "a"), lend(before, 8, "b")
+    after = LeaseTable(LEASE_S, clock, [Start(1, 0), Start(2, 9)])
+    after.void("a")
+    with pytest.raises(UnknownLeaseError):
+        tell(after, of_a)
+    assert not after.renew(7, of_a.attempt, "a")
+    tell(after, of_b)
+
+
+def test_work_that_is_reopened_never_gets_an_attempt_a_second_time(table: LeaseTable) -> None:
+    attempts = []
+    for _ in range(3):
+        for worker in ("a", "b"):
+            attempts.append((lease := lend(table, 7, worker)).attempt)
+            if worker == "a":
+                table.give_back("a")
+        tell(table, lease)
+        table.reopen(7)
+        with pytest.raises(UnknownLeaseError):
+            tell(table, lease)
+    assert attempts == sorted(set(attempts))
+
+
 def test_a_foreign_result_is_refused_and_changes_nothing(table: LeaseTable) -> None:
     lease = lend(table, 7, "a")
     with pytest.raises(ForeignLeaseError, match="was lent to a, not to b"):

@@ -1,6 +1,7 @@
 """The engine of an evolution strategy: slices in, scores out, and a centre that moves by itself."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -40,8 +41,8 @@ FUNCTION = EngineSettings(
 CARTPOLE = EngineSettings("gym", "mlp", {"id": "CartPole-v1", "max_steps": 60}, hidden=(8,), episodes=2)
 
 
-def engine(settings: EngineSettings = FUNCTION) -> EpochEngine:
-    return build_evolving(settings, CENTRE, device=CPU)
+def engine(settings: EngineSettings = FUNCTION, centre: CentreSettings = CENTRE) -> EpochEngine:
+    return build_evolving(settings, centre, device=CPU)
 
 
 def slice_of(key: str, epoch: int, first_pair: int, pairs: int, episodes: int = 2) -> Evaluation:
@@ -125,14 +126,15 @@ def test_a_checkpoint_goes_on_with_the_same_bits() -> None:
     assert late.digest() == first.digest()
 
 
-def test_the_states_of_measured_centres_are_kept_for_a_while() -> None:
-    playing = engine()
+def test_the_states_that_may_be_asked_for_are_kept_for_a_while() -> None:
+    playing = engine(centre=replace(CENTRE, measured_every=2, checkpoint_every=5))
     digests = {}
-    for epoch in range(5):
+    for epoch in range(7):
         digests[epoch] = playing.digest()
         playing.update(epoch, [1.0, 0.0] * PAIRS)
-    kept = {epoch: playing.state(epoch) for epoch in range(5)}
-    assert {epoch: state.digest for epoch, state in kept.items() if state} == {2: digests[2], 4: digests[4]}
+    kept = {epoch: playing.state(epoch) for epoch in range(7)}
+    expected = {epoch: digests[epoch] for epoch in (4, 5, 6)}
+    assert {epoch: state.digest for epoch, state in kept.items() if state} == expected
 
 
 @pytest.mark.parametrize("damage", ["not a file", "flipped", "another network"])

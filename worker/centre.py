@@ -38,6 +38,7 @@ class CentreSettings:
     Attributes:
         seed: the experiment's; the first centre's own seed follows from it.
         measured_every: epochs between two measurements of the centre; 0 for none.
+        checkpoint_every: epochs between two checkpoints of the centre; 0 for none.
     """
 
     seed: int
@@ -53,6 +54,7 @@ class CentreSettings:
     shaping: ShapingName
     noise_reuse: int
     measured_every: int
+    checkpoint_every: int = 0
 
 
 def build_evolving(
@@ -83,6 +85,7 @@ def build_evolving(
         episodes=settings.episodes,
         rows=rows,
         measured_every=centre.measured_every,
+        checkpoint_every=centre.checkpoint_every,
     )
 
 

@@ -21,7 +21,7 @@ from worker.work import Slice
 logger = logging.getLogger(__name__)
 
 _ROOM = 1 << 20  # leases wait here for their epoch, so there is always room for them
-_KEPT_STATES = 2
+_KEPT_STATES = 3
 
 _PartKey = tuple[Hashable, int]
 
@@ -92,6 +92,7 @@ class EpochEngine:
         episodes: int,
         rows: int,
         measured_every: int = 0,
+        checkpoint_every: int = 0,
     ) -> None:
         """Begin with the first centre.
 
@@ -102,9 +103,12 @@ class EpochEngine:
             rows: episodes that one member's slot plays at a time.
             measured_every: epochs between two measured centres, whose states are kept for a while: the best
                 of them will be asked for. 0: none is.
+            checkpoint_every: epochs between two centres that will be asked for, whose states are kept for a
+                while, too: the master asks when the slowest worker has come so far. 0: none is.
         """
         self._begin, self._stage = begin, stage
-        self._episodes, self._rows, self._measured_every = episodes, rows, measured_every
+        self._episodes, self._rows = episodes, rows
+        self._asked_every = [every for every in (measured_every, checkpoint_every) if every]
         self._evolution = begin()
         self._engine: Engine | None = None
         self._refresh: Callable[[], None] = _nothing
@@ -113,7 +117,7 @@ class EpochEngine:
         self._open: dict[Hashable, _Open] = {}
         self._later: list[Evaluation] = []
         self._states: dict[int, State] = {}
-        self._keep_if_measured()
+        self._keep_if_asked_for()
 
     # An engine
 
@@ -194,7 +198,7 @@ class EpochEngine:
                 logger.warning("epoch %d closed, but this centre stands at %d", epoch, self.epoch)
             return False
         self._evolution.tell(fitness)
-        self._keep_if_measured()
+        self._keep_if_asked_for()
         self._go_on()
         return True
 
@@ -207,7 +211,7 @@ class EpochEngine:
         if centre_file.read(data).epoch <= self.epoch:
             return False
         centre_file.restore(self._evolution, data)
-        self._keep_if_measured()
+        self._keep_if_asked_for()
         self._go_on()
         return True
 
@@ -217,7 +221,7 @@ class EpochEngine:
         self.doze()
         self._states.clear()
         self._evolution = self._begin()
-        self._keep_if_measured()
+        self._keep_if_asked_for()
         self._go_on()
 
     def state(self, epoch: int) -> State | None:
@@ -284,8 +288,9 @@ class EpochEngine:
         if self._engine:
             self._engine.drop()
 
-    def _keep_if_measured(self) -> None:
-        if self._measured_every and self.epoch % self._measured_every == 0:
+    def _keep_if_asked_for(self) -> None:
+        """Keep a state that the master may ask for when this centre has gone on."""
+        if any(self.epoch % every == 0 for every in self._asked_every):
             self._states[self.epoch] = self._state()
             while len(self._states) > _KEPT_STATES:
                 del self._states[min(self._states)]

@@ -236,16 +236,16 @@ class Stream:
         await self._say_goodbye()
 
     def _due(self) -> Iterator[worker_pb2.WorkerMessage]:
-        """Everything there is to say now: what cannot be played, scores, room for more, a heartbeat."""
+        """Everything there is to say now: what cannot be played, centres, scores, room, a heartbeat."""
         ledger = self._link.ledger
         if self._mail_due:
             self._collect()
         while self._rejections:
             yield wire.rejection(self._rejections.pop(next(iter(self._rejections))))
+        while self._link.notices:  # before scores: the master is to know a centre before what it played
+            yield from wire.notice(self._link.notices.popleft())
         while batch := ledger.next_batch():
             yield wire.results(batch)
-        while self._link.notices:
-            yield from wire.notice(self._link.notices.popleft())
         if not self._draining and (credit := ledger.grant()):
             yield wire.credit(credit)
         if self._beat_due:

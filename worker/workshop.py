@@ -107,6 +107,7 @@ def centre_settings(spec: spec_pb2.ExperimentSpec) -> CentreSettings:
         shaping=_SHAPINGS[eggroll.shaping],
         noise_reuse=eggroll.noise_reuse,
         measured_every=eggroll.validation_epochs,
+        checkpoint_every=eggroll.checkpoint_epochs,
     )
 
 

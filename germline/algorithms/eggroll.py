@@ -178,6 +178,26 @@ class Eggroll:
         events = self._measure(ask, result.returns) if ask.pairs == 0 else self._score(ask, result.returns)
         return events + self._close_if_complete()
 
+    def untell(self, result: Result) -> SliceAsk:
+        """Take back a result of the open epoch that should not have been told; its work is pending again.
+
+        A best centre that it made is the best no longer.
+
+        Raises:
+            UnknownTicketError: it is not of the open epoch, or not told.
+        """
+        epoch, place = divmod(result.ticket, self.settings.tickets_per_epoch)
+        if epoch != self.epoch or place in self._unasked or result.ticket in self._pending:
+            raise UnknownTicketError(f"ticket {result.ticket} is not told in epoch {self.epoch}")
+        ask = self._pending[result.ticket] = self._ask_of(place)
+        self._count(result, ask, -1)
+        if ask.pairs:
+            first = 2 * ask.first_pair
+            self._fitness[first : first + 2 * ask.pairs] = [math.nan] * (2 * ask.pairs)
+        else:
+            self._told_centre, self.best = False, self._former_best
+        return ask
+
     def close_early(self) -> list[EggrollEvent]:
         """Close the open epoch without its missing pairs if `close_share` of them is in; for a deadline.
 
@@ -221,6 +241,7 @@ class Eggroll:
             "unasked": list(self._unasked),
             "last": self._last_sorted,
             "best": list(self.best) if self.best else None,
+            "former_best": list(self._former_best) if self._former_best else None,
             "counts": [self.evaluations, self.episodes, self.frames, self.steps],
         }
 
@@ -234,6 +255,8 @@ class Eggroll:
         self._told_centre = bool(snapshot["told_centre"])
         self._last_sorted = [float(score) for score in snapshot["last"]]
         self.best = Centre(*snapshot["best"]) if snapshot["best"] else None
+        former = snapshot.get("former_best")  # snapshots of earlier builds have none
+        self._former_best = Centre(*former) if former else None
         self.evaluations, self.episodes, self.frames, self.steps = snapshot["counts"]
         asked = [place for place in self._unasked if place not in snapshot["unasked"]]
         self._unasked = list(snapshot["unasked"])
@@ -246,6 +269,7 @@ class Eggroll:
         self._pending = {}
         every = self.settings.validation_epochs
         self._told_centre = not (every and epoch % every == 0)
+        self._former_best = self.best
         # The centre is asked first: it is one long piece of work.
         self._unasked = list(range(int(self._told_centre), self.settings.tickets_per_epoch))
 
@@ -296,11 +320,11 @@ class Eggroll:
         self._open(self.epoch + 1)
         return closed
 
-    def _count(self, result: Result, ask: SliceAsk) -> None:
-        self.evaluations += 2 * ask.pairs or 1
-        self.episodes += len(result.returns)
-        self.frames += result.frames
-        self.steps += result.steps
+    def _count(self, result: Result, ask: SliceAsk, sign: int = 1) -> None:
+        self.evaluations += sign * (2 * ask.pairs or 1)
+        self.episodes += sign * len(result.returns)
+        self.frames += sign * result.frames
+        self.steps += sign * result.steps
 
     def _shape(self) -> list[JsonValue]:
         """What must be the same for a snapshot to make sense."""

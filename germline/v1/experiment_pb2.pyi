@@ -653,6 +653,7 @@ class Experiment(_message.Message):
     EPOCHS_FIELD_NUMBER: _builtins.int
     CENTRE_DIGEST_FIELD_NUMBER: _builtins.int
     TROUBLE_FIELD_NUMBER: _builtins.int
+    CHECKPOINTS_WANTED_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """Number on this master; never used twice."""
     state: Global___ExperimentState.ValueType
@@ -689,6 +690,8 @@ class Experiment(_message.Message):
     """Digest of an evolution strategy's centre after its last closed epoch, as workers reported it."""
     trouble: _builtins.str
     """What keeps a running experiment from going on, for people; empty if nothing does."""
+    checkpoints_wanted: _builtins.int
+    """Checkpoints of an evolution strategy's centre that the master still wants from its workers."""
     @_builtins.property
     def spec(self) -> _spec_pb2.ExperimentSpec:
         """Its settings, with no field left out."""
@@ -730,10 +733,11 @@ class Experiment(_message.Message):
         epochs: _builtins.int = ...,
         centre_digest: _builtins.str = ...,
         trouble: _builtins.str = ...,
+        checkpoints_wanted: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_best_fitness", b"_best_fitness", "best_fitness", b"best_fitness", "champion", b"champion", "created", b"created", "spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_best_fitness", b"_best_fitness", "best_fitness", b"best_fitness", "centre_digest", b"centre_digest", "champion", b"champion", "created", b"created", "episodes", b"episodes", "epochs", b"epochs", "evaluations", b"evaluations", "evaluations_per_second", b"evaluations_per_second", "fitness_quantiles", b"fitness_quantiles", "frames", b"frames", "frames_per_second", b"frames_per_second", "leased", b"leased", "leases_lost", b"leases_lost", "lineage_depth", b"lineage_depth", "number", b"number", "population", b"population", "running_s", b"running_s", "spec", b"spec", "state", b"state", "steps", b"steps", "trouble", b"trouble", "workers", b"workers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_best_fitness", b"_best_fitness", "best_fitness", b"best_fitness", "centre_digest", b"centre_digest", "champion", b"champion", "checkpoints_wanted", b"checkpoints_wanted", "created", b"created", "episodes", b"episodes", "epochs", b"epochs", "evaluations", b"evaluations", "evaluations_per_second", b"evaluations_per_second", "fitness_quantiles", b"fitness_quantiles", "frames", b"frames", "frames_per_second", b"frames_per_second", "leased", b"leased", "leases_lost", b"leases_lost", "lineage_depth", b"lineage_depth", "number", b"number", "population", b"population", "running_s", b"running_s", "spec", b"spec", "state", b"state", "steps", b"steps", "trouble", b"trouble", "workers", b"workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__best_fitness: _TypeAlias = _typing.Literal["best_fitness"]  # noqa: Y015
     _WhichOneofArgType__best_fitness: _TypeAlias = _typing.Literal["_best_fitness", b"_best_fitness"]  # noqa: Y015

@@ -63,6 +63,7 @@ class Event(_message.Message):
     WORKER_SEEN_FIELD_NUMBER: _builtins.int
     EPOCH_CLOSED_FIELD_NUMBER: _builtins.int
     CHECKPOINT_STORED_FIELD_NUMBER: _builtins.int
+    DISCARDED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def created(self) -> Global___Created:
         """The experiment began."""
@@ -91,6 +92,10 @@ class Event(_message.Message):
     def checkpoint_stored(self) -> Global___CheckpointStored:
         """A checkpoint was stored."""
 
+    @_builtins.property
+    def discarded(self) -> Global___Discarded:
+        """Evaluations that had been accepted do not count after all."""
+
     def __init__(
         self,
         *,
@@ -101,12 +106,13 @@ class Event(_message.Message):
         worker_seen: Global___WorkerSeen | None = ...,
         epoch_closed: Global___EpochClosed | None = ...,
         checkpoint_stored: Global___CheckpointStored | None = ...,
+        discarded: Global___Discarded | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "checkpoint_stored", b"checkpoint_stored", "created", b"created", "epoch_closed", b"epoch_closed", "kind", b"kind", "state_changed", b"state_changed", "told", b"told", "worker_seen", b"worker_seen"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "checkpoint_stored", b"checkpoint_stored", "created", b"created", "discarded", b"discarded", "epoch_closed", b"epoch_closed", "kind", b"kind", "state_changed", b"state_changed", "told", b"told", "worker_seen", b"worker_seen"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "checkpoint_stored", b"checkpoint_stored", "created", b"created", "epoch_closed", b"epoch_closed", "kind", b"kind", "state_changed", b"state_changed", "told", b"told", "worker_seen", b"worker_seen"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "checkpoint_stored", b"checkpoint_stored", "created", b"created", "discarded", b"discarded", "epoch_closed", b"epoch_closed", "kind", b"kind", "state_changed", b"state_changed", "told", b"told", "worker_seen", b"worker_seen"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["created", "asked", "told", "state_changed", "worker_seen", "epoch_closed", "checkpoint_stored"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["created", "asked", "told", "state_changed", "worker_seen", "epoch_closed", "checkpoint_stored", "discarded"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -340,6 +346,34 @@ class Told(_message.Message):
 Global___Told: _TypeAlias = Told  # noqa: Y015
 
 @_typing.final
+class Discarded(_message.Message):
+    """A worker's centre turned out not to be the others': what it told of the open epoch does not count, and is lent again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKER_FIELD_NUMBER: _builtins.int
+    TICKETS_FIELD_NUMBER: _builtins.int
+    worker: _builtins.int
+    """Number of the worker, from WorkerSeen."""
+    @_builtins.property
+    def tickets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Numbers of the work, each of which it had told."""
+
+    def __init__(
+        self,
+        *,
+        worker: _builtins.int = ...,
+        tickets: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tickets", b"tickets", "worker", b"worker"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Discarded: _TypeAlias = Discarded  # noqa: Y015
+
+@_typing.final
 class StateChanged(_message.Message):
     """The experiment changed its state."""
 
@@ -445,6 +479,7 @@ class Snapshot(_message.Message):
     CLOSED_EPOCHS_FIELD_NUMBER: _builtins.int
     EPOCHS_FIELD_NUMBER: _builtins.int
     CHECKPOINTS_FIELD_NUMBER: _builtins.int
+    TOLD_FIELD_NUMBER: _builtins.int
     format_version: _builtins.int
     """Version of this format; 1."""
     position: _builtins.str
@@ -473,6 +508,10 @@ class Snapshot(_message.Message):
     def checkpoints(self) -> _containers.RepeatedCompositeFieldContainer[Global___CheckpointStored]:
         """Checkpoints that are kept, oldest first."""
 
+    @_builtins.property
+    def told(self) -> _containers.RepeatedCompositeFieldContainer[Global___Told]:
+        """What was told of an evolution strategy's open epoch, and by whom, in that order."""
+
     def __init__(
         self,
         *,
@@ -486,10 +525,11 @@ class Snapshot(_message.Message):
         closed_epochs: _builtins.int = ...,
         epochs: _abc.Iterable[Global___EpochClosed] | None = ...,
         checkpoints: _abc.Iterable[Global___CheckpointStored] | None = ...,
+        told: _abc.Iterable[Global___Told] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created", b"created"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["algorithm", b"algorithm", "checkpoints", b"checkpoints", "closed_epochs", b"closed_epochs", "created", b"created", "epochs", b"epochs", "format_version", b"format_version", "position", b"position", "progress", b"progress", "state", b"state", "workers", b"workers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["algorithm", b"algorithm", "checkpoints", b"checkpoints", "closed_epochs", b"closed_epochs", "created", b"created", "epochs", b"epochs", "format_version", b"format_version", "position", b"position", "progress", b"progress", "state", b"state", "told", b"told", "workers", b"workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

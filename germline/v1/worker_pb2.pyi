@@ -702,7 +702,9 @@ Global___EpochUpdate: _TypeAlias = EpochUpdate  # noqa: Y015
 
 @_typing.final
 class EpochReport(_message.Message):
-    """The state of a worker's centre after an update; the master compares it with the others'."""
+    """The state of a worker's centre after an update; the master compares it with the others'. It comes before the first
+    result that was played with this centre.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -732,7 +734,9 @@ Global___EpochReport: _TypeAlias = EpochReport  # noqa: Y015
 
 @_typing.final
 class Reload(_message.Message):
-    """The worker's centre differs from the others'; it starts again from what follows on the stream."""
+    """The worker's centre differs from the others'; it starts again from what follows on the stream. What it told of the
+    open epoch does not count, nor does a lease from before this message; it reports epoch 0 first.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -1,0 +1,76 @@
+"""What workers say that their centre is, and which of them are believed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+
+_KEPT_EPOCHS = 64  # whose digests are compared; a worker that differs once differs from then on
+
+
+class Digests:
+    """Compares the centres of all workers of one experiment, epoch by epoch. No weights, only digests.
+
+    Who is right: the digest that most workers report. Where none leads although everybody has reported (two
+    workers differ), nobody is believed: all of them start over from the scores, and what they report then is
+    the truth. The master holds no weights and could not know better.
+
+    A worker that starts over reports epoch 0 first. What it says before that was on its way when it was told
+    so, and is passed over.
+    """
+
+    def __init__(self) -> None:
+        self._reports: dict[int, dict[str, str]] = {}  # epoch, worker, digest
+        self._latest: dict[str, int] = {}  # worker, epoch of its last report
+        self._starting_over: set[str] = set()
+
+    def report(self, worker: str, epoch: int, digest: str, workers: int = 0) -> list[str]:
+        """Note a report; return the workers, of so many `workers`, whose centre is not the others'."""
+        if worker in self._starting_over and epoch:
+            return []
+        self._starting_over.discard(worker)
+        self._latest[worker] = epoch
+        reports = self._reports.setdefault(epoch, {})
+        reports[worker] = digest
+        while len(self._reports) > _KEPT_EPOCHS:
+            del self._reports[min(self._reports)]
+        wrong = _minority(reports, workers)
+        for name in wrong:
+            self.forget(name)
+        return wrong
+
+    def start_over(self, worker: str) -> None:
+        """This worker has been told to start over."""
+        self._starting_over.add(worker)
+
+    def lose(self, worker: str) -> None:
+        """This worker's stream is over; a new one begins with what it is then."""
+        self._starting_over.discard(worker)
+        self._latest.pop(worker, None)
+
+    def forget(self, worker: str) -> None:
+        """Believe nothing of what this worker said."""
+        self._latest.pop(worker, None)
+        for reports in self._reports.values():
+            reports.pop(worker, None)
+
+    def agreed(self, epoch: int) -> str:
+        """The digest after so many updates; empty while nobody reported it."""
+        common = Counter(self._reports.get(epoch, {}).values()).most_common(1)
+        return common[0][0] if common else ""
+
+    def is_settled(self, epoch: int, workers: Collection[str]) -> bool:
+        """Whether all of these workers have been so far, and nobody said anything else than the others."""
+        said = set(self._reports.get(epoch, {}).values())
+        return len(said) <= 1 and all(self._latest.get(worker, -1) >= epoch for worker in workers)
+
+
+def _minority(reports: dict[str, str], workers: int) -> list[str]:
+    """The workers that are not believed; none while more reports may still decide it."""
+    common = Counter(reports.values()).most_common(2)
+    if len(common) == 1:
+        return []
+    (most, votes), (_, others) = common
+    if votes == others and len(reports) < workers:
+        return []
+    return [name for name, said in reports.items() if said != most or votes == others]
