@@ -1,16 +1,17 @@
-"""A journal of each released format is kept in tests/golden, and must still load.
+"""Journals of each released format are kept in tests/golden, and must still load.
 
-`python tests/test_journal_golden.py` writes the newest one anew. That is right only before its format is
-released, or for a new format beside it: a journal that somebody has must never become unreadable.
+`python tests/test_journal_golden.py NAME` writes the file of this name anew, for instance eggroll-v1. That is
+right only before its format is released, or for a new format beside it: a journal that somebody has must
+never become unreadable. A new kind of event, a new field of the snapshot or a new algorithm needs a new file.
 """
 
 import asyncio
 import base64
 import json
-import secrets
 import sys
 import tempfile
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,9 +19,11 @@ import pytest
 from redis.asyncio import Redis
 
 from germline.algorithms.base import Result
+from germline.algorithms.eggroll import SliceAsk
 from germline.genome import format_id
 from germline.spec import loads
-from master.events import State
+from germline.v1 import journal_pb2, spec_pb2
+from master.centre import Checkpoint
 from master.experiment import Experiment, Player
 from master.journal import Journal
 from master.keys import Keys
@@ -28,6 +31,7 @@ from master.leases import Key
 from master.registry import Registry
 from master.store import OwnStore, connect
 
+KEYS = Keys("golden")
 GOLDEN = Path(__file__).parent / "golden"
 SPEC = loads("""
 name = "golden"
@@ -48,22 +52,46 @@ final_power = 0.0001
 """)
 
 
+EGGROLL_SPEC = """
+name = "{name}"
+seed = 7
+[task.function]
+path = "germline.functions:sphere"
+[policy]
+name = "vector"
+[evaluation]
+episodes = 2
+[algorithm.eggroll]
+pairs = 4
+slice_pairs = 2
+validation_epochs = 1
+validation_episodes = 3
+checkpoint_epochs = 1
+"""
+
 Found = list[tuple[bytes, dict[bytes, bytes]]]
+Json = dict[str, Any]
 
 
 def still() -> float:
     return 0.0
 
 
-def seen(experiment: Experiment) -> dict[str, Any]:
+def seen(experiment: Experiment) -> Json:
     """What must come back."""
-    champion = experiment.algorithm.champion
     return {
         "state": experiment.state.name,
         "evaluations": experiment.progress.evaluations,
         "frames": experiment.progress.frames,
         "best_fitness": experiment.progress.best_fitness,
         "points": len(experiment.progress.history.points),
+        **(_seen_individuals(experiment) if experiment.centre is None else _seen_centre(experiment)),
+    }
+
+
+def _seen_individuals(experiment: Experiment) -> Json:
+    champion = experiment.algorithm.champion
+    return {
         "champion": format_id(champion.genome.id) if champion is not None else "",
         "population": [format_id(member.genome.id) for member in experiment.algorithm.population()],
         "pending": [[ask.ticket, format_id(ask.genome.id)] for ask in experiment.algorithm.pending()],
@@ -71,34 +99,63 @@ def seen(experiment: Experiment) -> dict[str, Any]:
     }
 
 
-async def write(path: Path) -> None:
-    """Run a small experiment with a snapshot in the middle, and write down its keys and what it came to."""
-    keys = Keys("golden")
+def _seen_centre(experiment: Experiment) -> Json:
+    centre, search, leader = experiment.centre, experiment.search, experiment.search.leader()
+    assert centre is not None
+    return {
+        "workers": {worker.worker_id: worker.number for worker in experiment.workers.values()},
+        "leader": [leader.name, leader.mean] if leader else [],
+        "closed": centre.closed_epochs,
+        "updates": [[update.epoch, *update.fitness] for update in centre.updates],
+        "kept": [list(kept) for kept in centre.kept()],
+        "told": {str(ticket): [told.worker, *told.result.returns] for ticket, told in centre.told.items()},
+        "pending": [ask.ticket for ask in search.pending()],
+        "next": [[ask.ticket, *ask.episode_seeds] for ask in search.ask(9)],
+    }
+
+
+@asynccontextmanager
+async def master() -> AsyncIterator[tuple[Registry, Journal, Redis]]:
     with tempfile.TemporaryDirectory() as folder:
         async with OwnStore(Path(folder)) as store:
             client = connect(store.url)
-            journal = Journal(client, keys, snapshot_interval_s=1e9)
+            journal = Journal(client, KEYS, snapshot_interval_s=1e9)
             registry = Registry(journal, still)
             await registry.recover()
             committer = asyncio.create_task(journal.run())
-            experiment = registry.create(SPEC)
-            for turn in range(8):
-                _play(experiment, turn)
-                await journal.flush(10.0, with_snapshots=turn == 4)
-            experiment.pause()
-            await journal.flush(10.0)
+            yield registry, journal, client
             committer.cancel()
-            dump = {
-                "heads": await _hash(client, keys.heads),
-                "snapshot": _text(await client.get(keys.snapshot(1))),
-                "entries": {
-                    name.decode(): _text(fields[b"entry"])
-                    for name, fields in cast(Found, await client.xrange(keys.entries(1)))
-                },
-                "seen": seen(experiment),
-            }
             await client.aclose()
-    path.write_text(json.dumps(dump, indent=1) + "\n")
+
+
+async def write_ga(path: Path) -> None:
+    """Run a small genetic algorithm with a snapshot in the middle; keep its journal and what it came to."""
+    async with master() as (registry, journal, client):
+        experiment = registry.create(SPEC)
+        for turn in range(8):
+            _play(experiment, turn)
+            await journal.flush(10.0, with_snapshots=turn == 4)
+        experiment.pause()
+        await journal.flush(10.0)
+        _write(path, [await _dump(client, experiment)])
+
+
+async def write_eggroll(path: Path) -> None:
+    """Run one evolution strategy with a snapshot in an epoch's middle, and one without a snapshot."""
+    async with master() as (registry, journal, client):
+        first = registry.create(loads(EGGROLL_SPEC.format(name="golden-snapshot")))
+        _begin_epochs(first)
+        await journal.flush(10.0, with_snapshots=True)
+        _end_epochs(first)
+        second = registry.create(loads(EGGROLL_SPEC.format(name="golden-entries")))
+        _begin_epochs(second)
+        _end_epochs(second)
+        await journal.flush(10.0)
+        _write(path, [await _dump(client, first), await _dump(client, second)])
+
+
+def _write(path: Path, experiments: list[Json]) -> None:
+    path.write_text(json.dumps({"experiments": experiments}, indent=1) + "\n")
 
 
 def _play(experiment: Experiment, turn: int) -> None:
@@ -111,13 +168,76 @@ def _play(experiment: Experiment, turn: int) -> None:
     assert not experiment.tell(player, told)
 
 
-async def _hash(client: Redis, key: str) -> dict[str, str]:
-    found = await client.hgetall(key)
-    return {field.decode(): value.decode() for field, value in found.items()}  # type: ignore[union-attr]
+def _begin_epochs(experiment: Experiment) -> None:
+    """Two epochs and their checkpoints, and a third in which one worker's results do not count."""
+    for epoch in range(2):
+        _tell(experiment, "w-0", 3)
+        experiment.keep_checkpoint(Checkpoint(epoch, f"digest {epoch}", f"centre {epoch}".encode()))
+    _tell(experiment, "w-1", 1)
+    _tell(experiment, "w-0", 1)
+    assert experiment.discredit("w-1") == 1
+
+
+def _end_epochs(experiment: Experiment) -> None:
+    """The third epoch closes; of the fourth, one result counts and one does not; a pause."""
+    _tell(experiment, "w-1", 2)
+    _tell(experiment, "w-1", 1)
+    _tell(experiment, "w-2", 1)
+    assert experiment.discredit("w-1") == 1
+    experiment.pause()
+
+
+def _tell(experiment: Experiment, name: str, pieces: int) -> None:
+    player = Player(name, "cpu", {"torch": "2.13.0"})
+    work = experiment.lend(name, 4 * pieces, (), 0)
+    results = []
+    for ask, lease in work[:pieces]:
+        assert isinstance(ask, SliceAsk)
+        returns = tuple(float(ask.ticket * ask.episodes + number) for number in range(ask.episodes))
+        results.append(
+            (Key(experiment.number, ask.ticket, lease.attempt), Result(ask.ticket, returns, 400, 100))
+        )
+    assert not experiment.tell(player, results)
+    assert experiment.centre is not None
+    for closed in experiment.centre.unannounced():
+        experiment.centre.announce(closed)
+
+
+async def _dump(client: Redis, experiment: Experiment) -> Json:
+    """What the store holds of an experiment, and what must be seen of it."""
+    number = experiment.number
+    snapshot = await client.get(KEYS.snapshot(number))
+    found = cast(Found, await client.xrange(KEYS.entries(number)))
+    kept = experiment.centre.kept() if experiment.centre is not None else []
+    blobs = {str(each.epoch): await client.get(KEYS.checkpoint(number, each.epoch)) for each in kept}
+    return {
+        "name": experiment.terms.name,
+        "number": number,
+        "head": (await client.hget(KEYS.heads, str(number)) or b"").decode(),  # type: ignore[union-attr]
+        "snapshot": _text(snapshot) if snapshot else "",
+        "entries": {name.decode(): _text(fields[b"entry"]) for name, fields in found},
+        "checkpoints": {epoch: _text(blob) for epoch, blob in blobs.items()},
+        "seen": seen(experiment),
+    }
 
 
 def _text(stored: Any) -> str:
     return base64.b64encode(stored).decode()
+
+
+def golden(name: str) -> list[Json]:
+    """The experiments in a golden file."""
+    found = json.loads((GOLDEN / f"{name}.json").read_text())
+    return cast("list[Json]", found["experiments"])
+
+
+def snapshots() -> list[journal_pb2.Snapshot]:
+    """Every golden snapshot, as message."""
+    stored = [experiment["snapshot"] for name in FILES for experiment in golden(name)]
+    return [journal_pb2.Snapshot.FromString(base64.b64decode(each)) for each in stored if each]
+
+
+FILES = {"journal-v1": write_ga, "eggroll-v1": write_eggroll}
 
 
 @pytest.fixture
@@ -128,21 +248,44 @@ async def client(tmp_path: Path) -> AsyncIterator[Redis]:
         await client.aclose()
 
 
-@pytest.mark.parametrize("version", [1])
-async def test_a_journal_of_every_released_format_still_loads(client: Redis, version: int) -> None:
-    golden = json.loads((GOLDEN / f"journal-v{version}.json").read_text())
-    keys = Keys("golden-" + secrets.token_hex(4))
-    await client.hset(keys.heads, mapping=golden["heads"])
-    await client.set(keys.snapshot(1), base64.b64decode(golden["snapshot"]))
-    for entry_id, entry in golden["entries"].items():
-        await client.xadd(keys.entries(1), {"entry": base64.b64decode(entry)}, id=entry_id)
-    registry = Registry(Journal(client, keys), still)
+@pytest.mark.parametrize("name", FILES)
+async def test_a_journal_of_every_released_format_still_loads(client: Redis, name: str) -> None:
+    for stored in golden(name):
+        number = stored["number"]
+        await client.hset(KEYS.heads, str(number), stored["head"])
+        if stored["snapshot"]:
+            await client.set(KEYS.snapshot(number), base64.b64decode(stored["snapshot"]))
+        for entry_id, entry in stored["entries"].items():
+            await client.xadd(KEYS.entries(number), {"entry": base64.b64decode(entry)}, id=entry_id)
+        for epoch, blob in stored["checkpoints"].items():
+            await client.set(KEYS.checkpoint(number, int(epoch)), base64.b64decode(blob))
+    registry = Registry(Journal(client, KEYS), still)
     await registry.recover()
-    experiment = registry.named("golden")
-    assert experiment.state is State.PAUSED
-    assert seen(experiment) == golden["seen"]
+    for stored in golden(name):
+        assert seen(registry.named(stored["name"])) == stored["seen"]
+
+
+def test_every_kind_of_event_is_in_a_golden_journal() -> None:
+    kinds = {field.name for field in journal_pb2.Event.DESCRIPTOR.oneofs_by_name["kind"].fields}
+    stored = [entry for name in FILES for each in golden(name) for entry in each["entries"].values()]
+    entries = [journal_pb2.JournalEntry.FromString(base64.b64decode(entry)) for entry in stored]
+    kept = {event.WhichOneof("kind") for entry in entries for event in entry.events}
+    assert kept >= kinds, f"no golden bytes of these kinds of event: {sorted(kinds - kept)}"
+
+
+def test_every_field_of_a_snapshot_is_in_a_golden_journal() -> None:
+    fields = {field.name for field in journal_pb2.Snapshot.DESCRIPTOR.fields}
+    kept = {field.name for snapshot in snapshots() for field, _ in snapshot.ListFields()}
+    assert kept >= fields, f"no golden bytes of these fields of a snapshot: {sorted(fields - kept)}"
+
+
+def test_every_algorithm_has_a_golden_snapshot() -> None:
+    kinds = {field.name for field in spec_pb2.Algorithm.DESCRIPTOR.oneofs_by_name["kind"].fields}
+    kept = {snapshot.created.spec.algorithm.WhichOneof("kind") for snapshot in snapshots()}
+    assert kept >= kinds, f"no golden snapshot of these algorithms: {sorted(kinds - kept)}"
 
 
 if __name__ == "__main__":
-    asyncio.run(write(GOLDEN / "journal-v1.json"))
-    sys.exit(print("tests/golden/journal-v1.json is written anew: say why in the commit"))  # noqa: T201
+    (wanted,) = sys.argv[1:]
+    asyncio.run(FILES[wanted](GOLDEN / f"{wanted}.json"))
+    sys.exit(print(f"tests/golden/{wanted}.json is written anew: say why in the commit"))  # noqa: T201
