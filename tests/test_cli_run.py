@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from germline.cli.app import run
+from germline.eggroll import centre_file
 from germline.genome import Genome
 
 GERMLINE = Path(sysconfig.get_path("scripts")) / "germline"
@@ -33,6 +34,37 @@ candidates = 3
 validation_episodes = 5
 [stop]
 evaluations = 300
+"""
+
+BOWL = """
+name = "bowl"
+[task.function]
+path = "bowl:measure"
+dimension = 5
+[policy]
+name = "vector"
+[algorithm.eggroll]
+pairs = 4
+slice_pairs = 1
+sigma = 0.1
+learning_rate = 0.1
+validation_epochs = 0
+checkpoint_epochs = 0
+[stop]
+evaluations = 16
+"""
+UNEQUAL = """
+import os, time
+
+try:
+    os.close(os.open("quick", os.O_CREAT | os.O_EXCL))
+    PAUSE_S = 0.0
+except FileExistsError:
+    PAUSE_S = 0.7
+
+def measure(weights, seed):
+    time.sleep(PAUSE_S)
+    return -float((weights**2).sum())
 """
 
 Start = Callable[..., subprocess.Popen[str]]
@@ -109,6 +141,17 @@ def test_a_run_ends_with_one_json_object_and_a_policy_card(start: Start, tmp_pat
     genome = Genome.decode(base64.b64decode(champion["genome"]))
     assert (f"{genome.id:016x}", len(genome)) == (champion["id"], champion["mutations"])
     assert champion["id"] in (tmp_path / "runs" / "sphere" / "champion.toml").read_text()
+
+
+def test_a_run_waits_for_the_last_centre_of_its_slowest_worker(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "bowl.toml").write_text(BOWL)
+    (tmp_path / "bowl.py").write_text(UNEQUAL)
+    result = finish(start("run", "bowl.toml", "--workers", "2", "--json"))
+    assert (result["state"], result["evaluations"]) == ("complete", 16)
+    assert centre_file.read((tmp_path / "runs" / "bowl" / "centre.safetensors").read_bytes()).epoch == 2
+    experiment = json.loads((tmp_path / "runs" / "bowl" / "experiment.json").read_text())
+    assert (experiment["epochs"], experiment["checkpoints_wanted"]) == (2, 0)
+    assert experiment["centre_digest"]
 
 
 def test_read_only_commands_work_on_what_a_finished_run_left(

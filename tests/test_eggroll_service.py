@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -221,6 +222,26 @@ async def test_a_late_joiner_comes_to_the_same_centre(
     done = await house.done()
     assert done.centre_digest == undisturbed_digest
     assert late.returncode is None
+
+
+async def test_the_last_centre_is_replayed_by_a_worker_that_joins_when_all_others_are_dead(
+    house: House,
+) -> None:
+    await house.master()
+    doomed = await house.worker()
+    await house.create(spec())
+    await house.until(lambda now: now.epochs >= 4)
+    doomed.send_signal(signal.SIGSTOP)  # it will not say where its centre stands
+    await house.ask(lambda client: client.stop("bowl"))
+    doomed.kill()
+    stopped = await house.until(lambda now: now.is_over)
+    assert stopped.checkpoints_wanted == 1
+    await house.worker()
+    done = await house.until(lambda now: not now.checkpoints_wanted)
+    assert house.said("experiment bowl is over, and its last centre is not stored: worker .* replays it")
+    stored = await house.ask(lambda client: client.checkpoint("bowl"))
+    assert stored.epoch == done.epochs
+    assert stored.digest == done.centre_digest == centre_after(spec(), done.epochs)
 
 
 @pytest.mark.parametrize("workers", [2, 3])

@@ -27,6 +27,7 @@ _LOOK_S = 0.25
 _LINE_S = 5.0
 _SAVE_S = 20.0
 _HINT_S = 30.0
+_CENTRE_S = 60.0  # longest wait for the last centre of an experiment that is over
 _KEPT = "what was acknowledged is kept: run again to go on"
 
 
@@ -43,6 +44,7 @@ class _Clocks:
 
     def __init__(self, now_s: float) -> None:
         self.heard_s = now_s
+        self.over_s: float | None = None
         self._start_s = now_s
         self._done_s: dict[str, float] = {}
 
@@ -98,7 +100,7 @@ class Sitting:
     def _sit(self, client: Client) -> Exit:
         self._start_master(client)
         experiment = self._begin(client)
-        if not experiment.is_over:
+        if not experiment.is_over or experiment.checkpoints_wanted:
             self._fleet.start_workers()
             self._look_on(client)
         self._fleet.drain_workers(_DRAIN_S)
@@ -150,7 +152,7 @@ class Sitting:
                 if experiment is None:
                     continue
                 self._show(client, experiment, clocks, display, note)
-                if experiment.is_over or self._is_time_up(started):
+                if self._is_done(experiment, clocks) or self._is_time_up(experiment, started):
                     return
 
     def _tend(self) -> str:
@@ -189,8 +191,21 @@ class Sitting:
         elif self._shown is Shown.LINES and clocks.is_due("line", _LINE_S):
             typer.echo(line(experiment))
 
-    def _is_time_up(self, started_s: float) -> bool:
-        return self._seconds is not None and time.monotonic() - started_s >= self._seconds
+    def _is_done(self, experiment: Experiment, clocks: _Clocks) -> bool:
+        """Whether it is over and its last centre is stored: only its workers have that, so they stay."""
+        if not experiment.is_over or not experiment.checkpoints_wanted:
+            return experiment.is_over
+        now_s = time.monotonic()
+        if clocks.over_s is None:
+            clocks.over_s = now_s
+        if now_s - clocks.over_s < _CENTRE_S:
+            return False
+        self._note(f"no worker sent the last centre within {_CENTRE_S:g} s; run again to have it replayed")
+        return True
+
+    def _is_time_up(self, experiment: Experiment, started_s: float) -> bool:
+        over_time = self._seconds is not None and time.monotonic() - started_s >= self._seconds
+        return over_time and not experiment.is_over
 
     def _conclude(self, client: Client, name: str) -> Experiment:
         """Leave everything in the folder, and say what came of it."""

@@ -155,7 +155,7 @@ class Client:
         return [Worker.of(message) for message in found.workers]
 
     def checkpoint(self, name: str) -> Checkpoint:
-        """An evolution strategy's newest stored centre."""
+        """An evolution strategy's best measured centre, or its newest stored one while none is measured."""
         request = experiment_pb2.GetCheckpointRequest(name=name)
         with as_sentences(self.address):
             parts = list(self._stub.GetCheckpoint(request, metadata=self._metadata, timeout=120.0))

@@ -76,6 +76,7 @@ class Experiment:
     leases_lost: int
     epochs: int
     centre_digest: str
+    checkpoints_wanted: int = 0  # looks that were written down by earlier builds have none
 
     @property
     def is_over(self) -> bool:
@@ -108,6 +109,7 @@ class Experiment:
             leases_lost=message.leases_lost,
             epochs=message.epochs,
             centre_digest=message.centre_digest,
+            checkpoints_wanted=message.checkpoints_wanted,
         )
 
 
