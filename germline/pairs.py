@@ -11,7 +11,7 @@ The noise of pair k is a function of (experiment seed, epoch, k, parameter name,
   ``k * stride`` on, where the stride is what a pair needs, rounded up to whole Philox blocks. So the factors
   of neighbouring pairs are one contiguous draw, and those of any pair can be drawn alone.
 
-A low-rank mutation of a genome (:mod:`germline.weights`) is pair 0 of epoch 0 under the mutation's own seed.
+A low-rank mutation of a genome (:func:`germline.weights.mutate`) is pair 0 of epoch 0 under its own seed.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -17,7 +18,9 @@ from torch import Tensor, nn
 
 from germline import noise_torch
 from germline.genome import Genome, Mutation
+from germline.low_rank import Drawn, low_rank_step
 from germline.noise import stream_id
+from germline.pairs import NoiseKey, ParameterNoise
 
 
 @runtime_checkable
@@ -43,11 +46,6 @@ class Parameter:
     def size(self) -> int:
         """How many weights the parameter has."""
         return math.prod(self.shape)
-
-    @property
-    def matrix_shape(self) -> tuple[int, int]:
-        """The shape `(m, n)` in which low-rank noise sees the parameter: outputs by everything else."""
-        return self.shape[0], self.size // self.shape[0]
 
     def view(self, flat: Tensor) -> Tensor:
         """The parameter's part of a flat vector, `[size]`."""
@@ -124,32 +122,17 @@ def initialise(init_seed: int, layout: Layout, out: Tensor) -> None:
 
 def mutate(out: Tensor, base: Tensor, mutation: Mutation, layout: Layout) -> None:
     """``out = base + power * noise``, both `[layout.size]` float32; `out` may be `base`."""
+    drawn = Drawn(NoiseKey(mutation.seed), 1, out.device)
     for parameter in layout.parameters:
         target, source = parameter.view(out), parameter.view(base)
         if mutation.rank and len(parameter.shape) >= 2:
-            torch.add(source, low_rank_step(parameter, mutation, out.device), out=target)
+            factors = drawn.factors(_low_rank_noise(parameter.name, parameter.shape, mutation.rank))
+            torch.add(source, low_rank_step(*factors, mutation.power)[0], out=target)
         else:
             noise_torch.add_scaled(target, source, mutation.power, mutation.seed, stream_id(parameter.name))
 
 
-def low_rank_factors(
-    parameter: Parameter, seed: int, rank: int, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    """The factors `A [m, rank]` and `B [n, rank]`, float32, of a matrix's noise ``A B^T / sqrt(rank)``.
-
-    Source: EGGROLL, arXiv 2511.16652, section 4.
-    """
-    m, n = parameter.matrix_shape
-    a = noise_torch.draw(seed, stream_id(parameter.name + ":A"), 0, m * rank, device=device)
-    b = noise_torch.draw(seed, stream_id(parameter.name + ":B"), 0, n * rank, device=device)
-    return a.view(m, rank), b.view(n, rank)
-
-
-def low_rank_step(parameter: Parameter, mutation: Mutation, device: torch.device) -> Tensor:
-    """``power / sqrt(rank) * A B^T``, `[size]` float32: exact in float64, scaled once, rounded once."""
-    a, b = low_rank_factors(parameter, mutation.seed, mutation.rank, device)
-    product = a.double() @ b.double().T
-    return product.mul_(mutation.power / math.sqrt(mutation.rank)).float().flatten()
+_low_rank_noise = cache(ParameterNoise.of)  # asked for with every mutation
 
 
 def digest(flat: Tensor) -> str:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from germline.eggroll.factors import materialise
+from germline.eggroll.exact import materialise
 from germline.eggroll.forward import LowRankForward
 from germline.eggroll.slots import UntraceableError
 from germline.eggroll.space import Space

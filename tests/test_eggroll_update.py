@@ -84,7 +84,7 @@ def test_integer_sums_agree_with_unlimited_integers() -> None:
     shaped = Shaped(np.array([12345, -54321, 99999]), 1.0, 6)
     (p,) = space
     drawn = Drawn(KEY, 3, torch.device("cpu"))
-    a, b = ((f * 1024).to(torch.int64).tolist() for f in drawn.factors(p))
+    a, b = ((f * 1024).to(torch.int64).tolist() for f in drawn.factors(p.noise))
     exact = [
         sum(int(w) * a[k][i][r] * b[k][j][r] for k, w in enumerate(shaped.weights) for r in range(2))
         for i in range(2)
@@ -116,9 +116,9 @@ def test_on_a_linear_fitness_every_tensor_finds_its_true_gradient(rank: int) -> 
         for p in space:
             own = p.view(slope)
             if p.noise.a is None:
-                signal += drawn.dense(p).double() @ own.flatten()
+                signal += drawn.dense(p.noise).double() @ own.flatten()
             else:
-                a, b = drawn.factors(p)
+                a, b = drawn.factors(p.noise)
                 own = own.reshape(p.noise.matrix_shape)
                 signal += torch.einsum("kmr,mn,knr->k", a.double(), own, b.double()) / math.sqrt(rank)
         fitness = torch.stack([signal, -signal], 1).flatten()
@@ -137,10 +137,10 @@ def test_equal_shaped_layers_get_different_noise() -> None:
     space = Space.of(net)
     drawn = Drawn(KEY, 1, torch.device("cpu"))
     first, bias, second, other_bias = space
-    assert not torch.equal(drawn.factors(first)[0], drawn.factors(second)[0])
-    assert not torch.equal(drawn.factors(first)[0], drawn.factors(first)[1])
-    assert not torch.equal(drawn.dense(bias), drawn.dense(other_bias))
-    assert not torch.equal(drawn.dense(bias).flatten(), drawn.factors(first)[1].flatten())
+    assert not torch.equal(drawn.factors(first.noise)[0], drawn.factors(second.noise)[0])
+    assert not torch.equal(drawn.factors(first.noise)[0], drawn.factors(first.noise)[1])
+    assert not torch.equal(drawn.dense(bias.noise), drawn.dense(other_bias.noise))
+    assert not torch.equal(drawn.dense(bias.noise).flatten(), drawn.factors(first.noise)[1].flatten())
 
 
 def torch_twin(rule: Optimiser, parameter: nn.Parameter, learning_rate: float) -> torch.optim.Optimizer:

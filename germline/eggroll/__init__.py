@@ -2,7 +2,7 @@
 
 from germline.eggroll.eggroll_trainer import EggrollTrainer
 from germline.eggroll.evolution import Evolution, Told
-from germline.eggroll.factors import Drawn, materialise
+from germline.eggroll.exact import materialise
 from germline.eggroll.forward import LowRankForward
 from germline.eggroll.materialised import MaterialisedForward
 from germline.eggroll.optimiser import EggrollOptimiser
@@ -13,6 +13,7 @@ from germline.eggroll.slots import UntraceableError
 from germline.eggroll.space import Space
 from germline.eggroll.trainer import EpochReport, StopTraining, Trainer
 from germline.eggroll.vector_trainer import GaussianTrainer, VectorTrainer
+from germline.low_rank import Drawn
 from germline.pairs import Member, NoiseKey
 
 __all__ = [

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from germline.eggroll.factors import Drawn
 from germline.eggroll.layers import Evolution, StandIn, matrix_noise
 from germline.eggroll.slots import DenseNoise, Kept, MatrixNoise, Slots, UntraceableError
+from germline.low_rank import Drawn
 
 Conv = nn.modules.conv._ConvNd
 

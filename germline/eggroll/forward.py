@@ -19,10 +19,10 @@ from torch import Tensor, nn
 
 from germline.eggroll import layers
 from germline.eggroll.convolution import convolution
-from germline.eggroll.factors import Drawn
 from germline.eggroll.recurrent import Recurrent, RecurrentCell
 from germline.eggroll.slots import Slots, UntraceableError
 from germline.eggroll.space import Evolved, Space
+from germline.low_rank import Drawn
 from germline.pairs import NoiseKey
 
 STAND_INS: dict[type[nn.Module], Callable[[Any, layers.Evolution, Slots], layers.StandIn]] = {

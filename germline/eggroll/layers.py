@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from germline.eggroll.factors import Drawn
 from germline.eggroll.slots import DenseNoise, Kept, MatrixNoise, Slots, UntraceableError
 from germline.eggroll.space import Evolved
+from germline.low_rank import Drawn
 
 Evolution = Mapping[int, Evolved]  # by id of the nn.Parameter, so that tied weights are one
 

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from germline.eggroll.factors import Drawn, materialise_drawn
+from germline.eggroll.exact import materialise_drawn
 from germline.eggroll.space import Space
+from germline.low_rank import Drawn
 from germline.pairs import NoiseKey
 
 

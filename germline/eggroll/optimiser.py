@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from germline.eggroll import losses
 from germline.eggroll.evolution import Evolution, Told, TorchOptimiser
-from germline.eggroll.factors import Drawn
 from germline.eggroll.optimisers import Optimiser
 from germline.eggroll.players import MODES, Mode, Player, choose_player
 from germline.eggroll.settings import Settings
 from germline.eggroll.space import Freeze
+from germline.low_rank import Drawn
 from germline.pairs import Member
 
 _ROWS_AT_ONCE = 1024  # rows of all members in one pass: activations of common widths then stay near the cache

@@ -8,9 +8,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from germline.eggroll.factors import Drawn
 from germline.eggroll.layers import Evolution, LinearMap, StandIn
 from germline.eggroll.slots import Slots, UntraceableError
+from germline.low_rank import Drawn
 
 State = tuple[Tensor, ...]  # (h,) or, for an LSTM, (h, c); each `[rows, hidden]`
 Step = Callable[[Tensor, Tensor, State], State]  # gates from the input, gates from the state, state -> state

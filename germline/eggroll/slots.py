@@ -13,8 +13,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from germline.eggroll.factors import Drawn
 from germline.eggroll.space import Evolved
+from germline.low_rank import Drawn
 
 
 class UntraceableError(RuntimeError):
@@ -98,7 +98,7 @@ class DenseNoise:
 
     def bind(self, first: int, drawn: Drawn, scale: float) -> None:
         """Take over the noise of the drawn pairs."""
-        write_signed(self._values[first : first + drawn.count], drawn.dense(self._parameter), scale)
+        write_signed(self._values[first : first + drawn.count], drawn.dense(self._parameter.noise), scale)
 
     def of_members(self) -> Tensor:
         """The noise of the pass that is running, `[members, size]`."""
@@ -139,11 +139,11 @@ class MatrixNoise:
         """Take over the noise of the drawn pairs."""
         window = slice(first, first + drawn.count)
         if self._weight:
-            a, b = drawn.factors(self._weight)
+            a, b = drawn.factors(self._weight.noise)
             write_signed(self._a[window, :, : self.rank], a.transpose(1, 2), scale / math.sqrt(self.rank))
             self._b[window] = self._arrange(b.transpose(1, 2))
         if self._bias:
-            write_signed(self._a[window, :, self.rank], drawn.dense(self._bias), scale)
+            write_signed(self._a[window, :, self.rank], drawn.dense(self._bias.noise), scale)
 
     def a(self) -> Tensor:
         """`[members, rank + 2, outputs]` of the pass that is running: factors, bias noise, bias."""

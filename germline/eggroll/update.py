@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from germline import noise, shaping
-from germline.eggroll.factors import Drawn
 from germline.eggroll.space import Evolved, Space
+from germline.low_rank import Drawn
 from germline.pairs import NoiseKey
 from germline.shaping import Shaped
 
@@ -93,14 +93,14 @@ def _add(sums: Tensor, space: Space, drawn: Drawn, weights: Tensor) -> None:
     for p in space:
         out = p.view(sums)
         if p.noise.a is None:
-            out.view(-1).addmv_(drawn.dense(p).double().T, weights)
+            out.view(-1).addmv_(drawn.dense(p.noise).double().T, weights)
         else:
             _add_matrix(out.view(p.noise.matrix_shape), p, drawn, weights)
 
 
 def _add_matrix(out: Tensor, parameter: Evolved, drawn: Drawn, weights: Tensor) -> None:
     """``out += sum of weight * A B^T`` as one product over the axis of pairs and ranks."""
-    a, b = drawn.factors(parameter)
+    a, b = drawn.factors(parameter.noise)
     at_once = max(1, _PRODUCTS_AT_ONCE // (max(out.shape) * parameter.noise.rank))
     for start in range(0, len(weights), at_once):
         part = slice(start, start + at_once)

@@ -103,7 +103,7 @@ class Shared:
 
     def bind(self, slot: int, base: int, drawn: Drawn, scale: float) -> None:
         """Take a slot's factors."""
-        a, b = drawn.factors(self.weight)
+        a, b = drawn.factors(self.weight.noise)
         self._a[slot, :, : self._outputs].copy_(a[0].T * (self._order.scale * scale / math.sqrt(a.shape[-1])))
         self._b[slot, 0].copy_(self._order.arranged(b[0].T))
         if self._base_of_slot[slot] != base:

@@ -1,0 +1,44 @@
+"""Members' exact weights: the centre plus the noise of their pairs, written out."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from germline.eggroll.space import Evolved, Space
+from germline.low_rank import Drawn, low_rank_step
+from germline.pairs import NoiseKey
+
+
+def materialise(out: Tensor, centre: Tensor, space: Space, key: NoiseKey, power: float) -> None:
+    """Write a member's exact weights: ``out = centre + power * E``, both `[space.size]` float32.
+
+    A matrix's E is exact in float64, scaled once and rounded once to float32; dense noise is one float32
+    multiplication; then one float32 addition. So the weights have equal bits on every machine.
+
+    Args:
+        out: `[space.size]` float32; may be `centre`.
+        centre: `[space.size]` float32.
+        space: what evolves.
+        key: the noise of the pair.
+        power: sign times sigma, or the power of a mutation.
+    """
+    materialise_drawn(out.unsqueeze(0), centre, space, Drawn(key, 1, out.device), 0, power)
+
+
+def materialise_drawn(
+    out: Tensor, centre: Tensor, space: Space, drawn: Drawn, first: int, power: float
+) -> None:
+    """The same for neighbouring pairs, drawn already: `out [pairs, space.size]`, from the `first` on."""
+    window = slice(first, first + len(out))
+    for p in space:
+        span = slice(p.offset, p.offset + p.size)
+        torch.add(centre[span], _steps(p, drawn, window, power), out=out[:, span])
+
+
+def _steps(parameter: Evolved, drawn: Drawn, window: slice, power: float) -> Tensor:
+    """``power * E`` of one parameter, `[pairs, size]` float32."""
+    if parameter.noise.a is None:
+        return drawn.dense(parameter.noise)[window] * torch.tensor(power, dtype=torch.float32).item()
+    a, b = drawn.factors(parameter.noise)
+    return low_rank_step(a[window], b[window], power)
