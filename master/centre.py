@@ -1,7 +1,7 @@
 """An evolution strategy's centre as its master knows it: epochs, digests and checkpoints; never weights.
 
 The centre itself lives on the workers. The master keeps what a worker needs to get it: the newest checkpoint
-and the scores of every epoch since, or the scores of all epochs.
+and the scores of every epoch since, or the scores of all epochs. The bytes of checkpoints are the journal's.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class Centre:
     def __init__(self, checkpoint_epochs: int) -> None:
         self.epochs = 0
         self.updates: list[EpochClosed] = []
-        self.newest: Checkpoint | None = None
-        self.best: Checkpoint | None = None
+        self.newest: CheckpointStored | None = None
+        self.best: CheckpointStored | None = None
         self.digests = Digests()
         self.closed: list[EpochClosed] = []
         self.told: dict[int, Told] = {}
@@ -180,30 +180,25 @@ class Centre:
         is_best = checkpoint.epoch == self._wanted_best
         if is_best:
             self._wanted_best = -1
-        if checkpoint.epoch == self._wanted_newest:
-            self._wanted_newest = -1
         stored = CheckpointStored(checkpoint.epoch, checkpoint.digest, len(checkpoint.data), is_best)
-        self.keep(stored, checkpoint.data)
+        self.keep(stored)
         return stored
 
-    def keep(self, stored: CheckpointStored, data: bytes) -> None:
+    def keep(self, stored: CheckpointStored) -> None:
         """A checkpoint is in the store: live, and in a replay. Only the newest and the best are kept."""
-        checkpoint = Checkpoint(stored.epoch, stored.digest, data)
         if stored.is_best:
-            self.best = checkpoint
+            self.best = stored
         if self.newest is None or stored.epoch >= self.newest.epoch:
-            self.newest = checkpoint
+            self.newest = stored
             self.updates = [closed for closed in self.updates if closed.epoch >= stored.epoch]
+        if stored.epoch >= self._wanted_newest:
+            self._wanted_newest = -1
         self._refused = {(epoch, name) for epoch, name in self._refused if epoch > stored.epoch}
 
     def kept(self) -> list[CheckpointStored]:
         """The checkpoints that are kept."""
-        found: dict[int, CheckpointStored] = {}
-        for checkpoint in (self.newest, self.best):
-            if checkpoint is not None:
-                epoch, digest, data = checkpoint
-                found[epoch] = CheckpointStored(epoch, digest, len(data), checkpoint is self.best)
-        return list(found.values())
+        kept = [stored for stored in (self.newest, self.best) if stored is not None]
+        return list({stored.epoch: stored._replace(is_best=stored is self.best) for stored in kept}.values())
 
     def restore(self, epochs: int, updates: Iterable[EpochClosed], told: Iterable[Told]) -> None:
         """Become what a snapshot says: so many closed epochs, the last of them with their scores."""

@@ -62,6 +62,8 @@ class Conductor:
         experiment, worker_id = self._registry.find(number), session.player.worker_id
         if experiment is None or experiment.centre is None or worker_id in experiment.rejections:
             return False
+        if experiment.state.is_final and not experiment.centre.wanted:
+            return False  # nobody needs its centre any more
         digests = experiment.centre.digests
         wrong = digests.report(worker_id, epoch, digest, len(self._players(experiment)))
         for name in wrong:
@@ -119,6 +121,7 @@ class Conductor:
         """
         if players:
             centre.give_up_best(players)
+            experiment.release_checkpoints()
             return
         idle = (s for s in self._fleet if s.player.worker_id not in experiment.rejections)
         for session in islice(idle, 1):

@@ -66,6 +66,10 @@ class DrainingError(MasterError):
     """The master is about to stop."""
 
 
+class StoreFailingError(MasterError):
+    """The store does not give what is in it."""
+
+
 STATUS_CODES: dict[type[MasterError], grpc.StatusCode] = {
     InvalidFieldError: grpc.StatusCode.INVALID_ARGUMENT,
     UnknownNameError: grpc.StatusCode.NOT_FOUND,
@@ -76,4 +80,5 @@ STATUS_CODES: dict[type[MasterError], grpc.StatusCode] = {
     SilentStreamError: grpc.StatusCode.ABORTED,
     NotAllowedError: grpc.StatusCode.UNAUTHENTICATED,
     DrainingError: grpc.StatusCode.UNAVAILABLE,
+    StoreFailingError: grpc.StatusCode.UNAVAILABLE,
 }

@@ -199,6 +199,21 @@ class Experiment:
             self._journal.forget_checkpoint(self.number, epoch)
         if self.is_running and self._has_reached_fitness():
             self._close(State.COMPLETE)
+        self.release_checkpoints()
+
+    def release_checkpoints(self) -> None:
+        """Hold no more checkpoints in memory if nobody will start from them any more."""
+        if self.centre is not None and self.state.is_final and not self.centre.wanted:
+            for kept in self.centre.kept():
+                self._journal.release_checkpoint(self.number, kept.epoch)
+
+    def newest_checkpoint(self) -> Checkpoint | None:
+        """What a worker that joins starts from; None if that is the first centre, or nobody needs it."""
+        if self.centre is None or self.centre.newest is None:
+            return None
+        epoch, digest, _, _ = self.centre.newest
+        data = self._journal.held_checkpoint(self.number, epoch)
+        return None if data is None else Checkpoint(epoch, digest, data)
 
     # What people ask
 
@@ -330,6 +345,7 @@ class Experiment:
         if self.centre is not None:
             self.centre.want_last()
         self._change(state)
+        self.release_checkpoints()
 
     def _change(self, state: State) -> None:
         self.state = state

@@ -13,6 +13,7 @@ import grpc.aio
 from germline.genome import format_id
 from germline.v1 import experiment_pb2 as pb
 from germline.v1 import experiment_pb2_grpc
+from master.centre import Checkpoint
 from master.dispatcher import Dispatcher
 from master.errors import ConflictError, InvalidFieldError, UnknownNameError
 from master.experiment import Experiment
@@ -122,9 +123,11 @@ class ExperimentService(experiment_pb2_grpc.ExperimentServiceServicer):
             raise ConflictError(
                 f"experiment {experiment.terms.name} is no evolution strategy; it has no checkpoint"
             )
-        checkpoint = experiment.centre.best or experiment.centre.newest
-        if checkpoint is None:
+        kept = experiment.centre.best or experiment.centre.newest
+        if kept is None:
             raise ConflictError(f"experiment {experiment.terms.name} has no stored centre yet")
+        data = await self._journal.checkpoint(experiment.number, kept.epoch)
+        checkpoint = Checkpoint(kept.epoch, kept.digest, data)
         for part in range(checkpoint.parts):
             yield pb.GetCheckpointResponse(
                 epoch=checkpoint.epoch, digest=checkpoint.digest, data=checkpoint.part(part)

@@ -152,9 +152,10 @@ class Session:
         number, centre = experiment.number, experiment.centre
         if centre is None:
             return
-        if centre.newest is not None:
-            for part in range(centre.newest.parts):
-                self.orders.put_nowait(SendPart(number, centre.newest, part))
+        checkpoint = experiment.newest_checkpoint()
+        if checkpoint is not None:
+            for part in range(checkpoint.parts):
+                self.orders.put_nowait(SendPart(number, checkpoint, part))
         for closed in centre.updates:
             self.orders.put_nowait(Update(number, closed))
 

@@ -17,6 +17,7 @@ from typing import cast
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
+from master.errors import StoreFailingError
 from master.events import Event
 from master.journal_channel import Channel, TakeSnapshot
 from master.journal_codec import EntryReader, Snapshot, read_snapshot, write_snapshot
@@ -60,9 +61,11 @@ class Journal:
     - One writer: a master that starts later on the same store takes over; the older one gets SupersededError.
     - Outage: while the store fails, nothing is called durable, nothing is forgotten, and the commit is
       tried again until it succeeds. A store that comes back empty, or short of entries, is filled again
-      from memory.
+      from memory: with everything but the checkpoints of experiments that are over.
     - Bounds: entries up to a snapshot are deleted. A snapshot follows `snapshot_interval_s`, or 1,000,000
-      events.
+      events. In memory are the checkpoints of experiments that are not over, two each at most: as many
+      bytes as six times the float32 weights with Adam, for late joiners and to fill a store again. Those
+      of others are fetched when somebody asks.
     """
 
     def __init__(
@@ -85,7 +88,7 @@ class Journal:
         self._save = client.register_script(SAVE)
         self._reseed = client.register_script(RESEED)
         self._keep = client.register_script(KEEP)
-        self._blobs: dict[str, bytes] = {}  # what is kept beside the entries, by key
+        self._blobs: dict[str, bytes] = {}  # what is kept beside the entries and held in memory, by key
         self._changed_blobs: dict[str, None] = {}  # keys, in the order in which they changed
         self._channels: dict[int, Channel] = {}
         self._waiting: list[Callable[[], None]] = []  # for what is queued
@@ -108,13 +111,25 @@ class Journal:
         return snapshot, self._entries(number, snapshot.position if snapshot else 0)
 
     async def checkpoint(self, number: int, epoch: int) -> bytes:
-        """A checkpoint that is kept beside the entries. Raises JournalLostError if it is not."""
-        key = self._keys.checkpoint(number, epoch)
-        found = await self._client.get(key)
-        if not isinstance(found, bytes):
-            raise JournalLostError(f"experiment {number} misses its checkpoint of epoch {epoch}")
-        self._blobs[key] = found
-        return found
+        """A checkpoint that is kept beside the entries.
+
+        Raises:
+            JournalLostError: it is not there.
+            StoreFailingError: nobody answers.
+        """
+        held = self._blobs.get(self._keys.checkpoint(number, epoch))
+        try:
+            return held or await self._fetch(number, epoch)
+        except (RedisError, OSError) as error:
+            raise StoreFailingError(f"the store does not give the checkpoint: {error}") from None
+
+    async def hold_checkpoint(self, number: int, epoch: int) -> None:
+        """Have a checkpoint of before a restart in memory again. Raises JournalLostError if it is lost."""
+        self._blobs[self._keys.checkpoint(number, epoch)] = await self._fetch(number, epoch)
+
+    def held_checkpoint(self, number: int, epoch: int) -> bytes | None:
+        """A checkpoint that was put or held; None if it was released since."""
+        return self._blobs.get(self._keys.checkpoint(number, epoch))
 
     def put_checkpoint(self, number: int, epoch: int, data: bytes) -> None:
         """Keep a checkpoint beside the entries, and in memory: stored before what is written later."""
@@ -123,12 +138,24 @@ class Journal:
         self._changed_blobs[key] = None
         self._stir()
 
+    def release_checkpoint(self, number: int, epoch: int) -> None:
+        """Hold a checkpoint in memory only until it is stored."""
+        key = self._keys.checkpoint(number, epoch)
+
+        def release() -> None:
+            if key in self._changed_blobs:  # the store has lost it meanwhile
+                self.when_durable(release)
+            else:
+                self._blobs.pop(key, None)
+
+        self.when_durable(release)
+
     def forget_checkpoint(self, number: int, epoch: int) -> None:
         """Keep it no longer: deleted after what was written so far is stored."""
         key = self._keys.checkpoint(number, epoch)
-        if self._blobs.pop(key, None) is not None:
-            self._changed_blobs[key] = None
-            self._stir()
+        self._blobs.pop(key, None)
+        self._changed_blobs[key] = None
+        self._stir()
 
     def attach(self, number: int, head: int, take_snapshot: TakeSnapshot) -> WriteEvent:
         """Begin to write an experiment whose last entry is `head`.
@@ -187,6 +214,12 @@ class Journal:
                 await self._idle.wait()
                 return True
         return False
+
+    async def _fetch(self, number: int, epoch: int) -> bytes:
+        found = await self._client.get(self._keys.checkpoint(number, epoch))
+        if not isinstance(found, bytes):
+            raise JournalLostError(f"experiment {number} misses its checkpoint of epoch {epoch}")
+        return found
 
     async def _entries(self, number: int, after: int) -> AsyncIterator[tuple[int, list[Event]]]:
         reader = EntryReader()

@@ -109,11 +109,16 @@ class Registry:
 
     async def _recall_checkpoints(self, experiment: Experiment, stored: dict[int, CheckpointStored]) -> None:
         """Bring back the newest and the best of an evolution strategy's checkpoints; others are deleted."""
+        centre = experiment.centre
+        if centre is None:
+            return
         best = [checkpoint.epoch for checkpoint in stored.values() if checkpoint.is_best]
-        for epoch in sorted({*best[-1:], *sorted(stored)[-1:]}):
-            data = await self._journal.checkpoint(experiment.number, epoch)
-            if experiment.centre is not None:
-                experiment.centre.keep(stored[epoch], data)
+        newest = sorted(stored)[-1:]
+        is_done = experiment.state.is_final and newest == [centre.closed_epochs]
+        for epoch in sorted({*best[-1:], *newest}):
+            centre.keep(stored[epoch])
+            if not is_done:
+                await self._journal.hold_checkpoint(experiment.number, epoch)
 
     def _begin(self, terms: Terms) -> Experiment:
         number = max(self._by_number, default=0) + 1

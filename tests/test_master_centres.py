@@ -14,6 +14,7 @@ from germline.algorithms.eggroll import SliceAsk
 from germline.spec import loads
 from master.conductor import Part
 from master.dispatcher import Dispatcher, Greeting
+from master.events import CheckpointStored
 from master.experiment import Experiment, Player
 from master.fleet import (
     Acknowledge,
@@ -362,7 +363,30 @@ async def _replay_last(house: House, caplog: pytest.LogCaptureFixture) -> None:
     assert late.orders() == [AskCheckpoint(1, 1)]
     late.save(1, "centre 1")
     assert house.experiment.centre is not None
-    assert house.experiment.centre.newest is not None
-    assert house.experiment.centre.newest.data == b"centre 1"
+    assert house.experiment.centre.newest == CheckpointStored(1, "centre 1", 8, is_best=False)
+    await house.journal.durable()
+    assert house.journal.held_checkpoint(1, 1) is None  # in memory are those that somebody may start from
+    assert await house.journal.checkpoint(1, 1) == b"centre 1"
+    late.report(1, "wrong")
     house.dispatcher.tick()
     assert late.orders() == []
+
+
+async def test_a_master_that_starts_again_holds_the_checkpoints_that_somebody_may_start_from(
+    url: str,
+) -> None:
+    async with opened(url) as house:
+        house.create(checkpoint_epochs=1)
+        (only,) = await house.crew("only")
+        only.report(1, "centre 1")
+        only.save(1, "centre 1")
+        await house.journal.durable()
+        assert house.journal.held_checkpoint(1, 1) == b"centre 1"
+    async with opened(url) as house:
+        assert house.journal.held_checkpoint(1, 1) == b"centre 1"
+        house.experiment.stop()
+        await house.journal.durable()
+        assert house.journal.held_checkpoint(1, 1) is None
+    async with opened(url) as house:
+        assert house.journal.held_checkpoint(1, 1) is None
+        assert await house.journal.checkpoint(1, 1) == b"centre 1"
