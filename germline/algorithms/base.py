@@ -16,6 +16,7 @@ Example, with one result a worker never sent::
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeAlias
@@ -65,6 +66,19 @@ class Result(NamedTuple):
     returns: tuple[float, ...]
     frames: int
     steps: int
+
+
+def check_result(result: Result, episodes: int) -> None:
+    """Raise ValueError, naming the field, unless an Ask of so many episodes can have this result."""
+    if len(result.returns) != episodes:
+        raise ValueError(
+            f"returns has {len(result.returns)} values; ticket {result.ticket} asked for {episodes} episodes"
+        )
+    if not math.isfinite(sum(result.returns)):
+        raise ValueError(f"returns is {result.returns}; every return, and their sum, must be finite")
+    for field, value in (("frames", result.frames), ("steps", result.steps)):
+        if value < 0:
+            raise ValueError(f"{field} is {value}; it counts from 0")
 
 
 class Champion(NamedTuple):

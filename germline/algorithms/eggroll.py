@@ -12,9 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
-from germline.algorithms.base import AlreadyToldError, JsonValue, Result, UnknownTicketError
+from germline.algorithms.base import (
+    AlreadyToldError,
+    JsonValue,
+    Result,
+    UnknownTicketError,
+    check_result,
+)
 from germline.algorithms.draws import Dice
-from germline.algorithms.ga import check_result
 from germline.genome import check_seed
 
 FORMAT_VERSION = 1

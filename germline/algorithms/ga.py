@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from germline.algorithms import ga_snapshot as codec
-from germline.algorithms.base import Ask, Champion, Event, JsonValue, Purpose, Result
+from germline.algorithms.base import Ask, Champion, Event, JsonValue, Purpose, Result, check_result
 from germline.algorithms.champion import Candidates
 from germline.algorithms.draws import Dice
 from germline.algorithms.ga_settings import GaSettings
@@ -248,16 +248,3 @@ class GeneticAlgorithm:
         self.episodes += len(result.returns)
         self.frames += result.frames
         self.steps += result.steps
-
-
-def check_result(result: Result, episodes: int) -> None:
-    """Raise ValueError, naming the field, unless an Ask of so many episodes can have this result."""
-    if len(result.returns) != episodes:
-        raise ValueError(
-            f"returns has {len(result.returns)} values; ticket {result.ticket} asked for {episodes} episodes"
-        )
-    if not math.isfinite(sum(result.returns)):
-        raise ValueError(f"returns is {result.returns}; every return, and their sum, must be finite")
-    for field, value in (("frames", result.frames), ("steps", result.steps)):
-        if value < 0:
-            raise ValueError(f"{field} is {value}; it counts from 0")
