@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +18,7 @@ from germline.cli.target import (
     connect,
     name_or_only,
 )
-from germline.client import Experiment
+from germline.client import Client, Experiment
 from germline.spec import load
 
 
@@ -52,8 +53,7 @@ def pause(
 
     Example: germline pause cartpole
     """
-    with connect(master, run) as client:
-        _say(client.pause(name_or_only(client, name)), as_json)
+    _steer(Client.pause, name, master, run, as_json)
 
 
 def resume(
@@ -66,8 +66,7 @@ def resume(
 
     Example: germline resume cartpole
     """
-    with connect(master, run) as client:
-        _say(client.resume(name_or_only(client, name)), as_json)
+    _steer(Client.resume, name, master, run, as_json)
 
 
 def stop(
@@ -80,8 +79,15 @@ def stop(
 
     Example: germline stop cartpole
     """
+    _steer(Client.stop, name, master, run, as_json)
+
+
+def _steer(
+    order: Callable[[Client, str], Experiment], name: str | None, master: str, run: Path | None, as_json: bool
+) -> None:
+    """Give an order about the experiment that is named, or the only one, and say what became of it."""
     with connect(master, run) as client:
-        _say(client.stop(name_or_only(client, name)), as_json)
+        _say(order(client, name_or_only(client, name)), as_json)
 
 
 def _say(experiment: Experiment, as_json: bool) -> None:
