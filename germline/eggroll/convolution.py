@@ -16,9 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from germline.eggroll.layers import Evolution, StandIn, matrix_noise
-from germline.eggroll.slots import DenseNoise, Kept, MatrixNoise, Slots, UntraceableError
-from germline.low_rank import Drawn
+from germline.eggroll.slots import Kept, MatrixNoise, Slots
+from germline.eggroll.stand_in import Evolution, StandIn
 
 Conv = nn.modules.conv._ConvNd
 
@@ -76,17 +75,8 @@ class Taps(NamedTuple):
                 out += by_tap[:, y, x, :, top : top + out_size[0], left : left + out_size[1]]
 
 
-class Convolution(StandIn):
-    """Stands in for `nn.Conv1d` and `nn.Conv2d` with one group."""
-
-    def __init__(self, source: Conv, evolution: Evolution, slots: Slots) -> None:
-        super().__init__(source, evolution, slots)
-        self._one_dimensional = isinstance(source, nn.Conv1d)
-        self._taps = Taps.of(source)
-        arrange = partial(self._taps.filters, kernel=_two(source.kernel_size))
-        self._noise = matrix_noise(self, "weight", "bias", arrange)
-        self._kept = Kept()
-        self.refresh()
+class _Convolution(StandIn):
+    """What both kinds share: the centre's weight and bias."""
 
     @property
     def _source(self) -> Conv:
@@ -94,18 +84,28 @@ class Convolution(StandIn):
 
     def refresh(self) -> None:
         """Take over the centre's weights."""
-        weight, self._bias = self.centre("weight"), self.centre("bias")
-        if weight is None:
-            raise UntraceableError("a convolution without a weight")
-        self._weight = weight.unsqueeze(2) if self._one_dimensional else weight
+        self._weight, self._bias = self.weight_of_centre(), self.centre("bias")
+
+
+class Convolution(_Convolution):
+    """Stands in for `nn.Conv1d` and `nn.Conv2d` with one group."""
+
+    def __init__(self, source: Conv, evolution: Evolution, slots: Slots) -> None:
+        super().__init__(source, evolution, slots)
+        self._one_dimensional = isinstance(source, nn.Conv1d)
+        self._taps = Taps.of(source)
+        arrange = partial(self._taps.filters, kernel=_two(source.kernel_size))
+        self._noise = self.matrix_noise("weight", "bias", arrange)
+        self._kept = Kept()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take over the centre's weights."""
+        super().refresh()
+        self._weight = self._weight.unsqueeze(2) if self._one_dimensional else self._weight
         self._kept.forget()
         if self._noise:
             self._noise.refresh(self._bias)
-
-    def bind(self, first: int, drawn: Drawn, scale: float) -> None:
-        """Take over noise."""
-        if self._noise:
-            self._noise.bind(first, drawn, scale)
 
     def forward(self, x: Tensor) -> Tensor:
         """`[rows, channels, ...]` -> `[rows, out_channels, ...]`."""
@@ -147,7 +147,7 @@ class Convolution(StandIn):
         self._taps.gather(shaped, low.shape[1], size, low)
 
 
-class MemberConvolution(StandIn):
+class MemberConvolution(_Convolution):
     """Stands in for every other convolution: grouped, strided and dilated, or of three dimensions.
 
     Each pass writes every member's weights out, and members become groups of one convolution.
@@ -158,27 +158,8 @@ class MemberConvolution(StandIn):
         self._conv = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}[
             len(source.kernel_size)
         ]
-        bias = self.evolved("bias")
-        self._noise = matrix_noise(self, "weight", "")
-        self._bias_noise = DenseNoise(bias, slots) if bias else None
+        self._noise, self._bias_noise = self.matrix_noise(), self.dense_noise("bias")
         self.refresh()
-
-    @property
-    def _source(self) -> Conv:
-        return cast(Conv, self.source_layer)
-
-    def refresh(self) -> None:
-        """Take over the centre's weights."""
-        weight, self._bias = self.centre("weight"), self.centre("bias")
-        if weight is None:
-            raise UntraceableError("a convolution without a weight")
-        self._weight = weight
-
-    def bind(self, first: int, drawn: Drawn, scale: float) -> None:
-        """Take over noise."""
-        for noise in (self._noise, self._bias_noise):
-            if noise:
-                noise.bind(first, drawn, scale)
 
     def forward(self, x: Tensor) -> Tensor:
         """`[rows, channels, ...]` -> `[rows, out_channels, ...]`."""

@@ -22,10 +22,11 @@ from germline.eggroll.convolution import convolution
 from germline.eggroll.recurrent import Recurrent, RecurrentCell
 from germline.eggroll.slots import Slots, UntraceableError
 from germline.eggroll.space import Evolved, Space
+from germline.eggroll.stand_in import Evolution, StandIn
 from germline.low_rank import Drawn
 from germline.pairs import NoiseKey
 
-STAND_INS: dict[type[nn.Module], Callable[[Any, layers.Evolution, Slots], layers.StandIn]] = {
+STAND_INS: dict[type[nn.Module], Callable[[Any, Evolution, Slots], StandIn]] = {
     nn.Linear: layers.Linear,
     nn.Conv1d: convolution,
     nn.Conv2d: convolution,
@@ -180,13 +181,13 @@ class LowRankForward:
         return out
 
 
-def _twin(module: nn.Module, space: Space, slots: Slots) -> tuple[nn.Module, list[layers.StandIn]]:
+def _twin(module: nn.Module, space: Space, slots: Slots) -> tuple[nn.Module, list[StandIn]]:
     """A copy of the module that shares its parameters, with stand-ins for its layers."""
     named = dict(module.named_parameters())
     evolution: dict[int, Evolved] = {id(named[p.name]): p for p in space}
     memo: dict[int, Any] = {id(p): p for p in module.parameters()}
     twin = copy.deepcopy(module, memo).eval()
-    stand_ins: dict[int, layers.StandIn] = {}
+    stand_ins: dict[int, StandIn] = {}
     twin = _replace(twin, evolution, slots, stand_ins)
     covered = {id(p) for s in stand_ins.values() for p in s.source_layer.parameters(recurse=False)}
     missed = [p.name for p in space if id(named[p.name]) not in covered]
@@ -198,9 +199,7 @@ def _twin(module: nn.Module, space: Space, slots: Slots) -> tuple[nn.Module, lis
     return twin, list(stand_ins.values())
 
 
-def _replace(
-    module: nn.Module, evolution: layers.Evolution, slots: Slots, done: dict[int, layers.StandIn]
-) -> nn.Module:
+def _replace(module: nn.Module, evolution: Evolution, slots: Slots, done: dict[int, StandIn]) -> nn.Module:
     """Swap layers for stand-ins, from the leaves on; a layer used twice keeps one stand-in."""
     make = STAND_INS.get(type(module))
     if make and not _altered(module):
@@ -224,5 +223,5 @@ def _save_passes(line: nn.Sequential) -> None:
     """A ReLU right behind a stand-in may write over its input, which nobody else has seen."""
     for number in range(1, len(line)):
         before, layer = line[number - 1], line[number]
-        if isinstance(before, layers.StandIn) and type(layer) is nn.ReLU and not _altered(layer):
+        if isinstance(before, StandIn) and type(layer) is nn.ReLU and not _altered(layer):
             line[number] = nn.ReLU(inplace=True)

@@ -6,91 +6,14 @@ here stands in for one of torch, takes rows of many members (:mod:`germline.eggr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from germline.eggroll.slots import DenseNoise, Kept, MatrixNoise, Slots, UntraceableError
-from germline.eggroll.space import Evolved
-from germline.low_rank import Drawn
-
-Evolution = Mapping[int, Evolved]  # by id of the nn.Parameter, so that tied weights are one
-
-
-_ABOUT = frozenset(
-    ("dtype", "shape", "device", "ndim", "requires_grad", "dim", "size", "numel", "is_floating_point")
-)
-
-
-class Phantom(nn.Parameter):
-    """What a network finds that reads a layer's weight itself: shape, type and device, and no values.
-
-    Such a network would miss the members' noise, so computing with it says that it cannot be played this way.
-    """
-
-    @classmethod
-    def like(cls, tensor: Tensor, dtype: torch.dtype) -> Phantom:
-        """One with this tensor's shape and device, and no memory."""
-        nothing = torch.empty((), dtype=dtype, device=tensor.device).expand(tensor.shape)
-        return Tensor._make_subclass(cls, nothing, False)
-
-    @classmethod
-    def __torch_function__(
-        cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        """Answer questions about it; refuse to compute."""
-        name = getattr(
-            getattr(func, "__self__", None), "__name__", func.__name__
-        )  # of a property or a method
-        if name in _ABOUT:
-            with torch._C.DisableTorchFunctionSubclass():
-                return func(*args, **(kwargs or {}))
-        raise UntraceableError(f"the network computes with a layer's weight itself ({name})")
-
-
-class StandIn(nn.Module):
-    """A layer in place of another: it has the other's settings, and phantoms for weights."""
-
-    def __init__(self, source: nn.Module, evolution: Evolution, slots: Slots) -> None:
-        super().__init__()
-        self.__dict__["source"] = source  # not a child: its weights are not ours
-        self.slots = slots
-        self.evolution = evolution
-        self.eval()
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):  # never the other's private parts
-            raise AttributeError(f"{type(self).__name__} has no attribute {name}")
-        value = getattr(self.source_layer, name)
-        if isinstance(value, Tensor):
-            value = Phantom.like(value, self.slots.dtype)
-            self.__dict__[name] = value  # from now on found without asking
-        return value
-
-    def evolved(self, name: str) -> Evolved | None:
-        """How a parameter of the source evolves, if it does."""
-        parameter = getattr(self.source_layer, name, None)
-        return None if parameter is None else self.evolution.get(id(parameter))
-
-    def centre(self, name: str) -> Tensor | None:
-        """A parameter of the source as this layer computes with it; the same memory where types agree."""
-        parameter: Tensor | None = getattr(self.source_layer, name, None)
-        return None if parameter is None else parameter.detach().to(self.slots.dtype)
-
-    @property
-    def source_layer(self) -> nn.Module:
-        """The layer that this one stands in for."""
-        source: nn.Module = self.__dict__["source"]
-        return source
-
-    def refresh(self) -> None:
-        """Take over the centre's weights."""
-
-    def bind(self, first: int, drawn: Drawn, scale: float) -> None:
-        """Give the slots from `first` on the noise of the drawn pairs, times `scale`."""
+from germline.eggroll.slots import Kept, MatrixNoise, Slots, UntraceableError
+from germline.eggroll.stand_in import Evolution, StandIn
 
 
 class LinearMap:
@@ -99,24 +22,17 @@ class LinearMap:
     def __init__(self, layer: StandIn, weight: str = "weight", bias: str = "bias") -> None:
         self._layer, self._names = layer, (weight, bias)
         self._slots = layer.slots
-        self._noise = matrix_noise(layer, weight, bias)
+        self._noise = layer.matrix_noise(weight, bias)
         self._kept = Kept()
         self.refresh()
 
     def refresh(self) -> None:
         """Take over the centre's weights."""
-        weight, self._bias = (self._layer.centre(name) for name in self._names)
-        if weight is None:
-            raise UntraceableError(f"{type(self._layer.source_layer).__name__} has no {self._names[0]}")
-        self._weight = weight
+        weight, bias = self._names
+        self._weight, self._bias = self._layer.weight_of_centre(weight), self._layer.centre(bias)
         self._kept.forget()
         if self._noise:
             self._noise.refresh(self._bias)
-
-    def bind(self, first: int, drawn: Drawn, scale: float) -> None:
-        """Take over noise."""
-        if self._noise:
-            self._noise.bind(first, drawn, scale)
 
     def __call__(self, x: Tensor) -> Tensor:
         """`[rows, ..., inputs]` -> `[members * batch, ..., outputs]`; the rows may be one shared batch."""
@@ -159,24 +75,13 @@ class LinearMap:
         return noise.with_ones(low).repeat_interleave(self._slots.signs, 0)
 
 
-def matrix_noise(
-    layer: StandIn, weight: str, bias: str, arrange: Callable[[Tensor], Tensor] = lambda b: b
-) -> MatrixNoise | None:
-    """The noise of a layer's matrix and bias; None if neither evolves."""
-    own_weight, own_bias = layer.evolved(weight), layer.evolved(bias)
-    if not own_weight and not own_bias:
-        return None
-    inputs = layer.centre(weight)
-    return MatrixNoise(own_weight, own_bias, layer.slots, 0 if inputs is None else inputs[0].numel(), arrange)
-
-
 class Linear(StandIn):
     """Stands in for `nn.Linear`."""
 
     def __init__(self, source: nn.Linear, evolution: Evolution, slots: Slots) -> None:
         super().__init__(source, evolution, slots)
         self._map = LinearMap(self)
-        self.refresh, self.bind = self._map.refresh, self._map.bind  # type: ignore[method-assign]
+        self.refresh = self._map.refresh  # type: ignore[method-assign]
 
     def forward(self, x: Tensor) -> Tensor:
         """`[rows, ..., in_features]` -> `[rows, ..., out_features]`."""
@@ -190,22 +95,15 @@ class Embedding(StandIn):
         super().__init__(source, evolution, slots)
         if source.max_norm is not None:
             raise UntraceableError("an Embedding with max_norm rewrites its weights while it looks them up")
-        self._noise = matrix_noise(self, "weight", "")
+        self._noise = self.matrix_noise()
         self.refresh()
 
     def refresh(self) -> None:
         """Take over the centre's table."""
-        self._table = self.centre("weight")
-
-    def bind(self, first: int, drawn: Drawn, scale: float) -> None:
-        """Take over noise."""
-        if self._noise:
-            self._noise.bind(first, drawn, scale)
+        self._table = self.weight_of_centre()
 
     def forward(self, tokens: Tensor) -> Tensor:
         """`[rows, ...]` integers -> `[rows, ..., embedding_dim]`."""
-        if self._table is None:
-            raise UntraceableError("an Embedding without a table")
         tokens = self.slots.spread(tokens)
         out = functional.embedding(tokens, self._table)
         if self._noise:
@@ -221,23 +119,12 @@ class Affine:
 
     def __init__(self, layer: StandIn) -> None:
         self._layer, self._slots = layer, layer.slots
-        self._noise: dict[str, DenseNoise] = {}
-        for name in ("weight", "bias"):
-            evolved = layer.evolved(name)
-            if evolved and evolved.noise.a is None:
-                self._noise[name] = DenseNoise(evolved, layer.slots)
-            elif evolved:
-                raise UntraceableError(f"{evolved.name} of shape {evolved.shape} is a matrix, not a gain")
+        self._noise = {name: layer.dense_noise(name) for name in ("weight", "bias")}
         self.refresh()
 
     def refresh(self) -> None:
         """Take over the centre's gain and bias."""
         self._centre = {name: self._layer.centre(name) for name in ("weight", "bias")}
-
-    def bind(self, first: int, drawn: Drawn, scale: float) -> None:
-        """Take over noise."""
-        for noise in self._noise.values():
-            noise.bind(first, drawn, scale)
 
     def __call__(self, x: Tensor, shape: tuple[int, ...]) -> Tensor:
         """Apply to `[members * batch, ...]`; `shape` is that of a row's gain, broadcastable to a row."""
@@ -253,8 +140,9 @@ class Affine:
         if centre is None:
             return None
         flat = centre.view(1, -1)
-        if name in self._noise:
-            flat = flat + self._noise[name].of_members()
+        noise = self._noise[name]
+        if noise:
+            flat = flat + noise.of_members()
         return flat.view(-1, 1, *shape)
 
 
@@ -264,7 +152,7 @@ class Normalisation(StandIn):
     def __init__(self, source: nn.Module, evolution: Evolution, slots: Slots) -> None:
         super().__init__(source, evolution, slots)
         self._affine = Affine(self)
-        self.refresh, self.bind = self._affine.refresh, self._affine.bind  # type: ignore[method-assign]
+        self.refresh = self._affine.refresh  # type: ignore[method-assign]
 
     def forward(self, x: Tensor) -> Tensor:
         """`[rows, ...]` -> the same shape."""

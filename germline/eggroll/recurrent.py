@@ -8,9 +8,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from germline.eggroll.layers import Evolution, LinearMap, StandIn
+from germline.eggroll.layers import LinearMap
 from germline.eggroll.slots import Slots, UntraceableError
-from germline.low_rank import Drawn
+from germline.eggroll.stand_in import Evolution, StandIn
 
 State = tuple[Tensor, ...]  # (h,) or, for an LSTM, (h, c); each `[rows, hidden]`
 Step = Callable[[Tensor, Tensor, State], State]  # gates from the input, gates from the state, state -> state
@@ -72,12 +72,6 @@ class _Recurrent(StandIn):
         for cell in self.cells:
             cell.from_input.refresh()
             cell.from_state.refresh()
-
-    def bind(self, first: int, drawn: Drawn, scale: float) -> None:
-        """Take over noise."""
-        for cell in self.cells:
-            cell.from_input.bind(first, drawn, scale)
-            cell.from_state.bind(first, drawn, scale)
 
 
 class Recurrent(_Recurrent):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -74,18 +73,6 @@ class Slots:
     def zeros(self, *shape: int) -> Tensor:
         """A tensor for noise."""
         return torch.zeros(shape, dtype=self.dtype, device=self.device)
-
-
-class Layer(Protocol):
-    """A population-aware layer."""
-
-    def refresh(self) -> None:
-        """Take over the centre's weights."""
-        ...
-
-    def bind(self, first: int, drawn: Drawn, scale: float) -> None:
-        """Give the slots from `first` on the noise of the drawn pairs, times `scale`."""
-        ...
 
 
 class DenseNoise:
