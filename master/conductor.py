@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from germline.algorithms.eggroll import EpochClosed
 from master.centre import Centre, Checkpoint
+from master.epochs import discredit, keep_checkpoint, release_checkpoints
 from master.experiment import Experiment
 from master.fleet import AskCheckpoint, Fleet, Session, StartOver, Update
 from master.journal import Journal
@@ -104,6 +105,8 @@ class Conductor:
 
     def _ask_checkpoints(self, experiment: Experiment, centre: Centre) -> None:
         if not centre.wanted:
+            if experiment.state.is_final:
+                release_checkpoints(experiment)
             return
         players = self._players(experiment)
         if experiment.state.is_final:
@@ -121,7 +124,6 @@ class Conductor:
         """
         if players:
             centre.give_up_best(players)
-            experiment.release_checkpoints()
             return
         idle = (s for s in self._fleet if s.player.worker_id not in experiment.rejections)
         for session in islice(idle, 1):
@@ -140,7 +142,7 @@ class Conductor:
             )  # fmt: skip
             centre.refuse(worker_id, checkpoint.epoch)
             return
-        experiment.keep_checkpoint(checkpoint)
+        keep_checkpoint(experiment, checkpoint)
         logger.info(
             "experiment %s: the centre after %d epochs is stored, %d bytes, digest %s",
             experiment.terms.name, checkpoint.epoch, len(checkpoint.data), checkpoint.digest,
@@ -154,7 +156,7 @@ class Conductor:
         outstanding, or in which its memory broke. Those have moved every centre alike; they stay. Leases
         that it gets after this order it plays with the new centre, so they count.
         """
-        name, discarded = experiment.terms.name, experiment.discredit(worker_id)
+        name, discarded = experiment.terms.name, discredit(experiment, worker_id)
         agreed = centre.digests.agreed(epoch) or "nobody leads"
         reason = f"the centre of worker {worker_id} after {epoch} epochs is not the others' ({agreed})"
         logger.error("experiment %s: %s; %d results of it are discarded", name, reason, discarded)

@@ -26,6 +26,10 @@ class RefusedResultError(Exception):
         self.code = code
 
 
+class JournalLostError(RuntimeError):
+    """The store does not hold what was acknowledged."""
+
+
 class MasterError(Exception):
     """An error whose text is meant for the caller."""
 

@@ -11,11 +11,11 @@ from time import time
 from typing import NamedTuple
 
 from germline.algorithms.base import Result
-from germline.algorithms.eggroll import EggrollEvent, EpochClosed, NewBestCentre, SliceAsk
+from germline.algorithms.eggroll import EggrollEvent, EpochClosed, NewBestCentre
 from germline.algorithms.ga import GeneticAlgorithm
-from master.centre import Centre, Checkpoint
+from master.centre import Centre
 from master.errors import ConflictError, Refusal, RefusedResultError
-from master.events import Created, Discarded, Piece, State, StateChanged, Told, WorkerSeen, evaluations_of
+from master.events import Created, Piece, State, StateChanged, Told, WorkerSeen, evaluations_of
 from master.journal import Journal, WriteEvent
 from master.leases import Key, Start
 from master.ledger import Ledger, Work
@@ -63,7 +63,8 @@ class Experiment:
         rates: how fast they rise.
         workers: that have told it something, by name.
         rejections: workers that get none of its work, and why.
-        write: queues an event for its journal.
+        journal: where it is written, and
+        write: queues an event for it.
     """
 
     write: WriteEvent
@@ -88,7 +89,7 @@ class Experiment:
         self.rates = Rates(clock)
         self.workers: dict[str, WorkerSeen] = {}
         self.rejections: dict[str, str] = {}
-        self._journal = journal
+        self.journal = journal
         self._over = asyncio.Event()
         self._heralded = ""
         self._herald_again_s = 0.0
@@ -159,61 +160,10 @@ class Experiment:
             progress.history.add(self._point(told.running_s))
         return events
 
-    def discredit(self, worker_id: str) -> int:
-        """A worker's centre is not the others': lend again what it holds, and what it told of the open epoch.
-
-        Leases that it gets from now on count again. Returns how many results are discarded.
-        """
-        if self.centre is None or self.state.is_final:
-            return 0
-        self.ledger.void(worker_id)
-        seen = self.workers.get(worker_id)
-        tickets = [t for t, told in self.centre.told.items() if seen and told.worker == seen.number]
-        if seen is not None and tickets:
-            event = Discarded(seen.number, tuple(tickets))
-            self.ledger.reopen(self.discard(event))
-            self.write(event)
-        return len(tickets)
-
-    def discard(self, event: Discarded) -> list[Piece]:
-        """Take results back, live and in a replay; return the work that is wanted again."""
-        asks: list[Piece] = []
-        if self.centre is None:
-            return asks
-        for ticket in event.tickets:
-            result = self.centre.told.pop(ticket).result
-            asks.append(ask := self.search.untell(result))
-            self.progress.uncount(result, evaluations_of(ask))
-            if isinstance(ask, SliceAsk) and not ask.pairs:
-                self.centre.want_best_no_more(ask.epoch)
-        return asks
-
-    def keep_checkpoint(self, checkpoint: Checkpoint) -> None:
-        """Store a centre that a worker sent, and forget those that nobody will ask for."""
-        if self.centre is None:
-            return
-        before = {kept.epoch for kept in self.centre.kept()}
-        self._journal.put_checkpoint(self.number, checkpoint.epoch, checkpoint.data)
-        self.write(self.centre.store(checkpoint))
-        for epoch in before - {kept.epoch for kept in self.centre.kept()}:
-            self._journal.forget_checkpoint(self.number, epoch)
+    def end_if_fit(self) -> None:
+        """A new best centre is in the store: that may have been what a stop condition waited for."""
         if self.is_running and self._has_reached_fitness():
             self._close(State.COMPLETE)
-        self.release_checkpoints()
-
-    def release_checkpoints(self) -> None:
-        """Hold no more checkpoints in memory if nobody will start from them any more."""
-        if self.centre is not None and self.state.is_final and not self.centre.wanted:
-            for kept in self.centre.kept():
-                self._journal.release_checkpoint(self.number, kept.epoch)
-
-    def newest_checkpoint(self) -> Checkpoint | None:
-        """What a worker that joins starts from; None if that is the first centre, or nobody needs it."""
-        if self.centre is None or self.centre.newest is None:
-            return None
-        epoch, digest, _, _ = self.centre.newest
-        data = self._journal.held_checkpoint(self.number, epoch)
-        return None if data is None else Checkpoint(epoch, digest, data)
 
     # What people ask
 
@@ -345,7 +295,6 @@ class Experiment:
         if self.centre is not None:
             self.centre.want_last()
         self._change(state)
-        self.release_checkpoints()
 
     def _change(self, state: State) -> None:
         self.state = state

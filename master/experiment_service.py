@@ -126,7 +126,7 @@ class ExperimentService(experiment_pb2_grpc.ExperimentServiceServicer):
         kept = experiment.centre.best or experiment.centre.newest
         if kept is None:
             raise ConflictError(f"experiment {experiment.terms.name} has no stored centre yet")
-        data = await self._journal.checkpoint(experiment.number, kept.epoch)
+        data = await self._journal.checkpoints.get(experiment.number, kept.epoch)
         checkpoint = Checkpoint(kept.epoch, kept.digest, data)
         for part in range(checkpoint.parts):
             yield pb.GetCheckpointResponse(

@@ -10,6 +10,7 @@ from typing import NamedTuple, TypeAlias
 
 from germline.algorithms.eggroll import EpochClosed
 from master.centre import Checkpoint
+from master.epochs import newest_checkpoint
 from master.errors import MasterError, ReplacedStreamError
 from master.events import evaluations_of
 from master.experiment import Experiment, Player, RefusedResult
@@ -152,7 +153,7 @@ class Session:
         number, centre = experiment.number, experiment.centre
         if centre is None:
             return
-        checkpoint = experiment.newest_checkpoint()
+        checkpoint = newest_checkpoint(experiment)
         if checkpoint is not None:
             for part in range(checkpoint.parts):
                 self.orders.put_nowait(SendPart(number, checkpoint, part))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from time import monotonic
@@ -17,12 +17,13 @@ from typing import cast
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from master.errors import StoreFailingError
+from master.errors import JournalLostError
 from master.events import Event
 from master.journal_channel import Channel, TakeSnapshot
 from master.journal_codec import EntryReader, Snapshot, read_snapshot, write_snapshot
 from master.journal_scripts import APPEND, FENCED, GAP, KEEP, RESEED, SAVE
 from master.keys import Keys
+from master.shelf import Shelf
 from master.store import StoreError
 
 logger = logging.getLogger(__name__)
@@ -39,10 +40,6 @@ _MAX_BACKLOG = 500_000
 
 class SupersededError(RuntimeError):
     """Another master has started on the same store; this one must not write any more."""
-
-
-class JournalLostError(RuntimeError):
-    """The store does not hold what was acknowledged."""
 
 
 class Journal:
@@ -63,9 +60,12 @@ class Journal:
       tried again until it succeeds. A store that comes back empty, or short of entries, is filled again
       from memory: with everything but the checkpoints of experiments that are over.
     - Bounds: entries up to a snapshot are deleted. A snapshot follows `snapshot_interval_s`, or 1,000,000
-      events. In memory are the checkpoints of experiments that are not over, two each at most: as many
-      bytes as six times the float32 weights with Adam, for late joiners and to fill a store again. Those
-      of others are fetched when somebody asks.
+      events.
+
+    Attributes:
+        boot: number of this start of a master.
+        trouble: why the store does not take anything just now; empty if it does.
+        checkpoints: kept beside the entries; a change is stored with what is written after it.
     """
 
     def __init__(
@@ -88,8 +88,7 @@ class Journal:
         self._save = client.register_script(SAVE)
         self._reseed = client.register_script(RESEED)
         self._keep = client.register_script(KEEP)
-        self._blobs: dict[str, bytes] = {}  # what is kept beside the entries and held in memory, by key
-        self._changed_blobs: dict[str, None] = {}  # keys, in the order in which they changed
+        self.checkpoints = Shelf(client, keys, self._stir, self.when_durable)
         self._channels: dict[int, Channel] = {}
         self._waiting: list[Callable[[], None]] = []  # for what is queued
         self._in_flight: list[Callable[[], None]] | None = None  # for what is being stored
@@ -109,53 +108,6 @@ class Journal:
         stored = await self._client.get(self._keys.snapshot(number))
         snapshot = read_snapshot(bytes(stored)) if isinstance(stored, bytes) else None
         return snapshot, self._entries(number, snapshot.position if snapshot else 0)
-
-    async def checkpoint(self, number: int, epoch: int) -> bytes:
-        """A checkpoint that is kept beside the entries.
-
-        Raises:
-            JournalLostError: it is not there.
-            StoreFailingError: nobody answers.
-        """
-        held = self._blobs.get(self._keys.checkpoint(number, epoch))
-        try:
-            return held or await self._fetch(number, epoch)
-        except (RedisError, OSError) as error:
-            raise StoreFailingError(f"the store does not give the checkpoint: {error}") from None
-
-    async def hold_checkpoint(self, number: int, epoch: int) -> None:
-        """Have a checkpoint of before a restart in memory again. Raises JournalLostError if it is lost."""
-        self._blobs[self._keys.checkpoint(number, epoch)] = await self._fetch(number, epoch)
-
-    def held_checkpoint(self, number: int, epoch: int) -> bytes | None:
-        """A checkpoint that was put or held; None if it was released since."""
-        return self._blobs.get(self._keys.checkpoint(number, epoch))
-
-    def put_checkpoint(self, number: int, epoch: int, data: bytes) -> None:
-        """Keep a checkpoint beside the entries, and in memory: stored before what is written later."""
-        key = self._keys.checkpoint(number, epoch)
-        self._blobs[key] = data
-        self._changed_blobs[key] = None
-        self._stir()
-
-    def release_checkpoint(self, number: int, epoch: int) -> None:
-        """Hold a checkpoint in memory only until it is stored."""
-        key = self._keys.checkpoint(number, epoch)
-
-        def release() -> None:
-            if key in self._changed_blobs:  # the store has lost it meanwhile
-                self.when_durable(release)
-            else:
-                self._blobs.pop(key, None)
-
-        self.when_durable(release)
-
-    def forget_checkpoint(self, number: int, epoch: int) -> None:
-        """Keep it no longer: deleted after what was written so far is stored."""
-        key = self._keys.checkpoint(number, epoch)
-        self._blobs.pop(key, None)
-        self._changed_blobs[key] = None
-        self._stir()
 
     def attach(self, number: int, head: int, take_snapshot: TakeSnapshot) -> WriteEvent:
         """Begin to write an experiment whose last entry is `head`.
@@ -215,12 +167,6 @@ class Journal:
                 return True
         return False
 
-    async def _fetch(self, number: int, epoch: int) -> bytes:
-        found = await self._client.get(self._keys.checkpoint(number, epoch))
-        if not isinstance(found, bytes):
-            raise JournalLostError(f"experiment {number} misses its checkpoint of epoch {epoch}")
-        return found
-
     async def _entries(self, number: int, after: int) -> AsyncIterator[tuple[int, list[Event]]]:
         reader = EntryReader()
         head = int(await self._client.hget(self._keys.heads, str(number)) or 0)
@@ -249,10 +195,10 @@ class Journal:
         entries = [(channel, channel.head + 1, channel.cut_entry()) for channel in channels]
         due = [c for c in self._channels.values() if c.is_snapshot_due(self._snapshot_interval_s)]
         snapshots, refills = [channel.cut_snapshot() for channel in due], self._refills
-        changed, self._changed_blobs = list(self._changed_blobs), {}
-        await self._store_blobs([key for key in changed if key in self._blobs])
+        new, unwanted = self.checkpoints.take_changes()
+        await self._store_blobs(new)
         await self._persist(lambda: self._store_entries(entries))
-        await self._store_blobs([key for key in changed if key not in self._blobs])
+        await self._store_blobs(unwanted)
         self._in_flight = None
         for callback in callbacks:
             callback()
@@ -271,10 +217,10 @@ class Journal:
             args += [channel.number, position, encoded]
         await self._append(keys=keys, args=args)
 
-    async def _store_blobs(self, blobs: list[str]) -> None:
-        for blob in blobs:
-            args: list[bytes | int] = [self.boot, self._blobs.get(blob, b"")]
-            await self._persist(partial(self._keep, keys=[self._keys.boot, blob], args=args))
+    async def _store_blobs(self, blobs: Mapping[str, bytes]) -> None:
+        for key, data in blobs.items():
+            args: list[bytes | int] = [self.boot, data]
+            await self._persist(partial(self._keep, keys=[self._keys.boot, key], args=args))
 
     async def _store_snapshot(self, snapshot: Snapshot, refills: int) -> None:
         encoded = await asyncio.to_thread(write_snapshot, snapshot)
@@ -336,8 +282,7 @@ class Journal:
             encoded = await asyncio.to_thread(write_snapshot, snapshot)
             args += [number, snapshot.position, encoded]
         await self._reseed(keys=keys, args=args)
-        self._changed_blobs |= dict.fromkeys(self._blobs)
-        self._stir()
+        self.checkpoints.put_again()
 
     def _complain(self, error: Exception) -> None:
         sentence = f"{type(error).__name__}: {error}"

@@ -7,6 +7,7 @@ from typing import assert_never
 
 from germline.algorithms.base import Ask
 from germline.algorithms.eggroll import EpochClosed, SliceAsk
+from master.epochs import discard
 from master.events import CheckpointStored, Created, Discarded, Event, StateChanged, Told, WorkerSeen
 from master.experiment import Experiment
 from master.journal import Journal
@@ -64,7 +65,7 @@ def replay(experiment: Experiment, event: Event) -> None:
     elif isinstance(event, EpochClosed):
         _replay_epoch(experiment, event)
     elif isinstance(event, Discarded):
-        for ask in experiment.discard(event):
+        for ask in discard(experiment, event):
             experiment.ledger.expect(ask)
     elif isinstance(event, StateChanged):
         experiment.state = event.state

@@ -10,10 +10,10 @@ from time import time
 from germline.spec import SpecError
 from germline.v1 import spec_pb2
 from master import rebirth
-from master.errors import InvalidFieldError, NameTakenError, UnknownNameError
+from master.errors import InvalidFieldError, JournalLostError, NameTakenError, UnknownNameError
 from master.events import CheckpointStored, Created
 from master.experiment import Experiment
-from master.journal import Journal, JournalLostError
+from master.journal import Journal
 from master.leases import Start
 from master.terms import Terms
 
@@ -118,7 +118,7 @@ class Registry:
         for epoch in sorted({*best[-1:], *newest}):
             centre.keep(stored[epoch])
             if not is_done:
-                await self._journal.hold_checkpoint(experiment.number, epoch)
+                await self._journal.checkpoints.hold(experiment.number, epoch)
 
     def _begin(self, terms: Terms) -> Experiment:
         number = max(self._by_number, default=0) + 1

@@ -13,9 +13,9 @@ from redis.asyncio import Redis
 from germline.algorithms.base import Ask, Purpose, Result
 from germline.genome import Genome, Mutation
 from germline.spec import loads
-from master.errors import StoreFailingError
+from master.errors import JournalLostError, StoreFailingError
 from master.events import Created, Event, State, StateChanged, Told, WorkerSeen
-from master.journal import Journal, JournalLostError, SupersededError
+from master.journal import Journal, SupersededError
 from master.journal_codec import JournalFormatError, Snapshot
 from master.keys import Keys
 from master.store import OwnStore, StoreError, connect
@@ -314,30 +314,30 @@ class TestJournal:
     async def test_a_checkpoint_is_in_memory_until_it_is_released_and_in_the_store_until_it_is_forgotten(
         self, book: Book, client: Redis, keys: Keys
     ) -> None:
-        book.journal.put_checkpoint(1, 4, b"centre")
-        book.journal.release_checkpoint(1, 4)
-        assert book.journal.held_checkpoint(1, 4) == b"centre"  # it is not stored yet
+        book.journal.checkpoints.put(1, 4, b"centre")
+        book.journal.checkpoints.release(1, 4)
+        assert book.journal.checkpoints.held(1, 4) == b"centre"  # it is not stored yet
         await book.store(CREATED)
-        assert book.journal.held_checkpoint(1, 4) is None
-        assert await book.journal.checkpoint(1, 4) == b"centre"
-        assert book.journal.held_checkpoint(1, 4) is None
-        book.journal.forget_checkpoint(1, 4)
+        assert book.journal.checkpoints.held(1, 4) is None
+        assert await book.journal.checkpoints.get(1, 4) == b"centre"
+        assert book.journal.checkpoints.held(1, 4) is None
+        book.journal.checkpoints.forget(1, 4)
         await book.durable()
         assert not await client.exists(keys.checkpoint(1, 4))
         with pytest.raises(JournalLostError, match="experiment 1 misses its checkpoint of epoch 4"):
-            await book.journal.checkpoint(1, 4)
+            await book.journal.checkpoints.get(1, 4)
 
     async def test_a_checkpoint_that_the_store_loses_is_stored_again_before_it_is_released(
         self, book: Book, client: Redis, keys: Keys
     ) -> None:
-        book.journal.put_checkpoint(1, 4, b"centre")
+        book.journal.checkpoints.put(1, 4, b"centre")
         await book.store(CREATED)
         await client.delete(keys.boot, keys.heads, keys.entries(1), keys.snapshot(1), keys.checkpoint(1, 4))
         book.write(told(2))
-        book.journal.release_checkpoint(1, 4)
+        book.journal.checkpoints.release(1, 4)
         await book.durable()
         await book.store(told(3))
-        assert book.journal.held_checkpoint(1, 4) is None
+        assert book.journal.checkpoints.held(1, 4) is None
         assert await client.get(keys.checkpoint(1, 4)) == b"centre"
 
     async def test_a_store_that_lost_its_last_entries_is_filled_again(
@@ -382,7 +382,7 @@ async def test_a_checkpoint_that_a_dead_store_has_is_refused_for_now(tmp_path: P
     async with OwnStore(tmp_path / "store") as store:
         client = connect(store.url)
     with pytest.raises(StoreFailingError, match="the store does not give the checkpoint"):
-        await Journal(client, keys).checkpoint(1, 4)
+        await Journal(client, keys).checkpoints.get(1, 4)
     await client.aclose()
 
 

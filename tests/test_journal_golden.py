@@ -24,6 +24,7 @@ from germline.genome import format_id
 from germline.spec import loads
 from germline.v1 import journal_pb2, spec_pb2
 from master.centre import Checkpoint
+from master.epochs import discredit, keep_checkpoint
 from master.experiment import Experiment, Player
 from master.journal import Journal
 from master.keys import Keys
@@ -172,10 +173,10 @@ def _begin_epochs(experiment: Experiment) -> None:
     """Two epochs and their checkpoints, and a third in which one worker's results do not count."""
     for epoch in range(2):
         _tell(experiment, "w-0", 3)
-        experiment.keep_checkpoint(Checkpoint(epoch, f"digest {epoch}", f"centre {epoch}".encode()))
+        keep_checkpoint(experiment, Checkpoint(epoch, f"digest {epoch}", f"centre {epoch}".encode()))
     _tell(experiment, "w-1", 1)
     _tell(experiment, "w-0", 1)
-    assert experiment.discredit("w-1") == 1
+    assert discredit(experiment, "w-1") == 1
 
 
 def _end_epochs(experiment: Experiment) -> None:
@@ -183,7 +184,7 @@ def _end_epochs(experiment: Experiment) -> None:
     _tell(experiment, "w-1", 2)
     _tell(experiment, "w-1", 1)
     _tell(experiment, "w-2", 1)
-    assert experiment.discredit("w-1") == 1
+    assert discredit(experiment, "w-1") == 1
     experiment.pause()
 
 

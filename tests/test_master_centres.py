@@ -365,8 +365,8 @@ async def _replay_last(house: House, caplog: pytest.LogCaptureFixture) -> None:
     assert house.experiment.centre is not None
     assert house.experiment.centre.newest == CheckpointStored(1, "centre 1", 8, is_best=False)
     await house.journal.durable()
-    assert house.journal.held_checkpoint(1, 1) is None  # in memory are those that somebody may start from
-    assert await house.journal.checkpoint(1, 1) == b"centre 1"
+    assert house.journal.checkpoints.held(1, 1) is None  # in memory are those that somebody may start from
+    assert await house.journal.checkpoints.get(1, 1) == b"centre 1"
     late.report(1, "wrong")
     house.dispatcher.tick()
     assert late.orders() == []
@@ -381,12 +381,13 @@ async def test_a_master_that_starts_again_holds_the_checkpoints_that_somebody_ma
         only.report(1, "centre 1")
         only.save(1, "centre 1")
         await house.journal.durable()
-        assert house.journal.held_checkpoint(1, 1) == b"centre 1"
+        assert house.journal.checkpoints.held(1, 1) == b"centre 1"
     async with opened(url) as house:
-        assert house.journal.held_checkpoint(1, 1) == b"centre 1"
+        assert house.journal.checkpoints.held(1, 1) == b"centre 1"
         house.experiment.stop()
+        house.dispatcher.tick()
         await house.journal.durable()
-        assert house.journal.held_checkpoint(1, 1) is None
+        assert house.journal.checkpoints.held(1, 1) is None
     async with opened(url) as house:
-        assert house.journal.held_checkpoint(1, 1) is None
-        assert await house.journal.checkpoint(1, 1) == b"centre 1"
+        assert house.journal.checkpoints.held(1, 1) is None
+        assert await house.journal.checkpoints.get(1, 1) == b"centre 1"
