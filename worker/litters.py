@@ -1,11 +1,12 @@
 """Children of few parents, by low-rank mutations, which share their parents' arithmetic.
 
 What a low-rank child's score means: its small matrices and biases are exactly its weights
-(:mod:`germline.weights`), rounded to the precision; a large matrix is its parent's, rounded, and the
-mutation's product is added to the result. In float32 that is the materialised network up to the order of
-sums; in bfloat16 it differs from it by how the parent's weights are rounded. So a score belongs to (genome,
-episode seeds, protocol, precision, this way of playing), and is the same whenever, wherever and beside
-whomever the child plays: a re-play of a candidate too is played from its parent.
+(:mod:`germline.weights`), convolutions rounded to the precision, small linear layers in float32; a large
+matrix is its parent's, rounded, and the mutation's product is added to the result. In float32 that is the
+materialised network up to the order of sums; in bfloat16 it differs from it by how the parent's weights are
+rounded. So a score belongs to (genome, episode seeds, protocol, precision, this way of playing), and is the
+same whenever, wherever and beside whomever the child plays: a re-play of a candidate too is played from its
+parent.
 """
 
 from __future__ import annotations

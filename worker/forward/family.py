@@ -27,7 +27,8 @@ from worker.tasks.base import Observations, Spaces
 
 LARGE = 100_000  # weights of a matrix that slots share
 _PASS_ROWS = 16  # rows of one pass: more are no faster, and a pass with one active row costs as much as all
-_BLOCK_ROWS = 8  # rows of one product with a large matrix, if there are several of them to choose from
+_ONLY_BASE_ROWS = 32  # rows of one product with a large matrix: reading it costs half its arithmetic
+_BASE_ROWS = 8  # the same where there are several bases
 
 
 class FamilyForward:
@@ -50,11 +51,12 @@ class FamilyForward:
         self._named = {parameter.name: parameter for parameter in space}
         self._windows = _windows(slots, max(1, min(slots, _PASS_ROWS // rows)))
         self._maps = list(self._make_maps())
-        self._lines = list(self._make_lines(min(slots * rows, _BLOCK_ROWS if bases > 1 else _PASS_ROWS)))
+        block_rows = min(slots * rows, _BASE_ROWS if bases > 1 else _ONLY_BASE_ROWS)
+        self._lines = list(self._make_lines(block_rows))
         large = {layer.weight for layer in self._lines if isinstance(layer, Shared)}
         self._small = Space(tuple(p for p in space if p not in large), space.size, space.rank)
         self._row = torch.zeros(space.size)
-        self._features = torch.zeros(slots, rows, self._lines[0].weight.shape[1])
+        self._features = torch.zeros(slots, rows, self._lines[0].weight.shape[1], dtype=dtype)
 
     def set_base(self, base: int, weights: Tensor) -> None:
         """Take a base's weights, `[size]` float32."""
@@ -88,8 +90,8 @@ class FamilyForward:
                 hidden = observations[window]
                 for layer in self._maps:
                     hidden = layer(hidden, window)
-                places = torch.unflatten(hidden.permute(0, 2, 3, 1), -1, (window.stop - window.start, -1))
-                self._features[window] = places.permute(3, 0, 1, 2, 4).flatten(2)
+                maps = torch.unflatten(hidden, 1, (window.stop - window.start, -1)).permute(1, 0, 3, 4, 2)
+                self._features[window].view(maps.shape).copy_(maps)
         return self._features
 
     def _make_maps(self) -> Iterator[Convolution]:
@@ -100,11 +102,9 @@ class FamilyForward:
 
     def _make_lines(self, block_rows: int) -> Iterator[Own | Shared]:
         """Make the linear layers; those behind convolutions find what is scaled already, channels last."""
-        order = (
-            Order(channels=self._maps[-1].weight.shape[0])
-            if self._maps
-            else Order(scale=self._policy.input_scale)
-        )
+        order = Order(scale=self._policy.input_scale)
+        if self._maps:
+            order = Order(channels=self._maps[-1].weight.shape[0])
         for stage in self._policy.stages:
             if not stage.stride:
                 weight, bias = self._parameters(stage)

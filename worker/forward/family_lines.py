@@ -93,9 +93,9 @@ class Shared:
 
     def set_base(self, base: int, weights: Tensor) -> None:
         """Take the matrix of a base."""
-        matrix = self._order.arranged(self.weight.view(weights)) * self._order.scale
-        padded = functional.pad(matrix, (0, 0, 0, self._columns - self._outputs))
-        self._bases[base] = Product(padded.to(self._dtype).contiguous(), self._block_rows)
+        matrix = self.weight.view(weights).mul(self._order.scale).to(self._dtype)
+        padded = functional.pad(self._order.arranged(matrix), (0, 0, 0, self._columns - self._outputs))
+        self._bases[base] = Product(padded, self._block_rows)
 
     def load(self, slot: int, row: Tensor) -> None:
         """Take a slot's bias from a flat vector."""
@@ -113,8 +113,8 @@ class Shared:
     def __call__(self, hidden: Tensor, active: ActiveRows) -> Tensor:
         """Play all rows of blocks that have an active one."""
         flat = hidden.to(self._dtype)
-        low = (flat.unsqueeze(2) * self._b).sum(-1, dtype=torch.float32)
-        own = torch.baddbmm(self._biases, low, self._a)
+        low = (flat.unsqueeze(2) * self._b).sum(-1)
+        own = torch.baddbmm(self._biases, low.float(), self._a)
         own.add_(self._products(flat.flatten(0, 1), active.ravel()).view(own.shape))
         return own[..., : self._outputs]
 
@@ -123,7 +123,8 @@ class Shared:
         out = flat.new_zeros(len(flat), self._columns)
         for block in self._blocks:
             if active[block.rows].any():
-                out[block.filled] = self._bases[block.base](flat[block.filled])
+                products = self._bases[block.base](flat.index_select(0, block.filled))
+                out.index_copy_(0, block.filled, products)
         return out
 
     def _shared_out(self) -> list[_Block]:

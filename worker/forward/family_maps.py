@@ -100,9 +100,9 @@ class FirstConvolution(Convolution):
 
     def _maps(self, seen: Tensor) -> Tensor:
         """`[slots, rows, channels, height, width]` -> `[rows, slots * channels * 4, height, width / 4]`."""
-        if any(self._frame):
-            seen = functional.pad(seen, self._frame)
-        words = seen.contiguous().view(torch.int32) if self._word > 1 else seen
+        # Read in order first: the processor does not foresee what is read word by word from many frames.
+        seen = functional.pad(seen, self._frame) if any(self._frame) else seen.clone()
+        words = seen.view(torch.int32) if self._word > 1 else seen
         placed = words.permute(1, 3, 4, 0, 2).contiguous()
         pixels = placed.view(torch.uint8) if self._word > 1 else placed
         return pixels.flatten(3).to(self._dtype).permute(0, 3, 1, 2)
