@@ -6,6 +6,8 @@ import math
 
 import pytest
 
+from germline.algorithms.base import Result
+from germline.algorithms.ga import GeneticAlgorithm
 from germline.algorithms.ga_settings import GaSettings
 
 
@@ -60,4 +62,9 @@ def test_the_defaults_are_those_of_uber() -> None:
 
 
 def test_the_smallest_search_is_allowed() -> None:
-    GaSettings(window=1, parents=0, candidates=0, tournament_size=1)
+    search = GeneticAlgorithm(GaSettings(window=1, parents=0, candidates=0, tournament_size=1), seed=4)
+    for score in (2.0, 1.0):
+        (ask,) = search.ask(1)
+        assert not ask.genome.mutations, "without parents every individual is a founder"
+        search.tell(Result(ask.ticket, (score,) * len(ask.episode_seeds), 4, 1))
+    assert search.evaluations == 2

@@ -196,7 +196,10 @@ def test_every_field_is_explained_in_words() -> None:
 def test_every_default_lies_in_its_own_range() -> None:
     """Filling a spec in accepts each default as if a person had written it."""
     for kind in ("ga", "eggroll"):
-        loads(GOOD.replace("algorithm.ga", f"algorithm.{kind}"))
+        filled = loads(GOOD.replace("algorithm.ga", f"algorithm.{kind}"))
+        written_out = to_toml(filled)
+        assert written_out.count("=") > GOOD.count("=")
+        assert loads(written_out) == filled
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
