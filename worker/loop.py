@@ -17,8 +17,9 @@ import signal
 from collections.abc import Callable
 
 from worker.config import WorkerConfig
+from worker.desk import Terms
 from worker.dial import metadata, opener
-from worker.link import Link, Terms
+from worker.link import Link
 from worker.machine import identify, prepare
 from worker.spot import watch_notice
 from worker.workshop import Workshop
@@ -51,12 +52,12 @@ async def work(config: WorkerConfig) -> bool:
     stop = asyncio.Event()
     _heed_signals(stop)
     notice = asyncio.create_task(watch_notice(config.spot_notice, stop))
-    link.stage.start()
+    link.desk.stage.start()
     try:
         await link.keep(stop)
     finally:
         notice.cancel()
-        finished = await asyncio.to_thread(link.stage.stop, LAST_TICK_S)
+        finished = await asyncio.to_thread(link.desk.stage.stop, LAST_TICK_S)
     return finished
 
 

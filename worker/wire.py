@@ -1,4 +1,4 @@
-"""Between messages and plain values; with worker.link the only place that knows the stream's messages."""
+"""Between messages and plain values; only worker.stream and worker.orders know the messages too."""
 
 from __future__ import annotations
 
