@@ -113,13 +113,18 @@ class Shared:
     def __call__(self, hidden: Tensor, active: ActiveRows) -> Tensor:
         """Play all rows of blocks that have an active one."""
         flat = hidden.to(self._dtype)
-        low = (flat.unsqueeze(2) * self._b).sum(-1)
-        own = torch.baddbmm(self._biases, low.float(), self._a)
-        own.add_(self._products(flat.flatten(0, 1), active.ravel()).view(own.shape))
-        return own[..., : self._outputs]
+        low = (flat.unsqueeze(2) * self._b).sum(-1).float()
+        products = self._products(flat.flatten(0, 1), active.ravel())
+        result = products.view(*flat.shape[:2], -1) + self._biases
+        for k in range(low.shape[-1]):  # skinnier than a matrix product is made for
+            result.addcmul_(low[..., k : k + 1], self._a[:, k : k + 1])
+        return result[..., : self._outputs]
 
     def _products(self, flat: Tensor, active: npt.NDArray[np.bool_]) -> Tensor:
         """Every row times its base's matrix, in blocks of one shape."""
+        first = self._blocks[0]
+        if len(first.rows) == len(flat):
+            return self._bases[first.base](flat)
         out = flat.new_zeros(len(flat), self._columns)
         for block in self._blocks:
             if active[block.rows].any():
