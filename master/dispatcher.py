@@ -82,6 +82,7 @@ class Dispatcher:
             greeting.player.worker_id, greeting.version, greeting.player.device, greeting.slots,
             len(kept), len(greeting.held), lost,
         )  # fmt: skip
+        self.conductor.lose(greeting.player.worker_id)  # what an older stream was told may not have arrived
         return session
 
     def credit(self, session: Session, evaluations: int) -> None:

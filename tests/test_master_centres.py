@@ -298,6 +298,20 @@ async def test_of_two_that_differ_neither_is_believed_until_both_have_started_ov
     await house.closes(true_fitness(1))
 
 
+async def test_a_worker_whose_stream_breaks_before_it_started_over_is_heard_on_the_next(
+    house: House,
+) -> None:
+    house.create()
+    a, b, odd = await house.crew("a", "b", "odd")
+    for worker, digest in ((a, "centre 1"), (b, "centre 1"), (odd, "wrong")):
+        worker.report(1, digest)
+    back = house.worker("odd")
+    back.ask(1)
+    back.orders()
+    back.report(1, "wrong")
+    assert any(isinstance(order, StartOver) for order in back.orders())
+
+
 async def test_a_worker_that_differs_again_and_again_gets_no_more_work_and_is_not_heard(house: House) -> None:
     house.create()
     a, b, odd = await house.crew("a", "b", "odd")
@@ -353,7 +367,6 @@ async def test_the_last_centre_is_had_from_a_worker_that_joins_when_all_others_a
 
 async def _replay_last(house: House, caplog: pytest.LogCaptureFixture) -> None:
     late = house.worker("late")
-    house.dispatcher.tick()
     assert "experiment bowl is over, and its last centre is not stored: worker late replays it" in caplog.text
     _welcome, introduction, update = late.orders()
     assert isinstance(introduction, Introduce)
