@@ -18,6 +18,7 @@ from worker.link import Link, RefusedError
 from worker.rollout import Evaluation, Played
 from worker.tasks.base import SetupError
 from worker.wire import Identity
+from worker.work import CentreReport
 
 PATIENCE_S = 20.0
 Context = aio.ServicerContext[worker_pb2.WorkerMessage, worker_pb2.MasterMessage]
@@ -437,6 +438,23 @@ async def test_scores_of_the_last_moment_are_told_before_goodbye_and_acknowledge
         stream.end()
         await task
     assert link.desk.ledger.owed() == 0
+
+
+async def test_a_centre_is_told_before_the_scores_that_were_played_with_it(fleet: Fleet) -> None:
+    link = fleet.link(patience_s=PATIENCE_S)
+    fleet.engines["test"] = Echo()
+    fleet.engines["test"].endless.add(2)
+    async with working(link):
+        stream = await fleet.master.next_stream()
+        await stream.welcome()
+        await stream.introduce(1)
+        await stream.lend(lease(1, FOUNDER), lease(2, FOUNDER, seeds=(2,)), known=(FOUNDER,))
+        while not len(link.desk.tray):
+            await asyncio.sleep(0)
+        link.desk.tray.notify(CentreReport(1, 3, "digest"))
+        while (heard := await stream.hear_any()) is not None and heard.WhichOneof("kind") != "epoch_report":
+            assert heard.WhichOneof("kind") == "credit"
+        await stream.hear_results(1)
 
 
 async def test_a_worker_without_a_master_stops_at_once() -> None:
