@@ -13,9 +13,8 @@ from collections.abc import Sequence
 from germline import logs
 from germline.settings import parse
 from master.config import MasterConfig
-from master.errors import JournalLostError
+from master.errors import JournalFormatError, JournalLostError
 from master.journal import SupersededError
-from master.journal_codec import JournalFormatError
 from master.server import AddressError, Master
 from master.store import StoreError
 

@@ -30,6 +30,10 @@ class JournalLostError(RuntimeError):
     """The store does not hold what was acknowledged."""
 
 
+class JournalFormatError(ValueError):
+    """Stored bytes that this build cannot read."""
+
+
 class MasterError(Exception):
     """An error whose text is meant for the caller."""
 

@@ -6,24 +6,28 @@ import json
 import zlib
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple, TypeVar, assert_never
+from typing import NamedTuple, TypeVar
 
 from google.protobuf.message import DecodeError
 
-from germline.algorithms.base import Ask, JsonValue, Purpose, Result
+from germline.algorithms.base import Ask, JsonValue, Purpose
 from germline.algorithms.eggroll import EpochClosed, SliceAsk
 from germline.genome import Genome, Mutation
-from germline.v1 import journal_pb2, spec_pb2
-from master.events import (
-    CheckpointStored,
-    Created,
-    Discarded,
-    Event,
-    Piece,
-    State,
-    StateChanged,
-    Told,
-    WorkerSeen,
+from germline.v1 import journal_pb2
+from master.errors import JournalFormatError
+from master.events import CheckpointStored, Created, Event, Piece, State, Told, WorkerSeen
+from master.journal_messages import (
+    checkpoint_message,
+    created_message,
+    read_checkpoint,
+    read_created,
+    read_rare,
+    read_told,
+    read_worker,
+    worker_message,
+    write_rare,
+    write_slice,
+    write_told,
 )
 
 FORMAT_VERSION = 1
@@ -31,10 +35,6 @@ FORMAT_VERSION = 1
 _RECENT_GENOMES = 4_096
 
 _Stored = TypeVar("_Stored", journal_pb2.JournalEntry, journal_pb2.Snapshot)
-
-
-class JournalFormatError(ValueError):
-    """Stored bytes that this build cannot read."""
 
 
 class Snapshot(NamedTuple):
@@ -82,13 +82,13 @@ class EntryWriter:
         add = entry.events.add
         for event in events:
             if isinstance(event, Told):
-                _write_told(add().told, event)
+                write_told(add().told, event)
             elif isinstance(event, Ask):
                 self._write_asked(add().asked, event)
             elif isinstance(event, SliceAsk):
-                _write_slice(add().asked, event)
+                write_slice(add().asked, event)
             else:
-                _write_rare(add(), event)
+                write_rare(add(), event)
         return entry.SerializeToString()
 
     def begin_anew(self) -> None:
@@ -133,11 +133,11 @@ class EntryReader:
         for event in entry.events:
             kind = event.WhichOneof("kind")
             if kind == "told":
-                yield _read_told(event.told)
+                yield read_told(event.told)
             elif kind == "asked":
                 yield self._read_asked(event.asked)
             else:
-                yield _read_rare(event, kind)
+                yield read_rare(event, kind)
 
     def _read_asked(self, message: journal_pb2.Asked) -> Piece:
         if message.HasField("slice"):
@@ -193,17 +193,17 @@ def write_snapshot(snapshot: Snapshot) -> bytes:
     message = journal_pb2.Snapshot(
         format_version=FORMAT_VERSION,
         position=str(snapshot.position),
-        created=_created_message(snapshot.created),
+        created=created_message(snapshot.created),
         state=int(snapshot.state),
         algorithm=_pack_json(snapshot.algorithm),
         progress=_pack_json(snapshot.progress),
-        workers=[_worker_message(worker) for worker in snapshot.workers],
+        workers=[worker_message(worker) for worker in snapshot.workers],
         closed_epochs=snapshot.closed_epochs,
         epochs=[journal_pb2.EpochClosed(epoch=e.epoch, fitness=e.fitness) for e in snapshot.epochs],
-        checkpoints=[_checkpoint_message(checkpoint) for checkpoint in snapshot.checkpoints],
+        checkpoints=[checkpoint_message(checkpoint) for checkpoint in snapshot.checkpoints],
     )
     for told in snapshot.told:
-        _write_told(message.told.add(), told)
+        write_told(message.told.add(), told)
     return message.SerializeToString()
 
 
@@ -212,15 +212,15 @@ def read_snapshot(encoded: bytes) -> Snapshot:
     message = _parse(journal_pb2.Snapshot, encoded)
     return Snapshot(
         position=int(message.position),
-        created=_read_created(message.created),
+        created=read_created(message.created),
         state=State(message.state),
         algorithm=_unpack_json(message.algorithm),
         progress=_unpack_json(message.progress),
-        workers=[_read_worker(worker) for worker in message.workers],
+        workers=[read_worker(worker) for worker in message.workers],
         closed_epochs=message.closed_epochs,
         epochs=tuple(EpochClosed(e.epoch, tuple(e.fitness)) for e in message.epochs),
-        checkpoints=tuple(map(_read_checkpoint, message.checkpoints)),
-        told=tuple(map(_read_told, message.told)),
+        checkpoints=tuple(map(read_checkpoint, message.checkpoints)),
+        told=tuple(map(read_told, message.told)),
     )
 
 
@@ -235,102 +235,6 @@ def _parse(kind: type[_Stored], encoded: bytes) -> _Stored:
             f"this build reads {FORMAT_VERSION}"
         )
     return message
-
-
-def _write_told(message: journal_pb2.Told, told: Told) -> None:
-    ticket, returns, frames, steps = told.result
-    message.ticket = ticket
-    message.returns.extend(returns)
-    message.frames = frames
-    message.steps = steps
-    message.worker = told.worker
-    message.running_s = told.running_s
-
-
-def _read_told(message: journal_pb2.Told) -> Told:
-    result = Result(message.ticket, tuple(message.returns), message.frames, message.steps)
-    return Told(result, message.worker, message.running_s)
-
-
-def _write_slice(message: journal_pb2.Asked, ask: SliceAsk) -> None:
-    message.ticket = ask.ticket
-    message.episode_seeds.extend(ask.episode_seeds)
-    part = message.slice
-    part.epoch, part.first_pair, part.pairs = ask.epoch, ask.first_pair, ask.pairs
-
-
-_Rare = Created | StateChanged | WorkerSeen | EpochClosed | CheckpointStored | Discarded
-
-
-def _write_rare(message: journal_pb2.Event, event: _Rare) -> None:
-    if isinstance(event, Created):
-        message.created.CopyFrom(_created_message(event))
-    elif isinstance(event, StateChanged):
-        changed = message.state_changed
-        changed.state, changed.time, changed.running_s = int(event.state), event.time, event.running_s
-    elif isinstance(event, WorkerSeen):
-        message.worker_seen.CopyFrom(_worker_message(event))
-    elif isinstance(event, EpochClosed):
-        message.epoch_closed.epoch = event.epoch
-        message.epoch_closed.fitness.extend(event.fitness)
-    elif isinstance(event, CheckpointStored):
-        message.checkpoint_stored.CopyFrom(_checkpoint_message(event))
-    elif isinstance(event, Discarded):
-        message.discarded.worker = event.worker
-        message.discarded.tickets.extend(event.tickets)
-    else:
-        assert_never(event)
-
-
-def _read_rare(event: journal_pb2.Event, kind: str | None) -> _Rare:
-    if kind == "created":
-        return _read_created(event.created)
-    if kind == "state_changed":
-        changed = event.state_changed
-        return StateChanged(State(changed.state), changed.time, changed.running_s)
-    if kind == "worker_seen":
-        return _read_worker(event.worker_seen)
-    if kind == "epoch_closed":
-        return EpochClosed(event.epoch_closed.epoch, tuple(event.epoch_closed.fitness))
-    if kind == "checkpoint_stored":
-        return _read_checkpoint(event.checkpoint_stored)
-    if kind == "discarded":
-        return Discarded(event.discarded.worker, tuple(event.discarded.tickets))
-    raise JournalFormatError(f"journal holds an event of kind {kind}; this build knows none such")
-
-
-def _checkpoint_message(stored: CheckpointStored) -> journal_pb2.CheckpointStored:
-    return journal_pb2.CheckpointStored(
-        epoch=stored.epoch, digest=stored.digest, bytes=stored.size, is_best=stored.is_best
-    )
-
-
-def _read_checkpoint(message: journal_pb2.CheckpointStored) -> CheckpointStored:
-    return CheckpointStored(message.epoch, message.digest, message.bytes, message.is_best)
-
-
-def _created_message(created: Created) -> journal_pb2.Created:
-    spec = spec_pb2.ExperimentSpec.FromString(created.spec)
-    return journal_pb2.Created(number=created.number, spec=spec, time=created.time)
-
-
-def _read_created(message: journal_pb2.Created) -> Created:
-    return Created(message.number, message.spec.SerializeToString(deterministic=True), message.time)
-
-
-def _worker_message(worker: WorkerSeen) -> journal_pb2.WorkerSeen:
-    return journal_pb2.WorkerSeen(
-        number=worker.number,
-        worker_id=worker.worker_id,
-        device=worker.device,
-        libraries=worker.libraries,
-        precision=worker.precision,  # type: ignore[arg-type]  # an open enum: a newer number is kept
-    )
-
-
-def _read_worker(message: journal_pb2.WorkerSeen) -> WorkerSeen:
-    libraries = dict(message.libraries)
-    return WorkerSeen(message.number, message.worker_id, message.device, libraries, message.precision)
 
 
 def _pack_json(value: dict[str, JsonValue]) -> bytes:

@@ -13,10 +13,10 @@ from redis.asyncio import Redis
 from germline.algorithms.base import Ask, Purpose, Result
 from germline.genome import Genome, Mutation
 from germline.spec import loads
-from master.errors import JournalLostError, StoreFailingError
+from master.errors import JournalFormatError, JournalLostError, StoreFailingError
 from master.events import Created, Event, State, StateChanged, Told, WorkerSeen
 from master.journal import Journal, SupersededError
-from master.journal_codec import JournalFormatError, Snapshot
+from master.journal_codec import Snapshot
 from master.keys import Keys
 from master.store import OwnStore, StoreError, connect
 
