@@ -63,52 +63,79 @@ def _digest(message: bytes) -> int:
 class Genome:
     """An initialisation seed and the mutations that followed it, oldest first.
 
-    Build one with :meth:`founder` and :meth:`child`; the constructor trusts its caller about ``id``.
+    A child holds its parent and one mutation, so it costs the same however long its line, and relatives share
+    the line that they have in common. Build one with :meth:`founder` and :meth:`child`.
+
+    Attributes:
+        init_seed: uint64 of the founder's weights.
+        id: the digest of all this.
+        last: the mutation that made it of its parent; None for a founder.
     """
 
     init_seed: int
-    mutations: tuple[Mutation, ...]
     id: int
+    last: Mutation | None = None
+    _parent: Genome | None = None
+    _length: int = 0
 
     @classmethod
     def founder(cls, init_seed: int) -> Genome:
         """Start a line. Raises ValueError if the seed is not a uint64."""
         check_seed("init_seed", init_seed)
-        return cls(init_seed, (), founder_id(init_seed))
+        return cls(init_seed, founder_id(init_seed))
 
     def child(self, mutation: Mutation) -> Genome:
         """Extend the line by one mutation."""
-        line = self.mutations + (mutation,)  # noqa: RUF005 - one copy of a long line instead of two
-        return Genome(self.init_seed, line, child_id(self.id, mutation))
+        return Genome(self.init_seed, child_id(self.id, mutation), mutation, self, self._length + 1)
 
     def extended(self, mutations: Iterable[Mutation]) -> Genome:
         """Extend the line by several mutations, oldest first."""
-        grown = tuple(mutations)
-        genome_id = self.id
-        for mutation in grown:
-            genome_id = child_id(genome_id, mutation)
-        return Genome(self.init_seed, self.mutations + grown, genome_id)
-
-    def ancestors(self) -> Iterator[Genome]:
-        """Yield the line from its founder to this genome itself, oldest first."""
-        ancestor = Genome.founder(self.init_seed)
-        yield ancestor
-        for length, mutation in enumerate(self.mutations, start=1):
-            ancestor = Genome(self.init_seed, self.mutations[:length], child_id(ancestor.id, mutation))
-            yield ancestor
-
-    def ancestor_ids(self) -> list[int]:
-        """The ids of :meth:`ancestors`, without building them."""
-        ids = [founder_id(self.init_seed)]
-        for mutation in self.mutations:
-            ids.append(child_id(ids[-1], mutation))
-        return ids
+        genome = self
+        for mutation in mutations:
+            genome = genome.child(mutation)
+        return genome
 
     def parent(self) -> Genome | None:
-        """The genome without its last mutation; None for a founder. Costs the length of the line."""
-        if not self.mutations:
-            return None
-        return Genome(self.init_seed, self.mutations[:-1], self.ancestor_ids()[-2])
+        """The genome without its last mutation; None for a founder."""
+        return self._parent
+
+    def ancestors(self) -> Iterator[Genome]:
+        """The line from its founder to this genome itself, oldest first."""
+        line: list[Genome] = []
+        ancestor: Genome | None = self
+        while ancestor is not None:
+            line.append(ancestor)
+            ancestor = ancestor._parent
+        return reversed(line)
+
+    def ancestor_ids(self) -> list[int]:
+        """The ids of :meth:`ancestors`."""
+        return [ancestor.id for ancestor in self.ancestors()]
+
+    @property
+    def mutations(self) -> tuple[Mutation, ...]:
+        """The whole line, oldest first; written out at every look."""
+        return self.since(0)
+
+    def since(self, length: int) -> tuple[Mutation, ...]:
+        """The mutations that followed the first `length`, oldest first."""
+        newest_first: list[Mutation] = []
+        genome = self
+        while genome._length > length and genome.last and genome._parent:
+            newest_first.append(genome.last)
+            genome = genome._parent
+        return tuple(reversed(newest_first))
+
+    def common_ancestor(self, other: Genome) -> Genome | None:
+        """The youngest genome that both descend from, or are; None if their founders differ."""
+        one: Genome | None = self
+        two: Genome | None = other
+        while one and two and one.id != two.id:
+            if one._length >= two._length:
+                one = one._parent
+            else:
+                two = two._parent
+        return one if two else None
 
     def encode(self) -> bytes:
         """Write the genome as bytes, about 8 a mutation: equal powers are written once a run."""
@@ -127,11 +154,11 @@ class Genome:
             ValueError: if the bytes are cut short, of another version, or hold a power that is no float32.
         """
         init_seed, mutations = _parse(encoded)
-        return cls(init_seed, (), founder_id(init_seed)).extended(mutations)
+        return cls(init_seed, founder_id(init_seed)).extended(mutations)
 
     def __len__(self) -> int:
         """How many mutations the line has."""
-        return len(self.mutations)
+        return self._length
 
     def __bool__(self) -> bool:
         """A founder, without a mutation, is a genome too."""
@@ -140,7 +167,10 @@ class Genome:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Genome):
             return NotImplemented
-        return self.init_seed == other.init_seed and self.mutations == other.mutations
+        if self is other:
+            return True
+        alike = (self.id, self.init_seed, len(self)) == (other.id, other.init_seed, len(other))
+        return alike and self.mutations == other.mutations
 
     def __hash__(self) -> int:
         return hash(self.id)

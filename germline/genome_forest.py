@@ -10,13 +10,13 @@ power and rank: count u32, power f32, rank u8, the seeds u64; then for each geno
 
 from __future__ import annotations
 
-import operator
 import struct
-from collections.abc import Sequence
-from itertools import compress, count, groupby
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from itertools import groupby
 from typing import Any
 
-from germline.genome import Genome, Mutation, check_power, child_id, founder_id
+from germline.genome import Genome, Mutation, check_power
 
 FOREST_VERSION = 1
 
@@ -29,7 +29,7 @@ _SEED_BYTES = 8
 
 def pack(genomes: Sequence[Genome]) -> bytes:
     """Write genomes, in their order and with their repeats, sharing what their lines share."""
-    distinct = sorted(set(genomes), key=lambda genome: (genome.init_seed, genome.mutations))
+    distinct = in_order_of_lines(genomes)
     positions = {genome.id: position for position, genome in enumerate(distinct)}
     parts = [_HEADER.pack(FOREST_VERSION, len(genomes), len(distinct))]
     before: Genome | None = None
@@ -60,18 +60,38 @@ def unpack(packed: bytes) -> list[Genome]:
     return [distinct[position] for position in positions]
 
 
+def in_order_of_lines(genomes: Iterable[Genome]) -> list[Genome]:
+    """Distinct genomes by initialisation seed and mutations; every branch of the forest is walked once."""
+    founders: dict[int, Genome] = {}
+    children: defaultdict[int, dict[int, Genome]] = defaultdict(dict)  # of an id, by id
+    wanted = {genome.id: genome for genome in genomes}
+    for genome in wanted.values():
+        each = genome
+        while (parent := each.parent()) and each.id not in children[parent.id]:
+            children[parent.id][each.id] = each
+            each = parent
+        if parent is None:
+            founders[each.id] = each
+    waiting = sorted(founders.values(), key=lambda founder: founder.init_seed, reverse=True)
+    ordered: list[Genome] = []
+    while waiting:
+        genome = waiting.pop()
+        if genome.id in wanted:
+            ordered.append(genome)
+        waiting += sorted(children[genome.id].values(), key=lambda child: child.last or (), reverse=True)
+    return ordered
+
+
 def shared_mutations(one: Genome, other: Genome) -> int:
     """How many mutations two lines have in common, from their founder on; 0 if their founders differ."""
-    if one.init_seed != other.init_seed:
-        return 0
-    differs = map(operator.ne, one.mutations, other.mutations)
-    return next(compress(count(), differs), min(len(one), len(other)))
+    common = one.common_ancestor(other)
+    return len(common) if common else 0
 
 
 def _pack_branch(genome: Genome, shared: int) -> bytes:
     runs = [
         (power, rank, [mutation.seed for mutation in run])
-        for (power, rank), run in groupby(genome.mutations[shared:], key=lambda m: (m.power, m.rank))
+        for (power, rank), run in groupby(genome.since(shared), key=lambda m: (m.power, m.rank))
     ]
     parts = [_TREE.pack(genome.init_seed, shared, len(runs))]
     for power, rank, seeds in runs:
@@ -81,14 +101,12 @@ def _pack_branch(genome: Genome, shared: int) -> bytes:
 
 
 class _Reader:
-    """Walks a packed forest; ids along the last line are kept, so a shared mutation is digested once."""
+    """Walks a packed forest; the last line is kept, so lines share their ancestors."""
 
     def __init__(self, packed: bytes, offset: int) -> None:
         self._packed = packed
         self.offset = offset
-        self._init_seed = -1
-        self._line: list[Mutation] = []
-        self._ids: list[int] = []  # of the last line's founder, first mutation, ...
+        self._line: list[Genome] = []  # the last genome's ancestors, its founder first, and itself
 
     def branch(self) -> Genome:
         """Read the next genome."""
@@ -96,7 +114,7 @@ class _Reader:
         self._rewind(init_seed, shared)
         for _ in range(runs):
             self._run()
-        return Genome(init_seed, tuple(self._line), self._ids[-1])
+        return self._line[-1]
 
     def position(self, branches: int) -> int:
         """Read which distinct genome comes next in the order given."""
@@ -107,11 +125,11 @@ class _Reader:
 
     def _rewind(self, init_seed: int, shared: int) -> None:
         """Cut the last line back to what the next genome shares with it."""
-        if init_seed != self._init_seed:
-            self._init_seed, self._line, self._ids = init_seed, [], [founder_id(init_seed)]
-        if shared > len(self._line):
-            raise ValueError(f"genome forest shares {shared} mutations of a line of {len(self._line)}")
-        del self._line[shared:], self._ids[shared + 1 :]
+        if not self._line or init_seed != self._line[0].init_seed:
+            self._line = [Genome.founder(init_seed)]
+        if shared > len(self._line[-1]):
+            raise ValueError(f"genome forest shares {shared} mutations of a line of {len(self._line[-1])}")
+        del self._line[shared + 1 :]
 
     def _run(self) -> None:
         """Read one run of equal power and rank onto the line."""
@@ -120,8 +138,7 @@ class _Reader:
         seeds = struct.unpack_from(f"<{size}Q", self._packed, self.offset)
         self.offset += _SEED_BYTES * size
         for seed in seeds:
-            self._line.append(Mutation(seed, power, rank))
-            self._ids.append(child_id(self._ids[-1], self._line[-1]))
+            self._line.append(self._line[-1].child(Mutation(seed, power, rank)))
 
     def _next(self, layout: struct.Struct) -> tuple[Any, ...]:
         fields = layout.unpack_from(self._packed, self.offset)

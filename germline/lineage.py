@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from germline.genome import Genome, format_id, founder_id
-from germline.genome_forest import shared_mutations
+from germline.genome_forest import in_order_of_lines, shared_mutations
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +37,12 @@ def ancestors(genome: Genome) -> list[Genome]:
 
 def common_ancestor(one: Genome, other: Genome) -> Genome | None:
     """The youngest individual that both descend from, or are; None if their founders differ."""
-    if one.init_seed != other.init_seed:
-        return None
-    shared = shared_mutations(one, other)
-    return Genome(one.init_seed, one.mutations[:shared], one.ancestor_ids()[shared])
+    return one.common_ancestor(other)
 
 
 def trees(genomes: Iterable[Genome]) -> list[Node]:
     """One tree for each founder, holding the genomes and the points where their lines part."""
-    distinct = sorted(set(genomes), key=lambda genome: (genome.init_seed, genome.mutations))
+    distinct = in_order_of_lines(genomes)
     return [_grow(list(family)) for _, family in groupby(distinct, key=lambda genome: genome.init_seed)]
 
 

@@ -101,14 +101,14 @@ class EntryWriter:
         message.episode_seeds.extend(ask.episode_seeds)
         if ask.purpose is Purpose.VALIDATE:
             message.validation = True
-        if ask.parent_id is None:
+        if ask.parent_id is None or genome.last is None:
             message.genome = genome.id
             if genome.id not in explained:
                 message.encoded = genome.encode()
         else:
             message.genome = ask.parent_id
             mutation = message.mutation
-            mutation.seed, mutation.power, mutation.rank = genome.mutations[-1]
+            mutation.seed, mutation.power, mutation.rank = genome.last
             if ask.parent_id not in explained:
                 explained.add(ask.parent_id)
                 message.encoded = parent_of(ask).encode()
@@ -172,7 +172,7 @@ class EntryReader:
             ancestor, mutation = self._links[ancestor]
             mutations.append(mutation)
         root = self._roots[ancestor]
-        return Genome(root.init_seed, (*root.mutations, *reversed(mutations)), genome_id)
+        return root.extended(reversed(mutations))
 
     def _remember(self, genome: Genome) -> None:
         self._recent[genome.id] = genome
@@ -183,9 +183,10 @@ class EntryReader:
 
 def parent_of(ask: Ask) -> Genome:
     """The parent of a child that was asked; costs no digest."""
-    if ask.parent_id is None:
+    parent = ask.genome.parent()
+    if ask.parent_id is None or parent is None:
         raise ValueError(f"ticket {ask.ticket} asks for no child")
-    return Genome(ask.genome.init_seed, ask.genome.mutations[:-1], ask.parent_id)
+    return parent
 
 
 def write_snapshot(snapshot: Snapshot) -> bytes:

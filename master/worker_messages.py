@@ -127,12 +127,12 @@ class OrderWriter:
             if isinstance(ask, SliceAsk):
                 part = lease.slice
                 part.epoch, part.first_pair, part.pairs = ask.epoch, ask.first_pair, ask.pairs
-            elif ask.parent_id is None:
+            elif ask.parent_id is None or ask.genome.last is None:
                 lease.genome = ask.genome.id
             else:
                 lease.genome = ask.parent_id
                 mutation = lease.mutation
-                mutation.seed, mutation.power, mutation.rank = ask.genome.mutations[-1]
+                mutation.seed, mutation.power, mutation.rank = ask.genome.last
             lease.episode_seeds.extend(ask.episode_seeds)
             lease.lease_s = lease_s
 

@@ -150,3 +150,30 @@ def test_what_people_see_of_a_genome_is_its_id_and_length() -> None:
     genome = grow(1, [Mutation(2, 0.5)])
     assert repr(genome) == f"<Genome {format_id(genome.id)}: 1 mutations>"
     assert genome != "something else"
+
+
+def test_a_child_shares_the_line_of_its_parent() -> None:
+    parent = Genome.founder(1).child(Mutation(2, 0.5))
+    child = parent.child(Mutation(3, 0.5))
+    assert child.parent() is parent
+    assert child.last == Mutation(3, 0.5)
+    assert child.since(1) == (Mutation(3, 0.5),)
+    assert list(child.ancestors())[1] is parent
+
+
+def test_relatives_find_their_youngest_common_ancestor() -> None:
+    stem = Genome.founder(1).child(Mutation(2, 0.5))
+    long, short = stem.extended([Mutation(3, 0.5), Mutation(4, 0.5)]), stem.child(Mutation(9, 0.5))
+    read_again = Genome.decode(long.encode())
+    assert long.common_ancestor(short) == short.common_ancestor(read_again) == stem
+    assert long.common_ancestor(stem) is stem
+    assert long.common_ancestor(Genome.founder(5)) is None
+
+
+def test_a_line_of_any_length_is_compared_and_forgotten_without_recursion() -> None:
+    mutations = [Mutation(seed, 0.5) for seed in range(100_000)]
+    one, same = (Genome.founder(1).extended(mutations) for _ in range(2))
+    assert one == same
+    assert one != same.child(Mutation(1, 0.5)).parent().parent()  # type: ignore[union-attr]
+    del one
+    assert same.mutations == tuple(mutations)

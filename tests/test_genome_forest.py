@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from germline.genome import Genome, Mutation, float32, format_id
-from germline.genome_forest import pack, shared_mutations, unpack
+from germline.genome_forest import in_order_of_lines, pack, shared_mutations, unpack
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "genome-v1.json").read_text())["forest"]
 
@@ -95,6 +95,12 @@ def test_a_position_beyond_the_genomes_is_refused() -> None:
     packed = struct.pack("<BII", 1, 1, 1) + struct.pack("<QII", 5, 0, 0) + struct.pack("<I", 1)
     with pytest.raises(ValueError, match="genome 1 of 1"):
         unpack(packed)
+
+
+@given(forests())
+def test_lines_are_ordered_as_their_mutations_are(genomes: list[Genome]) -> None:
+    expected = sorted(set(genomes), key=lambda genome: (genome.init_seed, genome.mutations))
+    assert in_order_of_lines(genomes) == expected
 
 
 @given(forests(), st.data())

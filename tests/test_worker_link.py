@@ -555,7 +555,7 @@ async def test_heartbeats_go_on_while_native_code_plays(fleet: Fleet) -> None:
         engine.gate.set()
 
 
-@pytest.mark.parametrize("genomes", [(), (Genome(1, (), FOUNDER.id),)], ids=["unknown", "mislabelled"])
+@pytest.mark.parametrize("genomes", [(), (Genome(1, FOUNDER.id),)], ids=["unknown", "mislabelled"])
 async def test_a_genome_that_is_not_what_the_master_says_costs_the_stream_only(
     fleet: Fleet, genomes: tuple[Genome, ...]
 ) -> None:

@@ -42,10 +42,10 @@ class ParentCache:
             base = self._keep(parent)
         else:
             self._kept.move_to_end(parent.id)
-        if base is None:
+        if base is None or child.last is None:
             weights.rebuild(child, self._layout, out)
         else:
-            weights.mutate(out, base, child.mutations[-1], self._layout)
+            weights.mutate(out, base, child.last, self._layout)
 
     def weights_of(self, genome: Genome) -> Tensor:
         """A genome's weights, kept from now on; to be read before the next call, and not to be changed."""
@@ -69,7 +69,7 @@ class ParentCache:
             weights.initialise(genome.init_seed, self._layout, room)
         else:
             room.copy_(start)
-        for mutation in genome.mutations[made:]:
+        for mutation in genome.since(made):
             weights.mutate(room, room, mutation, self._layout)
         self._kept[genome.id] = room
         return room

@@ -69,7 +69,7 @@ class LitterPopulation:
         """Make a slot a child of its parent; whoever has none, or other noise, is a family of its own."""
         genome = expect_genome(genome)
         parent = parent or genome.parent()
-        last = genome.mutations[-1] if genome.mutations else None
+        last = genome.last
         if parent is None or last is None or last.rank != self._rank:
             self._join(slot, genome, _NO_NOISE, 0.0)
         else:

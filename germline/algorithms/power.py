@@ -40,7 +40,7 @@ def _self_adapted(settings: GaSettings) -> PowerRule:
     least = float32(settings.final_power or settings.power)
 
     def rule(_ticket: int, parent: Genome, dice: Dice) -> float:
-        inherited = parent.mutations[-1].power if parent.mutations else first
+        inherited = parent.last.power if parent.last else first
         stepped = inherited * math.exp(rate * normal(dice.power))
         return max(float32(min(stepped, LARGEST_POWER)), least)
 
