@@ -93,23 +93,30 @@ class Dispatcher:
     def results(self, session: Session, sequence: int, results: Iterable[tuple[Key, Result]]) -> None:
         """Take results in; they are acknowledged as soon as they are durable."""
         refused: list[RefusedResult] = []
-        count = frames = 0
         for number, group in groupby(results, key=_experiment_of):
             told = list(group)
-            count += len(told)
-            frames += sum([result.frames for _, result in told])
             experiment = self._registry.find(number)
             if experiment is None:
                 text = f"lease.experiment is {number}; no such experiment is here"
                 refused += [RefusedResult(key, Refusal.UNKNOWN, text) for key, _ in told]
             else:
-                refused += experiment.tell(session.player, told)
-        session.evaluations += count - len(refused)
-        self._metrics.count_results(count - len(refused), frames, [refusal.code for refusal in refused])
+                refused += self._tell(session, experiment, told)
+        self._metrics.count_refused([refusal.code for refusal in refused])
         self._journal.when_durable(partial(session.orders.put_nowait, Acknowledge(sequence, refused)))
         self.send_revocations()
         if self.conductor.conduct():
             self.lend_all()
+
+    def _tell(
+        self, session: Session, experiment: Experiment, told: list[tuple[Key, Result]]
+    ) -> list[RefusedResult]:
+        """Tell an experiment, and count what it took in; a slice is as many evaluations as it has members."""
+        progress = experiment.progress
+        evaluations, frames = progress.evaluations, progress.frames
+        refused = experiment.tell(session.player, told)
+        session.evaluations += progress.evaluations - evaluations
+        self._metrics.count_accepted(progress.evaluations - evaluations, progress.frames - frames)
+        return refused
 
     def epoch_report(self, session: Session, number: int, epoch: int, digest: str) -> None:
         """A worker says where its centre stands."""
@@ -314,10 +321,13 @@ class Dispatcher:
 
 
 def _lend_some(session: Session, experiment: Experiment, n: int, reserve: int) -> bool:
-    """Lend a worker work of n evaluations; False if the experiment has less."""
-    before = session.credit
-    session.lend(experiment, experiment.lend(session.player.worker_id, n, session.known.keys(), reserve))
-    return before - session.credit >= n
+    """Lend a worker work of about n evaluations; False if the experiment has none.
+
+    Less is no sign that nothing is left: a centre's measurement counts for less than a slice.
+    """
+    work = experiment.lend(session.player.worker_id, n, session.known.keys(), reserve)
+    session.lend(experiment, work)
+    return bool(work)
 
 
 def _experiment_of(told: tuple[Key, Result]) -> int:

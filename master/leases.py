@@ -186,21 +186,30 @@ class LeaseTable:
         """Start a lease's time anew because its worker came back with it; the work must not be told yet.
 
         A lease that ran out but was not lent again is given back to its worker, and one from before a
-        restart of the master is taken over as it is. False if the work is with another worker by now, or
-        the lease is void.
+        restart of the master is taken over as it is: beside the new one, as its twin, if the work was lent
+        again before its worker was back. False if the work is with another worker by now, or the lease is
+        void.
         """
+        renewed = Lease(ticket, attempt, worker, self.clock() + self.lease_s)
         if attempt in self._void.get(ticket, ()):
             return False
         twin = self._twins.get(ticket)
-        if twin is not None and twin[:3] == (ticket, attempt, worker):
+        if twin is not None and twin[:3] == renewed[:3]:
             return True
         last = self._lent.get(ticket) or next(reversed(self._former.get(ticket, ())), None)
-        if last is not None and last[:3] != (ticket, attempt, worker):
-            return False
-        if last is None and not self._is_from_before(ticket, attempt, worker):
-            return False
+        if last is None or last[:3] != renewed[:3]:
+            if not self._is_from_before(ticket, attempt, worker) or twin is not None:
+                return False
+            if ticket in self._lent:
+                return self._renew_as_twin(renewed)
         self._lent.pop(ticket, None)
-        self._lent[ticket] = Lease(ticket, attempt, worker, self.clock() + self.lease_s)
+        self._lent[ticket] = renewed
+        return True
+
+    def _renew_as_twin(self, renewed: Lease) -> bool:
+        if self._lent[renewed.ticket].worker == renewed.worker:
+            return False
+        self._twins[renewed.ticket] = renewed
         return True
 
     def close_all(self) -> list[Lease]:

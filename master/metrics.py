@@ -46,10 +46,13 @@ class Metrics:
         for code in Refusal:
             self._refused.labels(code.name.lower())
 
-    def count_results(self, accepted: int, frames: int, refused: Iterable[Refusal]) -> None:
-        """Count a Results message."""
-        self._evaluations.inc(accepted)
+    def count_accepted(self, evaluations: int, frames: int) -> None:
+        """Count what an experiment took in."""
+        self._evaluations.inc(evaluations)
         self._frames.inc(frames)
+
+    def count_refused(self, refused: Iterable[Refusal]) -> None:
+        """Count results that did not count."""
         for code in refused:
             self._refused.labels(code.name.lower()).inc()
 

@@ -153,6 +153,16 @@ async def test_both_members_of_a_pair_play_the_pairs_own_episode_seeds(house: Ho
     assert len(set(seeds)) == sum(lease.slice.pairs for lease in leases)
 
 
+async def test_a_told_slice_counts_for_its_worker_as_the_evaluations_that_it_holds(house: House) -> None:
+    await house.create(spec_of())
+    worker = await house.worker("a", credit=2 * PAIRS)
+    held = await worker.leases()
+    await worker.tell(held)
+    assert (await worker.tell(held)).refused
+    (seen,) = (await house.people.ListWorkers(pb.ListWorkersRequest())).workers
+    assert seen.evaluations == sum(2 * lease.slice.pairs for lease in held) > len(held)
+
+
 async def test_an_idle_worker_gets_the_tails_work_a_second_time_and_the_epoch_closes_once(
     house: House,
 ) -> None:

@@ -208,6 +208,39 @@ def test_a_lease_of_before_a_restart_counts_and_is_renewed(clock: Clock) -> None
     tell(after, told)
 
 
+def test_a_lease_of_before_a_restart_is_kept_beside_a_new_one_and_the_first_told_counts(clock: Clock) -> None:
+    before = LeaseTable(LEASE_S, clock, [Start(1, 0)])
+    first, second = before.lend([7, 8], "a")
+    after = LeaseTable(LEASE_S, clock, [Start(1, 0), Start(2, 9)])
+    again, other = after.lend([7, 8], "b")
+    assert after.renew(7, first.attempt, "a")
+    assert after.renew(8, second.attempt, "a")
+    assert (tell(after, first), after.close_twin(7, "a")) == (again, None)
+    assert after.held_by("a") == [second]
+    assert (tell(after, other), after.close_twin(8, "b")) == (None, second)
+    assert after.holders() == {}
+
+
+def test_work_that_two_hold_after_a_restart_waits_only_when_both_have_lost_it(clock: Clock) -> None:
+    (before,) = LeaseTable(LEASE_S, clock, [Start(1, 0)]).lend([7], "a")
+    after = LeaseTable(LEASE_S, clock, [Start(1, 0), Start(2, 9)])
+    again = lend(after, 7, "b")
+    assert after.renew(7, before.attempt, "a")
+    assert after.give_back("b") == []
+    assert [gone.worker for gone in after.give_back("a")] == ["a"]
+    assert lend(after, 7, "c").attempt > again.attempt
+
+
+def test_a_third_worker_does_not_join_two_that_hold_work_after_a_restart(clock: Clock) -> None:
+    before = LeaseTable(LEASE_S, clock, [Start(1, 0)])
+    first = lend(before, 7, "a")
+    after = LeaseTable(LEASE_S, clock, [Start(1, 0), Start(2, 9)])
+    lend(after, 7, "b")
+    assert after.renew(7, first.attempt, "a")
+    assert not after.renew(7, first.attempt, "c")
+    assert not after.renew(7, first.attempt, "b")
+
+
 def test_attempts_rise_over_a_restart(clock: Clock) -> None:
     (before,) = LeaseTable(LEASE_S, clock, [Start(1, 0)]).lend([7], "a")
     (after,) = LeaseTable(LEASE_S, clock, [Start(1, 0), Start(2, 9)]).lend([7], "b")

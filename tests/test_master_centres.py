@@ -14,7 +14,7 @@ from germline.algorithms.eggroll import SliceAsk
 from germline.spec import loads
 from master.conductor import Part
 from master.dispatcher import Dispatcher, Greeting
-from master.events import CheckpointStored
+from master.events import CheckpointStored, evaluations_of
 from master.experiment import Experiment, Player
 from master.fleet import (
     Acknowledge,
@@ -404,3 +404,12 @@ async def test_a_master_that_starts_again_holds_the_checkpoints_that_somebody_ma
     async with opened(url) as house:
         assert house.journal.checkpoints.held(1, 1) is None
         assert await house.journal.checkpoints.get(1, 1) == b"centre 1"
+
+
+async def test_a_centres_measurement_does_not_leave_the_rest_of_a_workers_room_empty(house: House) -> None:
+    house.create(validation_epochs=1)
+    worker = house.worker("a")
+    worker.ask(pieces=3)
+    played = [evaluations_of(work.ask) for work in worker.work]
+    assert 1 in played
+    assert sum(played) >= 2 * 3
