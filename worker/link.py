@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import suppress
 
 import grpc
 from grpc import aio
@@ -90,10 +91,9 @@ class Link:
                 "waiting for a master at %s (%s); trying again until it is there", self.desk.terms.master, why
             )
             self._reminded_s = now_s
-        try:
-            await asyncio.wait_for(stop.wait(), wait_s)
-        except TimeoutError:
-            return
+        with suppress(TimeoutError):  # wait_for may swallow a cancellation in Python 3.11
+            async with asyncio.timeout(wait_s):
+                await stop.wait()
 
 
 def _explain(failures: BaseExceptionGroup[BaseException], welcomed: bool) -> str:
