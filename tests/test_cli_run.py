@@ -97,7 +97,7 @@ def finish(process: subprocess.Popen[str], code: int = 0) -> dict[str, Any]:
     return result
 
 
-def wait_for(what: Callable[[], bool], seconds: float = 60.0) -> None:
+def wait_for(what: Callable[[], bool], seconds: float = 240.0) -> None:
     give_up = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < give_up, "it did not happen in time"
@@ -195,7 +195,7 @@ def test_a_run_survives_the_death_of_a_worker_and_of_its_master(start: Start, tm
 def test_a_second_run_in_the_same_folder_is_refused(start: Start, tmp_path: Path) -> None:
     first = start("run", "sphere.toml", "--evaluations", "1000000", "--workers", "1", "--json")
     wait_for(lambda: evaluations_told(tmp_path) > 10)
-    _, said = start("run", "sphere.toml").communicate(timeout=60)
+    _, said = start("run", "sphere.toml").communicate(timeout=240)
     assert f"is in use by process {first.pid}" in said
     first.send_signal(signal.SIGINT)
     finish(first, code=130)
@@ -207,7 +207,7 @@ def test_another_spec_in_the_same_folder_is_refused_line_by_line(start: Start, t
     assert kept["algorithm"]["ga"]["selection"] == "truncation", "the folder keeps the complete spec"
     (tmp_path / "sphere.toml").write_text(SPEC.replace("power = 0.2", "power = 0.3"))
     other = start("run", "sphere.toml", "--workers", "1")
-    _, said = other.communicate(timeout=60)
+    _, said = other.communicate(timeout=240)
     assert other.returncode == 2
     assert "there: power = 0.2" in said
     assert "here:  power = 0.3" in said
