@@ -204,6 +204,13 @@ class Gated(nn.Module):
         return answer
 
 
+class Mixer(Gated):
+    """Compares its rows with each other, which are other members' in a shared forward pass."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x - x.mean(0))
+
+
 SPACES = Spaces((6,), np.dtype(np.float32), DiscreteActions(3))
 
 
@@ -213,6 +220,7 @@ SPACES = Spaces((6,), np.dtype(np.float32), DiscreteActions(3))
         (Mlp(observation_shape=(6,), outputs=3, hidden=(8,)), MemberPopulation),
         (Gated(observation_shape=(6,), outputs=3), MemberPopulation),
         (Reader(observation_shape=(6,), outputs=3), MaterialisedMembers),
+        (Mixer(observation_shape=(6,), outputs=3), MaterialisedMembers),
     ],
 )
 def test_members_act_as_their_exact_weights_do_whatever_plays_them(network: nn.Module, kind: type) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from germline.eggroll import Evolution, LowRankForward, UntraceableError, materialise
+from germline.eggroll import Evolution, LowRankForward, UntraceableError, materialise, try_out
 from germline.genome import Genome
 from germline.pairs import Member, NoiseKey
 from worker.forward import family
@@ -25,6 +25,8 @@ from worker.rollout import Evaluation
 from worker.tasks.base import Actions, Observations, Spaces, WeightsTask
 
 _PASS_ROWS = 32  # rows of one pass: enough for the shared product, few enough for a core's cache
+
+_TRIAL_ROWS = 4
 
 _CENTRE_SIGN = 0
 
@@ -96,9 +98,8 @@ class LowRankRows:
             evolution.network, evolution.space, slots=self.slots, signs=1, dtype=dtype
         )
         self.refresh, self.bind = self._forward.refresh, self._forward.bind
-        shape = (self.slots, rows, *spaces.observation_shape)
-        blank: Observations = np.zeros(shape, spaces.observation_dtype)
-        self(blank, np.ones(shape[:2], np.bool_))  # a network that mixes rows is found out now
+        trial = torch.from_numpy(_any_observations(spaces, _TRIAL_ROWS)).to(self._device)
+        try_out(evolution.network, evolution.space, trial, evolution.key(0), evolution.sigma)
 
     def __call__(self, observations: Observations, active: ActiveRows) -> Outputs:
         """Feed every pass that has an active row all of its rows."""
@@ -183,6 +184,15 @@ def member_population(
         return MemberPopulation(evolution, spaces, slots, rows, DTYPES[precision])
     except UntraceableError:
         return MaterialisedMembers(evolution, spaces, slots, rows, precision)
+
+
+def _any_observations(spaces: Spaces, rows: int) -> Observations:
+    """Observations of the right shape and type that differ from each other, the same on every machine."""
+    random = np.random.default_rng(0)
+    shape = (rows, *spaces.observation_shape)
+    if spaces.observation_dtype == np.uint8:
+        return random.integers(0, 256, shape, np.uint8)
+    return random.standard_normal(shape, np.float32)
 
 
 def write_weights(evolution: Evolution, member: Member, out: torch.Tensor) -> None:

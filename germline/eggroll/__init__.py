@@ -7,6 +7,7 @@ from germline.eggroll.forward import LowRankForward
 from germline.eggroll.materialised import MaterialisedForward
 from germline.eggroll.optimiser import EggrollOptimiser
 from germline.eggroll.optimisers import Adam, Moments, Sgd
+from germline.eggroll.players import try_out
 from germline.eggroll.schedules import Decay, Ramp
 from germline.eggroll.settings import Settings
 from germline.eggroll.slots import UntraceableError
@@ -40,4 +41,5 @@ __all__ = [
     "UntraceableError",
     "VectorTrainer",
     "materialise",
+    "try_out",
 ]

@@ -55,7 +55,7 @@ def choose_player(
         return LowRankForward(network, space, slots=slots, dtype=dtype)
     if mode == "auto":
         try:
-            _try_out(network, space, inputs[:_ROWS_OF_TRIAL], key, sigma)
+            try_out(network, space, inputs[:_ROWS_OF_TRIAL], key, sigma)
             player = LowRankForward(network, space, slots=slots, dtype=dtype)
             player.shared(inputs[:_ROWS_OF_TRIAL], 0, 1)
         except Exception as reason:  # whatever it is: written-out weights are right, or raise it again
@@ -66,23 +66,38 @@ def choose_player(
 
 
 @torch.no_grad()
-def _try_out(network: nn.Module, space: Space, rows: Tensor, key: NoiseKey, sigma: float) -> None:
-    """Play one pair both ways.
+def try_out(network: nn.Module, space: Space, rows: Tensor, key: NoiseKey, sigma: float) -> None:
+    """Play one pair both ways: by the shared pass and by written-out weights.
+
+    Args:
+        network: what is played.
+        space: what of it evolves.
+        rows: observations to play, two or more, so that rows which the network mixes show.
+        key: noise of the pair.
+        sigma: its scale.
 
     Raises:
         UntraceableError: if they differ: the network mixes rows, keeps a state, or its layers are not all
             that its weights pass through.
     """
     shared = LowRankForward(network, space, slots=1)
-    exact = MaterialisedForward(network, space, slots=1, signs=1)
+    exact = MaterialisedForward(network, space, slots=1, signs=1)  # one at a time needs no vmap
     shared.bind(0, key, sigma)
     shared.shared(rows)  # what one pass leaves behind must not change the next
-    found, expected = shared.shared(rows).double(), []
-    for power in (sigma, -sigma):
+    together = shared.shared(rows)
+    apart = shared(torch.cat((rows[:1], rows[-1:])))  # a row of its own each: mixed with the other's it shows
+    expected = []
+    for power, own in ((sigma, rows[:1]), (-sigma, rows[-1:])):
         exact.bind(0, key, power)
-        expected.append(exact.shared(rows)[0].double())
-    plus, minus = expected
-    off = (found - torch.stack(expected)).abs().max()
-    allowed = _SHARE_OF_NOISE * (plus - minus).abs().max() + _ROUNDING * plus.abs().max()
+        expected.append((exact.shared(rows)[0], exact.shared(own)[0]))
+    all_rows, own_rows = zip(*expected, strict=True)
+    _expect_same(together, *all_rows)
+    _expect_same(apart.unsqueeze(1), *own_rows)
+
+
+def _expect_same(found: Tensor, plus: Tensor, minus: Tensor) -> None:
+    """Compare what two members answer by the shared pass, `[2, batch, ...]`, with what they should."""
+    off = (found - torch.stack((plus, minus))).double().abs().max()
+    allowed = _SHARE_OF_NOISE * (plus - minus).double().abs().max() + _ROUNDING * plus.double().abs().max()
     if not off <= allowed:
         raise UntraceableError(f"its shared pass is off by {off:.3g}; allowed: {allowed:.3g}")
