@@ -102,7 +102,7 @@ class LeaseTable:
         for ticket in tickets:
             if ticket in lent:
                 raise ValueError(f"ticket {ticket} is lent to {lent[ticket].worker}")
-            attempt = max(lease.attempt for lease in former[ticket]) + 1 if ticket in former else first
+            attempt = self._next_attempt(ticket) if ticket in former else first
             lease = lent[ticket] = Lease(ticket, attempt, worker, deadline)
             leases.append(lease)
         return leases
@@ -113,7 +113,7 @@ class LeaseTable:
             held for held in self._lent.values() if held.worker != worker and held.ticket not in self._twins
         ]
         deadline = self.clock() + self.lease_s
-        twins = [Lease(held.ticket, self._last_attempt(held) + 1, worker, deadline) for held in found[:n]]
+        twins = [Lease(held.ticket, self._next_attempt(held.ticket), worker, deadline) for held in found[:n]]
         self._twins.update((twin.ticket, twin) for twin in twins)
         return twins
 
@@ -195,6 +195,7 @@ class LeaseTable:
             return False
         twin = self._twins.get(ticket)
         if twin is not None and twin[:3] == renewed[:3]:
+            self._twins[ticket] = renewed
             return True
         last = self._lent.get(ticket) or next(reversed(self._former.get(ticket, ())), None)
         if last is None or last[:3] != renewed[:3]:
@@ -253,8 +254,10 @@ class LeaseTable:
                 waiting.append(lease)
         return waiting
 
-    def _last_attempt(self, held: Lease) -> int:
-        return max(held.attempt, *(lease.attempt for lease in self._former.get(held.ticket, ())), 0)
+    def _next_attempt(self, ticket: int) -> int:
+        """An attempt of this start, above all that the work had; a renewed one may be of an earlier start."""
+        lendings = [*self._former.get(ticket, ()), *([self._lent[ticket]] if ticket in self._lent else ())]
+        return max(self._first_attempt, *(lease.attempt + 1 for lease in lendings))
 
     def _check_former(self, ticket: int, attempt: int, worker: str, held: Lease | None) -> None:
         """Raise unless this worker got this attempt, or it is from before this start of the master."""

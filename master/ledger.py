@@ -45,6 +45,7 @@ class Ledger:
         self.next_ticket = 0
         self._name = name
         self._starts = list(starts)
+        self._next_ticket_kept = 0  # next_ticket when the last of the earlier starts was last written down
         self._ready = ReadyQueue()
         self._pending: dict[int, Piece] = {}
         self._spoiled: dict[int, int] = {}
@@ -164,14 +165,25 @@ class Ledger:
         """Become what :meth:`snapshot` wrote, with what the algorithm has not been told."""
         self.next_ticket = cast(int, snapshot["next_ticket"])
         self._starts[:0] = [Start(*start) for start in cast(list[Any], snapshot["starts"])]
+        self._next_ticket_kept = self.next_ticket
         self.expect_only(pending)
 
     def revive(self) -> None:
         """Go on after a replay: all that is pending waits, and leases of earlier starts are known as such."""
-        self._starts[-1] = Start(self._starts[-1].boot, self.next_ticket)
+        boot = self._starts.pop().boot
+        self._starts += [*self._unwritten_start(boot), Start(boot, self.next_ticket)]
         self.leases = LeaseTable(self.leases.lease_s, self.leases.clock, self._starts)
         for ticket in sorted(self._pending):
             self._ready.put_back(self._pending[ticket])
+
+    def _unwritten_start(self, boot: int) -> list[Start]:
+        """What stands in for starts before this one that ended before a snapshot told of them.
+
+        They may have asked anew what an earlier start asked and lost; what was asked up to the last snapshot
+        they have not.
+        """
+        written = self._starts[-1].boot if self._starts else 0
+        return [Start(boot - 1, self._next_ticket_kept)] if written < boot - 1 else []
 
     def _put_back(self, leases: list[Lease]) -> int:
         for lease in leases:

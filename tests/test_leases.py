@@ -241,6 +241,30 @@ def test_a_third_worker_does_not_join_two_that_hold_work_after_a_restart(clock: 
     assert not after.renew(7, first.attempt, "b")
 
 
+def test_a_twin_that_comes_back_gets_the_whole_time_again(table: LeaseTable, clock: Clock) -> None:
+    lend(table, 7, "a")
+    (twin,) = table.lend_twins(1, "b")
+    clock.now += LEASE_S / 2
+    assert table.renew(7, twin.attempt, "b")
+    clock.now += LEASE_S / 2
+    assert table.expire() == []
+    assert table.held_by("b") == [twin._replace(deadline=clock.now + LEASE_S / 2)]
+
+
+def test_no_attempt_is_given_again_that_a_start_before_may_have_given(clock: Clock) -> None:
+    before = LeaseTable(LEASE_S, clock, [Start(1, 0)])
+    first = lend(before, 7, "a")
+    (second,) = before.lend_twins(1, "b")
+    after = LeaseTable(LEASE_S, clock, [Start(1, 0), Start(2, 9)])
+    assert after.renew(7, first.attempt, "a")
+    (twin,) = after.lend_twins(1, "c")
+    after.give_back("c")
+    after.give_back("a")
+    again = lend(after, 7, "c")
+    assert second.attempt < twin.attempt < again.attempt
+    tell(after, second)
+
+
 def test_attempts_rise_over_a_restart(clock: Clock) -> None:
     (before,) = LeaseTable(LEASE_S, clock, [Start(1, 0)]).lend([7], "a")
     (after,) = LeaseTable(LEASE_S, clock, [Start(1, 0), Start(2, 9)]).lend([7], "b")
