@@ -256,8 +256,9 @@ class LeaseTable:
 
     def _next_attempt(self, ticket: int) -> int:
         """An attempt of this start, above all that the work had; a renewed one may be of an earlier start."""
-        lendings = [*self._former.get(ticket, ()), *([self._lent[ticket]] if ticket in self._lent else ())]
-        return max(self._first_attempt, *(lease.attempt + 1 for lease in lendings))
+        held = self._lent.get(ticket)
+        lendings: list[Lease] = [*self._former.get(ticket, ()), *([held] if held else ())]
+        return max([self._first_attempt, *(lease.attempt + 1 for lease in lendings)])
 
     def _check_former(self, ticket: int, attempt: int, worker: str, held: Lease | None) -> None:
         """Raise unless this worker got this attempt, or it is from before this start of the master."""
