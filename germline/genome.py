@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple
@@ -137,6 +137,11 @@ class Genome:
                 two = two._parent
         return one if two else None
 
+    def beside(self, relative: Genome) -> Genome:
+        """The same genome, which holds what it has in common with a relative only once in memory."""
+        common = relative.common_ancestor(self)
+        return common.extended(self.since(len(common))) if common else self
+
     def encode(self) -> bytes:
         """Write the genome as bytes, about 8 a mutation: equal powers are written once a run."""
         parts = [_HEADER.pack(ENCODING_VERSION, self.init_seed)]
@@ -174,6 +179,10 @@ class Genome:
 
     def __hash__(self) -> int:
         return hash(self.id)
+
+    def __reduce__(self) -> tuple[Callable[[bytes], Genome], tuple[bytes]]:
+        """Copies and pickles as its encoding: link by link, a long line would be too deep for them."""
+        return Genome.decode, (self.encode(),)
 
     def __repr__(self) -> str:
         return f"<Genome {format_id(self.id)}: {len(self)} mutations>"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
@@ -31,8 +30,6 @@ from master.journal_messages import (
 )
 
 FORMAT_VERSION = 1
-
-_RECENT_GENOMES = 4_096
 
 _Stored = TypeVar("_Stored", journal_pb2.JournalEntry, journal_pb2.Snapshot)
 
@@ -118,14 +115,12 @@ class EntryWriter:
 class EntryReader:
     """Reads the entries of one experiment in order, from a snapshot on.
 
-    Every genome asked since the snapshot can be a parent later. They are kept as links to their parents,
-    and only the recent ones as whole genomes, so that long lines do not fill the memory.
+    Every genome asked since the snapshot can be a parent later, so all of them are kept; relatives share the
+    line that they have in common, so each costs one mutation.
     """
 
     def __init__(self) -> None:
-        self._links: dict[int, tuple[int, Mutation]] = {}
-        self._roots: dict[int, Genome] = {}
-        self._recent: OrderedDict[int, Genome] = OrderedDict()
+        self._genomes: dict[int, Genome] = {}
 
     def read(self, encoded: bytes) -> Iterator[Event]:
         """Yield the events of one entry. Raises JournalFormatError if this build cannot read it."""
@@ -151,34 +146,18 @@ class EntryReader:
             return Ask(message.ticket, named, purpose, seeds, None)
         mutation = Mutation(message.mutation.seed, message.mutation.power, message.mutation.rank)
         child = named.child(mutation)
-        self._links[child.id] = (named.id, mutation)
-        self._remember(child)
+        self._genomes.setdefault(child.id, child)
         return Ask(message.ticket, child, purpose, seeds, named.id)
 
     def _find(self, genome_id: int, encoded: bytes) -> Genome:
-        if encoded:
-            self._roots[genome_id] = Genome.decode(encoded)
-        found = self._recent.get(genome_id) or self._roots.get(genome_id) or self._rebuild(genome_id)
-        self._remember(found)
+        if encoded and genome_id not in self._genomes:
+            relative = next(reversed(self._genomes.values()), None)
+            genome = Genome.decode(encoded)
+            self._genomes[genome_id] = genome.beside(relative) if relative else genome
+        found = self._genomes.get(genome_id)
+        if found is None:
+            raise JournalFormatError(f"journal names genome {genome_id:016x} but does not explain it")
         return found
-
-    def _rebuild(self, genome_id: int) -> Genome:
-        """Walk up the links to a genome that is whole, and down again."""
-        mutations: list[Mutation] = []
-        ancestor = genome_id
-        while ancestor not in self._roots:
-            if ancestor not in self._links:
-                raise JournalFormatError(f"journal names genome {ancestor:016x} but does not explain it")
-            ancestor, mutation = self._links[ancestor]
-            mutations.append(mutation)
-        root = self._roots[ancestor]
-        return root.extended(reversed(mutations))
-
-    def _remember(self, genome: Genome) -> None:
-        self._recent[genome.id] = genome
-        self._recent.move_to_end(genome.id)
-        if len(self._recent) > _RECENT_GENOMES:
-            self._recent.popitem(last=False)
 
 
 def parent_of(ask: Ask) -> Genome:

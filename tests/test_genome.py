@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import hashlib
 import json
+import pickle
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -177,3 +180,23 @@ def test_a_line_of_any_length_is_compared_and_forgotten_without_recursion() -> N
     assert one != same.child(Mutation(1, 0.5)).parent().parent()  # type: ignore[union-attr]
     del one
     assert same.mutations == tuple(mutations)
+
+
+def unpickled(genome: Genome) -> object:
+    return pickle.loads(pickle.dumps(genome))  # noqa: S301 - its own bytes
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, copy.copy, unpickled])
+def test_a_line_of_any_length_is_copied_and_pickled(again: Callable[[Genome], object]) -> None:
+    genome = Genome.founder(1).extended(Mutation(seed, 0.5) for seed in range(10_000))
+    assert again(genome) == genome
+
+
+def test_a_genome_beside_a_relative_holds_their_common_line_only_once() -> None:
+    stem = Genome.founder(1).child(Mutation(2, 0.5))
+    relative = stem.extended([Mutation(3, 0.5)])
+    genome = Genome.decode(stem.extended([Mutation(4, 0.5), Mutation(5, 0.5)]).encode())
+    beside = genome.beside(relative)
+    assert beside == genome
+    assert list(beside.ancestors())[1] is stem
+    assert genome.beside(Genome.founder(7)) is genome

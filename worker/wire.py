@@ -180,7 +180,8 @@ class KnownGenomes:
             raise ProtocolError(f"genome {format_id(genome_id)} cannot be read: {error}") from error
         if genome.id != genome_id:
             raise ProtocolError(f"genome {format_id(genome.id)} came under the id {format_id(genome_id)}")
-        self._genomes[genome_id] = genome
+        relative = next(reversed(self._genomes.values()), None)
+        self._genomes[genome_id] = genome.beside(relative) if relative else genome
 
     def _assignment(self, lease: worker_pb2.Lease) -> Assignment:
         key = lease_key(lease.key)
