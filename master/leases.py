@@ -72,6 +72,9 @@ class LeaseTable:
 
     Every lease has the same length, so the order of lending is the order of deadlines, and expiry costs
     nothing while nothing expires.
+
+    Attributes:
+        distrusted: workers whose leases from before this start are void.
     """
 
     def __init__(
@@ -89,7 +92,7 @@ class LeaseTable:
         self._twins: dict[int, Lease] = {}  # second lendings of work that is lent, to finish early
         self._void: dict[int, set[int]] = {}  # attempts that do not count, by ticket, of work not told yet
         self._openings: dict[int, int] = {}  # how often work was reopened, by ticket
-        self._distrusted: set[str] = set()  # workers whose leases from before this start are void
+        self.distrusted: set[str] = set()
 
     def __len__(self) -> int:
         return len(self._lent)
@@ -169,7 +172,7 @@ class LeaseTable:
         Returns the leases whose work now waits.
         """
         waiting = self.give_back(worker)
-        self._distrusted.add(worker)
+        self.distrusted.add(worker)
         for ticket, leases in self._former.items():
             attempts = {lease.attempt for lease in leases if lease.worker == worker}
             if attempts:
@@ -283,7 +286,7 @@ class LeaseTable:
 
     def _is_from_before(self, ticket: int, attempt: int, worker: str) -> bool:
         """Whether this is a lease from before this start, of work that the journal kept, and not void."""
-        if worker in self._distrusted:
+        if worker in self.distrusted:
             return False
         boot = (attempt - 1) // LENDINGS_PER_BOOT
         later = bisect_right(self.starts, boot, key=lambda start: start.boot)

@@ -89,6 +89,10 @@ class Ledger:
         self.revoked += self.leases.held_by(worker)
         self._put_back(self.leases.void(worker))
 
+    def distrust(self, worker: str) -> None:
+        """Replay that nothing counts which this worker was lent."""
+        self.leases.distrusted.add(worker)
+
     def expire(self) -> int:
         """Take back leases that ran out, to lend them to others; return how many."""
         return self._put_back(self.leases.expire())
@@ -172,7 +176,8 @@ class Ledger:
         """Go on after a replay: all that is pending waits, and leases of earlier starts are known as such."""
         boot = self._starts.pop().boot
         self._starts += [*self._unwritten_start(boot), Start(boot, self.next_ticket)]
-        self.leases = LeaseTable(self.leases.lease_s, self.leases.clock, self._starts)
+        former, self.leases = self.leases, LeaseTable(self.leases.lease_s, self.leases.clock, self._starts)
+        self.leases.distrusted |= former.distrusted
         for ticket in sorted(self._pending):
             self._ready.put_back(self._pending[ticket])
 

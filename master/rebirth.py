@@ -65,8 +65,7 @@ def replay(experiment: Experiment, event: Event) -> None:
     elif isinstance(event, EpochClosed):
         _replay_epoch(experiment, event)
     elif isinstance(event, Discarded):
-        for ask in discard(experiment, event):
-            experiment.ledger.expect(ask)
+        _replay_discarded(experiment, event)
     elif isinstance(event, StateChanged):
         experiment.state = event.state
         experiment.progress.recall_running(event.running_s)
@@ -86,6 +85,15 @@ def revive(experiment: Experiment, journal: Journal, head: int) -> None:
     experiment.write = journal.attach(experiment.number, head, partial(take_snapshot, experiment))
     if experiment.is_running:
         experiment.progress.start_clock()
+
+
+def _replay_discarded(experiment: Experiment, event: Discarded) -> None:
+    """Results did not count; they still do not if their worker, which may not have heard so, tells them again."""
+    for ask in discard(experiment, event):
+        experiment.ledger.expect(ask)
+    for worker in experiment.workers.values():
+        if worker.number == event.worker:
+            experiment.ledger.distrust(worker.worker_id)
 
 
 def _replay_epoch(experiment: Experiment, closed: EpochClosed) -> None:

@@ -272,6 +272,23 @@ async def test_a_restart_knows_what_was_told_by_whom_and_what_was_discarded(
         await house.closes(true_fitness(1))
 
 
+async def test_results_that_were_discarded_before_a_restart_do_not_count_when_told_again(url: str) -> None:
+    async with opened(url) as house:
+        house.create()
+        (odd,) = await house.crew("odd")
+        odd.ask(3)
+        told, held = odd.work[:2], odd.work[2]
+        await odd.tell(told, bonus=1e6)
+        _differ(house, odd, house.worker("other"))
+        await house.journal.durable()
+    async with opened(url) as house:
+        odd, other = house.worker("odd"), house.worker("other")
+        assert await odd.tell([*told, held], bonus=1e6) == 3
+        other.ask(PAIRS)
+        await other.play()
+        await house.closes(true_fitness(1))
+
+
 def _differ(house: House, *workers: Worker) -> None:
     """Both report another centre, and so nobody is believed."""
     for worker in workers:
