@@ -88,7 +88,7 @@ def revive(experiment: Experiment, journal: Journal, head: int) -> None:
 
 
 def _replay_discarded(experiment: Experiment, event: Discarded) -> None:
-    """Results did not count; they still do not if their worker, which may not have heard so, tells them again."""
+    """Results did not count; they still do not if their worker, which may not know, tells them again."""
     for ask in discard(experiment, event):
         experiment.ledger.expect(ask)
     for worker in experiment.workers.values():
