@@ -211,6 +211,16 @@ class Mixer(Gated):
         return super().forward(x - x.mean(0))
 
 
+class Insider(Reader):
+    """Reads a layer's weight where nobody can see it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.layer._parameters["weight"]
+        assert weight is not None
+        answer: Tensor = self.layer(x) + weight.sum()
+        return answer
+
+
 SPACES = Spaces((6,), np.dtype(np.float32), DiscreteActions(3))
 
 
@@ -220,6 +230,7 @@ SPACES = Spaces((6,), np.dtype(np.float32), DiscreteActions(3))
         (Mlp(observation_shape=(6,), outputs=3, hidden=(8,)), MemberPopulation),
         (Gated(observation_shape=(6,), outputs=3), MemberPopulation),
         (Reader(observation_shape=(6,), outputs=3), MaterialisedMembers),
+        (Insider(observation_shape=(6,), outputs=3), MaterialisedMembers),
         (Mixer(observation_shape=(6,), outputs=3), MaterialisedMembers),
     ],
 )
@@ -252,6 +263,18 @@ def test_a_network_that_is_no_plain_line_shares_its_layers_all_the_same() -> Non
     population = member_population(evolution, SPACES, 4, 3, "float32")
     assert isinstance(population, MemberPopulation)
     assert isinstance(population._forward, LowRankRows)
+
+
+def test_a_network_whose_frozen_part_cannot_compute_in_the_precision_is_written_out() -> None:
+    network = nn.Sequential(nn.Linear(6, 3), nn.PReLU())
+    network[1].requires_grad_(False)
+    evolution = first_evolution(network, CENTRE)
+    assert isinstance(member_population(evolution, SPACES, 4, 3, "float32"), MemberPopulation)
+    population = member_population(evolution, SPACES, 4, 3, "bfloat16")
+    assert isinstance(population, MaterialisedMembers)
+    population.fill(0, Member(0, 1, 1))
+    shape = (population.slots, 3, 6)
+    population.act(np.ones(shape, np.float32), np.ones(shape[:2], np.bool_))
 
 
 def _vector() -> nn.Module:

@@ -6,6 +6,7 @@ itself. What a member answers depends on itself and its observation alone: passe
 
 from __future__ import annotations
 
+import logging
 from typing import Protocol
 
 import numpy as np
@@ -23,6 +24,8 @@ from worker.policies.stages import Staged
 from worker.population import DensePopulation, Individual, choose
 from worker.rollout import Evaluation
 from worker.tasks.base import Actions, Observations, Spaces, WeightsTask
+
+logger = logging.getLogger(__name__)
 
 _PASS_ROWS = 32  # rows of one pass: enough for the shared product, few enough for a core's cache
 
@@ -98,8 +101,18 @@ class LowRankRows:
             evolution.network, evolution.space, slots=self.slots, signs=1, dtype=dtype
         )
         self.refresh, self.bind = self._forward.refresh, self._forward.bind
-        trial = torch.from_numpy(_any_observations(spaces, _TRIAL_ROWS)).to(self._device)
-        try_out(evolution.network, evolution.space, trial, evolution.key(0), evolution.sigma)
+        self._try(evolution, spaces)
+
+    def _try(self, evolution: Evolution, spaces: Spaces) -> None:
+        """Play a little, exactly and in this precision. Raises UntraceableError for whatever goes wrong."""
+        observations = _any_observations(spaces, max(_TRIAL_ROWS, self._per_pass * self._rows))
+        rows = torch.from_numpy(observations).to(self._device)
+        try:
+            try_out(evolution.network, evolution.space, rows[:_TRIAL_ROWS], evolution.key(0), evolution.sigma)
+            self._forward(rows[: self._per_pass * self._rows], 0, self._per_pass)
+        except Exception as reason:  # written-out weights are right, or raise it again
+            logger.info("materialised weights play %s: %s", type(evolution.network).__name__, reason)
+            raise UntraceableError(str(reason)) from reason
 
     def __call__(self, observations: Observations, active: ActiveRows) -> Outputs:
         """Feed every pass that has an active row all of its rows."""
