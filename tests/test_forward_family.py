@@ -161,6 +161,20 @@ def test_a_slot_that_is_bound_again_answers_as_if_it_had_never_been_another() ->
     assert not np.array_equal(answers([7]), answers([8]))
 
 
+@pytest.mark.parametrize("name", ["dqn2015", "uber2018", "mlp"])
+def test_observations_may_lie_in_any_order_in_memory_and_are_not_written_to(name: str) -> None:
+    policy, spaces = network(name), spaces_of(name)
+    space = Space.of(policy, 1)
+    forward = FamilyForward(policy, space, spaces, 3, 2, torch.float32)
+    forward.set_base(0, space.read(policy))
+    for slot in range(3):
+        forward.bind(slot, 0, space.read(policy), NoiseKey(5, 0, slot), 0.02)
+    observations = seen(spaces, 3, 2)
+    other = np.asfortranarray(observations)
+    assert np.array_equal(forward(observations, every(3, 2)), forward(other, every(3, 2)))
+    assert np.array_equal(other, seen(spaces, 3, 2))
+
+
 def test_a_litter_acts_as_genomes_rebuilt_weight_by_weight_do() -> None:
     policy, slots = network("mlp"), 6
     population = LitterPopulation(policy, VECTORS, slots, 2, rank=2)

@@ -101,7 +101,10 @@ class FirstConvolution(Convolution):
     def _maps(self, seen: Tensor) -> Tensor:
         """`[slots, rows, channels, height, width]` -> `[rows, slots * channels * 4, height, width / 4]`."""
         # Read in order first: the processor does not foresee what is read word by word from many frames.
-        seen = functional.pad(seen, self._frame) if any(self._frame) else seen.clone()
+        if any(self._frame):
+            seen = functional.pad(seen, self._frame).contiguous()
+        else:
+            seen = seen.clone(memory_format=torch.contiguous_format)
         words = seen.view(torch.int32) if self._word > 1 else seen
         placed = words.permute(1, 3, 4, 0, 2).contiguous()
         pixels = placed.view(torch.uint8) if self._word > 1 else placed
