@@ -457,6 +457,27 @@ async def test_a_centre_is_told_before_the_scores_that_were_played_with_it(fleet
         await stream.hear_results(1)
 
 
+async def test_a_centre_is_told_before_the_last_scores_of_a_worker_that_leaves(fleet: Fleet) -> None:
+    link = fleet.link(patience_s=PATIENCE_S)
+    fleet.engines["test"] = Echo()
+    fleet.engines["test"].endless.add(2)
+    async with working(link) as (stop, task):
+        stream = await fleet.master.next_stream()
+        await stream.welcome()
+        await stream.introduce(1)
+        await stream.lend(lease(1, FOUNDER), lease(2, FOUNDER, seeds=(2,)), known=(FOUNDER,))
+        while not len(link.desk.tray):
+            await asyncio.sleep(0)
+        link.desk.tray.notify(CentreReport(1, 3, "digest"))
+        stop.set()
+        while (heard := await stream.hear_any()) is not None and heard.WhichOneof("kind") != "epoch_report":
+            assert heard.WhichOneof("kind") == "credit"
+        await stream.hear_results(1)
+        await stream.hear("goodbye")
+        stream.end()
+        await task
+
+
 async def test_a_worker_without_a_master_stops_at_once() -> None:
     master = ScriptedMaster()
     async with serving(master) as port:

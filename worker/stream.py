@@ -16,7 +16,7 @@ from germline.v1 import worker_pb2
 from worker import wire
 from worker.desk import Desk
 from worker.orders import Orders
-from worker.work import Failure
+from worker.work import CentreReport, Failure
 
 logger = logging.getLogger(__name__)
 
@@ -137,10 +137,18 @@ class Stream:
         self._collect()
         ledger = self._desk.ledger
         self._deadline.reschedule(asyncio.get_running_loop().time() + FAREWELL_S)
-        while batch := ledger.next_batch():
-            await self._write(wire.results(batch))
+        for message in self._last_words():
+            await self._write(message)
         returned = ledger.unplayed()
         ledger.revoke(returned)
         logger.info("handing %d leases back", len(returned))
         await self._write(wire.goodbye("told to stop", returned))
         await self._call.done_writing()
+
+    def _last_words(self) -> Iterator[worker_pb2.WorkerMessage]:
+        """Where centres stand and the last scores; no checkpoints, which would take too long."""
+        for told in self._desk.notices:
+            if isinstance(told, CentreReport):
+                yield from wire.notice(told)
+        while batch := self._desk.ledger.next_batch():
+            yield wire.results(batch)
