@@ -8,7 +8,6 @@ from pathlib import Path
 
 from germline.card import PolicyCard, Score, parse_card, write_card
 from germline.cli.errors import CommandError, Exit, needs_extra
-from germline.cli.output import Json
 from germline.client import Experiment, Individual
 from germline.genome import Genome, format_id
 from germline.spec import from_table, loads, to_toml
@@ -116,9 +115,3 @@ def save(path: Path, card: PolicyCard) -> None:
     draft = path.with_suffix(".new")
     draft.write_text(write_card(card), encoding="utf-8")
     draft.replace(path)
-
-
-def card_json(card: PolicyCard) -> dict[str, Json]:
-    """A card for programs: what its TOML says."""
-    table: dict[str, Json] = tomllib.loads(write_card(card))
-    return table

@@ -81,10 +81,6 @@ class RunFolder:
         """Where the run's master listens, or last did."""
         return str(_read_json(self.path / "run.json")["master"])
 
-    def experiment_name(self) -> str:
-        """What the run's experiment is called."""
-        return str(_read_json(self.path / "run.json")["experiment"])
-
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other runs out of the folder; raises CommandError if one is in it."""
