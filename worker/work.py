@@ -8,7 +8,7 @@ from germline.genome import Genome
 
 
 class LeaseKey(NamedTuple):
-    """Names one lending of one piece of work; `attempt` counts its lendings from 1."""
+    """Names one lending of one piece of work; `attempt` rises with every lending of it."""
 
     experiment: int
     ticket: int
