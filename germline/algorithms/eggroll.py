@@ -223,7 +223,7 @@ class Eggroll:
     def adopt_epoch(self, closed: EpochClosed) -> None:
         """Take an epoch as closed that closed early before a restart."""
         if closed.epoch == self.epoch:
-            self._open(self.epoch + 1)
+            self._finish(closed)
 
     def pending(self) -> list[SliceAsk]:
         """The asks of the open epoch not yet told, in order of their tickets."""
@@ -321,9 +321,12 @@ class Eggroll:
 
     def _close(self) -> EpochClosed:
         closed = EpochClosed(self.epoch, tuple(self._fitness))
-        self._last_sorted = sorted(score for score in self._fitness if not math.isnan(score))
-        self._open(self.epoch + 1)
+        self._finish(closed)
         return closed
+
+    def _finish(self, closed: EpochClosed) -> None:
+        self._last_sorted = sorted(score for score in closed.fitness if not math.isnan(score))
+        self._open(closed.epoch + 1)
 
     def _count(self, result: Result, ask: SliceAsk, sign: int = 1) -> None:
         self.evaluations += sign * (2 * ask.pairs or 1)

@@ -1,0 +1,131 @@
+"""An evolution strategy's experiment that comes back from its journal is the one that wrote it."""
+
+from collections.abc import Callable
+from typing import cast
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from germline.algorithms.base import Result
+from germline.algorithms.eggroll import SliceAsk
+from germline.spec import loads
+from master import rebirth
+from master.epochs import discredit
+from master.events import Created, Event
+from master.experiment import Experiment, Player
+from master.journal import Journal, WriteEvent
+from master.journal_codec import EntryReader, EntryWriter, Snapshot, read_snapshot, write_snapshot
+from master.leases import Key, Start
+from master.ledger import Work
+from master.terms import Terms
+
+WORKERS = "abc"
+SPEC = """
+name = "bowl"
+[task.function]
+path = "germline.functions:sphere"
+[policy]
+name = "vector"
+[algorithm.eggroll]
+pairs = 5
+slice_pairs = 2
+validation_epochs = 2
+validation_episodes = 2
+close_share = 0.5
+close_after_s = 1.0
+"""
+
+
+class Book:
+    """What an experiment needs of a journal, and the events that it got."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def attach(self, number: int, head: int, take_snapshot: Callable[[int], Snapshot]) -> WriteEvent:
+        return self.events.append
+
+
+class Rebirth(RuleBasedStateMachine):
+    """Workers play, leave and are discredited, epochs close early; a replay comes to the same at any time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.book = Book()
+        self.snapshot: bytes | None = None
+        self.written = 0  # events before the snapshot
+        self.work: list[tuple[str, Work]] = []
+        terms = Terms.of(loads(SPEC))
+        self.created = Created(1, terms.encoded, 0.0)
+        self.live = self.make()
+        rebirth.begin(self.live, cast(Journal, self.book))
+
+    def make(self) -> Experiment:
+        terms = Terms.of(loads(SPEC))
+        journal = cast(Journal, self.book)
+        return Experiment(terms, self.created, journal, lambda: self.now, [Start(1, 0)])
+
+    @rule(worker=st.sampled_from(WORKERS), evaluations=st.integers(1, 8))
+    def lend(self, worker: str, evaluations: int) -> None:
+        self.work += [(worker, piece) for piece in self.live.lend(worker, evaluations, (), 0)]
+
+    @rule(worker=st.sampled_from(WORKERS))
+    def lend_twins(self, worker: str) -> None:
+        self.work += [(worker, piece) for piece in self.live.lend_twins(worker, 4)]
+
+    @precondition(lambda self: self.work)
+    @rule(data=st.data(), score=st.floats(-1e3, 1e3))
+    def tell(self, data: st.DataObject, score: float) -> None:
+        place = data.draw(st.integers(0, len(self.work) - 1))
+        worker, (ask, lease) = self.work.pop(place)
+        returns = tuple(score + number for number in range(cast(SliceAsk, ask).episodes))
+        result = Result(ask.ticket, returns, 7, 5)
+        self.live.tell(Player(worker, "cpu", {}), [(Key(1, ask.ticket, lease.attempt), result)])
+
+    @rule(worker=st.sampled_from(WORKERS))
+    def discredit(self, worker: str) -> None:
+        discredit(self.live, worker)
+
+    @rule(seconds=st.floats(0, 2))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+        self.live.tick()
+
+    @rule(worker=st.sampled_from(WORKERS))
+    def leave(self, worker: str) -> None:
+        self.live.ledger.give_back(worker)
+
+    @rule()
+    def pause_or_resume(self) -> None:
+        (self.live.pause if self.live.is_running else self.live.resume)()
+
+    @rule()
+    def take_snapshot(self) -> None:
+        self.snapshot = write_snapshot(rebirth.take_snapshot(self.live, 1))
+        self.written = len(self.book.events)
+
+    @invariant()
+    def a_replay_is_the_same(self) -> None:
+        again = self.make()
+        if self.snapshot is not None:
+            rebirth.restore(again, read_snapshot(self.snapshot))
+        entry = EntryWriter().write(self.book.events[self.written :])
+        for event in EntryReader().read(entry):
+            rebirth.replay(again, event)
+        assert self._essence(again) == self._essence(self.live)
+
+    def _essence(self, experiment: Experiment) -> tuple[object, ...]:
+        snapshot = rebirth.take_snapshot(experiment, 1)
+        progress = {k: v for k, v in snapshot.progress.items() if k not in ("starts", "running_s")}
+        pending = sorted(ask.ticket for ask in experiment.search.pending())
+        epochs = [repr(closed) for closed in snapshot.epochs]  # a missing score equals itself only so
+        return (
+            snapshot.state, snapshot.algorithm, progress, snapshot.workers, snapshot.closed_epochs,
+            epochs, sorted(snapshot.told), pending,
+        )  # fmt: skip
+
+
+TestRebirth = Rebirth.TestCase
+TestRebirth.settings = settings(max_examples=20, stateful_step_count=40, deadline=None)
