@@ -74,7 +74,8 @@ class NoisyDistance:
         if parent_id is not None and parent is not None:
             self._points.move_to_end(parent_id)
         if point is None:
-            point = rebuild(genome) if parent is None else parent + _step(genome.mutations[-1])
+            last = genome.last
+            point = parent + _step(last) if parent is not None and last is not None else rebuild(genome)
             self._points[genome.id] = point
         if len(self._points) > _POINTS_KEPT:
             self._points.popitem(last=False)
