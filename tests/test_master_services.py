@@ -356,7 +356,8 @@ async def test_tls_is_served_with_a_certificate(serve: Serve, tmp_path: Path) ->
     async with serve(tls_cert=cert, tls_key=key) as house:
         credentials = grpc.ssl_channel_credentials(cert.read_bytes())
         async with aio.secure_channel(house.master.address, credentials) as channel:
-            await ExperimentServiceStub(channel).ListExperiments(pb.ListExperimentsRequest())
+            answer = await ExperimentServiceStub(channel).ListExperiments(pb.ListExperimentsRequest())
+    assert list(answer.experiments) == []
 
 
 async def test_metrics_count_what_happened(serve: Serve) -> None:

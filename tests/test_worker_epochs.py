@@ -277,5 +277,17 @@ def test_a_network_whose_frozen_part_cannot_compute_in_the_precision_is_written_
     population.act(np.ones(shape, np.float32), np.ones(shape[:2], np.bool_))
 
 
+def test_a_device_that_is_full_gets_fewer_slots_and_not_written_out_weights(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("no room for the trial")
+
+    monkeypatch.setattr("worker.members.try_out", full)
+    evolution = first_evolution(Gated(observation_shape=(6,), outputs=3).requires_grad_(True), CENTRE)
+    with pytest.raises(torch.OutOfMemoryError, match="no room for the trial"):
+        member_population(evolution, SPACES, 4, 3, "float32")
+
+
 def _vector() -> nn.Module:
     return Vector(dimension=10)

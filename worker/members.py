@@ -104,12 +104,19 @@ class LowRankRows:
         self._try(evolution, spaces)
 
     def _try(self, evolution: Evolution, spaces: Spaces) -> None:
-        """Play a little, exactly and in this precision. Raises UntraceableError for whatever goes wrong."""
+        """Play a little, exactly and in this precision.
+
+        Raises:
+            UntraceableError: for whatever goes wrong.
+            OutOfMemoryError: with half the slots it may go well; written-out weights need more memory still.
+        """
         observations = _any_observations(spaces, max(_TRIAL_ROWS, self._per_pass * self._rows))
         rows = torch.from_numpy(observations).to(self._device)
         try:
             try_out(evolution.network, evolution.space, rows[:_TRIAL_ROWS], evolution.key(0), evolution.sigma)
             self._forward(rows[: self._per_pass * self._rows], 0, self._per_pass)
+        except torch.OutOfMemoryError:
+            raise
         except Exception as reason:  # written-out weights are right, or raise it again
             logger.info("materialised weights play %s: %s", type(evolution.network).__name__, reason)
             raise UntraceableError(str(reason)) from reason
