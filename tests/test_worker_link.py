@@ -238,6 +238,23 @@ async def working(link: Link) -> AsyncIterator[tuple[asyncio.Event, asyncio.Task
         assert link.desk.stage.stop(timeout_s=PATIENCE_S)
 
 
+@asynccontextmanager
+async def half_way(
+    fleet: Fleet, link: Link
+) -> AsyncIterator[tuple[asyncio.Event, asyncio.Task[None], Conversation]]:
+    """A link at work that has a score of lease 1 to tell, while lease 2 never ends."""
+    fleet.engines["test"] = Echo()
+    fleet.engines["test"].endless.add(2)
+    async with working(link) as (stop, task):
+        stream = await fleet.master.next_stream()
+        await stream.welcome()
+        await stream.introduce(1)
+        await stream.lend(lease(1, FOUNDER), lease(2, FOUNDER, seeds=(2,)), known=(FOUNDER,))
+        while not len(link.desk.tray):
+            await asyncio.sleep(0)
+        yield stop, task, stream
+
+
 async def ends_well(task: asyncio.Task[None]) -> bool:
     """Whether the worker leaves of itself, soon and without an error."""
     done, _ = await asyncio.wait([task], timeout=PATIENCE_S)
@@ -420,15 +437,7 @@ async def test_a_worker_told_to_stop_hands_its_leases_back(fleet: Fleet) -> None
 
 async def test_scores_of_the_last_moment_are_told_before_goodbye_and_acknowledged_after(fleet: Fleet) -> None:
     link = fleet.link(patience_s=PATIENCE_S)
-    fleet.engines["test"] = Echo()
-    fleet.engines["test"].endless.add(2)
-    async with working(link) as (stop, task):
-        stream = await fleet.master.next_stream()
-        await stream.welcome()
-        await stream.introduce(1)
-        await stream.lend(lease(1, FOUNDER), lease(2, FOUNDER, seeds=(2,)), known=(FOUNDER,))
-        while not len(link.desk.tray):
-            await asyncio.sleep(0)
+    async with half_way(fleet, link) as (stop, task, stream):
         stop.set()
         results = await stream.hear("results")
         assert [each.lease.ticket for each in results.results.results] == [1]
@@ -442,15 +451,7 @@ async def test_scores_of_the_last_moment_are_told_before_goodbye_and_acknowledge
 
 async def test_a_centre_is_told_before_the_scores_that_were_played_with_it(fleet: Fleet) -> None:
     link = fleet.link(patience_s=PATIENCE_S)
-    fleet.engines["test"] = Echo()
-    fleet.engines["test"].endless.add(2)
-    async with working(link):
-        stream = await fleet.master.next_stream()
-        await stream.welcome()
-        await stream.introduce(1)
-        await stream.lend(lease(1, FOUNDER), lease(2, FOUNDER, seeds=(2,)), known=(FOUNDER,))
-        while not len(link.desk.tray):
-            await asyncio.sleep(0)
+    async with half_way(fleet, link) as (_, _, stream):
         link.desk.tray.notify(CentreReport(1, 3, "digest"))
         while (heard := await stream.hear_any()) is not None and heard.WhichOneof("kind") != "epoch_report":
             assert heard.WhichOneof("kind") == "credit"
@@ -459,15 +460,7 @@ async def test_a_centre_is_told_before_the_scores_that_were_played_with_it(fleet
 
 async def test_a_centre_is_told_before_the_last_scores_of_a_worker_that_leaves(fleet: Fleet) -> None:
     link = fleet.link(patience_s=PATIENCE_S)
-    fleet.engines["test"] = Echo()
-    fleet.engines["test"].endless.add(2)
-    async with working(link) as (stop, task):
-        stream = await fleet.master.next_stream()
-        await stream.welcome()
-        await stream.introduce(1)
-        await stream.lend(lease(1, FOUNDER), lease(2, FOUNDER, seeds=(2,)), known=(FOUNDER,))
-        while not len(link.desk.tray):
-            await asyncio.sleep(0)
+    async with half_way(fleet, link) as (stop, task, stream):
         link.desk.tray.notify(CentreReport(1, 3, "digest"))
         stop.set()
         while (heard := await stream.hear_any()) is not None and heard.WhichOneof("kind") != "epoch_report":
