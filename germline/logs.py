@@ -25,7 +25,7 @@ def configure(level: str = "info", style: Format = "text", stream: TextIO | None
 
 
 class TextLines(logging.Formatter):
-    """``12:03:55 worker.link  text``: the time in UTC; the level if it is not INFO."""
+    """``12:03:55 worker.connection.link  text``: the time in UTC; the level if it is not INFO."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Write one record."""

@@ -14,9 +14,9 @@ from germline import logs
 from germline.settings import parse
 from master.config import MasterConfig
 from master.errors import JournalFormatError, JournalLostError
-from master.journal import SupersededError
+from master.journal.journal import SupersededError
+from master.journal.store import StoreError
 from master.server import AddressError, Master
-from master.store import StoreError
 
 logger = logging.getLogger("master")
 

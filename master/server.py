@@ -21,16 +21,16 @@ from redis.exceptions import RedisError
 
 from germline.v1 import experiment_pb2, experiment_pb2_grpc, worker_pb2, worker_pb2_grpc
 from master.config import MasterConfig, split_address
-from master.dispatcher import Dispatcher
-from master.experiment_service import ExperimentService
-from master.interceptors import ErrorInterceptor, TokenInterceptor
-from master.journal import Journal
-from master.keys import Keys
+from master.experiments.registry import Registry
+from master.journal.journal import Journal
+from master.journal.keys import Keys
+from master.journal.store import OwnStore, StoreError, check_server, connect
 from master.metrics import Metrics
-from master.registry import Registry
-from master.store import OwnStore, StoreError, check_server, connect
-from master.worker_messages import OrderWriter
-from master.worker_service import WorkerService
+from master.wire.experiment_service import ExperimentService
+from master.wire.interceptors import ErrorInterceptor, TokenInterceptor
+from master.wire.worker_messages import OrderWriter
+from master.wire.worker_service import WorkerService
+from master.work.dispatcher import Dispatcher
 
 logger = logging.getLogger(__name__)
 

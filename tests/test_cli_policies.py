@@ -13,7 +13,7 @@ from germline.card import PolicyCard, parse_card, write_card
 from germline.cli.app import run
 from germline.genome import Genome, Mutation, float32, format_id
 from germline.weights import Layout, rebuild
-from worker.policies.motion import Motion
+from worker.networks.policies.motion import Motion
 
 GENOME = Genome.founder(1).child(Mutation(2, float32(0.02))).child(Mutation(3, float32(0.02)))
 PONG: dict[str, Any] = {"atari": {"game": "pong", "max_frames": 400}}

@@ -5,9 +5,9 @@ from itertools import chain
 import pytest
 
 from germline.algorithms.eggroll import EpochClosed
-from master.centre import PART_BYTES, Centre, Checkpoint
-from master.digests import Digests
-from master.leases import LeaseTable
+from master.centres.agreement import Digests
+from master.centres.centre import PART_BYTES, Centre, Checkpoint
+from master.work.leases import LeaseTable
 
 
 class Clock:

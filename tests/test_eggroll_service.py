@@ -16,10 +16,10 @@ from germline.client import Client, Experiment, NotReachableError
 from germline.pairs import members
 from germline.spec import loads
 from germline.v1 import spec_pb2
-from worker.centre import first_evolution
-from worker.members import write_weights
-from worker.policies.vector import Vector
-from worker.workshop import centre_settings
+from worker.centres.first_centre import first_evolution
+from worker.centres.members import write_weights
+from worker.networks.policies.vector import Vector
+from worker.playing.engine_builder import centre_settings
 
 PATIENCE_S = 120.0
 EPOCHS, PAIRS = 12, 16

@@ -9,15 +9,15 @@ from germline.eggroll import Space, materialise
 from germline.genome import Genome, Mutation, float32
 from germline.pairs import NoiseKey
 from germline.weights import Layout, rebuild
-from worker.build import EngineSettings, build_engine
-from worker.forward import kernels
-from worker.forward.family import FamilyForward
-from worker.litters import LitterPopulation
-from worker.policies.dqn2015 import Dqn2015
-from worker.policies.mlp import Mlp
-from worker.policies.stages import Stage, StagedPolicy
-from worker.policies.uber2018 import Uber2018
-from worker.rollout import Evaluation, Rollout
+from worker.networks.forward import kernels
+from worker.networks.forward.family import FamilyForward
+from worker.networks.low_rank_children import LitterPopulation
+from worker.networks.policies.dqn2015 import Dqn2015
+from worker.networks.policies.mlp import Mlp
+from worker.networks.policies.stages import Stage, StagedPolicy
+from worker.networks.policies.uber2018 import Uber2018
+from worker.playing.engines import EngineSettings, build_engine
+from worker.playing.rollout import Evaluation, Rollout
 from worker.tasks.base import DiscreteActions, Spaces
 
 FRAMES = Spaces((4, 84, 84), np.dtype(np.uint8), DiscreteActions(6))

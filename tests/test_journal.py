@@ -14,11 +14,11 @@ from germline.algorithms.base import Ask, Purpose, Result
 from germline.genome import Genome, Mutation
 from germline.spec import loads
 from master.errors import JournalFormatError, JournalLostError, StoreFailingError
-from master.events import Created, Event, State, StateChanged, Told, WorkerSeen
-from master.journal import Journal, SupersededError
-from master.journal_codec import Snapshot
-from master.keys import Keys
-from master.store import OwnStore, StoreError, connect
+from master.experiments.events import Created, Event, State, StateChanged, Told, WorkerSeen
+from master.journal.codec import Snapshot
+from master.journal.journal import Journal, SupersededError
+from master.journal.keys import Keys
+from master.journal.store import OwnStore, StoreError, connect
 
 SPEC = loads("""
 name = "journal"

@@ -23,14 +23,14 @@ from germline.algorithms.eggroll import SliceAsk
 from germline.genome import format_id
 from germline.spec import loads
 from germline.v1 import journal_pb2, spec_pb2
-from master.centre import Checkpoint
-from master.epochs import discredit, keep_checkpoint
-from master.experiment import Experiment, Player
-from master.journal import Journal
-from master.keys import Keys
-from master.leases import Key
-from master.registry import Registry
-from master.store import OwnStore, connect
+from master.centres.centre import Checkpoint
+from master.centres.consequences import discredit, keep_checkpoint
+from master.experiments.experiment import Experiment, Player
+from master.experiments.registry import Registry
+from master.journal.journal import Journal
+from master.journal.keys import Keys
+from master.journal.store import OwnStore, connect
+from master.work.leases import Key
 
 KEYS = Keys("golden")
 GOLDEN = Path(__file__).parent / "golden"

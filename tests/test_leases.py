@@ -5,7 +5,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from master.leases import ForeignLeaseError, Lease, LeaseTable, Start, UnknownLeaseError
+from master.work.leases import ForeignLeaseError, Lease, LeaseTable, Start, UnknownLeaseError
 
 LEASE_S = 10.0
 

@@ -10,9 +10,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from germline.algorithms.base import JsonValue, Result
 from germline.algorithms.eggroll import SliceAsk
 from master.errors import RefusedResultError
-from master.events import Piece
-from master.leases import Start
-from master.ledger import Ledger, Work
+from master.experiments.events import Piece
+from master.work.leases import Start
+from master.work.pending_work import Ledger, Work
 
 LEASE_S = 10.0
 WORKERS = "abc"

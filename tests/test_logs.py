@@ -22,10 +22,10 @@ def root_logger_as_it_was() -> Iterator[None]:
 def test_a_text_line_names_time_and_logger_and_only_unusual_levels() -> None:
     stream = io.StringIO()
     logs.configure("info", "text", stream)
-    logging.getLogger("worker.link").info("experiment %d is %s", 3, "pong")
-    logging.getLogger("worker.link").warning("slow")
+    logging.getLogger("worker.connection.link").info("experiment %d is %s", 3, "pong")
+    logging.getLogger("worker.connection.link").warning("slow")
     first, second = stream.getvalue().splitlines()
-    assert first.split(maxsplit=1)[1] == "worker.link      experiment 3 is pong"
+    assert first.split(maxsplit=1)[1] == "worker.connection.link      experiment 3 is pong"
     assert second.endswith("WARNING slow")
 
 

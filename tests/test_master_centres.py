@@ -12,11 +12,16 @@ from germline import noise
 from germline.algorithms.base import Result
 from germline.algorithms.eggroll import SliceAsk
 from germline.spec import loads
-from master.conductor import Part
-from master.dispatcher import Dispatcher, Greeting
-from master.events import CheckpointStored, evaluations_of
-from master.experiment import Experiment, Player
-from master.fleet import (
+from master.centres.keeper import Part
+from master.experiments.events import CheckpointStored, evaluations_of
+from master.experiments.experiment import Experiment, Player
+from master.experiments.registry import Registry
+from master.journal.journal import Journal
+from master.journal.keys import Keys
+from master.journal.store import OwnStore, connect
+from master.metrics import Metrics
+from master.work.dispatcher import Dispatcher, Greeting
+from master.work.fleet import (
     Acknowledge,
     AskCheckpoint,
     End,
@@ -29,13 +34,8 @@ from master.fleet import (
     StartOver,
     Update,
 )
-from master.journal import Journal
-from master.keys import Keys
-from master.leases import Key
-from master.ledger import Work
-from master.metrics import Metrics
-from master.registry import Registry
-from master.store import OwnStore, connect
+from master.work.leases import Key
+from master.work.pending_work import Work
 
 PAIRS, PATIENCE_S = 6, 20.0
 SPEC = """

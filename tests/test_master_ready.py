@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from germline.algorithms.base import Ask, Purpose
 from germline.algorithms.eggroll import SliceAsk
 from germline.genome import Genome, Mutation
-from master.ready import ReadyQueue, base_id
-from master.scheduler import Claim, divide
+from master.work.fair_share import Claim, divide
+from master.work.waiting import ReadyQueue, base_id
 
 PARENTS = [Genome.founder(seed) for seed in range(4)]
 

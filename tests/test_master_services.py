@@ -23,10 +23,10 @@ from germline.v1 import spec_pb2, worker_pb2
 from germline.v1.experiment_pb2_grpc import ExperimentServiceStub
 from germline.v1.worker_pb2_grpc import WorkerServiceStub
 from master.config import MasterConfig
-from master.experiment import Player
-from master.leases import Key
-from master.ledger import Work
+from master.experiments.experiment import Player
 from master.server import AddressError, Master
+from master.work.leases import Key
+from master.work.pending_work import Work
 
 PATIENCE_S = 20.0
 

@@ -11,7 +11,7 @@ import pytest
 from redis.exceptions import TimeoutError
 
 from master.config import MasterConfig, split_address
-from master.store import OwnStore, StoreError, check_server, connect, find_server
+from master.journal.store import OwnStore, StoreError, check_server, connect, find_server
 
 
 async def process_of(store: OwnStore) -> int:
@@ -60,7 +60,7 @@ async def test_the_server_syncs_every_write_and_evicts_nothing(tmp_path: Path) -
 async def test_a_server_that_never_answers_is_an_error_after_a_while(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("master.store._REPLY_S", 0.05)
+    monkeypatch.setattr("master.journal.store._REPLY_S", 0.05)
     hung_up = asyncio.Event()
 
     async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -84,7 +84,7 @@ async def test_two_masters_in_one_folder_are_refused(tmp_path: Path) -> None:
 
 async def test_a_server_that_a_killed_master_left_is_taken_over(tmp_path: Path) -> None:
     script = (
-        "import asyncio, os, pathlib, sys; from master.store import OwnStore\n"
+        "import asyncio, os, pathlib, sys; from master.journal.store import OwnStore\n"
         "async def main():\n"
         "    store = await OwnStore(pathlib.Path(sys.argv[1])).__aenter__()\n"
         "    os.kill(os.getpid(), 9)\n"

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from germline.genome import Genome
 from germline.weights import Layout, rebuild
-from worker.policies.build import make_policy
-from worker.policies.stages import same_padding
+from worker.networks.policies.build import make_policy
+from worker.networks.policies.stages import same_padding
 from worker.tasks.base import ContinuousActions, DiscreteActions, Lanes, SetupError, Spaces
 from worker.tasks.function import FunctionTask
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from germline.weights import Layout, initialise
-from worker.policies.motion import Motion
+from worker.networks.policies.motion import Motion
 from worker.tasks.base import SetupError
 
 

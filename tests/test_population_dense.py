@@ -7,9 +7,9 @@ import torch
 from germline import weights
 from germline.genome import Genome, Mutation
 from germline.weights import Layout, rebuild
-from worker.cache import ParentCache
-from worker.policies.mlp import Mlp
-from worker.population import DensePopulation, choose
+from worker.networks.parent_cache import ParentCache
+from worker.networks.policies.mlp import Mlp
+from worker.networks.population import DensePopulation, choose
 from worker.tasks.base import ContinuousActions, DiscreteActions, Spaces
 
 SPACES = Spaces((8,), np.dtype(np.float32), DiscreteActions(3))

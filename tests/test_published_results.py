@@ -12,9 +12,9 @@ from germline.cli.cards import of_file
 from germline.cli.playing import fresh_seeds, play
 from germline.genome import Genome, format_id
 from germline.weights import Layout, digest, rebuild
+from worker.networks.policies.build import make_policy
+from worker.playing.engine_builder import engine_settings, has_bfloat16
 from worker.plugins import make_task
-from worker.policies.build import make_policy
-from worker.workshop import engine_settings, has_bfloat16
 
 CARDS = sorted((Path(__file__).parent.parent / "experiments" / "results").glob("*.toml"))
 

@@ -10,8 +10,8 @@ import torch
 from germline.cli.app import app
 from germline.genome import Genome
 from germline.spec import loads
-from worker.build import EngineSettings, engine_for
-from worker.rollout import Evaluation
+from worker.playing.engines import EngineSettings, engine_for
+from worker.playing.rollout import Evaluation
 from worker.tasks.base import EpisodicTask
 
 README = (Path(__file__).parent.parent / "README.md").read_text()

@@ -10,15 +10,15 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from germline.algorithms.base import Result
 from germline.algorithms.eggroll import SliceAsk
 from germline.spec import loads
-from master import rebirth
-from master.epochs import discredit
-from master.events import Created, Event
-from master.experiment import Experiment, Player
-from master.journal import Journal, WriteEvent
-from master.journal_codec import EntryReader, EntryWriter, Snapshot, read_snapshot, write_snapshot
-from master.leases import Key, Start
-from master.ledger import Work
-from master.terms import Terms
+from master.centres.consequences import discredit
+from master.experiments import recovery as rebirth
+from master.experiments.events import Created, Event
+from master.experiments.experiment import Experiment, Player
+from master.experiments.settings import Terms
+from master.journal.codec import EntryReader, EntryWriter, Snapshot, read_snapshot, write_snapshot
+from master.journal.journal import Journal, WriteEvent
+from master.work.leases import Key, Start
+from master.work.pending_work import Work
 
 WORKERS = "abc"
 SPEC = """

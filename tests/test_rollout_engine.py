@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from germline.genome import Genome, Mutation
-from worker.build import EngineSettings, build_engine, device_named
-from worker.forward.base import ActiveRows
-from worker.functions import FunctionEngine
-from worker.population import Individual, expect_genome
-from worker.rollout import Engine, Evaluation, Played, Rollout
+from worker.networks.forward.base import ActiveRows
+from worker.networks.population import Individual, expect_genome
+from worker.playing.engines import EngineSettings, build_engine, device_named
+from worker.playing.functions import FunctionEngine
+from worker.playing.rollout import Engine, Evaluation, Played, Rollout
 from worker.tasks.base import Actions, LaneIndices, Observations, SetupError, Stepped
 
 torch.set_num_threads(1)  # as workers do; several threads only fight over small batches

@@ -9,16 +9,16 @@ import torch
 from torch import nn
 
 from germline.weights import Layout
-from worker.forward.base import DTYPES, Forward
-from worker.forward.choose import make_forward
-from worker.forward.kernels import available
-from worker.forward.modules import ModuleForward
-from worker.forward.packed import PackedForward
-from worker.forward.stacked import StackedForward
-from worker.policies.dqn2015 import Dqn2015
-from worker.policies.mlp import Mlp
-from worker.policies.stages import Staged, StagedPolicy
-from worker.policies.uber2018 import Uber2018
+from worker.networks.forward.base import DTYPES, Forward
+from worker.networks.forward.choose import make_forward
+from worker.networks.forward.kernels import available
+from worker.networks.forward.modules import ModuleForward
+from worker.networks.forward.packed import PackedForward
+from worker.networks.forward.stacked import StackedForward
+from worker.networks.policies.dqn2015 import Dqn2015
+from worker.networks.policies.mlp import Mlp
+from worker.networks.policies.stages import Staged, StagedPolicy
+from worker.networks.policies.uber2018 import Uber2018
 from worker.tasks.base import Observations
 
 torch.set_num_threads(1)  # as workers do; several threads only fight over small batches

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from germline.genome import Genome, Mutation
-from worker.alternating import Alternating
-from worker.policies.build import make_policy
-from worker.policies.mlp import Mlp
-from worker.population import DensePopulation
-from worker.rollout import Engine, Evaluation, Played, Rollout
+from worker.networks.policies.build import make_policy
+from worker.networks.policies.mlp import Mlp
+from worker.networks.population import DensePopulation
+from worker.playing.alternating import Alternating
+from worker.playing.rollout import Engine, Evaluation, Played, Rollout
 from worker.tasks.atari import AtariTask
 from worker.tasks.gym import GymTask
 from worker.tasks.lane_processes import LaneProcesses

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from germline.algorithms.base import Ask, Purpose
 from germline.genome import Genome, Mutation
 from germline.v1 import worker_pb2
-from master.journal_codec import EntryReader, EntryWriter
-from worker.wire import KnownGenomes
+from master.journal.codec import EntryReader, EntryWriter
+from worker.connection.wire import KnownGenomes
 
 STEM = Genome.founder(1).extended(Mutation(seed, 0.5) for seed in range(20))
 PARENTS = [STEM.child(Mutation(100 + seed, 0.5)) for seed in range(3)]

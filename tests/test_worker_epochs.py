@@ -10,10 +10,9 @@ from torch import Tensor, nn
 
 from germline.eggroll import Evolution
 from germline.pairs import Member, members
-from worker.build import EngineSettings
-from worker.centre import CentreSettings, build_evolving, first_evolution
-from worker.epochs import EpochEngine
-from worker.members import (
+from worker.centres.epoch_engine import EpochEngine
+from worker.centres.first_centre import CentreSettings, build_evolving, first_evolution
+from worker.centres.members import (
     LowRankRows,
     MaterialisedMembers,
     MemberPopulation,
@@ -21,12 +20,13 @@ from worker.members import (
     member_population,
     write_weights,
 )
-from worker.policies.mlp import Mlp
-from worker.policies.vector import Vector
-from worker.rollout import Evaluation, Played
+from worker.networks.policies.mlp import Mlp
+from worker.networks.policies.vector import Vector
+from worker.playing.engines import EngineSettings
+from worker.playing.lease_work import Slice
+from worker.playing.rollout import Evaluation, Played
 from worker.tasks.base import DiscreteActions, Spaces
 from worker.tasks.function import noisy_sphere
-from worker.work import Slice
 
 PAIRS = 4
 CPU = torch.device("cpu")
@@ -283,7 +283,7 @@ def test_a_device_that_is_full_gets_fewer_slots_and_not_written_out_weights(
     def full(*_: object) -> None:
         raise torch.OutOfMemoryError("no room for the trial")
 
-    monkeypatch.setattr("worker.members.try_out", full)
+    monkeypatch.setattr("worker.centres.members.try_out", full)
     evolution = first_evolution(Gated(observation_shape=(6,), outputs=3).requires_grad_(True), CENTRE)
     with pytest.raises(torch.OutOfMemoryError, match="no room for the trial"):
         member_population(evolution, SPACES, 4, 3, "float32")

@@ -4,9 +4,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
-from worker.ledger import MAX_BATCH, MAX_UNACKNOWLEDGED, Batch, Ledger
-from worker.pace import COVER_S, MAX_PREFETCH, Pace
-from worker.work import LeaseKey, Score
+from worker.connection.leases import MAX_BATCH, MAX_UNACKNOWLEDGED, Batch, Ledger
+from worker.connection.prefetch import COVER_S, MAX_PREFETCH, Pace
+from worker.playing.lease_work import LeaseKey, Score
 
 
 def key(ticket: int, experiment: int = 1) -> LeaseKey:

@@ -12,13 +12,13 @@ from grpc import aio
 from germline.genome import Genome, Mutation
 from germline.v1 import genome_pb2, spec_pb2, worker_pb2
 from germline.v1.worker_pb2_grpc import WorkerServiceServicer, add_WorkerServiceServicer_to_server
-from worker import backoff
-from worker.desk import Terms
-from worker.link import Link, RefusedError
-from worker.rollout import Evaluation, Played
+from worker.connection import backoff
+from worker.connection.link import Link, RefusedError
+from worker.connection.wire import Identity
+from worker.connection.worker_state import Terms
+from worker.playing.lease_work import CentreReport
+from worker.playing.rollout import Evaluation, Played
 from worker.tasks.base import SetupError
-from worker.wire import Identity
-from worker.work import CentreReport
 
 PATIENCE_S = 20.0
 Context = aio.ServicerContext[worker_pb2.WorkerMessage, worker_pb2.MasterMessage]

@@ -22,13 +22,13 @@ from germline.v1.worker_pb2_grpc import (
     WorkerServiceStub,
     add_WorkerServiceServicer_to_server,
 )
-from worker.build import EngineSettings
 from worker.config import WorkerConfig
-from worker.dial import metadata, opener
+from worker.connection.channel import metadata, opener
 from worker.machine import identify
+from worker.playing.engine_builder import Workshop, engine_settings
+from worker.playing.engines import EngineSettings
 from worker.spot import ask, watch_notice
 from worker.tasks.base import SetupError
-from worker.workshop import Workshop, engine_settings
 
 CPU = torch.device("cpu")
 ALGORITHM = "[algorithm.ga]\nwindow = 10\nparents = 5\n"

@@ -8,13 +8,13 @@ from contextlib import asynccontextmanager
 import pytest
 
 from germline.genome import Genome
-from worker import stage as stage_module
-from worker.player import Player
-from worker.rollout import Evaluation, Played
-from worker.stage import Stage
+from worker.playing import playing_thread as stage_module
+from worker.playing.experiment_player import Player
+from worker.playing.lease_work import Assignment, Failure, LeaseKey, Score
+from worker.playing.outbox import ENOUGH, Tray
+from worker.playing.playing_thread import Stage
+from worker.playing.rollout import Evaluation, Played
 from worker.tasks.base import SetupError
-from worker.tray import ENOUGH, Tray
-from worker.work import Assignment, Failure, LeaseKey, Score
 
 FOUNDER = Genome.founder(1)
 PATIENCE_S = 20.0

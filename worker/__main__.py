@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # a master that goes away is ours to tell, in one line
     logs.configure(config.log_level, config.log_format)
     # After the settings, because torch takes seconds to load and `--help` should not.
-    from worker.link import RefusedError  # noqa: PLC0415
+    from worker.connection.link import RefusedError  # noqa: PLC0415
     from worker.loop import work  # noqa: PLC0415
     from worker.tasks.base import SetupError  # noqa: PLC0415
 

@@ -17,12 +17,12 @@ import signal
 from collections.abc import Callable
 
 from worker.config import WorkerConfig
-from worker.desk import Terms
-from worker.dial import metadata, opener
-from worker.link import Link
+from worker.connection.channel import metadata, opener
+from worker.connection.link import Link
+from worker.connection.worker_state import Terms
 from worker.machine import identify, prepare
+from worker.playing.engine_builder import Workshop
 from worker.spot import watch_notice
-from worker.workshop import Workshop
 
 logger = logging.getLogger(__name__)
 

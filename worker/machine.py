@@ -11,8 +11,8 @@ import secrets
 import torch
 
 from germline import noise
-from worker.build import device_named
-from worker.wire import Identity
+from worker.connection.wire import Identity
+from worker.playing.engines import device_named
 
 logger = logging.getLogger(__name__)
 

@@ -18,8 +18,8 @@ import torch
 
 from germline.genome import Genome, Mutation, float32
 from germline.weights import Layout
-from worker.cache import ParentCache
-from worker.policies.dqn2015 import Dqn2015
+from worker.networks.parent_cache import ParentCache
+from worker.networks.policies.dqn2015 import Dqn2015
 
 _POWER = float32(0.002)
 _CACHE_BYTES = 64 << 20

@@ -105,7 +105,7 @@ class DenseChildren:
         """Build the engine as a worker would."""
         import torch
 
-        from worker.build import EngineSettings, build_engine
+        from worker.playing.engines import EngineSettings, build_engine
 
         settings = EngineSettings(
             "atari", policy, {"game": game, "protocol": "uber2018"}, episodes=episodes, precision=precision
@@ -116,7 +116,7 @@ class DenseChildren:
 
     def play(self) -> int:
         """Step every episode that runs."""
-        from worker.rollout import Evaluation
+        from worker.playing.rollout import Evaluation
 
         for _ in range(self._engine.room()):
             number = next(self._numbers)
@@ -135,8 +135,8 @@ class Members:
         """Build the engine as a worker would."""
         import torch
 
-        from worker.build import EngineSettings
-        from worker.centre import CentreSettings, build_evolving
+        from worker.centres.first_centre import CentreSettings, build_evolving
+        from worker.playing.engines import EngineSettings
 
         settings = EngineSettings(
             "atari", policy, {"game": game, "protocol": "uber2018"}, episodes=1, precision=precision
@@ -151,8 +151,8 @@ class Members:
 
     def play(self) -> int:
         """Step every episode that runs; as many pairs are out as fill the slots, and one more."""
-        from worker.rollout import Evaluation
-        from worker.work import Slice
+        from worker.playing.lease_work import Slice
+        from worker.playing.rollout import Evaluation
 
         while self._pairs_out <= max(self._engine.slots, 1) // 2:
             number = next(self._numbers)
@@ -170,7 +170,7 @@ class Litters:
         """Build the engine as a worker would."""
         import torch
 
-        from worker.build import EngineSettings, build_engine
+        from worker.playing.engines import EngineSettings, build_engine
 
         settings = EngineSettings(
             "atari", policy, {"game": game, "protocol": "uber2018"}, precision=precision, rank=1
@@ -182,7 +182,7 @@ class Litters:
 
     def play(self) -> int:
         """Step every episode that runs."""
-        from worker.rollout import Evaluation
+        from worker.playing.rollout import Evaluation
 
         for _ in range(self._engine.room()):
             number = next(self._numbers)
@@ -198,7 +198,7 @@ def contestants() -> dict[str, Contestant]:
     """Everybody but the two references, in the fastest precision that this processor has, and in float32."""
     import torch
 
-    from worker.forward.kernels import available
+    from worker.networks.forward.kernels import available
 
     best = "bfloat16" if available(torch.bfloat16) else "float32"
     rows = {

@@ -118,8 +118,8 @@ def device_noise(name: str) -> str:
 
     from germline import noise_torch
     from germline.noise import draw, stream_id
-    from worker.build import device_named
-    from worker.workshop import has_bfloat16
+    from worker.playing.engine_builder import has_bfloat16
+    from worker.playing.engines import device_named
 
     device = device_named(name)
     stream = stream_id("doctor")
@@ -169,7 +169,7 @@ def store() -> str:
 
 
 async def _try_store(folder: Path) -> str:
-    from master.store import OwnStore, connect, find_server
+    from master.journal.store import OwnStore, connect, find_server
 
     async with OwnStore(folder) as own:
         client = connect(own.url)

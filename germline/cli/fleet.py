@@ -177,7 +177,7 @@ def obituary(child: Child) -> str:
 
 async def close_store(folder: Path) -> None:
     """Stop the store's server that a killed master left behind; its data is on disk already."""
-    from master.store import OwnStore, StoreError
+    from master.journal.store import OwnStore, StoreError
 
     with contextlib.suppress(StoreError):
         async with OwnStore(folder):

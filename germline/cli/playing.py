@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import torch
 
     from germline.weights import Layout
-    from worker.build import EngineSettings
-    from worker.rollout import Engine
+    from worker.playing.engines import EngineSettings
+    from worker.playing.rollout import Engine
     from worker.tasks.base import Actions, EpisodicTask, LaneIndices, Lanes, Observations, Stepped, Task
 
     Picture = npt.NDArray[np.uint8]
@@ -51,9 +51,9 @@ def play(
     """
     with needs_extra("worker"):
         from worker.machine import prepare
+        from worker.playing.engine_builder import engine_settings
         from worker.plugins import make_task
         from worker.tasks.base import SetupError
-        from worker.workshop import engine_settings
     try:
         settings = engine_settings(spec)
         task = make_task(settings.task, settings.task_arguments)
@@ -66,7 +66,7 @@ def play(
 def _returns(
     engine: Engine, policy: Genome | bytes, seeds: tuple[int, ...], group: int
 ) -> Iterator[tuple[int, float]]:
-    from worker.rollout import Evaluation
+    from worker.playing.rollout import Evaluation
 
     genome = policy if isinstance(policy, Genome) else Genome.founder(0)  # a fixed population asks nobody
     for start in range(0, len(seeds), group):
@@ -84,7 +84,7 @@ def _engine(
     device: torch.device,
     slots: int | None = None,
 ) -> Engine:
-    from worker.build import engine_for
+    from worker.playing.engines import engine_for
 
     if isinstance(policy, Genome):
         return engine_for(task, settings, device=device, slots=slots)
@@ -97,10 +97,10 @@ def _centre_engine(
     """The engine for a network that is known by its weights."""
     from germline.eggroll import centre_file
     from germline.weights import Layout
-    from worker.build import MOST_ROWS, slots_that_fit
-    from worker.fixed import FixedPopulation
-    from worker.policies.build import make_policy
-    from worker.rollout import Rollout
+    from worker.networks.fixed_weights import FixedPopulation
+    from worker.networks.policies.build import make_policy
+    from worker.playing.engines import MOST_ROWS, slots_that_fit
+    from worker.playing.rollout import Rollout
     from worker.tasks.base import EpisodicTask
 
     if not isinstance(task, EpisodicTask):
@@ -143,9 +143,9 @@ def film(spec: spec_pb2.ExperimentSpec, policy: Genome | bytes, seed: int, devic
     """Play one episode and film it. What is played is what would be played without a camera."""
     with needs_extra("worker"):
         from worker.machine import prepare
+        from worker.playing.engine_builder import engine_settings
         from worker.plugins import make_task
         from worker.tasks.base import EpisodicTask, SetupError
-        from worker.workshop import engine_settings
     film = Film()
     try:
         settings = engine_settings(_filmable(spec))

@@ -202,10 +202,10 @@ def write_weights(spec: spec_pb2.ExperimentSpec, genome: Genome, target: Path) -
         from safetensors.torch import save_file
 
         from germline import weights
+        from worker.networks.policies.build import make_policy
+        from worker.playing.engine_builder import engine_settings
         from worker.plugins import make_task
-        from worker.policies.build import make_policy
         from worker.tasks.base import SetupError
-        from worker.workshop import engine_settings
     settings = engine_settings(spec)
     try:
         task = make_task(settings.task, settings.task_arguments)

@@ -13,10 +13,10 @@ def check_playable(spec: spec_pb2.ExperimentSpec, source: str) -> str:
         SpecError: if a game, an environment, a policy, a function or a plug-in is unknown or does not fit.
     """
     try:
+        from worker.networks.policies.build import make_policy
+        from worker.playing.engine_builder import engine_settings
         from worker.plugins import make_task
-        from worker.policies.build import make_policy
         from worker.tasks.base import SetupError
-        from worker.workshop import engine_settings
     except ModuleNotFoundError as error:
         return f" (not tried: {error.name} is not installed)"
     settings = engine_settings(spec)

@@ -1,0 +1,212 @@
+"""An evolution strategy's centre as its master knows it: epochs, digests and checkpoints; never weights.
+
+The centre itself lives on the workers. The master keeps what a worker needs to get it: the newest checkpoint
+and the scores of every epoch since, or the scores of all epochs. The bytes of checkpoints are the journal's.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
+
+from germline.algorithms.eggroll import EpochClosed
+from master.centres.agreement import Digests
+from master.experiments.events import CheckpointStored, Told
+
+PART_BYTES = 1 << 20
+_MAX_RELOADS = 3
+
+
+class Checkpoint(NamedTuple):
+    """A centre and its optimiser's memory after `epoch` updates, as a worker sent it."""
+
+    epoch: int
+    digest: str
+    data: bytes
+
+    @property
+    def parts(self) -> int:
+        """In how many parts it travels."""
+        return -(-len(self.data) // PART_BYTES)
+
+    def part(self, number: int) -> bytes:
+        """One of them."""
+        return self.data[number * PART_BYTES : (number + 1) * PART_BYTES]
+
+
+class Centre:
+    """What is known of one experiment's centre.
+
+    Attributes:
+        epochs: closed epochs that everybody may know of: they are durable.
+        updates: those since the newest checkpoint.
+        newest: the checkpoint that a late joiner starts from.
+        best: that of the best measured centre.
+        digests: what workers report.
+        closed: closed epochs that nobody was told of yet.
+        told: what counts so far in the open epoch, by ticket.
+    """
+
+    def __init__(self, checkpoint_epochs: int) -> None:
+        self.epochs = 0
+        self.updates: list[EpochClosed] = []
+        self.newest: CheckpointStored | None = None
+        self.best: CheckpointStored | None = None
+        self.digests = Digests()
+        self.closed: list[EpochClosed] = []
+        self.told: dict[int, Told] = {}
+        self._checkpoint_epochs = checkpoint_epochs
+        self._wanted_newest = self._wanted_best = -1
+        self._asked: dict[int, str] = {}  # wanted epoch, worker
+        self._refused: set[tuple[int, str]] = set()
+        self._incoming: dict[str, list[bytes]] = {}
+        self._reloads: Counter[str] = Counter()
+        self._handed_out = 0  # closed epochs that somebody takes care to announce
+
+    # Epochs
+
+    def close(self, closed: EpochClosed) -> None:
+        """An epoch closed; it is not durable yet."""
+        self.closed.append(closed)
+        self.told.clear()
+
+    def announce(self, closed: EpochClosed) -> None:
+        """An epoch is durable: from now on, late joiners are told of it."""
+        if closed.epoch == self.epochs:
+            self.epochs += 1
+            self.closed = self.closed[1:]
+            self._handed_out = max(self._handed_out, self.epochs)
+            self.updates.append(closed)
+            if self._checkpoint_epochs and self.epochs % self._checkpoint_epochs == 0:
+                self._wanted_newest = self.epochs
+
+    def unannounced(self) -> list[EpochClosed]:
+        """The closed epochs that nobody was asked to announce yet; asking once is enough."""
+        fresh = self.closed[self._handed_out - self.epochs :]
+        self._handed_out += len(fresh)
+        return fresh
+
+    @property
+    def closed_epochs(self) -> int:
+        """All closed epochs, also those that nobody was told of yet."""
+        return self.epochs + len(self.closed)
+
+    @property
+    def digest(self) -> str:
+        """Of the centre after the last closed epoch; empty while no worker reported it."""
+        known = {kept.epoch: kept.digest for kept in (self.best, self.newest) if kept}
+        return self.digests.agreed(self.closed_epochs) or known.get(self.closed_epochs, "")
+
+    def may_reload(self, worker: str) -> bool:
+        """Count a reload; False if this worker had its chances."""
+        self._reloads[worker] += 1
+        return self._reloads[worker] <= _MAX_RELOADS
+
+    # Checkpoints
+
+    def want_best(self, epoch: int) -> None:
+        """A centre was measured better than all before: its checkpoint is to be kept."""
+        self._wanted_best = epoch
+
+    def want_last(self) -> None:
+        """The experiment is over: keep the centre as it is after the last closed epoch."""
+        if self.newest is None or self.newest.epoch < self.closed_epochs:
+            self._wanted_newest = self.closed_epochs
+
+    def want_best_no_more(self, epoch: int) -> None:
+        """The best centre's measurement does not count after all."""
+        if self._wanted_best == epoch:
+            self._wanted_best = -1
+
+    def give_up_best(self, workers: Iterable[str]) -> None:
+        """No longer want a best centre that none of these workers, which are all there are, has."""
+        if all((self._wanted_best, worker) in self._refused for worker in workers):
+            self._wanted_best = -1
+
+    @property
+    def has_best(self) -> bool:
+        """Whether the best measured centre is kept."""
+        return self.best is not None and self._wanted_best < 0
+
+    @property
+    def wanted(self) -> set[int]:
+        """Epochs whose checkpoints are to be kept and not here yet."""
+        return {epoch for epoch in (self._wanted_best, self._wanted_newest) if epoch >= 0}
+
+    def to_ask(self, workers: Collection[str]) -> list[tuple[int, str]]:
+        """The checkpoints to ask these workers for now: (epoch, worker).
+
+        One that all of them have come to, and that nobody doubts: later joiners start from it.
+        """
+        wanted = self.wanted
+        self._asked = {epoch: worker for epoch, worker in self._asked.items() if epoch in wanted}
+        asks = []
+        for epoch in sorted(wanted - self._asked.keys()):
+            if epoch > self.epochs or not self.digests.is_settled(epoch, workers):
+                continue
+            worker = next((name for name in workers if (epoch, name) not in self._refused), None)
+            if worker is not None:
+                self._asked[epoch] = worker
+                asks.append((epoch, worker))
+        return asks
+
+    def lose(self, worker: str) -> None:
+        """A worker is gone: what it was asked for is asked of another."""
+        self.digests.lose(worker)
+        self._incoming.pop(worker, None)
+        self._asked = {epoch: name for epoch, name in self._asked.items() if name != worker}
+
+    def take_part(self, worker: str, epoch: int, part: int, parts: int, data: bytes) -> bytes | None:
+        """Take a part of a checkpoint; the whole file with its last part, if it is still wanted."""
+        if epoch not in self.wanted:
+            return None
+        if not parts:
+            self.refuse(worker, epoch)
+            return None
+        held = self._incoming.setdefault(worker, []) if part else self._incoming_anew(worker)
+        held.append(data)
+        if part + 1 < parts:
+            return None
+        return b"".join(self._incoming.pop(worker)) if len(held) == parts else None
+
+    def refuse(self, worker: str, epoch: int) -> None:
+        """A worker has not this checkpoint, or a wrong one: another is asked."""
+        self._refused.add((epoch, worker))
+        self._asked.pop(epoch, None)
+
+    def store(self, checkpoint: Checkpoint) -> CheckpointStored:
+        """Take a wanted checkpoint."""
+        is_best = checkpoint.epoch == self._wanted_best
+        if is_best:
+            self._wanted_best = -1
+        stored = CheckpointStored(checkpoint.epoch, checkpoint.digest, len(checkpoint.data), is_best)
+        self.keep(stored)
+        return stored
+
+    def keep(self, stored: CheckpointStored) -> None:
+        """A checkpoint is in the store: live, and in a replay. Only the newest and the best are kept."""
+        if stored.is_best:
+            self.best = stored
+        if self.newest is None or stored.epoch >= self.newest.epoch:
+            self.newest = stored
+            self.updates = [closed for closed in self.updates if closed.epoch >= stored.epoch]
+        if stored.epoch >= self._wanted_newest:
+            self._wanted_newest = -1
+        self._refused = {(epoch, name) for epoch, name in self._refused if epoch > stored.epoch}
+
+    def kept(self) -> list[CheckpointStored]:
+        """The checkpoints that are kept."""
+        kept = [stored for stored in (self.newest, self.best) if stored is not None]
+        return list({stored.epoch: stored._replace(is_best=stored is self.best) for stored in kept}.values())
+
+    def restore(self, epochs: int, updates: Iterable[EpochClosed], told: Iterable[Told]) -> None:
+        """Become what a snapshot says: so many closed epochs, the last of them with their scores."""
+        self.told = {each.result.ticket: each for each in told}
+        self.epochs = epochs
+        self.updates = list(updates)
+        self._handed_out = epochs
+
+    def _incoming_anew(self, worker: str) -> list[bytes]:
+        self._incoming[worker] = []
+        return self._incoming[worker]

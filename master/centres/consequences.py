@@ -1,0 +1,67 @@
+"""What happens to an evolution strategy's experiment because of its workers' centres."""
+
+from __future__ import annotations
+
+from germline.algorithms.eggroll import SliceAsk
+from master.centres.centre import Checkpoint
+from master.experiments.events import Discarded, Piece, evaluations_of
+from master.experiments.experiment import Experiment
+
+
+def discredit(experiment: Experiment, worker_id: str) -> int:
+    """A worker's centre is not the others': lend again what it holds, and what it told of the open epoch.
+
+    Leases that it gets from now on count again. Returns how many results are discarded.
+    """
+    if experiment.centre is None or experiment.state.is_final:
+        return 0
+    experiment.ledger.void(worker_id)
+    seen, told = experiment.workers.get(worker_id), experiment.centre.told
+    tickets = tuple(ticket for ticket, each in told.items() if seen and each.worker == seen.number)
+    if seen is not None and tickets:
+        event = Discarded(seen.number, tickets)
+        experiment.ledger.reopen(discard(experiment, event))
+        experiment.write(event)
+    return len(tickets)
+
+
+def discard(experiment: Experiment, event: Discarded) -> list[Piece]:
+    """Take results back, live and in a replay; return the work that is wanted again."""
+    asks: list[Piece] = []
+    if experiment.centre is None:
+        return asks
+    for ticket in event.tickets:
+        result = experiment.centre.told.pop(ticket).result
+        asks.append(ask := experiment.search.untell(result))
+        experiment.progress.uncount(result, evaluations_of(ask))
+        if isinstance(ask, SliceAsk) and not ask.pairs:
+            experiment.centre.want_best_no_more(ask.epoch)
+    return asks
+
+
+def keep_checkpoint(experiment: Experiment, checkpoint: Checkpoint) -> None:
+    """Store a centre that a worker sent, and forget those that nobody will ask for."""
+    centre, shelf = experiment.centre, experiment.journal.checkpoints
+    if centre is None:
+        return
+    before = {kept.epoch for kept in centre.kept()}
+    shelf.put(experiment.number, checkpoint.epoch, checkpoint.data)
+    experiment.write(centre.store(checkpoint))
+    for epoch in before - {kept.epoch for kept in centre.kept()}:
+        shelf.forget(experiment.number, epoch)
+    experiment.end_if_fit()
+
+
+def release_checkpoints(experiment: Experiment) -> None:
+    """Nobody will start from this experiment's checkpoints any more: do not hold them in memory."""
+    for kept in experiment.centre.kept() if experiment.centre is not None else ():
+        experiment.journal.checkpoints.release(experiment.number, kept.epoch)
+
+
+def newest_checkpoint(experiment: Experiment) -> Checkpoint | None:
+    """What a worker that joins starts from; None if that is the first centre, or nobody needs it."""
+    if experiment.centre is None or experiment.centre.newest is None:
+        return None
+    epoch, digest, _, _ = experiment.centre.newest
+    data = experiment.journal.checkpoints.held(experiment.number, epoch)
+    return None if data is None else Checkpoint(epoch, digest, data)

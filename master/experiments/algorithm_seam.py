@@ -1,0 +1,179 @@
+"""The seam between an experiment and its algorithm: what both kinds of search have in common.
+
+A genetic algorithm never runs out of asks; an evolution strategy has none left at an epoch's tail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from germline.algorithms.base import Ask, JsonValue, Purpose, Result
+from germline.algorithms.eggroll import Centre, Eggroll, EggrollEvent, EpochClosed, SliceAsk
+from germline.algorithms.ga import GeneticAlgorithm
+from germline.genome import format_id
+from master.experiments.events import Piece
+
+
+class Leader(NamedTuple):
+    """The best that a search has to show: its mean over fresh episodes, and a sentence for the log."""
+
+    name: str
+    mean: float
+    text: str
+
+
+class Search(Protocol):
+    """An algorithm as an experiment sees it. Results in, work out; no I/O, no clock."""
+
+    @property
+    def evaluations_a_piece(self) -> int:
+        """Evaluations of an ordinary piece of work."""
+        ...
+
+    def ask(self, n: int) -> Sequence[Piece]:
+        """At most n pieces of work."""
+        ...
+
+    def adopt(self, piece: Piece) -> None:
+        """Take back an ask made before a restart."""
+        ...
+
+    def adopt_epoch(self, closed: EpochClosed) -> None:
+        """Take an epoch as closed that closed before a restart."""
+        ...
+
+    def tell(self, result: Result) -> Sequence[EggrollEvent]:
+        """Take a result; what happened to the epoch because of it."""
+        ...
+
+    def untell(self, result: Result) -> Piece:
+        """Take back a result of the open epoch; the work that it was of is pending again."""
+        ...
+
+    def close_early(self) -> Sequence[EggrollEvent]:
+        """The epoch has been open for long: close it, if enough of it is in."""
+        ...
+
+    def pending(self) -> Iterable[Piece]:
+        """The asks not yet told, in order of their tickets."""
+        ...
+
+    def leader(self) -> Leader | None:
+        """The validated champion, or the best measured centre; None before the first."""
+        ...
+
+    def may_crown(self, piece: Piece) -> bool:
+        """Whether a result of this work can change the leader."""
+        ...
+
+    def place(self, events: Sequence[EggrollEvent], evaluations: int) -> int | None:
+        """The place of a point in the curve after these events; None if none belongs here."""
+        ...
+
+    def fitness_quantiles(self, fractions: Sequence[float]) -> Sequence[float]:
+        """Fitness at these fractions of the population."""
+        ...
+
+    def snapshot(self) -> dict[str, JsonValue]:
+        """The whole state as JSON values."""
+        ...
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        """Become what a snapshot says."""
+        ...
+
+
+class GaSearch:
+    """A genetic algorithm as a :class:`Search`."""
+
+    def __init__(self, algorithm: GeneticAlgorithm) -> None:
+        self.algorithm = algorithm
+        self.evaluations_a_piece = 1
+        self.ask = algorithm.ask
+        self.pending = algorithm.pending
+        self.fitness_quantiles = algorithm.fitness_quantiles
+        self.snapshot = algorithm.snapshot
+        self.restore = algorithm.restore
+
+    def adopt(self, piece: Piece) -> None:
+        """Take back an ask made before a restart."""
+        if isinstance(piece, Ask):
+            self.algorithm.adopt(piece)
+
+    def adopt_epoch(self, closed: EpochClosed) -> None:
+        """There are none."""
+
+    def tell(self, result: Result) -> Sequence[EggrollEvent]:
+        """Take a result; a genetic algorithm has no epochs."""
+        self.algorithm.tell(result)
+        return ()
+
+    def untell(self, result: Result) -> Piece:
+        """Nothing is ever taken back: an individual plays what it is, whoever plays it."""
+        raise ValueError(f"ticket {result.ticket} is of a genetic algorithm, which has no open epoch")
+
+    def close_early(self) -> Sequence[EggrollEvent]:
+        """Nothing to close."""
+        return ()
+
+    def leader(self) -> Leader | None:
+        """The champion."""
+        champion = self.algorithm.champion
+        if champion is None:
+            return None
+        name = format_id(champion.genome.id)
+        text = (
+            f"champion {name}, mean {champion.mean:.6g} over {champion.episodes} episodes, "
+            f"{len(champion.genome)} mutations"
+        )
+        return Leader(name, champion.mean, text)
+
+    def may_crown(self, piece: Piece) -> bool:
+        """Only a validation can, where there is validation."""
+        explores = isinstance(piece, Ask) and piece.purpose is Purpose.EXPLORE
+        return not (explores and self.algorithm.settings.validates)
+
+    def place(self, events: Sequence[EggrollEvent], evaluations: int) -> int | None:
+        """A point for every evaluation."""
+        return evaluations
+
+
+class EggrollSearch:
+    """An evolution strategy as a :class:`Search`."""
+
+    def __init__(self, algorithm: Eggroll) -> None:
+        self.algorithm = algorithm
+        self.evaluations_a_piece = 2 * algorithm.settings.slice_pairs
+        self.ask = algorithm.ask
+        self.pending = algorithm.pending
+        self.adopt_epoch = algorithm.adopt_epoch
+        self.tell = algorithm.tell
+        self.untell = algorithm.untell
+        self.close_early = algorithm.close_early
+        self.fitness_quantiles = algorithm.fitness_quantiles
+        self.snapshot = algorithm.snapshot
+        self.restore = algorithm.restore
+
+    def adopt(self, piece: Piece) -> None:
+        """Take back an ask made before a restart."""
+        if isinstance(piece, SliceAsk):
+            self.algorithm.adopt(piece)
+
+    def leader(self) -> Leader | None:
+        """The best measured centre."""
+        best = self.algorithm.best
+        return None if best is None else Leader(f"epoch {best.epoch}", best.mean, _sentence(best))
+
+    def may_crown(self, piece: Piece) -> bool:
+        """Only a measurement of the centre can."""
+        return isinstance(piece, SliceAsk) and piece.pairs == 0
+
+    def place(self, events: Sequence[EggrollEvent], evaluations: int) -> int | None:
+        """A point for every closed epoch."""
+        closed = any(isinstance(event, EpochClosed) for event in events)
+        return self.algorithm.epoch if closed else None
+
+
+def _sentence(best: Centre) -> str:
+    return f"best centre after {best.epoch} epochs, mean {best.mean:.6g} over {best.episodes} episodes"

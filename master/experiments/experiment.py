@@ -1,0 +1,321 @@
+"""One experiment: its algorithm, its leases, its journal and its progress, kept in step."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
+from time import time
+from typing import NamedTuple
+
+from germline.algorithms.base import Result
+from germline.algorithms.eggroll import EggrollEvent, EpochClosed, NewBestCentre
+from germline.algorithms.ga import GeneticAlgorithm
+from master.centres.centre import Centre
+from master.errors import ConflictError, Refusal, RefusedResultError
+from master.experiments.algorithm_seam import GaSearch
+from master.experiments.events import Created, Piece, State, StateChanged, Told, WorkerSeen, evaluations_of
+from master.experiments.progress import QUANTILES, Point, Progress, Rates
+from master.experiments.settings import Terms
+from master.journal.journal import Journal, WriteEvent
+from master.work.leases import Key, Start
+from master.work.pending_work import Ledger, Work
+
+logger = logging.getLogger(__name__)
+
+_HERALD_S = 10.0
+
+
+class Player(NamedTuple):
+    """A worker as an experiment knows it: by name, and on what it plays."""
+
+    worker_id: str
+    device: str
+    libraries: dict[str, str]
+
+
+class RefusedResult(NamedTuple):
+    """A result that did not count, and why."""
+
+    key: Key
+    code: Refusal
+    message: str
+
+
+class Experiment:
+    """Everything between an algorithm and the world; runs on one thread, and never waits.
+
+    A result that is accepted is told to the algorithm and queued for the journal in one breath, and so is
+    an ask. So the journal holds asks and tells in the order in which the algorithm saw them, replaying it
+    (see :mod:`master.experiments.recovery`) gives the same state, and a crash falls back to a moment that
+    really was. Whoever told a result learns that it counts when it is durable.
+
+    Attributes:
+        terms: what its spec means.
+        created: its first event.
+        state: where it stands.
+        search: its algorithm.
+        centre: what is known of an evolution strategy's centre; None for a genetic algorithm.
+        ledger: its work that is not told yet.
+        progress: its counters and its curve.
+        rates: how fast they rise.
+        workers: that have told it something, by name.
+        rejections: workers that get none of its work, and why.
+        journal: where it is written, and
+        write: queues an event for it.
+    """
+
+    write: WriteEvent
+
+    def __init__(
+        self,
+        terms: Terms,
+        created: Created,
+        journal: Journal,
+        clock: Callable[[], float],
+        starts: Sequence[Start],
+    ) -> None:
+        """Take an experiment as it was created; `starts` are the master's, this one last."""
+        self.terms = terms
+        self.created = created
+        self.number = created.number
+        self.state = State.RUNNING
+        self.search = terms.make_search()
+        self.centre: Centre | None = terms.make_centre()
+        self.ledger = Ledger(terms.name, terms.lease_s, clock, starts)
+        self.progress = Progress(clock)
+        self.rates = Rates(clock)
+        self.workers: dict[str, WorkerSeen] = {}
+        self.rejections: dict[str, str] = {}
+        self.journal = journal
+        self._over = asyncio.Event()
+        self._heralded = ""
+        self._herald_again_s = 0.0
+        self._epoch_since_s = clock()
+        self._clock = clock
+
+    # What the scheduler asks
+
+    @property
+    def is_running(self) -> bool:
+        """Whether work may be lent."""
+        return self.state is State.RUNNING
+
+    @property
+    def claimed(self) -> int:
+        """Evaluations that are lent now, about."""
+        return len(self.ledger.leases) * self.search.evaluations_a_piece
+
+    def lend(self, worker: str, n: int, known: Collection[int], reserve: int) -> list[Work]:
+        """Lend work of n evaluations to a worker that knows some genomes; less, at the tail of an epoch.
+
+        Args:
+            worker: to whom.
+            n: how many evaluations; the last piece of work may exceed them.
+            known: ids of genomes that the worker has been sent.
+            reserve: evaluations to keep asked beyond that, so that there is a choice of parents.
+        """
+        pieces = self._pieces(n)
+        short = pieces + self._pieces(reserve) - self.ledger.waiting
+        if short > 0:
+            asks = self.search.ask(short)
+            self.ledger.add(asks)
+            for ask in asks:
+                self.write(ask)
+        return self.ledger.lend(worker, pieces, known)
+
+    def lend_twins(self, worker: str, n: int) -> list[Work]:
+        """Lend about n evaluations of an epoch's tail a second time, which others hold already."""
+        if self.centre is None or self.ledger.waiting:
+            return []
+        return self.ledger.lend_twins(worker, self._pieces(n))
+
+    # What a worker tells
+
+    def tell(self, player: Player, results: Iterable[tuple[Key, Result]]) -> list[RefusedResult]:
+        """Take results in; return those that do not count.
+
+        Their work is lent again, if it is not told already.
+        """
+        worker, running_s = self._number_of(player), self.progress.running_s
+        refused = []
+        for key, result in results:
+            try:
+                self._accept(player.worker_id, key.attempt, Told(result, worker, running_s))
+            except RefusedResultError as error:
+                refused.append(RefusedResult(key, error.code, str(error)))
+        return refused
+
+    def take_in(self, told: Told) -> Sequence[EggrollEvent]:
+        """Count a result, live and in a replay; what happened to the epoch because of it."""
+        result, progress = told.result, self.progress
+        events = self.search.tell(result)
+        progress.count(result, evaluations_of(self.ledger.settle(result.ticket)))
+        if self.centre is not None:
+            self.centre.told[result.ticket] = told
+        place = self.search.place(events, progress.evaluations)
+        if place is not None and progress.history.is_due(place):
+            progress.history.add(self._point(told.running_s))
+        return events
+
+    def end_if_fit(self) -> None:
+        """A new best centre is in the store: that may have been what a stop condition waited for."""
+        if self.is_running and self._has_reached_fitness():
+            self._close(State.COMPLETE)
+
+    # What people ask
+
+    def pause(self) -> None:
+        """Lend no more. Raises ConflictError if the experiment is over."""
+        if self.state is not State.PAUSED:
+            self._check_not_over("paused")
+            self.progress.stop_clock()
+            self._change(State.PAUSED)
+
+    def resume(self) -> None:
+        """Undo a pause. Raises ConflictError if the experiment is over."""
+        if self.state is not State.RUNNING:
+            self._check_not_over("resumed")
+            self.progress.start_clock()
+            self._change(State.RUNNING)
+
+    def stop(self) -> None:
+        """End it for good."""
+        if not self.state.is_final:
+            self._close(State.STOPPED)
+
+    async def wait_for_end(self, timeout_s: float) -> None:
+        """Wait until the experiment is over, but not longer than that."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._over.wait()
+
+    @property
+    def algorithm(self) -> GeneticAlgorithm:
+        """The genetic algorithm, for those who want its individuals.
+
+        Raises:
+            ConflictError: if the experiment is an evolution strategy, which has none.
+        """
+        if not isinstance(self.search, GaSearch):
+            raise ConflictError(
+                f"experiment {self.terms.name} is an evolution strategy: it has a centre and no individuals; "
+                "ask for its checkpoint"
+            )
+        return self.search.algorithm
+
+    # Time
+
+    def tick(self) -> None:
+        """About once a second: sample the rates, name the champion, end what is over its time."""
+        self.rates.sample(self.progress.evaluations, self.progress.frames)
+        self._herald()
+        if self.is_running and self._clock() - self._epoch_since_s >= self.terms.close_after_s:
+            self._close_early()
+        if self.is_running and self.progress.running_s >= self.terms.stop.seconds:
+            self._close(State.COMPLETE)
+
+    # Inside
+
+    def _pieces(self, evaluations: int) -> int:
+        return -(-evaluations // self.search.evaluations_a_piece)
+
+    def _accept(self, worker_id: str, attempt: int, told: Told) -> None:
+        """Take one result in. Raises RefusedResultError, and then nothing has changed for the algorithm."""
+        if self.state.is_final:
+            raise RefusedResultError(
+                Refusal.CLOSED, f"experiment {self.terms.name} is {self.state.name.lower()}"
+            )
+        ask = self.ledger.check(worker_id, attempt, told.result)
+        events = self.take_in(told)
+        self.write(told)
+        self._follow(events)
+        self.ledger.close(told.result.ticket, worker_id)
+        if self._is_over(ask):
+            self._close(State.COMPLETE)
+
+    def _point(self, running_s: float) -> Point:
+        leader = self.search.leader()
+        return Point(
+            self.progress.evaluations,
+            self.progress.frames,
+            running_s,
+            tuple(self.search.fitness_quantiles(QUANTILES)),
+            leader.mean if leader is not None else None,
+        )
+
+    def _follow(self, events: Sequence[EggrollEvent]) -> None:
+        """Write down that an epoch closed, before anybody is told; want a new best centre's checkpoint."""
+        centre = self.centre
+        if centre is None:
+            return
+        for event in events:
+            if isinstance(event, EpochClosed):
+                self.write(event)
+                centre.close(event)
+                self._epoch_since_s = self._clock()
+            elif isinstance(event, NewBestCentre):
+                centre.want_best(event.centre.epoch)
+
+    def _close_early(self) -> None:
+        """Close the epoch without its last pairs, if enough are in: nobody waits for them any more."""
+        events = self.search.close_early()
+        if events:
+            self.ledger.close_all()
+            self._follow(events)
+
+    def _herald(self) -> None:
+        """Log a new leader; not each one of a minute, a noisy task has many."""
+        leader, now = self.search.leader(), self.progress.running_s
+        if leader is None or leader.name == self._heralded or now < self._herald_again_s:
+            return
+        self._heralded, self._herald_again_s = leader.name, now + _HERALD_S
+        logger.info(
+            "experiment %s, %d evaluations: %s", self.terms.name, self.progress.evaluations, leader.text
+        )
+
+    def _is_over(self, ask: Piece) -> bool:
+        stop, progress = self.terms.stop, self.progress
+        if progress.evaluations >= stop.evaluations or progress.frames >= stop.frames:
+            return True
+        return stop.fitness < math.inf and self.search.may_crown(ask) and self._has_reached_fitness()
+
+    def _has_reached_fitness(self) -> bool:
+        """Whether the leader is as good as was asked for; a centre must also be in the store."""
+        leader = self.search.leader()
+        if leader is None or leader.mean < self.terms.stop.fitness:
+            return False
+        return self.centre is None or self.centre.has_best
+
+    def _close(self, state: State) -> None:
+        self.progress.stop_clock()
+        self.ledger.close_all()
+        if self.centre is not None:
+            self.centre.want_last()
+        self._change(state)
+
+    def _change(self, state: State) -> None:
+        self.state = state
+        if state.is_final:
+            self._over.set()
+        self.write(StateChanged(state, time(), self.progress.running_s))
+        logger.info("experiment %s is %s", self.terms.name, state.name.lower())
+
+    def _check_not_over(self, done: str) -> None:
+        if self.state.is_final:
+            raise ConflictError(
+                f"experiment {self.terms.name} is {self.state.name.lower()} and cannot be {done}; "
+                "allowed: a running or paused one"
+            )
+
+    def _number_of(self, player: Player) -> int:
+        """The worker's number in this experiment's journal; a new one is introduced there."""
+        seen = self.workers.get(player.worker_id)
+        if seen is None:
+            number = len(self.workers) + 1
+            seen = WorkerSeen(number, player.worker_id, player.device, player.libraries, self.terms.precision)
+            self.workers[player.worker_id] = seen
+            self.write(seen)
+        return seen.number

@@ -1,0 +1,113 @@
+"""How an experiment begins, how it is written down whole, and how it comes back from its journal."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import assert_never
+
+from germline.algorithms.base import Ask
+from germline.algorithms.eggroll import EpochClosed, SliceAsk
+from master.centres.consequences import discard
+from master.experiments.events import (
+    CheckpointStored,
+    Created,
+    Discarded,
+    Event,
+    StateChanged,
+    Told,
+    WorkerSeen,
+)
+from master.experiments.experiment import Experiment
+from master.journal.codec import Snapshot
+from master.journal.journal import Journal
+
+
+def begin(experiment: Experiment, journal: Journal) -> None:
+    """Write a new experiment's first event, and run."""
+    experiment.write = journal.attach(experiment.number, 0, partial(take_snapshot, experiment))
+    experiment.write(experiment.created)
+    experiment.progress.start_clock()
+
+
+def take_snapshot(experiment: Experiment, position: int) -> Snapshot:
+    """The experiment as it stands, which is after journal entry `position`."""
+    snapshot = Snapshot(
+        position=position,
+        created=experiment.created,
+        state=experiment.state,
+        algorithm=experiment.search.snapshot(),
+        progress={**experiment.progress.snapshot(), **experiment.ledger.snapshot()},
+        workers=list(experiment.workers.values()),
+    )
+    centre = experiment.centre
+    if centre is None:
+        return snapshot
+    return snapshot._replace(
+        closed_epochs=centre.closed_epochs,
+        epochs=[*centre.updates, *centre.closed],
+        checkpoints=centre.kept(),
+        told=list(centre.told.values()),
+    )
+
+
+def restore(experiment: Experiment, snapshot: Snapshot) -> None:
+    """Become what a snapshot says."""
+    experiment.state = snapshot.state
+    experiment.search.restore(snapshot.algorithm)
+    experiment.progress.restore(snapshot.progress)
+    pending = () if snapshot.state.is_final else experiment.search.pending()
+    experiment.ledger.restore(snapshot.progress, pending)
+    experiment.workers = {worker.worker_id: worker for worker in snapshot.workers}
+    if experiment.centre is not None:
+        experiment.centre.restore(snapshot.closed_epochs, snapshot.epochs, snapshot.told)
+
+
+def replay(experiment: Experiment, event: Event) -> None:
+    """Let something happen again."""
+    if isinstance(event, Told):
+        experiment.take_in(event)
+        experiment.progress.recall_running(event.running_s)
+    elif isinstance(event, Ask | SliceAsk):
+        experiment.search.adopt(event)
+        experiment.ledger.expect(event)
+    elif isinstance(event, EpochClosed):
+        _replay_epoch(experiment, event)
+    elif isinstance(event, Discarded):
+        _replay_discarded(experiment, event)
+    elif isinstance(event, StateChanged):
+        experiment.state = event.state
+        experiment.progress.recall_running(event.running_s)
+    elif isinstance(event, WorkerSeen):
+        experiment.workers[event.worker_id] = event
+    elif not isinstance(event, Created | CheckpointStored):  # which the registry sees to
+        assert_never(event)
+
+
+def revive(experiment: Experiment, journal: Journal, head: int) -> None:
+    """Go on after a replay up to journal entry `head`: what is pending is lent first."""
+    if experiment.state.is_final:
+        experiment.ledger.expect_only(())
+        if experiment.centre is not None:
+            experiment.centre.want_last()
+    experiment.ledger.revive()
+    experiment.write = journal.attach(experiment.number, head, partial(take_snapshot, experiment))
+    if experiment.is_running:
+        experiment.progress.start_clock()
+
+
+def _replay_discarded(experiment: Experiment, event: Discarded) -> None:
+    """Results did not count; they still do not if their worker, which may not know, tells them again."""
+    for ask in discard(experiment, event):
+        experiment.ledger.expect(ask)
+    for worker in experiment.workers.values():
+        if worker.number == event.worker:
+            experiment.ledger.distrust(worker.worker_id)
+
+
+def _replay_epoch(experiment: Experiment, closed: EpochClosed) -> None:
+    """An epoch closed, perhaps early: then what is still pending of it is not wanted any more."""
+    if experiment.centre is not None:
+        experiment.search.adopt_epoch(closed)
+        experiment.ledger.expect_only(experiment.search.pending())
+        experiment.centre.close(closed)
+        experiment.centre.announce(closed)

@@ -1,0 +1,138 @@
+"""All experiments of a master."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from time import time
+
+from germline.spec import SpecError
+from germline.v1 import spec_pb2
+from master.errors import InvalidFieldError, JournalLostError, NameTakenError, UnknownNameError
+from master.experiments import recovery as rebirth
+from master.experiments.events import CheckpointStored, Created
+from master.experiments.experiment import Experiment
+from master.experiments.settings import Terms
+from master.journal.journal import Journal
+from master.work.leases import Start
+
+logger = logging.getLogger(__name__)
+
+
+class Registry:
+    """Experiments by name and by number; creates them, and finds them again in the journal."""
+
+    def __init__(self, journal: Journal, clock: Callable[[], float]) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._by_number: dict[int, Experiment] = {}
+        self._by_name: dict[str, Experiment] = {}
+
+    def __iter__(self) -> Iterator[Experiment]:
+        """Yield the experiments, oldest first."""
+        return iter(list(self._by_number.values()))
+
+    def find(self, number: int) -> Experiment | None:
+        """The experiment with this number."""
+        return self._by_number.get(number)
+
+    def named(self, name: str) -> Experiment:
+        """The experiment with this name. Raises UnknownNameError."""
+        experiment = self._by_name.get(name)
+        if experiment is None:
+            known = ", ".join(self._by_name) or "none yet"
+            raise UnknownNameError(f"name is {name!r}; experiments here: {known}")
+        return experiment
+
+    def running(self) -> list[Experiment]:
+        """The experiments that want work done."""
+        return [experiment for experiment in self._by_number.values() if experiment.is_running]
+
+    def create(self, spec: spec_pb2.ExperimentSpec) -> Experiment:
+        """Start an experiment, or find the one that has this very spec.
+
+        Raises:
+            InvalidFieldError: a field is not allowed.
+            NameTakenError: another spec has this name.
+        """
+        try:
+            terms = Terms.of(spec)
+        except SpecError as error:
+            raise InvalidFieldError(str(error)) from None
+        present = self._by_name.get(terms.name)
+        if present is None:
+            return self._begin(terms)
+        if present.terms.encoded != terms.encoded:
+            raise NameTakenError(
+                f"spec.name is {terms.name!r}; an experiment with another spec has this name"
+            )
+        return present
+
+    async def recover(self) -> None:
+        """Take the store over and bring back every experiment in it, as it was when it was last durable."""
+        for number in await self._journal.open():
+            experiment = await self._recover_one(number)
+            self._add(experiment)
+            logger.info(
+                "experiment %s is back: %s, %d evaluations, %d pieces of work pending",
+                experiment.terms.name, experiment.state.name.lower(), experiment.progress.evaluations,
+                experiment.ledger.waiting,
+            )  # fmt: skip
+
+    async def _recover_one(self, number: int) -> Experiment:
+        snapshot, entries = await self._journal.load(number)
+        experiment = None
+        stored: dict[int, CheckpointStored] = {}
+        head = 0
+        if snapshot is not None:
+            experiment, head = self._make(snapshot.created), snapshot.position
+            rebirth.restore(experiment, snapshot)
+            stored = {checkpoint.epoch: checkpoint for checkpoint in snapshot.checkpoints}
+        async for position, events in entries:
+            head = position
+            for event in events:
+                if isinstance(event, Created):
+                    experiment = self._make(event)
+                elif isinstance(event, CheckpointStored):
+                    stored[event.epoch] = event
+                elif experiment is not None:
+                    rebirth.replay(experiment, event)
+            await asyncio.sleep(0)
+        if experiment is None:
+            raise JournalLostError(
+                f"experiment {number} has neither a snapshot nor a beginning in the journal"
+            )
+        await self._recall_checkpoints(experiment, stored)
+        rebirth.revive(experiment, self._journal, head)
+        return experiment
+
+    async def _recall_checkpoints(self, experiment: Experiment, stored: dict[int, CheckpointStored]) -> None:
+        """Bring back the newest and the best of an evolution strategy's checkpoints; others are deleted."""
+        centre = experiment.centre
+        if centre is None:
+            return
+        best = [checkpoint.epoch for checkpoint in stored.values() if checkpoint.is_best]
+        newest = sorted(stored)[-1:]
+        is_done = experiment.state.is_final and newest == [centre.closed_epochs]
+        for epoch in sorted({*best[-1:], *newest}):
+            centre.keep(stored[epoch])
+            if not is_done:
+                await self._journal.checkpoints.hold(experiment.number, epoch)
+
+    def _begin(self, terms: Terms) -> Experiment:
+        number = max(self._by_number, default=0) + 1
+        experiment = self._make(Created(number, terms.encoded, time()), terms)
+        rebirth.begin(experiment, self._journal)
+        self._add(experiment)
+        logger.info("experiment %s begins as number %d", terms.name, number)
+        return experiment
+
+    def _make(self, created: Created, terms: Terms | None = None) -> Experiment:
+        if terms is None:
+            terms = Terms.of(spec_pb2.ExperimentSpec.FromString(created.spec))
+        return Experiment(terms, created, self._journal, self._clock, [Start(self._journal.boot, 0)])
+
+    def _add(self, experiment: Experiment) -> None:
+        self._by_number[experiment.number] = experiment
+        self._by_name[experiment.terms.name] = experiment

@@ -1,0 +1,88 @@
+"""What an experiment's spec means to the master: its share, its lease, its end, and its algorithm."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from germline.algorithms.eggroll import Eggroll
+from germline.algorithms.ga import GeneticAlgorithm
+from germline.spec import complete, eggroll_settings, ga_settings
+from germline.v1 import spec_pb2
+from master.centres.centre import Centre
+from master.experiments.algorithm_seam import EggrollSearch, GaSearch, Search
+
+
+class Stop(NamedTuple):
+    """When an experiment is complete: as soon as one of these is reached."""
+
+    evaluations: float = math.inf
+    frames: float = math.inf
+    seconds: float = math.inf
+    fitness: float = math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """A complete spec as the master uses it.
+
+    Attributes:
+        name: what people call the experiment.
+        share: its part of the fleet, relative to the others'.
+        lease_s: how long a worker may keep a lease.
+        precision: number of the forward pass's germline.v1.Precision.
+        stop: when it is complete.
+        spec: the whole spec as message, and
+        encoded: as bytes; equal specs have equal bytes.
+    """
+
+    name: str
+    share: int
+    lease_s: float
+    precision: int
+    stop: Stop
+    spec: spec_pb2.ExperimentSpec
+    encoded: bytes
+
+    @classmethod
+    def of(cls, spec: spec_pb2.ExperimentSpec) -> Terms:
+        """Complete a spec and read it.
+
+        Raises germline.spec.SpecError with the fields' paths if it does not hold.
+        """
+        spec = complete(spec)
+        return cls(
+            name=spec.name,
+            share=spec.share,
+            lease_s=spec.evaluation.lease_s,
+            precision=spec.evaluation.precision,
+            stop=_stop_of(spec.stop),
+            spec=spec,
+            encoded=spec.SerializeToString(deterministic=True),
+        )
+
+    def make_search(self) -> Search:
+        """A new search with these settings."""
+        kind = self.spec.algorithm.WhichOneof("kind")
+        if kind == "ga":
+            return GaSearch(GeneticAlgorithm(ga_settings(self.spec), self.spec.seed))
+        if kind == "eggroll":
+            return EggrollSearch(Eggroll(eggroll_settings(self.spec), self.spec.seed))
+        raise NotImplementedError(f"algorithm.{kind} is not served; allowed: algorithm.ga, algorithm.eggroll")
+
+    def make_centre(self) -> Centre | None:
+        """What is known of an evolution strategy's centre at first; None for a genetic algorithm."""
+        if not self.spec.algorithm.HasField("eggroll"):
+            return None
+        return Centre(self.spec.algorithm.eggroll.checkpoint_epochs)
+
+    @property
+    def close_after_s(self) -> float:
+        """Time after which an epoch may close without its last pairs; infinite if it waits for all."""
+        eggroll = self.spec.algorithm.eggroll
+        return eggroll.close_after_s if eggroll.HasField("close_after_s") else math.inf
+
+
+def _stop_of(stop: spec_pb2.Stop) -> Stop:
+    return Stop(**{field.name: value for field, value in stop.ListFields()})

@@ -1,0 +1,233 @@
+"""Journal events and snapshots as bytes: germline.v1.JournalEntry and germline.v1.Snapshot."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple, TypeVar
+
+from google.protobuf.message import DecodeError
+
+from germline.algorithms.base import Ask, JsonValue, Purpose
+from germline.algorithms.eggroll import EpochClosed, SliceAsk
+from germline.genome import Genome, Mutation
+from germline.v1 import journal_pb2
+from master.errors import JournalFormatError
+from master.experiments.events import CheckpointStored, Created, Event, Piece, State, Told, WorkerSeen
+from master.journal.messages import (
+    checkpoint_message,
+    created_message,
+    read_checkpoint,
+    read_created,
+    read_rare,
+    read_told,
+    read_worker,
+    worker_message,
+    write_rare,
+    write_slice,
+    write_told,
+)
+
+FORMAT_VERSION = 1
+
+_Stored = TypeVar("_Stored", journal_pb2.JournalEntry, journal_pb2.Snapshot)
+
+
+class Snapshot(NamedTuple):
+    """An experiment up to and including one entry of its journal.
+
+    Attributes:
+        position: number of that entry; 0 is before the first.
+        created: what the experiment is.
+        state: where it stands.
+        algorithm: the algorithm's own snapshot.
+        progress: counters and curve.
+        workers: seen so far.
+        closed_epochs: of an evolution strategy.
+        epochs: the last of them: all since the newest checkpoint.
+        checkpoints: that are kept.
+        told: of the open epoch.
+    """
+
+    position: int
+    created: Created
+    state: State
+    algorithm: dict[str, JsonValue]
+    progress: dict[str, JsonValue]
+    workers: Sequence[WorkerSeen]
+    closed_epochs: int = 0
+    epochs: Sequence[EpochClosed] = ()
+    checkpoints: Sequence[CheckpointStored] = ()
+    told: Sequence[Told] = ()
+
+
+class EntryWriter:
+    """Writes the entries of one experiment.
+
+    An asked individual is written as its parent's id and one mutation. Replay must find that parent, so its
+    whole genome goes into the first entry after a snapshot that needs it: a journal explains itself from
+    any snapshot on.
+    """
+
+    def __init__(self) -> None:
+        self._explained: set[int] = set()
+
+    def write(self, events: Iterable[Event]) -> bytes:
+        """One entry with these events."""
+        entry = journal_pb2.JournalEntry(format_version=FORMAT_VERSION)
+        add = entry.events.add
+        for event in events:
+            if isinstance(event, Told):
+                write_told(add().told, event)
+            elif isinstance(event, Ask):
+                self._write_asked(add().asked, event)
+            elif isinstance(event, SliceAsk):
+                write_slice(add().asked, event)
+            else:
+                write_rare(add(), event)
+        return entry.SerializeToString()
+
+    def begin_anew(self) -> None:
+        """A snapshot was taken: what follows must explain itself again."""
+        self._explained.clear()
+
+    def _write_asked(self, message: journal_pb2.Asked, ask: Ask) -> None:
+        genome, explained = ask.genome, self._explained
+        message.ticket = ask.ticket
+        message.episode_seeds.extend(ask.episode_seeds)
+        if ask.purpose is Purpose.VALIDATE:
+            message.validation = True
+        if ask.parent_id is None or genome.last is None:
+            message.genome = genome.id
+            if genome.id not in explained:
+                message.encoded = genome.encode()
+        else:
+            message.genome = ask.parent_id
+            mutation = message.mutation
+            mutation.seed, mutation.power, mutation.rank = genome.last
+            if ask.parent_id not in explained:
+                explained.add(ask.parent_id)
+                message.encoded = parent_of(ask).encode()
+        explained.add(genome.id)
+
+
+class EntryReader:
+    """Reads the entries of one experiment in order, from a snapshot on.
+
+    Every genome asked since the snapshot can be a parent later, so all of them are kept; relatives share the
+    line that they have in common, so each costs one mutation.
+    """
+
+    def __init__(self) -> None:
+        self._genomes: dict[int, Genome] = {}
+
+    def read(self, encoded: bytes) -> Iterator[Event]:
+        """Yield the events of one entry. Raises JournalFormatError if this build cannot read it."""
+        entry = _parse(journal_pb2.JournalEntry, encoded)
+        for event in entry.events:
+            kind = event.WhichOneof("kind")
+            if kind == "told":
+                yield read_told(event.told)
+            elif kind == "asked":
+                yield self._read_asked(event.asked)
+            else:
+                yield read_rare(event, kind)
+
+    def _read_asked(self, message: journal_pb2.Asked) -> Piece:
+        if message.HasField("slice"):
+            part = message.slice
+            seeds = tuple(message.episode_seeds)
+            return SliceAsk(message.ticket, part.epoch, part.first_pair, part.pairs, seeds)
+        named = self._find(message.genome, message.encoded)
+        purpose = Purpose.VALIDATE if message.validation else Purpose.EXPLORE
+        seeds = tuple(message.episode_seeds)
+        if not message.HasField("mutation"):
+            return Ask(message.ticket, named, purpose, seeds, None)
+        mutation = Mutation(message.mutation.seed, message.mutation.power, message.mutation.rank)
+        child = named.child(mutation)
+        self._genomes.setdefault(child.id, child)
+        return Ask(message.ticket, child, purpose, seeds, named.id)
+
+    def _find(self, genome_id: int, encoded: bytes) -> Genome:
+        if encoded and genome_id not in self._genomes:
+            relative = next(reversed(self._genomes.values()), None)
+            genome = Genome.decode(encoded)
+            self._genomes[genome_id] = genome.beside(relative) if relative else genome
+        found = self._genomes.get(genome_id)
+        if found is None:
+            raise JournalFormatError(f"journal names genome {genome_id:016x} but does not explain it")
+        return found
+
+
+def parent_of(ask: Ask) -> Genome:
+    """The parent of a child that was asked; costs no digest."""
+    parent = ask.genome.parent()
+    if ask.parent_id is None or parent is None:
+        raise ValueError(f"ticket {ask.ticket} asks for no child")
+    return parent
+
+
+def write_snapshot(snapshot: Snapshot) -> bytes:
+    """A snapshot as bytes; takes milliseconds for large populations."""
+    message = journal_pb2.Snapshot(
+        format_version=FORMAT_VERSION,
+        position=str(snapshot.position),
+        created=created_message(snapshot.created),
+        state=int(snapshot.state),
+        algorithm=_pack_json(snapshot.algorithm),
+        progress=_pack_json(snapshot.progress),
+        workers=[worker_message(worker) for worker in snapshot.workers],
+        closed_epochs=snapshot.closed_epochs,
+        epochs=[journal_pb2.EpochClosed(epoch=e.epoch, fitness=e.fitness) for e in snapshot.epochs],
+        checkpoints=[checkpoint_message(checkpoint) for checkpoint in snapshot.checkpoints],
+    )
+    for told in snapshot.told:
+        write_told(message.told.add(), told)
+    return message.SerializeToString()
+
+
+def read_snapshot(encoded: bytes) -> Snapshot:
+    """What :func:`write_snapshot` wrote. Raises JournalFormatError if this build cannot read it."""
+    message = _parse(journal_pb2.Snapshot, encoded)
+    return Snapshot(
+        position=int(message.position),
+        created=read_created(message.created),
+        state=State(message.state),
+        algorithm=_unpack_json(message.algorithm),
+        progress=_unpack_json(message.progress),
+        workers=[read_worker(worker) for worker in message.workers],
+        closed_epochs=message.closed_epochs,
+        epochs=tuple(EpochClosed(e.epoch, tuple(e.fitness)) for e in message.epochs),
+        checkpoints=tuple(map(read_checkpoint, message.checkpoints)),
+        told=tuple(map(read_told, message.told)),
+    )
+
+
+def _parse(kind: type[_Stored], encoded: bytes) -> _Stored:
+    try:
+        message = kind.FromString(encoded)
+    except DecodeError as error:
+        raise JournalFormatError(f"{kind.__name__} of {len(encoded)} bytes is damaged: {error}") from None
+    if message.format_version != FORMAT_VERSION:
+        raise JournalFormatError(
+            f"{kind.__name__} is of format version {message.format_version}; "
+            f"this build reads {FORMAT_VERSION}"
+        )
+    return message
+
+
+def _pack_json(value: dict[str, JsonValue]) -> bytes:
+    return zlib.compress(json.dumps(value, separators=(",", ":")).encode(), level=1)
+
+
+def _unpack_json(packed: bytes) -> dict[str, JsonValue]:
+    try:
+        value = json.loads(zlib.decompress(packed))
+    except (zlib.error, ValueError) as error:
+        raise JournalFormatError(
+            f"snapshot holds {len(packed)} bytes that are no packed JSON: {error}"
+        ) from None
+    if not isinstance(value, dict):
+        raise JournalFormatError(f"snapshot holds a JSON {type(value).__name__}; it must be an object")
+    return value

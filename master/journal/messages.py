@@ -1,0 +1,126 @@
+"""One event of the journal as a message, and back."""
+
+from __future__ import annotations
+
+from typing import TypeAlias, assert_never
+
+from germline.algorithms.base import Result
+from germline.algorithms.eggroll import EpochClosed, SliceAsk
+from germline.v1 import journal_pb2, spec_pb2
+from master.errors import JournalFormatError
+from master.experiments.events import (
+    CheckpointStored,
+    Created,
+    Discarded,
+    State,
+    StateChanged,
+    Told,
+    WorkerSeen,
+)
+
+
+def write_told(message: journal_pb2.Told, told: Told) -> None:
+    """Fill in that an evaluation was accepted."""
+    ticket, returns, frames, steps = told.result
+    message.ticket = ticket
+    message.returns.extend(returns)
+    message.frames = frames
+    message.steps = steps
+    message.worker = told.worker
+    message.running_s = told.running_s
+
+
+def read_told(message: journal_pb2.Told) -> Told:
+    """What :func:`write_told` wrote."""
+    result = Result(message.ticket, tuple(message.returns), message.frames, message.steps)
+    return Told(result, message.worker, message.running_s)
+
+
+def write_slice(message: journal_pb2.Asked, ask: SliceAsk) -> None:
+    """Fill in that a slice of an epoch was asked."""
+    message.ticket = ask.ticket
+    message.episode_seeds.extend(ask.episode_seeds)
+    part = message.slice
+    part.epoch, part.first_pair, part.pairs = ask.epoch, ask.first_pair, ask.pairs
+
+
+Rare: TypeAlias = Created | StateChanged | WorkerSeen | EpochClosed | CheckpointStored | Discarded
+
+
+def write_rare(message: journal_pb2.Event, event: Rare) -> None:
+    """Fill in what happens now and then."""
+    if isinstance(event, Created):
+        message.created.CopyFrom(created_message(event))
+    elif isinstance(event, StateChanged):
+        changed = message.state_changed
+        changed.state, changed.time, changed.running_s = int(event.state), event.time, event.running_s
+    elif isinstance(event, WorkerSeen):
+        message.worker_seen.CopyFrom(worker_message(event))
+    elif isinstance(event, EpochClosed):
+        message.epoch_closed.epoch = event.epoch
+        message.epoch_closed.fitness.extend(event.fitness)
+    elif isinstance(event, CheckpointStored):
+        message.checkpoint_stored.CopyFrom(checkpoint_message(event))
+    elif isinstance(event, Discarded):
+        message.discarded.worker = event.worker
+        message.discarded.tickets.extend(event.tickets)
+    else:
+        assert_never(event)
+
+
+def read_rare(event: journal_pb2.Event, kind: str | None) -> Rare:
+    """What :func:`write_rare` wrote. Raises JournalFormatError for a kind that this build does not know."""
+    if kind == "created":
+        return read_created(event.created)
+    if kind == "state_changed":
+        changed = event.state_changed
+        return StateChanged(State(changed.state), changed.time, changed.running_s)
+    if kind == "worker_seen":
+        return read_worker(event.worker_seen)
+    if kind == "epoch_closed":
+        return EpochClosed(event.epoch_closed.epoch, tuple(event.epoch_closed.fitness))
+    if kind == "checkpoint_stored":
+        return read_checkpoint(event.checkpoint_stored)
+    if kind == "discarded":
+        return Discarded(event.discarded.worker, tuple(event.discarded.tickets))
+    raise JournalFormatError(f"journal holds an event of kind {kind}; this build knows none such")
+
+
+def checkpoint_message(stored: CheckpointStored) -> journal_pb2.CheckpointStored:
+    """That a checkpoint was stored."""
+    return journal_pb2.CheckpointStored(
+        epoch=stored.epoch, digest=stored.digest, bytes=stored.size, is_best=stored.is_best
+    )
+
+
+def read_checkpoint(message: journal_pb2.CheckpointStored) -> CheckpointStored:
+    """What :func:`checkpoint_message` wrote."""
+    return CheckpointStored(message.epoch, message.digest, message.bytes, message.is_best)
+
+
+def created_message(created: Created) -> journal_pb2.Created:
+    """That the experiment began."""
+    spec = spec_pb2.ExperimentSpec.FromString(created.spec)
+    return journal_pb2.Created(number=created.number, spec=spec, time=created.time)
+
+
+def read_created(message: journal_pb2.Created) -> Created:
+    """What :func:`created_message` wrote."""
+    return Created(message.number, message.spec.SerializeToString(deterministic=True), message.time)
+
+
+def worker_message(worker: WorkerSeen) -> journal_pb2.WorkerSeen:
+    """Who a worker is whose scores follow."""
+    return journal_pb2.WorkerSeen(
+        number=worker.number,
+        worker_id=worker.worker_id,
+        device=worker.device,
+        libraries=worker.libraries,
+        precision=worker.precision,  # type: ignore[arg-type]  # an open enum: a newer number is kept
+    )
+
+
+def read_worker(message: journal_pb2.WorkerSeen) -> WorkerSeen:
+    """What :func:`worker_message` wrote."""
+    libraries = dict(message.libraries)
+    return WorkerSeen(message.number, message.worker_id, message.device, libraries, message.precision)

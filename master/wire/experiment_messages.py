@@ -1,0 +1,190 @@
+"""Between experiments as the master knows them and the messages that people get."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from germline.algorithms.base import Champion
+from germline.algorithms.eggroll import Centre as MeasuredCentre
+from germline.algorithms.ga import GeneticAlgorithm
+from germline.genome import Genome
+from germline.v1 import experiment_pb2
+from master.centres.centre import Centre
+from master.experiments.algorithm_seam import EggrollSearch
+from master.experiments.experiment import Experiment
+from master.experiments.progress import QUANTILES, Point
+from master.work.fleet import Session
+
+_MAX_UINT64 = 2**64 - 1
+_Z_95 = 1.959963984540054  # half of a 95 % confidence interval, in standard errors
+
+
+def write_experiment(experiment: Experiment, trouble: str) -> experiment_pb2.Experiment:
+    """An experiment as it stands."""
+    progress = experiment.progress
+    evaluations_per_second, frames_per_second = experiment.rates.per_second(
+        progress.evaluations, progress.frames
+    )
+    leases = experiment.ledger.leases
+    message = experiment_pb2.Experiment(
+        number=experiment.number,
+        spec=experiment.terms.spec,
+        state=experiment_pb2.ExperimentState.ValueType(int(experiment.state)),
+        created=_timestamp(experiment.created.time),
+        evaluations=progress.evaluations,
+        episodes=progress.episodes,
+        frames=min(progress.frames, _MAX_UINT64),
+        steps=min(progress.steps, _MAX_UINT64),
+        running_s=progress.running_s,
+        frames_per_second=frames_per_second,
+        evaluations_per_second=evaluations_per_second,
+        fitness_quantiles=experiment.search.fitness_quantiles(QUANTILES),
+        best_fitness=progress.best_fitness,
+        leased=len(leases),
+        workers=len(leases.holders()),
+        leases_lost=leases.expired + leases.returned,
+        trouble=trouble,
+    )
+    if experiment.centre is None:
+        _write_individuals(message, experiment.algorithm)
+    else:
+        _write_centre(message, experiment, experiment.centre)
+    return message
+
+
+def _write_individuals(message: experiment_pb2.Experiment, algorithm: GeneticAlgorithm) -> None:
+    """What a genetic algorithm shows: its population and its champion."""
+    members = list(algorithm.population())
+    message.population = len(members)
+    message.lineage_depth = max((len(member.genome) for member in members), default=0)
+    if algorithm.champion is not None:
+        message.champion.CopyFrom(write_champion(algorithm.champion, algorithm))
+
+
+def _write_centre(message: experiment_pb2.Experiment, experiment: Experiment, centre: Centre) -> None:
+    """What an evolution strategy shows: its epochs, and its best measured centre for a champion."""
+    message.epochs = centre.closed_epochs
+    message.centre_digest = centre.digest
+    message.checkpoints_wanted = len(centre.wanted)
+    search = experiment.search
+    if isinstance(search, EggrollSearch):
+        message.population = 2 * search.algorithm.settings.pairs
+        if search.algorithm.best is not None:
+            message.champion.CopyFrom(write_best_centre(search.algorithm.best, centre))
+
+
+def write_best_centre(best: MeasuredCentre, centre: Centre) -> experiment_pb2.Individual:
+    """The best measured centre. Its id is its digest, once stored; its line is as long as its epochs."""
+    stored = centre.best if centre.best is not None and centre.best.epoch == best.epoch else None
+    individual = experiment_pb2.Individual(
+        id=int(stored.digest, 16) if stored else 0,
+        fitness=best.mean,
+        validated_mean=best.mean,
+        validation_episodes=best.episodes,
+        mutations=best.epoch,
+    )
+    if best.episodes > 1:
+        individual.validated_half_width = _Z_95 * best.standard_error
+    return individual
+
+
+def write_champion(champion: Champion, algorithm: GeneticAlgorithm) -> experiment_pb2.Individual:
+    """The champion, without its genome."""
+    own = next(
+        (m.fitness for m in algorithm.population() if m.genome.id == champion.genome.id), champion.mean
+    )
+    return _individual(champion.genome, own, champion)
+
+
+def write_population(
+    experiment: Experiment, limit: int, *, with_genomes: bool
+) -> list[experiment_pb2.Individual]:
+    """The best members, best first; none of an evolution strategy, whose members live for an epoch."""
+    if experiment.centre is not None:
+        return []
+    best = list(experiment.algorithm.population())[: -limit - 1 : -1]
+    individuals = [_individual(member.genome, member.fitness, None) for member in best]
+    if with_genomes:
+        for member, individual in zip(best, individuals, strict=True):
+            individual.genome = member.genome.encode()
+    return individuals
+
+
+def write_individual(experiment: Experiment, wanted: int | None) -> experiment_pb2.Individual | None:
+    """One individual; without an id the leader. None if it is not known."""
+    if experiment.centre is None:
+        return _write_genome(experiment.algorithm, wanted)
+    message = experiment_pb2.Experiment()
+    _write_centre(message, experiment, experiment.centre)
+    found = message.HasField("champion") and wanted in (None, message.champion.id)
+    return message.champion if found else None
+
+
+def _write_genome(algorithm: GeneticAlgorithm, individual_id: int | None) -> experiment_pb2.Individual | None:
+    """One individual of a genetic algorithm, with its genome."""
+    champion = algorithm.champion
+    leader = algorithm.leader()
+    if individual_id is None and leader is None:
+        return None
+    wanted = leader.genome.id if individual_id is None and leader is not None else individual_id
+    if champion is not None and champion.genome.id == wanted:
+        individual, genome = write_champion(champion, algorithm), champion.genome
+    else:
+        found = next((m for m in algorithm.population() if m.genome.id == wanted), None)
+        genome_only = algorithm.find(wanted) if found is None and wanted is not None else None
+        if found is not None:
+            individual, genome = _individual(found.genome, found.fitness, None), found.genome
+        elif genome_only is not None:
+            individual, genome = _individual(genome_only, float("nan"), None), genome_only
+        else:
+            return None
+    individual.genome = genome.encode()
+    return individual
+
+
+def write_history(points: Sequence[Point]) -> experiment_pb2.GetHistoryResponse:
+    """The curve of a run."""
+    return experiment_pb2.GetHistoryResponse(
+        points=[
+            experiment_pb2.HistoryPoint(
+                evaluations=point.evaluations,
+                frames=min(point.frames, _MAX_UINT64),
+                running_s=point.running_s,
+                fitness_quantiles=point.fitness_quantiles,
+                champion_mean=point.champion_mean,
+            )
+            for point in points
+        ]
+    )
+
+
+def write_worker(session: Session, leased: int) -> experiment_pb2.Worker:
+    """A worker as the master sees it."""
+    return experiment_pb2.Worker(
+        worker_id=session.player.worker_id,
+        device=session.player.device,
+        slots=session.slots,
+        leased=leased,
+        evaluations=session.evaluations,
+        busy_share=session.busy_share,
+        frames_per_second=session.frames_per_second,
+        connected=_timestamp(session.connected),
+    )
+
+
+def _individual(genome: Genome, fitness: float, champion: Champion | None) -> experiment_pb2.Individual:
+    individual = experiment_pb2.Individual(id=genome.id, fitness=fitness, mutations=len(genome))
+    if champion is not None and champion.validated:
+        individual.validated_mean = champion.mean
+        individual.validation_episodes = champion.episodes
+        if champion.episodes > 1:
+            individual.validated_half_width = _Z_95 * champion.standard_error
+    return individual
+
+
+def _timestamp(seconds: float) -> Timestamp:
+    stamp = Timestamp()
+    stamp.FromNanoseconds(int(seconds * 1e9))
+    return stamp

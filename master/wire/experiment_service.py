@@ -1,0 +1,152 @@
+"""germline.v1.ExperimentService: for people and their programs.
+
+Decode, call, encode; in the proto's order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TypeAlias
+
+import grpc.aio
+
+from germline.genome import format_id
+from germline.v1 import experiment_pb2 as pb
+from germline.v1 import experiment_pb2_grpc
+from master.centres.centre import Checkpoint
+from master.errors import ConflictError, InvalidFieldError, UnknownNameError
+from master.experiments.experiment import Experiment
+from master.experiments.registry import Registry
+from master.journal.journal import Journal
+from master.wire.experiment_messages import (
+    write_experiment,
+    write_history,
+    write_individual,
+    write_population,
+    write_worker,
+)
+from master.work.dispatcher import Dispatcher
+
+Context: TypeAlias = "grpc.aio.ServicerContext[object, object]"
+
+
+class ExperimentService(experiment_pb2_grpc.ExperimentServiceServicer):
+    """Creates, shows and steers experiments. What it answers about a change is durable."""
+
+    def __init__(self, registry: Registry, dispatcher: Dispatcher, journal: Journal) -> None:
+        self._registry = registry
+        self._dispatcher = dispatcher
+        self._journal = journal
+
+    async def CreateExperiment(
+        self, request: pb.CreateExperimentRequest, context: Context
+    ) -> pb.CreateExperimentResponse:
+        experiment = self._registry.create(request.spec)
+        return pb.CreateExperimentResponse(experiment=await self._changed(experiment))
+
+    async def GetExperiment(
+        self, request: pb.GetExperimentRequest, context: Context
+    ) -> pb.GetExperimentResponse:
+        return pb.GetExperimentResponse(experiment=self._shown(self._registry.named(request.name)))
+
+    async def ListExperiments(
+        self, request: pb.ListExperimentsRequest, context: Context
+    ) -> pb.ListExperimentsResponse:
+        return pb.ListExperimentsResponse(experiments=[self._shown(e) for e in self._registry])
+
+    async def PauseExperiment(
+        self, request: pb.PauseExperimentRequest, context: Context
+    ) -> pb.PauseExperimentResponse:
+        experiment = self._registry.named(request.name)
+        experiment.pause()
+        return pb.PauseExperimentResponse(experiment=await self._changed(experiment))
+
+    async def ResumeExperiment(
+        self, request: pb.ResumeExperimentRequest, context: Context
+    ) -> pb.ResumeExperimentResponse:
+        experiment = self._registry.named(request.name)
+        experiment.resume()
+        return pb.ResumeExperimentResponse(experiment=await self._changed(experiment))
+
+    async def StopExperiment(
+        self, request: pb.StopExperimentRequest, context: Context
+    ) -> pb.StopExperimentResponse:
+        experiment = self._registry.named(request.name)
+        experiment.stop()
+        return pb.StopExperimentResponse(experiment=await self._changed(experiment))
+
+    async def WatchExperiment(
+        self, request: pb.WatchExperimentRequest, context: Context
+    ) -> AsyncIterator[pb.WatchExperimentResponse]:
+        interval_s = request.interval_s if request.HasField("interval_s") else 1.0
+        if not 0.1 <= interval_s <= 3_600:
+            raise InvalidFieldError(f"interval_s is {interval_s:g}; allowed: 0.1 to 3600")
+        experiment = self._registry.named(request.name)
+        while True:
+            is_final = experiment.state.is_final
+            yield pb.WatchExperimentResponse(experiment=self._shown(experiment))
+            if is_final:
+                return
+            await experiment.wait_for_end(interval_s)
+
+    async def ListIndividuals(
+        self, request: pb.ListIndividualsRequest, context: Context
+    ) -> pb.ListIndividualsResponse:
+        limit = request.limit if request.HasField("limit") else 100
+        if not 1 <= limit <= 10_000:
+            raise InvalidFieldError(f"limit is {limit}; allowed: 1 to 10000")
+        experiment = self._registry.named(request.name)
+        individuals = write_population(experiment, limit, with_genomes=request.with_genomes)
+        return pb.ListIndividualsResponse(individuals=individuals)
+
+    async def GetIndividual(
+        self, request: pb.GetIndividualRequest, context: Context
+    ) -> pb.GetIndividualResponse:
+        wanted = request.id if request.HasField("id") else None
+        individual = write_individual(self._registry.named(request.name), wanted)
+        if individual is None and wanted is None:
+            raise ConflictError(f"experiment {request.name} has no individual with a score yet")
+        if individual is None:
+            raise UnknownNameError(
+                f"id is {format_id(request.id)}; known are the population, the candidates and the champion"
+            )
+        return pb.GetIndividualResponse(individual=individual)
+
+    async def GetHistory(self, request: pb.GetHistoryRequest, context: Context) -> pb.GetHistoryResponse:
+        return write_history(self._registry.named(request.name).progress.history.points)
+
+    async def GetCheckpoint(
+        self, request: pb.GetCheckpointRequest, context: Context
+    ) -> AsyncIterator[pb.GetCheckpointResponse]:
+        experiment = self._registry.named(request.name)
+        if experiment.centre is None:
+            raise ConflictError(
+                f"experiment {experiment.terms.name} is no evolution strategy; it has no checkpoint"
+            )
+        kept = experiment.centre.best or experiment.centre.newest
+        if kept is None:
+            raise ConflictError(f"experiment {experiment.terms.name} has no stored centre yet")
+        data = await self._journal.checkpoints.get(experiment.number, kept.epoch)
+        checkpoint = Checkpoint(kept.epoch, kept.digest, data)
+        for part in range(checkpoint.parts):
+            yield pb.GetCheckpointResponse(
+                epoch=checkpoint.epoch, digest=checkpoint.digest, data=checkpoint.part(part)
+            )
+
+    async def ListWorkers(self, request: pb.ListWorkersRequest, context: Context) -> pb.ListWorkersResponse:
+        leased: dict[str, int] = {}
+        for experiment in self._registry:
+            for worker_id, count in experiment.ledger.leases.holders().items():
+                leased[worker_id] = leased.get(worker_id, 0) + count
+        workers = [write_worker(s, leased.get(s.player.worker_id, 0)) for s in self._dispatcher.fleet]
+        return pb.ListWorkersResponse(workers=workers)
+
+    def _shown(self, experiment: Experiment) -> pb.Experiment:
+        return write_experiment(experiment, self._dispatcher.trouble(experiment))
+
+    async def _changed(self, experiment: Experiment) -> pb.Experiment:
+        """Let everybody know of a change, and answer when it is durable."""
+        self._dispatcher.send_revocations()
+        self._dispatcher.lend_all()
+        await self._journal.durable()
+        return self._shown(experiment)

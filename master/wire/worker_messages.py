@@ -1,0 +1,176 @@
+"""Between a worker's messages and the master's own words."""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from typing import assert_never
+
+from germline.algorithms.base import Ask, Result
+from germline.algorithms.eggroll import SliceAsk
+from germline.v1 import genome_pb2, worker_pb2
+from master.centres.keeper import Part
+from master.errors import StreamOrderError
+from master.experiments.experiment import Player, RefusedResult
+from master.journal.codec import parent_of
+from master.work.dispatcher import Greeting
+from master.work.fleet import (
+    Acknowledge,
+    AskCheckpoint,
+    Drain,
+    Introduce,
+    Lend,
+    Order,
+    Revoke,
+    SendPart,
+    StartOver,
+    Update,
+    Welcome,
+)
+from master.work.leases import Key
+
+_WORKER_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_MAX_SLOTS = 1_000_000
+_MAX_ENCODED_BYTES = 64 * 2**20
+
+
+def read_hello(message: worker_pb2.WorkerMessage) -> Greeting:
+    """The first message of a stream.
+
+    Raises StreamOrderError if it is another one, or a field is not allowed.
+    """
+    kind = message.WhichOneof("kind")
+    if kind != "hello":
+        raise StreamOrderError(
+            f"the stream begins with {kind or 'an empty message'}; its first message must be hello"
+        )
+    hello = message.hello
+    if not _WORKER_ID.fullmatch(hello.worker_id):
+        raise StreamOrderError(
+            f"hello.worker_id is {hello.worker_id[:80]!r}; allowed: 1 to 64 letters, digits, '-', '_' or '.'"
+        )
+    if not 1 <= hello.slots <= _MAX_SLOTS:
+        raise StreamOrderError(f"hello.slots is {hello.slots}; allowed: 1 to {_MAX_SLOTS}")
+    return Greeting(
+        player=Player(hello.worker_id, hello.device, dict(hello.libraries)),
+        version=hello.version,
+        noise_version=hello.noise_version,
+        noise_digest=hello.noise_digest,
+        slots=hello.slots,
+        held=read_keys(hello.held),
+    )
+
+
+def read_keys(messages: Iterable[worker_pb2.LeaseKey]) -> list[Key]:
+    """Names of leases."""
+    return [Key(message.experiment, message.ticket, message.attempt) for message in messages]
+
+
+def read_results(messages: Iterable[worker_pb2.Result]) -> Iterator[tuple[Key, Result]]:
+    """Yield the results of a message."""
+    for message in messages:
+        lease = message.lease
+        ticket = lease.ticket
+        yield (
+            Key(lease.experiment, ticket, lease.attempt),
+            Result(ticket, tuple(message.returns), message.frames, message.steps),
+        )
+
+
+def read_part(message: worker_pb2.CheckpointPart) -> Part:
+    """A part of a checkpoint."""
+    return Part(message.experiment, message.epoch, message.digest, message.part, message.parts, message.data)
+
+
+class OrderWriter:
+    """Writes what the master says. Remembers the encodings of genomes: many workers need the same parents."""
+
+    def __init__(self) -> None:
+        self._encoded: OrderedDict[int, bytes] = OrderedDict()
+        self._encoded_bytes = 0
+
+    def write(self, order: Order) -> worker_pb2.MasterMessage:
+        """One order as a message."""
+        message = worker_pb2.MasterMessage()
+        if isinstance(order, Lend):
+            self._write_leases(message.leases, order)
+        elif isinstance(order, Acknowledge):
+            message.acknowledgement.sequence = order.sequence
+            message.acknowledgement.refused.extend(map(_write_refusal, order.refused))
+        elif isinstance(order, Welcome):
+            message.welcome.master_id, message.welcome.heartbeat_s = order
+        elif isinstance(order, Introduce):
+            message.introduction.experiment = order.experiment.number
+            message.introduction.spec.CopyFrom(order.experiment.terms.spec)
+        elif isinstance(order, Revoke):
+            message.revocation.leases.extend(map(_write_key, order.keys))
+        elif isinstance(order, Drain):
+            message.drain.reason = order.reason
+        elif isinstance(order, Update | SendPart | AskCheckpoint | StartOver):
+            _write_centre(message, order)
+        else:
+            assert_never(order)
+        return message
+
+    def _write_leases(self, leases: worker_pb2.Leases, order: Lend) -> None:
+        for work in order.unknown:
+            if isinstance(work.ask, Ask):
+                leases.known.append(self._known_genome(work.ask))
+        leases.forget.extend(order.forget)
+        number, lease_s = order.experiment.number, order.experiment.terms.lease_s
+        add = leases.leases.add
+        for ask, held in order.work:
+            lease = add()
+            key = lease.key
+            key.experiment, key.ticket, key.attempt = number, ask.ticket, held.attempt
+            if isinstance(ask, SliceAsk):
+                part = lease.slice
+                part.epoch, part.first_pair, part.pairs = ask.epoch, ask.first_pair, ask.pairs
+            elif ask.parent_id is None or ask.genome.last is None:
+                lease.genome = ask.genome.id
+            else:
+                lease.genome = ask.parent_id
+                mutation = lease.mutation
+                mutation.seed, mutation.power, mutation.rank = ask.genome.last
+            lease.episode_seeds.extend(ask.episode_seeds)
+            lease.lease_s = lease_s
+
+    def _known_genome(self, ask: Ask) -> genome_pb2.KnownGenome:
+        """The genome that a worker must know to play this."""
+        if ask.parent_id is None:
+            return genome_pb2.KnownGenome(id=ask.genome.id, encoded=ask.genome.encode())
+        encoded = self._encoded.get(ask.parent_id)
+        if encoded is None:
+            encoded = self._encoded[ask.parent_id] = parent_of(ask).encode()
+            self._encoded_bytes += len(encoded)
+            while self._encoded_bytes > _MAX_ENCODED_BYTES and len(self._encoded) > 1:
+                self._encoded_bytes -= len(self._encoded.popitem(last=False)[1])
+        return genome_pb2.KnownGenome(id=ask.parent_id, encoded=encoded)
+
+
+def _write_centre(
+    message: worker_pb2.MasterMessage, order: Update | SendPart | AskCheckpoint | StartOver
+) -> None:
+    """What keeps an evolution strategy's centre in step."""
+    if isinstance(order, Update):
+        message.epoch.experiment, message.epoch.epoch = order.number, order.closed.epoch
+        message.epoch.fitness.extend(order.closed.fitness)
+    elif isinstance(order, AskCheckpoint):
+        message.checkpoint_request.experiment, message.checkpoint_request.epoch = order
+    elif isinstance(order, StartOver):
+        message.reload.experiment, message.reload.reason = order
+    else:
+        part, checkpoint = message.checkpoint, order.checkpoint
+        part.experiment, part.epoch, part.digest = order.number, checkpoint.epoch, checkpoint.digest
+        part.part, part.parts = order.part, checkpoint.parts
+        part.data = checkpoint.part(order.part)
+
+
+def _write_refusal(refused: RefusedResult) -> worker_pb2.Refusal:
+    code = worker_pb2.RefusalCode.ValueType(int(refused.code))
+    return worker_pb2.Refusal(lease=_write_key(refused.key), code=code, message=refused.message)
+
+
+def _write_key(key: Key) -> worker_pb2.LeaseKey:
+    return worker_pb2.LeaseKey(experiment=key.experiment, ticket=key.ticket, attempt=key.attempt)

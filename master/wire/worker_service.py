@@ -1,0 +1,100 @@
+"""germline.v1.WorkerService: one stream per worker. Decode, call, encode; nothing is decided here."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import TypeAlias
+
+import grpc.aio
+
+from germline.v1 import worker_pb2, worker_pb2_grpc
+from master.errors import StreamOrderError
+from master.wire.worker_messages import OrderWriter, read_hello, read_keys, read_part, read_results
+from master.work.dispatcher import Dispatcher
+from master.work.fleet import End, Session
+
+logger = logging.getLogger(__name__)
+
+_LAST_WORDS_S = 30.0  # how long a worker that has said everything is still told what became of it
+
+Requests = AsyncIterator[worker_pb2.WorkerMessage]
+Context: TypeAlias = "grpc.aio.ServicerContext[worker_pb2.WorkerMessage, worker_pb2.MasterMessage]"
+
+
+class WorkerService(worker_pb2_grpc.WorkerServiceServicer):
+    """Lends work to workers and takes results."""
+
+    def __init__(self, dispatcher: Dispatcher, writer: OrderWriter, clock: Callable[[], float]) -> None:
+        self._dispatcher = dispatcher
+        self._writer = writer
+        self._clock = clock
+
+    async def Work(self, request_iterator: Requests, context: Context) -> None:  # type: ignore[override]
+        """Hear a worker out and tell it what to do, until one of the two ends the stream."""
+        first = await context.read()
+        if not isinstance(first, worker_pb2.WorkerMessage):
+            raise StreamOrderError("the stream ended before its first message; it must be hello")
+        session = self._dispatcher.hello(read_hello(first))
+        try:
+            await _first_done(self._hear(session, context), self._speak(session, context))
+        finally:
+            self._dispatcher.hang_up(session)
+
+    async def _hear(self, session: Session, context: Context) -> None:
+        """Do what the worker says; the only reader of the stream."""
+        while isinstance(message := await context.read(), worker_pb2.WorkerMessage):
+            session.heard = self._clock()
+            self._obey(session, message)
+        self._dispatcher.finish(session)
+        await asyncio.sleep(_LAST_WORDS_S)
+
+    def _obey(self, session: Session, message: worker_pb2.WorkerMessage) -> None:
+        kind = message.WhichOneof("kind")
+        if kind == "credit":
+            self._dispatcher.credit(session, message.credit.evaluations)
+        elif kind == "results":
+            results = message.results
+            self._dispatcher.results(session, results.sequence, read_results(results.results))
+        elif kind == "heartbeat":
+            beat = message.heartbeat
+            self._dispatcher.heartbeat(session, beat.busy_share, beat.frames)
+        elif kind == "goodbye":
+            goodbye = message.goodbye
+            self._dispatcher.goodbye(session, goodbye.reason, read_keys(goodbye.returned))
+        elif kind == "rejection":
+            rejection = message.rejection
+            self._dispatcher.rejection(session, rejection.experiment, rejection.reason)
+        elif kind == "epoch_report":
+            report = message.epoch_report
+            self._dispatcher.epoch_report(session, report.experiment, report.epoch, report.digest)
+        elif kind == "checkpoint":
+            self._dispatcher.conductor.take_part(session, read_part(message.checkpoint))
+        elif kind == "hello":
+            raise StreamOrderError("hello came twice; allowed: once, as the first message of a stream")
+        else:
+            logger.warning("worker %s sent a message of a kind unknown here", session.player.worker_id)
+
+    async def _speak(self, session: Session, context: Context) -> None:
+        """Write what is ordered; the only writer of the stream."""
+        while True:
+            order = await session.orders.get()
+            if isinstance(order, End):
+                if order.error is not None:
+                    raise order.error
+                return
+            await context.write(self._writer.write(order))
+
+
+async def _first_done(*sides: Coroutine[None, None, None]) -> None:
+    """Run both sides of a stream until one is done, then cancel the other; raise what went wrong."""
+    tasks = [asyncio.ensure_future(side) for side in sides]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+    for task in done:
+        task.result()

@@ -1,0 +1,334 @@
+"""What workers say, done; and what becomes of work when time passes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import groupby
+from typing import NamedTuple
+
+from prometheus_client.core import GaugeMetricFamily
+
+from germline import noise
+from germline.algorithms.base import Result
+from master.centres.keeper import Conductor
+from master.errors import DrainingError, Refusal, SilentStreamError, StreamOrderError
+from master.experiments.experiment import Experiment, Player, RefusedResult
+from master.experiments.registry import Registry
+from master.journal.journal import Journal
+from master.metrics import Metrics
+from master.work.fair_share import Claim, divide
+from master.work.fleet import Acknowledge, Drain, End, Fleet, Revoke, Session, Welcome
+from master.work.leases import Key
+
+logger = logging.getLogger(__name__)
+
+_MAX_CREDIT = 65_536
+_MAX_RESERVE = 1_024
+_RESERVE_SHARE = 4  # asked beyond what is lent: a quarter of what the fleet plays
+
+
+class Greeting(NamedTuple):
+    """A worker's hello."""
+
+    player: Player
+    version: str
+    noise_version: int
+    noise_digest: str
+    slots: int
+    held: Sequence[Key]
+
+
+class Dispatcher:
+    """Brings workers and experiments together. Runs on one thread, never waits, and so needs no lock."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        journal: Journal,
+        metrics: Metrics,
+        clock: Callable[[], float],
+        *,
+        master_id: str,
+        heartbeat_s: float,
+    ) -> None:
+        self.fleet = Fleet(clock, away_s=3 * heartbeat_s)
+        self.conductor = Conductor(self.fleet, registry, journal)
+        self._registry = registry
+        self._journal = journal
+        self._metrics = metrics
+        self._clock = clock
+        self._welcome = Welcome(master_id, heartbeat_s)
+        self._noise_digest = noise.self_test_digest()
+        self._draining = ""
+
+    # What workers say
+
+    def hello(self, greeting: Greeting) -> Session:
+        """Begin a worker's stream. Raises StreamOrderError if the worker does not fit this master."""
+        self._check_fit(greeting)
+        if self._draining:
+            raise DrainingError(f"the master is draining: {self._draining}")
+        session = self.fleet.join(greeting.player, greeting.slots)
+        session.orders.put_nowait(self._welcome)
+        kept = self._renew(greeting.player.worker_id, greeting.held)
+        lost = self._give_back_all_but(greeting.player.worker_id, kept)
+        stale = [key for key in greeting.held if key not in kept]
+        if stale:
+            session.orders.put_nowait(Revoke(stale))
+        logger.info(
+            "worker %s connects: germline %s on %s, %d slots; keeps %d of %d leases, %d come back",
+            greeting.player.worker_id, greeting.version, greeting.player.device, greeting.slots,
+            len(kept), len(greeting.held), lost,
+        )  # fmt: skip
+        self.conductor.lose(greeting.player.worker_id)  # what an older stream was told may not have arrived
+        return session
+
+    def credit(self, session: Session, evaluations: int) -> None:
+        """A worker has room for so many more evaluations."""
+        session.credit = min(session.credit + evaluations, _MAX_CREDIT)
+        self.lend(session)
+
+    def results(self, session: Session, sequence: int, results: Iterable[tuple[Key, Result]]) -> None:
+        """Take results in; they are acknowledged as soon as they are durable."""
+        refused: list[RefusedResult] = []
+        for number, group in groupby(results, key=_experiment_of):
+            told = list(group)
+            experiment = self._registry.find(number)
+            if experiment is None:
+                text = f"lease.experiment is {number}; no such experiment is here"
+                refused += [RefusedResult(key, Refusal.UNKNOWN, text) for key, _ in told]
+            else:
+                refused += self._tell(session, experiment, told)
+        self._metrics.count_refused([refusal.code for refusal in refused])
+        self._journal.when_durable(partial(session.orders.put_nowait, Acknowledge(sequence, refused)))
+        self.send_revocations()
+        if self.conductor.conduct():
+            self.lend_all()
+
+    def _tell(
+        self, session: Session, experiment: Experiment, told: list[tuple[Key, Result]]
+    ) -> list[RefusedResult]:
+        """Tell an experiment, and count what it took in; a slice is as many evaluations as it has members."""
+        progress = experiment.progress
+        evaluations, frames = progress.evaluations, progress.frames
+        refused = experiment.tell(session.player, told)
+        session.evaluations += progress.evaluations - evaluations
+        self._metrics.count_accepted(progress.evaluations - evaluations, progress.frames - frames)
+        return refused
+
+    def epoch_report(self, session: Session, number: int, epoch: int, digest: str) -> None:
+        """A worker says where its centre stands."""
+        if self.conductor.report(session, number, epoch, digest):
+            self.send_revocations()
+            self.lend_all()
+
+    def heartbeat(self, session: Session, busy_share: float, frames: int) -> None:
+        """A worker is alive."""
+        now = self._clock()
+        session.busy_share = busy_share
+        session.frames_per_second = frames / max(now - session.beat, 1e-3)
+        session.beat = now
+
+    def rejection(self, session: Session, number: int, reason: str) -> None:
+        """A worker can never play an experiment: others get its work."""
+        experiment = self._registry.find(number)
+        if experiment is None:
+            return
+        worker_id = session.player.worker_id
+        experiment.rejections[worker_id] = reason
+        returned = experiment.ledger.give_back(worker_id)
+        logger.warning(
+            "worker %s cannot play experiment %s, %d leases come back: %s",
+            worker_id, experiment.terms.name, returned, reason,
+        )  # fmt: skip
+        trouble = self.trouble(experiment)
+        if trouble:
+            logger.error("experiment %s: %s", experiment.terms.name, trouble)
+        self.lend_all()
+
+    def goodbye(self, session: Session, reason: str, returned: Sequence[Key]) -> None:
+        """A worker leaves; its leases go to others at once."""
+        if not self.fleet.leave(session, for_good=True):
+            return
+        self.conductor.lose(session.player.worker_id)
+        count = self._give_back_all(session.player.worker_id)
+        logger.info("worker %s leaves: %s; %d leases come back", session.player.worker_id, reason, count)
+        self.lend_all()
+
+    def finish(self, session: Session) -> None:
+        """A worker has said everything; it is told what is still to be told, then its stream ends."""
+        self._journal.when_durable(partial(session.orders.put_nowait, End(None)))
+
+    def hang_up(self, session: Session) -> None:
+        """A worker's stream is over. Without a goodbye its leases stay with it for a while."""
+        if self.fleet.leave(session, for_good=False):
+            self.conductor.lose(session.player.worker_id)
+            logger.info(
+                "worker %s is away; it keeps its leases for %g s", session.player.worker_id, self.fleet.away_s
+            )
+
+    # Lending
+
+    def lend(self, session: Session) -> None:
+        """Give a worker as much work as it has room for.
+
+        What one experiment cannot use, because its epoch waits for its last pairs, the others get. If nobody
+        has work for a worker that holds none, it gets a tail's work a second time.
+        """
+        if self._draining or session.credit <= 0 or self._journal.is_overfull:
+            return
+        worker_id = session.player.worker_id
+        experiments = [e for e in self._registry.running() if worker_id not in e.rejections]
+        reserve = min(self.fleet.slots // _RESERVE_SHARE, _MAX_RESERVE) // max(len(experiments), 1)
+        hungry = experiments
+        while session.credit > 0 and hungry:
+            claims = [Claim(experiment.claimed, experiment.terms.share) for experiment in hungry]
+            parts = zip(hungry, divide(session.credit, claims), strict=True)
+            hungry = [e for e, n in parts if n == 0 or _lend_some(session, e, n, reserve)]
+        if session.credit > 0 and not any(e.ledger.tickets_of(worker_id) for e in experiments):
+            for experiment in experiments:
+                session.lend(experiment, experiment.lend_twins(worker_id, session.credit))
+
+    def lend_all(self) -> None:
+        """Give every worker with room what there is: work came back, or an experiment began."""
+        for session in self.fleet:
+            self.lend(session)
+
+    def send_revocations(self) -> None:
+        """Tell workers which of their leases are not wanted any more."""
+        for experiment in self._registry:
+            if experiment.ledger.revoked:
+                by_worker: dict[str, list[Key]] = {}
+                for lease in experiment.ledger.revoked:
+                    key = Key(experiment.number, lease.ticket, lease.attempt)
+                    by_worker.setdefault(lease.worker, []).append(key)
+                experiment.ledger.revoked.clear()
+                for worker_id, keys in by_worker.items():
+                    session = self.fleet.find(worker_id)
+                    if session is not None:
+                        session.orders.put_nowait(Revoke(keys))
+
+    @property
+    def leased(self) -> int:
+        """Work that is lent now."""
+        return sum(len(experiment.ledger.leases) for experiment in self._registry)
+
+    def gauges(self) -> Iterator[GaugeMetricFamily]:
+        """What the metrics show of this moment."""
+        running = self._registry.running()
+        sessions = list(self.fleet)
+        busy = sum(s.busy_share * s.slots for s in sessions) / max(sum(s.slots for s in sessions), 1)
+        for name, text, value in (
+            ("germline_workers", "Workers that are connected.", len(sessions)),
+            ("germline_worker_slots", "Evaluations that they play at a time.", self.fleet.slots),
+            ("germline_worker_busy_ratio", "Share of time in which they play, weighted by slots.", busy),
+            ("germline_leases_active", "Work that is lent.", self.leased),
+            ("germline_queue_depth", "Work that waits for a worker.", sum(e.ledger.waiting for e in running)),
+            (
+                "germline_credit",
+                "Room for work that workers have and do not get.",
+                sum(s.credit for s in sessions),
+            ),
+            ("germline_experiments_running", "Experiments that want work done.", len(running)),
+            (
+                "germline_store_failing",
+                "1 while the store does not take the journal.",
+                bool(self._journal.trouble),
+            ),
+        ):
+            yield GaugeMetricFamily(name, text, value=float(value))
+
+    # Time
+
+    def tick(self) -> None:
+        """About once a second: take work back from workers that are gone, and end what is over."""
+        for session in self.fleet.silent():
+            logger.warning("worker %s has been silent for %g s", session.player.worker_id, self.fleet.away_s)
+            session.orders.put_nowait(
+                End(SilentStreamError(f"nothing came for {self.fleet.away_s:g} s; open a new stream"))
+            )
+            self.hang_up(session)
+        came_back = sum(self._take_back(worker_id) for worker_id in self.fleet.gone())
+        for experiment in self._registry:
+            experiment.tick()
+            expired = experiment.ledger.expire()
+            if expired:
+                logger.warning("experiment %s: %d leases ran out", experiment.terms.name, expired)
+                self._metrics.count_expired(expired)
+            came_back += expired
+        self.send_revocations()
+        self.conductor.conduct()
+        self.lend_all()
+
+    def drain(self, reason: str) -> None:
+        """Lend no more; tell the workers so."""
+        self._draining = reason
+        for session in self.fleet:
+            session.orders.put_nowait(Drain(reason))
+
+    def end_streams(self) -> None:
+        """End every stream politely, after what is queued on it."""
+        for session in self.fleet:
+            session.orders.put_nowait(End(None))
+
+    def trouble(self, experiment: Experiment) -> str:
+        """What keeps an experiment from going on, for people; empty if nothing does."""
+        if not experiment.is_running:
+            return ""
+        workers = [session.player.worker_id for session in self.fleet]
+        reasons = [experiment.rejections[w] for w in workers if w in experiment.rejections]
+        if workers and len(reasons) == len(workers):
+            return f"none of {len(workers)} workers can play it; the last says: {reasons[-1]}"
+        return self._journal.trouble
+
+    def _check_fit(self, greeting: Greeting) -> None:
+        if greeting.noise_version != noise.VERSION:
+            raise StreamOrderError(
+                f"hello.noise_version is {greeting.noise_version}; "
+                f"this master evolves with version {noise.VERSION}"
+            )
+        if greeting.noise_digest != self._noise_digest:
+            raise StreamOrderError(
+                f"hello.noise_digest is {greeting.noise_digest!r}, this master's is {self._noise_digest!r}: "
+                "the worker would rebuild other networks from the same seeds"
+            )
+
+    def _renew(self, worker_id: str, held: Iterable[Key]) -> set[Key]:
+        kept = set()
+        for key in held:
+            experiment = self._registry.find(key.experiment)
+            if experiment is not None and experiment.ledger.renew(worker_id, key.ticket, key.attempt):
+                kept.add(key)
+        return kept
+
+    def _give_back_all_but(self, worker_id: str, kept: set[Key]) -> int:
+        """Take back what a worker was lent and does not hold: it never arrived, or the process began anew."""
+        lost = 0
+        for experiment in self._registry:
+            tickets = {key.ticket for key in kept if key.experiment == experiment.number}
+            lost += experiment.ledger.give_back(worker_id, experiment.ledger.tickets_of(worker_id) - tickets)
+        return lost
+
+    def _take_back(self, worker_id: str) -> int:
+        count = self._give_back_all(worker_id)
+        logger.warning("worker %s has been away too long; %d leases are lent again", worker_id, count)
+        return count
+
+    def _give_back_all(self, worker_id: str) -> int:
+        return sum(experiment.ledger.give_back(worker_id) for experiment in self._registry)
+
+
+def _lend_some(session: Session, experiment: Experiment, n: int, reserve: int) -> bool:
+    """Lend a worker work of about n evaluations; False if the experiment has none.
+
+    Less is no sign that nothing is left: a centre's measurement counts for less than a slice.
+    """
+    work = experiment.lend(session.player.worker_id, n, session.known.keys(), reserve)
+    session.lend(experiment, work)
+    return bool(work)
+
+
+def _experiment_of(told: tuple[Key, Result]) -> int:
+    return told[0].experiment

@@ -1,0 +1,239 @@
+"""The workers: their streams, their room, and what they have been told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from time import time
+from typing import NamedTuple, TypeAlias
+
+from germline.algorithms.eggroll import EpochClosed
+from master.centres.centre import Checkpoint
+from master.centres.consequences import newest_checkpoint
+from master.errors import MasterError, ReplacedStreamError
+from master.experiments.events import evaluations_of
+from master.experiments.experiment import Experiment, Player, RefusedResult
+from master.work.leases import Key
+from master.work.pending_work import Work
+from master.work.waiting import base_id
+
+MAX_KNOWN = 512  # genomes that a stream's leases may refer to
+MAX_LEASES_PER_MESSAGE = 256  # below MAX_KNOWN: what a message refers to is never forgotten in it
+
+
+class Welcome(NamedTuple):
+    """The stream's terms."""
+
+    master_id: str
+    heartbeat_s: float
+
+
+class Introduce(NamedTuple):
+    """An experiment, before its first lease."""
+
+    experiment: Experiment
+
+
+class Lend(NamedTuple):
+    """Work, with the genomes that it needs and the worker has not been sent, and those it may forget."""
+
+    experiment: Experiment
+    work: Sequence[Work]
+    unknown: Sequence[Work]
+    forget: Sequence[int]
+
+
+class Acknowledge(NamedTuple):
+    """A Results message is settled."""
+
+    sequence: int
+    refused: Sequence[RefusedResult]
+
+
+class Revoke(NamedTuple):
+    """Leases that are not wanted any more."""
+
+    keys: Sequence[Key]
+
+
+class Update(NamedTuple):
+    """A closed epoch of an experiment, for the worker to apply."""
+
+    number: int
+    closed: EpochClosed
+
+
+class SendPart(NamedTuple):
+    """A part of the checkpoint that the worker starts from."""
+
+    number: int
+    checkpoint: Checkpoint
+    part: int
+
+
+class AskCheckpoint(NamedTuple):
+    """The master wants an experiment's centre after so many updates."""
+
+    number: int
+    epoch: int
+
+
+class StartOver(NamedTuple):
+    """The worker's centre is not the others'."""
+
+    number: int
+    reason: str
+
+
+class Drain(NamedTuple):
+    """The master is about to stop."""
+
+    reason: str
+
+
+class End(NamedTuple):
+    """The stream ends: with an error, or politely."""
+
+    error: MasterError | None
+
+
+Order: TypeAlias = (
+    Welcome | Introduce | Lend | Acknowledge | Revoke | Drain | Update | SendPart | AskCheckpoint | StartOver
+)
+
+
+class Session:
+    """One worker's stream, from its hello to its end.
+
+    Attributes:
+        player: who it is.
+        slots: evaluations that it plays at a time.
+        credit: evaluations that it takes on top of what it was lent.
+        known: ids of the genomes that its leases may refer to, the longest unused first.
+        evaluations: results of it that counted.
+        busy_share: of its last heartbeat.
+        frames_per_second: over its last heartbeat interval.
+        connected: seconds since 1970.
+        heard: clock time of its last message.
+    """
+
+    def __init__(self, player: Player, slots: int, clock: Callable[[], float]) -> None:
+        self.player = player
+        self.slots = slots
+        self.credit = 0
+        self.known: OrderedDict[int, None] = OrderedDict()
+        self.evaluations = 0
+        self.busy_share = 0.0
+        self.frames_per_second = 0.0
+        self.connected = time()
+        self.heard = self.beat = clock()
+        self.orders: asyncio.Queue[Order | End] = asyncio.Queue()
+        self._introduced: set[int] = set()
+
+    def lend(self, experiment: Experiment, work: list[Work]) -> None:
+        """Put work on the stream, and note which genomes the worker knows from now on."""
+        self.introduce(experiment)
+        for start in range(0, len(work), MAX_LEASES_PER_MESSAGE):
+            self._lend_part(experiment, work[start : start + MAX_LEASES_PER_MESSAGE])
+
+    def introduce(self, experiment: Experiment) -> None:
+        """Tell the worker of an experiment, unless it knows it."""
+        if experiment.number not in self._introduced:
+            self._introduced.add(experiment.number)
+            self.orders.put_nowait(Introduce(experiment))
+            self.catch_up(experiment)
+
+    def knows(self, experiment: Experiment) -> bool:
+        """Whether the experiment was introduced on this stream."""
+        return experiment.number in self._introduced
+
+    def catch_up(self, experiment: Experiment) -> None:
+        """Send what takes a fresh centre to where the others' are; a centre that is there ignores it."""
+        number, centre = experiment.number, experiment.centre
+        if centre is None:
+            return
+        checkpoint = newest_checkpoint(experiment)
+        if checkpoint is not None:
+            for part in range(checkpoint.parts):
+                self.orders.put_nowait(SendPart(number, checkpoint, part))
+        for closed in centre.updates:
+            self.orders.put_nowait(Update(number, closed))
+
+    def _lend_part(self, experiment: Experiment, work: list[Work]) -> None:
+        known, unknown, forget = self.known, [], []
+        for piece in work:
+            base = base_id(piece.ask)
+            if base < 0:
+                continue
+            if base in known:
+                known.move_to_end(base)
+            else:
+                known[base] = None
+                unknown.append(piece)
+        while len(known) > MAX_KNOWN:
+            forget.append(known.popitem(last=False)[0])
+        self.credit = max(0, self.credit - sum(evaluations_of(piece.ask) for piece in work))
+        self.orders.put_nowait(Lend(experiment, work, unknown, forget))
+
+
+class Fleet:
+    """The workers that are connected, and those that broke off not long ago.
+
+    Attributes:
+        away_s: time after which a worker that is silent or away loses its leases to others.
+        slots: evaluations that all connected workers play at a time.
+    """
+
+    def __init__(self, clock: Callable[[], float], away_s: float) -> None:
+        self.away_s = away_s
+        self._clock = clock
+        self._sessions: dict[str, Session] = {}
+        self._away: dict[str, float] = {}
+        self.slots = 0
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def __iter__(self) -> Iterator[Session]:
+        """Yield the connected workers, longest connected first."""
+        return iter(list(self._sessions.values()))
+
+    def find(self, worker_id: str) -> Session | None:
+        """A worker's stream, if it is connected."""
+        return self._sessions.get(worker_id)
+
+    def join(self, player: Player, slots: int) -> Session:
+        """Begin a worker's stream; an older one of the same worker ends."""
+        older = self._sessions.pop(player.worker_id, None)
+        if older is not None:
+            older.orders.put_nowait(End(ReplacedStreamError("this worker opened a newer stream")))
+            self.slots -= older.slots
+        session = self._sessions[player.worker_id] = Session(player, slots, self._clock)
+        self.slots += slots
+        self._away.pop(player.worker_id, None)
+        return session
+
+    def leave(self, session: Session, *, for_good: bool) -> bool:
+        """End a worker's stream; False if a newer one has taken its place."""
+        worker_id = session.player.worker_id
+        if self._sessions.get(worker_id) is not session:
+            return False
+        del self._sessions[worker_id]
+        self.slots -= session.slots
+        if not for_good:
+            self._away[worker_id] = self._clock()
+        return True
+
+    def silent(self) -> list[Session]:
+        """Streams on which nothing came for too long."""
+        limit = self._clock() - self.away_s
+        return [session for session in self._sessions.values() if session.heard < limit]
+
+    def gone(self) -> list[str]:
+        """Forget and return the workers that broke off too long ago."""
+        limit = self._clock() - self.away_s
+        gone = [worker_id for worker_id, since in self._away.items() if since < limit]
+        for worker_id in gone:
+            del self._away[worker_id]
+        return gone

@@ -1,0 +1,1 @@
+"""An evolution strategy's centre on this machine, and the members around it."""

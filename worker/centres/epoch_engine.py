@@ -1,0 +1,309 @@
+"""The engine of an evolution strategy: plays slices of the open epoch, and moves the centre itself.
+
+Every worker applies the same exact update to the same centre, so nothing but slice numbers and scores crosses
+the wire. Work of a later epoch waits for its centre; work of an earlier one is dropped.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol, cast, runtime_checkable
+
+from germline.eggroll import Evolution, centre_file
+from germline.pairs import members
+from worker.centres.members import centre_member
+from worker.playing.lease_work import Slice
+from worker.playing.rollout import Engine, Evaluation, Played
+
+logger = logging.getLogger(__name__)
+
+_ROOM = 1 << 20  # leases wait here for their epoch, so there is always room for them
+_KEPT_STATES = 3
+
+_PartKey = tuple[Hashable, int]
+
+
+class State(NamedTuple):
+    """A centre and its optimiser's memory, as a file."""
+
+    epoch: int
+    digest: str
+    data: bytes
+
+
+@runtime_checkable
+class Evolving(Protocol):
+    """What an engine with a centre can do beside playing."""
+
+    @property
+    def epoch(self) -> int:
+        """Updates applied."""
+        ...
+
+    def digest(self) -> str:
+        """Digest of the centre."""
+        ...
+
+    def update(self, epoch: int, fitness: Sequence[float]) -> bool:
+        """Apply a closed epoch; False if it is not the next one."""
+        ...
+
+    def load(self, data: bytes) -> bool:
+        """Go on from a checkpoint; False if the centre is as far already."""
+        ...
+
+    def reload(self) -> None:
+        """Start over from the first centre."""
+        ...
+
+    def state(self, epoch: int) -> State | None:
+        """The state after so many updates, if it is still at hand."""
+        ...
+
+    def doze(self) -> None:
+        """Free what can be built again; the centre stays."""
+        ...
+
+
+@dataclass(slots=True)
+class _Open:
+    """A slice that is being played."""
+
+    evaluation: Evaluation
+    parts: list[Evaluation]
+    returns: list[float]
+    left: int
+    frames: int = 0
+    steps: int = 0
+    start_s: float = field(default_factory=time.perf_counter)
+
+
+class EpochEngine:
+    """Plays slices around an evolution's centre. An :class:`Engine` that is :class:`Evolving`."""
+
+    def __init__(
+        self,
+        begin: Callable[[], Evolution],
+        stage: Callable[[Evolution], tuple[Engine, Callable[[], None]]],
+        *,
+        episodes: int,
+        rows: int,
+        measured_every: int = 0,
+        checkpoint_every: int = 0,
+    ) -> None:
+        """Begin with the first centre.
+
+        Args:
+            begin: makes the evolution with its first centre.
+            stage: builds the engine that plays its members, and what tells that engine that the centre moved.
+            episodes: of one member.
+            rows: episodes that one member's slot plays at a time.
+            measured_every: epochs between two measured centres, whose states are kept for a while: the best
+                of them will be asked for. 0: none is.
+            checkpoint_every: epochs between two centres that will be asked for, whose states are kept for a
+                while, too: the master asks when the slowest worker has come so far. 0: none is.
+        """
+        self._begin, self._stage = begin, stage
+        self._episodes, self._rows = episodes, rows
+        self._asked_every = [every for every in (measured_every, checkpoint_every) if every]
+        self._evolution = begin()
+        self._engine: Engine | None = None
+        self._refresh: Callable[[], None] = _nothing
+        self._frames_before = 0
+        self._slots = 0
+        self._open: dict[Hashable, _Open] = {}
+        self._later: list[Evaluation] = []
+        self._states: dict[int, State] = {}
+        self._keep_if_asked_for()
+
+    # An engine
+
+    @property
+    def slots(self) -> int:
+        """Members that are played at a time; 0 before the first."""
+        return self._engine.slots if self._engine else self._slots
+
+    @property
+    def frames(self) -> int:
+        """Emulator frames so far, of unfinished episodes too."""
+        return self._frames_before + (self._engine.frames if self._engine else 0)
+
+    def room(self) -> int:
+        """Always enough: what cannot be played yet waits here."""
+        return _ROOM
+
+    def busy(self) -> bool:
+        """Whether there is anything to play now."""
+        return bool(self._open)
+
+    def submit(self, evaluation: Evaluation) -> None:
+        """Take a slice; it waits for its epoch, or is dropped if that has closed."""
+        slice_ = _slice_of(evaluation)
+        if slice_.epoch > self.epoch:
+            self._later.append(evaluation)
+        elif slice_.epoch == self.epoch:
+            self._play(evaluation, slice_)
+
+    def tick(self) -> list[Played]:
+        """Play one step of everything; the slices that are finished with it."""
+        if self._engine is None:
+            return []
+        finished = []
+        for played in self._engine.tick():
+            key, first = cast(_PartKey, played.key)
+            part = self._open.get(key)
+            if part is not None and self._finish(part, first, played):
+                finished.append(self._close(key))
+        return finished
+
+    def cancel(self, keys: Collection[Hashable]) -> None:
+        """Stop playing these."""
+        self._later = [evaluation for evaluation in self._later if evaluation.key not in keys]
+        for key in self._open.keys() & set(keys):
+            parts = self._open.pop(key).parts
+            if self._engine:
+                self._engine.cancel({part.key for part in parts})
+
+    def drop(self) -> None:
+        """Stop playing everything."""
+        self._later.clear()
+        self._drop_open()
+
+    def close(self) -> None:
+        """Free the task."""
+        self.doze()
+
+    # Evolving
+
+    @property
+    def epoch(self) -> int:
+        """Updates applied."""
+        return self._evolution.epoch
+
+    def digest(self) -> str:
+        """Digest of the centre."""
+        return self._evolution.digest()
+
+    def update(self, epoch: int, fitness: Sequence[float]) -> bool:
+        """Apply a closed epoch; False if it is not the next one.
+
+        Raises:
+            ValueError: if it has not a fitness for each member.
+        """
+        if epoch != self.epoch:
+            if epoch > self.epoch:
+                logger.warning("epoch %d closed, but this centre stands at %d", epoch, self.epoch)
+            return False
+        self._evolution.tell(fitness)
+        self._keep_if_asked_for()
+        self._go_on()
+        return True
+
+    def load(self, data: bytes) -> bool:
+        """Go on from a checkpoint; False if the centre is as far already.
+
+        Raises:
+            ValueError: if the checkpoint is damaged, or another network's.
+        """
+        if centre_file.read(data).epoch <= self.epoch:
+            return False
+        centre_file.restore(self._evolution, data)
+        self._keep_if_asked_for()
+        self._go_on()
+        return True
+
+    def reload(self) -> None:
+        """Start over from the first centre; slices that were begun wait for their epoch again."""
+        self._later += [part.evaluation for part in self._open.values()]
+        self.doze()
+        self._states.clear()
+        self._evolution = self._begin()
+        self._keep_if_asked_for()
+        self._go_on()
+
+    def state(self, epoch: int) -> State | None:
+        """The state after so many updates, if it is still at hand."""
+        if epoch == self.epoch:
+            return self._state()
+        return self._states.get(epoch)
+
+    def doze(self) -> None:
+        """Free what can be built again; the centre stays."""
+        self._open.clear()
+        if self._engine:
+            self._frames_before, self._slots = self.frames, self._engine.slots
+            self._engine.close()
+            self._engine = None
+
+    # Inside
+
+    def _go_on(self) -> None:
+        """Begin what waited for this centre."""
+        self._drop_open()
+        self._refresh()
+        waiting, self._later = self._later, []
+        for evaluation in waiting:
+            self.submit(evaluation)
+
+    def _play(self, evaluation: Evaluation, slice_: Slice) -> None:
+        if self._engine is None:
+            self._engine, self._refresh = self._stage(self._evolution)
+        parts = list(self._parts(evaluation, slice_))
+        count = sum(len(part.episode_seeds) for part in parts)
+        self._open[evaluation.key] = _Open(evaluation, parts, [0.0] * count, len(parts))
+        for part in parts:
+            self._engine.submit(part)
+
+    def _parts(self, evaluation: Evaluation, slice_: Slice) -> Iterator[Evaluation]:
+        """What each slot plays, under the key (slice's key, place of its first return)."""
+        seeds = evaluation.episode_seeds
+        if not slice_.pairs:
+            for first in range(0, len(seeds), self._rows):
+                part = seeds[first : first + self._rows]
+                yield Evaluation((evaluation.key, first), centre_member(slice_.epoch), part)
+            return
+        each = len(seeds) // slice_.pairs
+        for number, member in enumerate(members(slice_.epoch, slice_.first_pair, slice_.pairs)):
+            place = (member.pair - slice_.first_pair) * each
+            yield Evaluation((evaluation.key, number * each), member, seeds[place : place + each])
+
+    def _finish(self, slice_: _Open, first: int, played: Played) -> bool:
+        """Note what a part came to; whether it was the slice's last."""
+        slice_.returns[first : first + len(played.returns)] = played.returns
+        slice_.frames += played.frames
+        slice_.steps += played.steps
+        slice_.left -= 1
+        return slice_.left == 0
+
+    def _close(self, key: Hashable) -> Played:
+        done = self._open.pop(key)
+        elapsed_s = time.perf_counter() - done.start_s
+        return Played(key, tuple(done.returns), done.frames, done.steps, elapsed_s)
+
+    def _drop_open(self) -> None:
+        self._open.clear()
+        if self._engine:
+            self._engine.drop()
+
+    def _keep_if_asked_for(self) -> None:
+        """Keep a state that the master may ask for when this centre has gone on."""
+        if any(self.epoch % every == 0 for every in self._asked_every):
+            self._states[self.epoch] = self._state()
+            while len(self._states) > _KEPT_STATES:
+                del self._states[min(self._states)]
+
+    def _state(self) -> State:
+        return State(self.epoch, self.digest(), centre_file.write(self._evolution))
+
+
+def _slice_of(evaluation: Evaluation) -> Slice:
+    if not isinstance(evaluation.genome, Slice):
+        raise TypeError(f"evaluation {evaluation.key} is no slice of an epoch; this engine plays only those")
+    return evaluation.genome
+
+
+def _nothing() -> None:
+    """There is no engine yet."""

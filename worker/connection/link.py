@@ -1,0 +1,110 @@
+"""The link to the master: connects, and comes back after every break, until it is told to stop or refused."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from contextlib import suppress
+
+import grpc
+from grpc import aio
+
+from germline.v1.worker_pb2_grpc import WorkerServiceStub
+from worker.connection import wire
+from worker.connection.backoff import Backoff
+from worker.connection.stream import Stream
+from worker.connection.worker_state import Desk, Terms
+
+logger = logging.getLogger(__name__)
+
+STEADY_S = 5.0  # a stream that lasted so long was worth its welcome: the next try may come at once
+REMIND_S = 30.0  # time between two lines that say that the worker still waits
+
+# A master that answers hello with one of these will answer the same again.
+REFUSING_CODES = frozenset(
+    {
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.UNAUTHENTICATED,
+        grpc.StatusCode.PERMISSION_DENIED,
+        grpc.StatusCode.UNIMPLEMENTED,
+    }
+)
+
+
+class RefusedError(Exception):
+    """The master does not want this worker, and says why."""
+
+
+class Link:
+    """A worker's side of the conversation, over as many streams as it takes."""
+
+    def __init__(self, terms: Terms) -> None:
+        """Prepare; :meth:`keep` connects."""
+        self.desk = Desk(terms, self._on_mail)
+        self._stream: Stream | None = None
+        self._backoff = Backoff()
+        self._reminded_s = float("-inf")
+
+    def _on_mail(self) -> None:
+        if self._stream is not None:
+            self._stream.on_mail()
+
+    async def keep(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set, over as many streams as it takes.
+
+        Raises:
+            RefusedError: if the master refuses this worker for good.
+        """
+        while not stop.is_set():
+            begun_s = time.monotonic()
+            why = await self._one_stream(stop)
+            if time.monotonic() - begun_s > STEADY_S:
+                self._backoff.reset()
+            if not stop.is_set():
+                await self._pause(why, stop)
+        if self.desk.ledger.owed():
+            logger.warning("left with %d scores that no master acknowledged", self.desk.ledger.owed())
+
+    async def _one_stream(self, stop: asyncio.Event) -> str:
+        """Talk for as long as a stream lasts; returns why it ended."""
+        async with self.desk.terms.dial() as channel:
+            call = WorkerServiceStub(channel).Work(metadata=self.desk.terms.metadata)
+            stream = self._stream = Stream(self.desk, call, stop)
+            try:
+                await stream.talk()
+            except* (aio.AioRpcError, wire.ProtocolError, TimeoutError) as group:
+                failure = group
+            else:
+                return "the master ended the stream"
+            finally:
+                self._stream = None
+                call.cancel()
+        return _explain(failure, stream.welcomed)
+
+    async def _pause(self, why: str, stop: asyncio.Event) -> None:
+        wait_s = self._backoff.next_s()
+        now_s = time.monotonic()
+        if now_s - self._reminded_s >= REMIND_S:
+            logger.info(
+                "waiting for a master at %s (%s); trying again until it is there", self.desk.terms.master, why
+            )
+            self._reminded_s = now_s
+        with suppress(TimeoutError):  # wait_for may swallow a cancellation in Python 3.11
+            async with asyncio.timeout(wait_s):
+                await stop.wait()
+
+
+def _explain(failures: BaseExceptionGroup[BaseException], welcomed: bool) -> str:
+    """Why a stream broke, for people; raises RefusedError if another try would end the same way."""
+    failure = failures.exceptions[0]
+    if isinstance(failure, aio.AioRpcError):
+        code, details = failure.code(), failure.details() or "no details"
+        if code is grpc.StatusCode.ABORTED or (code in REFUSING_CODES and not welcomed):
+            raise RefusedError(f"the master refuses this worker: {details} ({code.name})")
+        return f"{code.name}: {details}"
+    if isinstance(failure, TimeoutError):
+        return "no answer in time"
+    logger.error("the master broke the protocol: %s", failure)
+    return "the protocol was broken"

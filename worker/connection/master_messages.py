@@ -1,0 +1,143 @@
+"""What the master says on a stream, done: each kind of message has its method."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+
+from germline.v1 import worker_pb2
+from worker.centres.epoch_engine import Evolving
+from worker.connection import wire
+from worker.connection.worker_state import Desk
+
+logger = logging.getLogger(__name__)
+
+# Refusals that every run sees: work that was lent twice, or came in after the end.
+_ORDINARY = (worker_pb2.REFUSAL_CODE_ALREADY_TOLD, worker_pb2.REFUSAL_CODE_CLOSED)
+
+
+class Orders:
+    """The master's words on one stream.
+
+    Attributes:
+        draining: whether the master is about to stop, and lends no more.
+    """
+
+    def __init__(self, desk: Desk, wake: Callable[[], None]) -> None:
+        """Work on the desk; `wake` tells the speaker that something may be due."""
+        self._desk = desk
+        self._wake = wake
+        self._known = wire.KnownGenomes()
+        self._assembly = wire.Assembly()
+        self.draining = False
+        self._handlers: dict[str, Callable[[worker_pb2.MasterMessage], None]] = {
+            "introduction": self._on_introduction,
+            "leases": self._on_leases,
+            "acknowledgement": self._on_acknowledgement,
+            "revocation": self._on_revocation,
+            "drain": self._on_drain,
+            "epoch": self._on_epoch,
+            "checkpoint": self._on_checkpoint,
+            "checkpoint_request": self._on_checkpoint_request,
+            "reload": self._on_reload,
+        }
+
+    def obey(self, message: worker_pb2.MasterMessage) -> None:
+        """Hand a message to its handler.
+
+        Raises:
+            wire.ProtocolError: if it makes no sense.
+        """
+        kind = message.WhichOneof("kind")
+        handler = self._handlers.get(kind or "")
+        if handler:
+            handler(message)
+        else:
+            logger.debug("ignored a message of kind %s", kind)
+
+    def _on_introduction(self, message: worker_pb2.MasterMessage) -> None:
+        """Keep what plays if the experiment is the one we know; otherwise its old leases mean nothing now."""
+        desk, number, spec = self._desk, message.introduction.experiment, message.introduction.spec
+        encoded = spec.SerializeToString(deterministic=True)
+        if desk.specs.get(number) != encoded:
+            desk.ledger.drop_experiment(number)
+            self._wake()
+            desk.specs[number] = encoded
+            build = desk.terms.build
+            desk.stage.introduce(number, lambda: build(spec))
+            logger.info("experiment %d is %s", number, spec.name)
+        if spec.algorithm.WhichOneof("kind") == "eggroll":  # the master compares where its workers stand
+            desk.stage.evolve(number, lambda _: None)
+
+    def _on_leases(self, message: worker_pb2.MasterMessage) -> None:
+        assignments = self._known.read(message.leases)
+        for assignment in assignments:
+            if assignment.key.experiment not in self._desk.specs:
+                raise wire.ProtocolError(f"lease {assignment.key} came before its experiment")
+        for assignment in assignments:
+            self._desk.ledger.lend([assignment.key], assignment.evaluations)
+        self._desk.stage.lend(assignments)
+
+    def _on_acknowledgement(self, message: worker_pb2.MasterMessage) -> None:
+        told = message.acknowledgement
+        self._wake()  # scores that nobody kept may have stopped the credit
+        if self._desk.ledger.acknowledge(told.sequence) is None:
+            logger.debug("results %d were acknowledged before", told.sequence)
+        for (experiment, code), refused in wire.by_reason(told.refused).items():
+            level = logging.INFO if code in _ORDINARY else logging.WARNING
+            name, example = worker_pb2.RefusalCode.Name(code), refused[0].message
+            logger.log(
+                level,
+                "%d scores of experiment %d did not count: %s (%s)",
+                len(refused),
+                experiment,
+                example,
+                name,
+            )
+
+    def _on_revocation(self, message: worker_pb2.MasterMessage) -> None:
+        keys = frozenset(map(wire.lease_key, message.revocation.leases))
+        self._desk.ledger.revoke(keys)
+        self._desk.stage.revoke(keys)
+        self._wake()
+
+    def _on_epoch(self, message: worker_pb2.MasterMessage) -> None:
+        closed = message.epoch
+        self._evolve(closed.experiment, partial(_update, epoch=closed.epoch, fitness=tuple(closed.fitness)))
+
+    def _on_checkpoint(self, message: worker_pb2.MasterMessage) -> None:
+        data = self._assembly.add(message.checkpoint)
+        if data is not None:
+            self._evolve(message.checkpoint.experiment, partial(_load, data=data))
+
+    def _on_checkpoint_request(self, message: worker_pb2.MasterMessage) -> None:
+        wanted = message.checkpoint_request
+        if wanted.experiment in self._desk.specs:
+            self._desk.stage.save(wanted.experiment, wanted.epoch)
+
+    def _on_reload(self, message: worker_pb2.MasterMessage) -> None:
+        number = message.reload.experiment
+        logger.error("experiment %d starts over from a checkpoint: %s", number, message.reload.reason)
+        self._evolve(number, _reload)
+
+    def _evolve(self, experiment: int, change: Callable[[Evolving], object]) -> None:
+        if experiment not in self._desk.specs:
+            raise wire.ProtocolError(f"an epoch of experiment {experiment} came before the experiment")
+        self._desk.stage.evolve(experiment, change)
+
+    def _on_drain(self, message: worker_pb2.MasterMessage) -> None:
+        logger.info("the master is about to stop: %s", message.drain.reason)
+        self.draining = True
+
+
+def _update(centre: Evolving, epoch: int, fitness: tuple[float, ...]) -> None:
+    centre.update(epoch, fitness)
+
+
+def _load(centre: Evolving, data: bytes) -> None:
+    centre.load(data)
+
+
+def _reload(centre: Evolving) -> None:
+    centre.reload()

@@ -1,0 +1,1 @@
+"""Populations of networks: the parents' cache, batched forward passes, policies."""

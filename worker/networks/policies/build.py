@@ -1,0 +1,86 @@
+"""Builds the policy that a spec names, and refuses one that does not fit the task."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from worker.networks.policies.vector import Vector
+from worker.plugins import POLICIES, imported, registered
+from worker.tasks.base import SetupError, Spaces, Task, WeightsTask
+
+
+def make_policy(
+    name: str, task: Task, *, hidden: Sequence[int] = (), arguments: Mapping[str, object] | None = None
+) -> nn.Module:
+    """Build a policy for a task.
+
+    A class is called with its `arguments`, and with `observation_shape`, `outputs` and `hidden` where it
+    takes them.
+
+    Args:
+        name: an entry point of ``germline.policies``, "vector", or the import path of a torch module's class.
+        task: what it is to play.
+        hidden: widths of hidden layers, if the policy takes them.
+        arguments: more keyword arguments of the class.
+
+    Raises:
+        SetupError: if there is no such policy, it cannot be built, or does not fit the task.
+    """
+    if isinstance(task, WeightsTask):
+        if name != "vector":
+            raise SetupError(f'policy.name is {name!r}; a function task allows only "vector"')
+        return Vector(dimension=task.dimension)
+    kind = imported("policy.name", name) if ":" in name else registered(POLICIES, "policy.name", name)
+    policy = _construct(name, kind, task.spaces, hidden, dict(arguments or {}))
+    _check_fit(name, policy, task.spaces)
+    return policy
+
+
+def _construct(
+    name: str, kind: object, spaces: Spaces, hidden: Sequence[int], arguments: dict[str, object]
+) -> nn.Module:
+    if not callable(kind):
+        raise SetupError(f"policy.name is {name!r}, a {type(kind).__name__}; allowed: a torch module's class")
+    offered: dict[str, object] = {
+        "observation_shape": spaces.observation_shape,
+        "outputs": spaces.actions.outputs,
+    }
+    if hidden:
+        offered["hidden"] = tuple(hidden)
+    taken = inspect.signature(kind).parameters
+    if hidden and "hidden" not in taken:
+        raise SetupError(f"policy.hidden is {list(hidden)}, but {name!r} has no such setting; leave it out")
+    try:
+        policy = kind(**{key: value for key, value in offered.items() if key in taken} | arguments)
+    except TypeError as error:
+        raise SetupError(f"policy.arguments do not fit {name!r}: {error}") from error
+    if not isinstance(policy, nn.Module):
+        raise SetupError(
+            f"policy.name is {name!r}, which makes a {type(policy).__name__}; allowed: a torch module"
+        )
+    return policy.eval().requires_grad_(True)
+
+
+def _check_fit(name: str, policy: nn.Module, spaces: Spaces) -> None:
+    """Show the policy two blank observations and look at its answer."""
+    rows, wanted = 2, spaces.actions.outputs
+    blank = torch.from_numpy(np.zeros((rows, *spaces.observation_shape), spaces.observation_dtype))
+    try:
+        with torch.inference_mode():
+            answer = policy(blank)
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        raise SetupError(
+            f"policy.name is {name!r}, which cannot see observations of shape {spaces.observation_shape} "
+            f"({spaces.observation_dtype}): {error}"
+        ) from error
+    if not isinstance(answer, Tensor) or tuple(answer.shape) != (rows, wanted):
+        shape = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
+        raise SetupError(
+            f"policy.name is {name!r}, which answers {rows} observations with {shape}; "
+            f"the task wants ({rows}, {wanted}): one output for each action"
+        )

@@ -1,0 +1,125 @@
+"""The networks that play now: weights in preallocated slots, filled in place, fed all together."""
+
+from __future__ import annotations
+
+from typing import Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from germline import weights
+from germline.genome import Genome
+from germline.pairs import Member
+from germline.weights import Layout
+from worker.networks.forward.base import DTYPES, ActiveRows, Outputs
+from worker.networks.forward.choose import make_forward
+from worker.networks.parent_cache import ParentCache
+from worker.playing.lease_work import Slice
+from worker.tasks.base import Actions, ContinuousActions, DiscreteActions, Observations, Spaces
+
+Individual: TypeAlias = Genome | Member | Slice
+"""Who plays: in a genetic algorithm, in an evolution strategy's epoch, and several of those at once."""
+
+
+class Population(Protocol):
+    """Networks in numbered slots, each with `rows` observations at a time."""
+
+    slots: int
+    rows: int
+
+    def fill(self, slot: int, genome: Individual, parent: Genome | None = None) -> None:
+        """Write an individual's network into a slot; a genome's `parent`, if known, saves finding it out."""
+        ...
+
+    def act(self, observations: Observations, active: ActiveRows) -> Actions:
+        """Actions of the active rows; what a row gets depends on its network and its observation alone.
+
+        Args:
+            observations: `[slots, rows, *shape]`.
+            active: `[slots, rows]`.
+
+        Returns:
+            `[slots, rows]` int64, or `[slots, rows, numbers]` float32 for continuous actions. Other rows
+            hold anything.
+        """
+        ...
+
+
+class DensePopulation:
+    """Every slot a network of its own: a float32 row of weights, and an inference copy in any precision."""
+
+    def __init__(
+        self,
+        policy: nn.Module,
+        spaces: Spaces,
+        slots: int,
+        rows: int,
+        *,
+        precision: str = "float32",
+        device: torch.device | None = None,
+        cache_bytes: int = 256 << 20,
+    ) -> None:
+        """Allocate everything.
+
+        Args:
+            policy: says the layout and the layers; its own weights are not used.
+            spaces: what the networks see and answer.
+            slots: how many networks.
+            rows: observations that each network gets in one step.
+            precision: "float32" or "bfloat16", of the inference copies.
+            device: where the networks live; the CPU by default.
+            cache_bytes: bound on the memory for ancestors' weights.
+        """
+        self.slots, self.rows = slots, rows
+        device = device or torch.device("cpu")
+        self._actions = spaces.actions
+        self._layout = Layout.of(policy)
+        self._weights = torch.zeros(slots, self._layout.size, device=device)
+        self._cache = ParentCache(self._layout, device, cache_bytes)
+        self._forward = make_forward(
+            policy, self._layout, spaces.observation_shape, slots, rows, DTYPES[precision], device
+        )
+
+    def fill(self, slot: int, genome: Individual, parent: Genome | None = None) -> None:
+        """Write a genome's weights into a slot, from its parent's if it has one."""
+        row = self._weights[slot]
+        genome = expect_genome(genome)
+        parent = parent or genome.parent()
+        if parent is None:
+            weights.initialise(genome.init_seed, self._layout, row)
+        else:
+            self._cache.write_child(parent, genome, row)
+        self._forward.load(slot, row)
+
+    def weights(self, slot: int) -> Tensor:
+        """The float32 weights of a slot, `[size]`."""
+        return self._weights[slot]
+
+    def act(self, observations: Observations, active: ActiveRows) -> Actions:
+        """Feed every active row to its network, and choose."""
+        return choose(self._actions, self._forward(observations, active))
+
+
+def expect_genome(individual: Individual) -> Genome:
+    """The individual as a genome. Raises TypeError if it is a member of an epoch, which has none."""
+    if not isinstance(individual, Genome):
+        raise TypeError(f"{individual} is no genome; allowed here: individuals of a genetic algorithm")
+    return individual
+
+
+def choose(actions: DiscreteActions | ContinuousActions, outputs: Outputs) -> Actions:
+    """From outputs, `[..., outputs]`, to actions: the largest, or numbers between their bounds."""
+    if isinstance(actions, DiscreteActions):
+        return np.asarray(outputs.argmax(axis=-1), np.int64)
+    return _bounded(actions, outputs)
+
+
+def _bounded(actions: ContinuousActions, outputs: Outputs) -> npt.NDArray[np.float32]:
+    """tanh, stretched to the bounds; a number without bounds on both sides is only clipped."""
+    low, high = actions.low, actions.high
+    bounded = np.isfinite(low) & np.isfinite(high)
+    bottom, top = np.where(bounded, low, -1), np.where(bounded, high, 1)
+    stretched = (top + bottom) / 2 + (top - bottom) / 2 * np.tanh(outputs)
+    return np.where(bounded, stretched, np.clip(outputs, low, high)).astype(np.float32)

@@ -1,0 +1,1 @@
+"""The playing thread, and the engines that play evaluations."""

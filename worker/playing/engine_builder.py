@@ -1,0 +1,135 @@
+"""Builds the engine that a spec asks for, on this machine's device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from google.protobuf.message import Message
+
+from germline.shaping import ShapingName
+from germline.v1 import spec_pb2
+from worker.centres.first_centre import CentreSettings, build_evolving
+from worker.playing.engines import EngineSettings, build_engine
+from worker.playing.rollout import Engine
+from worker.plugins import values
+from worker.tasks.base import SetupError
+
+_OPTIMISERS: dict[int, str] = {
+    spec_pb2.OPTIMISER_SGD: "sgd",
+    spec_pb2.OPTIMISER_MOMENTUM: "momentum",
+    spec_pb2.OPTIMISER_ADAM: "adam",
+    spec_pb2.OPTIMISER_ADAMW: "adamw",
+}
+_SHAPINGS: dict[int, ShapingName] = {
+    spec_pb2.SHAPING_CENTRED_RANK: "centred_rank",
+    spec_pb2.SHAPING_Z_SCORE: "z_score",
+    spec_pb2.SHAPING_PAIR_SIGN: "pair_sign",
+}
+_PRECISIONS = {spec_pb2.PRECISION_FLOAT32: "float32", spec_pb2.PRECISION_BFLOAT16: "bfloat16"}
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What engines on this machine have in common."""
+
+    device: torch.device
+    slots: int | None = None
+    """Evaluations to play at a time; None sizes them from memory and cores."""
+    cache_bytes: int = 256 << 20
+    """Bound on the memory for parents' weights, per experiment."""
+
+    def build(self, spec: spec_pb2.ExperimentSpec) -> Engine:
+        """Build the engine that plays an experiment.
+
+        Raises:
+            SetupError: if this worker cannot play it; the message says why.
+        """
+        algorithm = spec.algorithm.WhichOneof("kind")
+        if algorithm not in ("ga", "eggroll"):
+            raise SetupError(f"algorithm is {algorithm!r}; this worker plays 'ga' and 'eggroll'")
+        settings = engine_settings(spec)
+        if settings.precision == "bfloat16" and not has_bfloat16(self.device):
+            raise SetupError(f"evaluation.precision is 'bfloat16', which {self.device} does not have")
+        if algorithm == "eggroll":
+            return build_evolving(settings, centre_settings(spec), device=self.device, slots=self.slots)
+        return build_engine(settings, device=self.device, slots=self.slots, cache_bytes=self.cache_bytes)
+
+
+def engine_settings(spec: spec_pb2.ExperimentSpec) -> EngineSettings:
+    """The part of a spec that says what playing means, as plain values.
+
+    Raises:
+        SetupError: if the spec is of a later version and says what this one does not know.
+    """
+    kind = spec.task.WhichOneof("kind")
+    if kind is None:
+        raise SetupError("task is of a kind that this worker does not know; it may be too old")
+    precision = _PRECISIONS.get(spec.evaluation.precision)
+    if precision is None:
+        raise SetupError(f"evaluation.precision is {spec.evaluation.precision}; allowed: float32, bfloat16")
+    task, arguments = _task(kind, spec.task)
+    ga = spec.algorithm.ga
+    return EngineSettings(
+        task=task,
+        task_arguments=arguments,
+        policy=spec.policy.name,
+        hidden=tuple(spec.policy.hidden),
+        policy_arguments=values(spec.policy.arguments),
+        episodes=spec.evaluation.episodes,
+        precision=precision,
+        rank=ga.rank if ga.mutation == spec_pb2.MUTATION_KIND_LOW_RANK else 0,
+    )
+
+
+def centre_settings(spec: spec_pb2.ExperimentSpec) -> CentreSettings:
+    """The part of an evolution strategy's spec that shapes its centre, as plain values.
+
+    Raises:
+        SetupError: if the spec is of a later version and says what this one does not know.
+    """
+    eggroll = spec.algorithm.eggroll
+    if eggroll.optimiser not in _OPTIMISERS or eggroll.shaping not in _SHAPINGS:
+        raise SetupError("algorithm.eggroll has an optimiser or a shaping that this worker is too old for")
+    return CentreSettings(
+        seed=spec.seed,
+        pairs=eggroll.pairs,
+        rank=eggroll.rank,
+        sigma=eggroll.sigma,
+        sigma_decay=eggroll.sigma_decay,
+        optimiser=_OPTIMISERS[eggroll.optimiser],
+        learning_rate=eggroll.learning_rate,
+        learning_rate_decay=eggroll.learning_rate_decay,
+        momentum=eggroll.momentum,
+        weight_decay=eggroll.weight_decay,
+        shaping=_SHAPINGS[eggroll.shaping],
+        noise_reuse=eggroll.noise_reuse,
+        measured_every=eggroll.validation_epochs,
+        checkpoint_every=eggroll.checkpoint_epochs,
+    )
+
+
+def _task(kind: str, task: spec_pb2.Task) -> tuple[str, dict[str, object]]:
+    """The task's registered name and its arguments: the fields of its message that are set."""
+    if kind == "plugin":
+        return task.plugin.name, values(task.plugin.arguments)
+    return kind, dict(_fields(cast(Message, getattr(task, kind))))
+
+
+def _fields(message: Message) -> Iterator[tuple[str, object]]:
+    for field, value in message.ListFields():
+        is_map = field.message_type is not None and field.message_type.GetOptions().map_entry
+        yield field.name, values(value) if is_map else value
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether a device computes in bfloat16."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    try:
+        torch.zeros(1, dtype=torch.bfloat16, device=device).add_(1)
+    except (RuntimeError, TypeError):
+        return False
+    return True

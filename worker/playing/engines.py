@@ -1,0 +1,201 @@
+"""From settings to an engine: the task, the policy, and as many slots as the machine has room for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+from torch import nn
+
+from germline.weights import Layout
+from worker.networks.forward import family
+from worker.networks.low_rank_children import LitterPopulation
+from worker.networks.policies.build import make_policy
+from worker.networks.population import DensePopulation
+from worker.playing.alternating import Alternating
+from worker.playing.functions import FunctionEngine
+from worker.playing.rollout import Engine, Rollout
+from worker.plugins import make_task
+from worker.tasks.base import EpisodicTask, Lanes, SetupError, Spaces, Task, WeightsTask
+from worker.tasks.lane_processes import LaneProcesses
+
+PRECISIONS = ("float32", "bfloat16")
+DEVICES = ("auto", "cpu", "cuda", "mps")
+_CPU_SLOTS = 2  # networks take turns on a core; more would only push each other out of its cache
+_SMALL_CPU_SLOTS = 32  # small networks are multiplied together
+_SMALL = 200_000
+_CPU_RELATIVES = 32  # rows of one pass
+_LANES_PER_CORE = 64
+MOST_ROWS = 32
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """What an experiment's spec says about playing, as plain values.
+
+    Attributes:
+        task: "atari", "gym", "function" or a plug-in's name.
+        task_arguments: the task's fields, by name.
+        policy: the policy's name or import path.
+        hidden: widths of hidden layers.
+        policy_arguments: more arguments of the policy.
+        episodes: episodes of one evaluation.
+        precision: "float32" or "bfloat16".
+        rank: of low-rank mutations, whose children share their parents' arithmetic; 0: dense ones.
+    """
+
+    task: str
+    policy: str
+    task_arguments: Mapping[str, object] = field(default_factory=dict)
+    hidden: tuple[int, ...] = ()
+    policy_arguments: Mapping[str, object] = field(default_factory=dict)
+    episodes: int = 1
+    precision: str = "float32"
+    rank: int = 0
+
+
+def build_engine(
+    settings: EngineSettings,
+    *,
+    device: torch.device,
+    slots: int | None = None,
+    cache_bytes: int = 256 << 20,
+) -> Engine:
+    """Build the engine that plays an experiment's evaluations.
+
+    Args:
+        settings: what to play.
+        device: where networks live.
+        slots: evaluations to play at a time; as many as memory and cores allow by default.
+        cache_bytes: bound on the memory for ancestors' weights.
+
+    Raises:
+        SetupError: if something in the settings is unknown or does not fit.
+    """
+    task = make_task(settings.task, settings.task_arguments)
+    return engine_for(task, settings, device=device, slots=slots, cache_bytes=cache_bytes)
+
+
+def engine_for(
+    task: Task,
+    settings: EngineSettings,
+    *,
+    device: torch.device,
+    slots: int | None = None,
+    cache_bytes: int = 256 << 20,
+) -> Engine:
+    """Build the engine that plays a task which the caller made; the rest as for :func:`build_engine`."""
+    check_settings(settings, slots)
+    policy = make_policy(settings.policy, task, hidden=settings.hidden, arguments=settings.policy_arguments)
+    if isinstance(task, WeightsTask):
+        return FunctionEngine(task, policy, cache_bytes=cache_bytes)
+    return _rollout(settings, task, policy, device, slots, cache_bytes)
+
+
+def check_settings(settings: EngineSettings, slots: int | None) -> None:
+    """Raise SetupError if the precision or the number of slots is not allowed."""
+    if settings.precision not in PRECISIONS:
+        raise SetupError(f"evaluation.precision is {settings.precision!r}; allowed: {', '.join(PRECISIONS)}")
+    if slots is not None and slots < 1:
+        raise SetupError(f"slots is {slots}; allowed: 1 or more")
+
+
+def _rollout(
+    settings: EngineSettings,
+    task: EpisodicTask,
+    policy: nn.Module,
+    device: torch.device,
+    slots: int | None,
+    cache_bytes: int,
+) -> Engine:
+    """On a CPU everything in this thread; else lanes on all cores, and two populations that take turns."""
+    rows = min(max(settings.episodes, 1), MOST_ROWS)
+    turns = 1 if device.type == "cpu" else 2
+
+    def make_litters(count: int) -> LitterPopulation:
+        return LitterPopulation(
+            policy,
+            task.spaces,
+            count,
+            rows,
+            rank=settings.rank,
+            precision=settings.precision,
+            cache_bytes=cache_bytes,
+        )
+
+    def make_population(count: int) -> DensePopulation:
+        return DensePopulation(
+            policy,
+            task.spaces,
+            count,
+            rows,
+            precision=settings.precision,
+            device=device,
+            cache_bytes=cache_bytes // turns,
+        )
+
+    if settings.rank and family.plays(policy, device):
+        return Rollout(task.make_lanes, make_litters, slots or relatives(rows))
+    wanted = slots or slots_that_fit(policy, task.spaces, rows, device)
+    if turns == 1 or wanted == 1:
+        return Rollout(task.make_lanes, make_population, wanted)
+    make_lanes = partial(lanes_on_all_cores, settings, task)
+    return Alternating([Rollout(make_lanes, make_population, wanted // 2) for _ in range(turns)])
+
+
+def lanes_on_all_cores(settings: EngineSettings, task: EpisodicTask, count: int) -> Lanes:
+    """Lanes in a process for each core: an accelerator would wait for one."""
+    cores = os.cpu_count() or 1
+    return LaneProcesses(settings.task, settings.task_arguments, task.spaces, count, cores)
+
+
+def relatives(rows: int) -> int:
+    """How many networks that share their arithmetic a core plays well at a time."""
+    return max(1, _CPU_RELATIVES // rows)
+
+
+def slots_that_fit(policy: nn.Module, spaces: Spaces, rows: int, device: torch.device) -> int:
+    """How many evaluations a device plays well at a time, from its free memory and the cores beside it."""
+    size = Layout.of(policy).size
+    if device.type == "cpu":
+        return _SMALL_CPU_SLOTS if size < _SMALL else _CPU_SLOTS
+    return free_slots(size, spaces, rows, device)
+
+
+def free_slots(size: int, spaces: Spaces, rows: int, device: torch.device) -> int:
+    """How many networks of `size` weights an accelerator and the cores beside it play well at a time."""
+    observation = 1
+    for extent in spaces.observation_shape:
+        observation *= extent
+    slot_bytes = 8 * size + rows * 64 * observation  # two copies of the weights; patches of the first layers
+    by_memory = free_bytes(device) // 2 // slot_bytes
+    by_cores = _LANES_PER_CORE * (os.cpu_count() or 1) // rows
+    return max(1, min(by_memory, by_cores))
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory that is free on an accelerator."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    if device.type == "mps":
+        return int(torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
+    raise ValueError(f"device is {device.type!r}; its memory is not known")
+
+
+def device_named(name: str) -> torch.device:
+    """The device that a name means; "auto" is CUDA where there is one, then MPS, then the CPU.
+
+    Raises:
+        SetupError: if there is no such device here.
+    """
+    if name not in DEVICES and not name.startswith("cuda:"):
+        raise SetupError(f"device is {name!r}; allowed: {', '.join(DEVICES)} or cuda:N")
+    here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        name = next(kind for kind in ("cuda", "mps", "cpu") if here[kind])
+    if not here[name.partition(":")[0]]:
+        raise SetupError(f"device is {name!r}, which this machine does not have")
+    return torch.device(name)

@@ -1,0 +1,96 @@
+"""One experiment on one worker: its rollout engine, and the work that waits for room in it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Collection, Iterable
+
+from worker.centres.epoch_engine import Evolving
+from worker.playing.lease_work import Assignment, LeaseKey, Score
+from worker.playing.rollout import Engine, Evaluation, Played
+
+
+class Player:
+    """Plays the leases of one experiment. Its engine is built with the first work; :meth:`rest` frees it."""
+
+    def __init__(self, build: Callable[[], Engine]) -> None:
+        """Own whatever `build` makes."""
+        self._build = build
+        self._engine: Engine | None = None
+        self._waiting: deque[Assignment] = deque()
+        self._playing: set[LeaseKey] = set()
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a tick would do anything: slices of a later epoch wait without work for anybody."""
+        return bool(self._waiting) or (self._engine is not None and self._engine.busy())
+
+    @property
+    def slots(self) -> int:
+        """How many individuals play at a time; 0 while there is no engine."""
+        return self._engine.slots if self._engine else 0
+
+    @property
+    def frames(self) -> int:
+        """Emulator frames since the engine was built, of unfinished episodes too."""
+        return self._engine.frames if self._engine else 0
+
+    def lend(self, assignments: Iterable[Assignment]) -> None:
+        """Queue work."""
+        self._waiting.extend(assignments)
+
+    def revoke(self, keys: Collection[LeaseKey]) -> None:
+        """Drop work, waiting or half played."""
+        self._waiting = deque(assignment for assignment in self._waiting if assignment.key not in keys)
+        playing = self._playing.intersection(keys)
+        if self._engine and playing:
+            self._engine.cancel(playing)
+            self._playing -= playing
+
+    def tick(self) -> list[Score]:
+        """Hand the engine what it has room for, and advance every episode; what is finished with it."""
+        engine = self._open()
+        if self._waiting:
+            for _ in range(min(engine.room(), len(self._waiting))):
+                assignment = self._waiting.popleft()
+                self._playing.add(assignment.key)
+                engine.submit(Evaluation(*assignment))
+        return [self._score(played) for played in engine.tick()]
+
+    def _score(self, played: Played) -> Score:
+        key = played.key
+        if not isinstance(key, LeaseKey):
+            raise TypeError(f"the engine finished {key!r}, which is no lease")
+        self._playing.discard(key)
+        return Score(key, played.returns, played.frames, played.steps, played.play_s)
+
+    def evolving(self) -> Evolving:
+        """The engine of an evolution strategy, built if need be.
+
+        Raises:
+            TypeError: if the experiment is no evolution strategy.
+        """
+        engine = self._open()
+        if not isinstance(engine, Evolving):
+            raise TypeError("an epoch came for an experiment that is no evolution strategy")
+        return engine
+
+    def doze(self) -> None:
+        """Free what can be built again; an evolution strategy's centre stays."""
+        if isinstance(self._engine, Evolving):
+            self._engine.doze()
+        else:
+            self.rest()
+
+    def _open(self) -> Engine:
+        if self._engine is None:
+            self._engine = self._build()
+        return self._engine
+
+    def rest(self) -> None:
+        """Free the engine and drop all work."""
+        self._waiting.clear()
+        self._playing.clear()
+        if self._engine:
+            self._engine.close()
+            self._engine = None

@@ -1,0 +1,81 @@
+"""The engine for tasks without episodes: one call of a function for each seed."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Collection, Hashable
+
+import torch
+from torch import nn
+
+from germline import weights
+from germline.weights import Layout
+from worker.networks.parent_cache import ParentCache
+from worker.networks.population import expect_genome
+from worker.playing.rollout import Evaluation, Played
+from worker.tasks.base import WeightsTask
+
+
+class FunctionEngine:
+    """Measures one genome after the other; a call counts as one frame and one step. An :class:`Engine`."""
+
+    def __init__(
+        self, task: WeightsTask, policy: nn.Module, *, slots: int = 64, cache_bytes: int = 256 << 20
+    ) -> None:
+        """Prepare; `slots` is how many evaluations it holds in its queue."""
+        self.slots = slots
+        self._frames = 0
+        self._task = task
+        self._layout = Layout.of(policy)
+        self._weights = torch.zeros(self._layout.size)
+        self._cache = ParentCache(self._layout, torch.device("cpu"), cache_bytes)
+        self._queue: deque[Evaluation] = deque()
+
+    @property
+    def frames(self) -> int:
+        """Calls so far."""
+        return self._frames
+
+    def submit(self, evaluation: Evaluation) -> None:
+        """Queue an evaluation."""
+        self._queue.append(evaluation)
+
+    def room(self) -> int:
+        """How many more evaluations fill the queue."""
+        return max(0, self.slots - len(self._queue))
+
+    def busy(self) -> bool:
+        """Whether there is anything to measure."""
+        return bool(self._queue)
+
+    def tick(self) -> list[Played]:
+        """Measure the oldest evaluation."""
+        if not self._queue:
+            return []
+        start_s = time.perf_counter()
+        evaluation = self._queue.popleft()
+        self._rebuild(evaluation)
+        seeds = evaluation.episode_seeds
+        returns = tuple(self._task.measure(self._weights.numpy(), seed) for seed in seeds)
+        self._frames += len(seeds)
+        return [Played(evaluation.key, returns, len(seeds), len(seeds), time.perf_counter() - start_s)]
+
+    def cancel(self, keys: Collection[Hashable]) -> None:
+        """Measure these no more."""
+        self._queue = deque(evaluation for evaluation in self._queue if evaluation.key not in keys)
+
+    def drop(self) -> None:
+        """Measure nothing more."""
+        self._queue.clear()
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+    def _rebuild(self, evaluation: Evaluation) -> None:
+        genome = expect_genome(evaluation.genome)
+        parent = evaluation.parent or genome.parent()
+        if parent is None:
+            weights.initialise(genome.init_seed, self._layout, self._weights)
+        else:
+            self._cache.write_child(parent, genome, self._weights)

@@ -1,0 +1,234 @@
+"""The thread that plays: ticks every experiment that has work, in turn, and never waits for the network.
+
+The event loop gives orders and gets scores through the tray; nothing else is shared. Native code that runs
+for long delays this thread only: heartbeats come from the event loop.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Collection, Iterable
+from functools import partial
+
+from worker.centres.epoch_engine import Evolving
+from worker.playing.experiment_player import Player
+from worker.playing.lease_work import Assignment, CentreReport, Checkpoint, Failure, LeaseKey, Pulse, Score
+from worker.playing.outbox import Tray
+from worker.playing.rollout import Engine
+from worker.tasks.base import SetupError
+
+logger = logging.getLogger(__name__)
+
+SLICE_S = 0.002  # an experiment's turn, beyond its first step
+REST_S = 60.0  # an experiment without work for so long frees its engine
+
+
+class Stage:
+    """Owns a player for each experiment. Public methods are for the event loop; the thread is its own."""
+
+    def __init__(self, tray: Tray, clock: Callable[[], float] = time.monotonic) -> None:
+        """Start nothing yet; see :meth:`start`."""
+        self._tray = tray
+        self._clock = clock
+        self._orders: deque[Callable[[], None]] = deque()
+        self._ordered = threading.Event()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="stage", daemon=True)
+        self._players: dict[int, Player] = {}
+        self._failed: dict[int, str] = {}
+        self._last_work_s: dict[int, float] = {}
+        self._meter = _Meter(clock)
+        self.slots = 0
+        """How many individuals the largest engine plays at a time; 0 before there is one."""
+
+    def start(self) -> None:
+        """Let the thread run."""
+        self._thread.start()
+
+    def stop(self, timeout_s: float) -> bool:
+        """End the thread after the tick it is in; False if native code keeps it longer than `timeout_s`."""
+        self._stopping = True
+        self._ordered.set()
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def introduce(self, experiment: int, build: Callable[[], Engine]) -> None:
+        """Play this experiment with what `build` makes; drops work under another meaning of the number."""
+        self._order(partial(self._introduce, experiment, build))
+
+    def lend(self, assignments: Iterable[Assignment]) -> None:
+        """Queue work of experiments that were introduced."""
+        self._order(partial(self._lend, list(assignments)))
+
+    def revoke(self, keys: Collection[LeaseKey]) -> None:
+        """Drop work, played half or not at all."""
+        self._order(partial(self._revoke, frozenset(keys)))
+
+    def evolve(self, experiment: int, change: Callable[[Evolving], object]) -> None:
+        """Change an evolution strategy's centre, in the order of the calls, and report its digest."""
+        self._order(partial(self._evolve, experiment, change))
+
+    def save(self, experiment: int, epoch: int) -> None:
+        """Hand out the state of an evolution strategy's centre after so many updates."""
+        self._order(partial(self._save, experiment, epoch))
+
+    def pulse(self) -> Pulse:
+        """What was played since the last call."""
+        return self._meter.read()
+
+    def _order(self, order: Callable[[], None]) -> None:
+        self._orders.append(order)
+        self._ordered.set()
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._ordered.clear()
+            while self._orders:
+                self._orders.popleft()()
+            busy = [number for number, player in self._players.items() if player.has_work]
+            for experiment in busy:
+                self._tick(experiment)
+            if not busy:
+                self._ordered.wait(self._rest_idle())
+        for player in self._players.values():
+            player.rest()
+
+    def _tick(self, experiment: int) -> None:
+        """Advance one experiment."""
+        self._guard(experiment, partial(self._advance, experiment))
+
+    def _guard(self, experiment: int, action: Callable[[], None]) -> None:
+        """Whatever an experiment's code raises is its own failure; the others play on."""
+        if experiment in self._failed:
+            return
+        try:
+            with self._meter:
+                action()
+        except SetupError as error:
+            self._fail(experiment, str(error))
+        except Exception as error:
+            logger.exception("experiment %d broke while it played", experiment)
+            self._fail(experiment, f"{type(error).__name__}: {error}")
+
+    def _advance(self, experiment: int) -> None:
+        player = self._players[experiment]
+        frames = player.frames
+        scores = self._play_a_slice(player)
+        self._meter.add(player.frames - frames)
+        self._last_work_s[experiment] = self._clock()
+        self._measure_slots()
+        if scores:
+            self._tray.put(scores, urgent=not player.has_work)
+
+    def _play_a_slice(self, player: Player) -> list[Score]:
+        """One step of an emulator, or many steps of something quick: looking around has a price."""
+        scores = player.tick()
+        until_s = self._clock() + SLICE_S
+        while player.has_work and not self._orders and self._clock() < until_s:
+            scores += player.tick()
+        return scores
+
+    def _measure_slots(self) -> None:
+        slots = max(player.slots for player in self._players.values())
+        if slots != self.slots:
+            self.slots = slots
+            self._tray.nudge()
+
+    def _evolve(self, experiment: int, change: Callable[[Evolving], object]) -> None:
+        def report() -> None:
+            engine = self._players[experiment].evolving()
+            change(engine)
+            self._tray.notify(CentreReport(experiment, engine.epoch, engine.digest()))
+
+        self._guard(experiment, report)
+
+    def _save(self, experiment: int, epoch: int) -> None:
+        def save() -> None:
+            state = self._players[experiment].evolving().state(epoch)
+            digest, data = (state.digest, state.data) if state else ("", b"")
+            self._tray.notify(Checkpoint(experiment, epoch, digest, data))
+
+        self._guard(experiment, save)
+
+    def _fail(self, experiment: int, reason: str) -> None:
+        logger.error("experiment %d cannot be played here: %s", experiment, reason)
+        self._players[experiment].rest()
+        self._failed[experiment] = reason
+        self._tray.fail(Failure(experiment, reason))
+
+    def _introduce(self, experiment: int, build: Callable[[], Engine]) -> None:
+        if experiment in self._players:
+            self._players[experiment].rest()
+        self._failed.pop(experiment, None)
+        self._players[experiment] = Player(build)
+
+    def _lend(self, assignments: list[Assignment]) -> None:
+        by_experiment: defaultdict[int, list[Assignment]] = defaultdict(list)
+        for assignment in assignments:
+            by_experiment[assignment.key.experiment].append(assignment)
+        for experiment, work in by_experiment.items():
+            if experiment in self._failed:
+                self._tray.fail(Failure(experiment, self._failed[experiment]))
+            else:
+                self._players[experiment].lend(work)
+
+    def _revoke(self, keys: frozenset[LeaseKey]) -> None:
+        for experiment in {key.experiment for key in keys} & self._players.keys():
+            self._players[experiment].revoke(keys)
+
+    def _rest_idle(self) -> float | None:
+        """Free engines without work for `REST_S`; returns the time until the next one is due."""
+        due_s = []
+        for experiment, since_s in list(self._last_work_s.items()):
+            left_s = since_s + REST_S - self._clock()
+            if left_s > 0:
+                due_s.append(left_s)
+            else:
+                self._players[experiment].doze()
+                del self._last_work_s[experiment]
+        return min(due_s, default=None)
+
+
+class _Meter:
+    """Measures the time inside its `with` blocks, the running one included; read from another thread."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._busy_s = 0.0
+        self._entered_s: float | None = None
+        self._read_s = clock()
+        self._frames = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._entered_s = self._clock()
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._settle(self._clock())
+            self._entered_s = None
+
+    def _settle(self, now_s: float) -> None:
+        if self._entered_s is not None:
+            self._busy_s += now_s - self._entered_s
+            self._entered_s = now_s
+
+    def add(self, frames: int) -> None:
+        """Count emulator frames."""
+        with self._lock:
+            self._frames += frames
+
+    def read(self) -> Pulse:
+        """The busy share and the frames since the last reading."""
+        with self._lock:
+            now_s = self._clock()
+            self._settle(now_s)
+            elapsed_s, self._read_s = now_s - self._read_s, now_s
+            share = min(1.0, self._busy_s / elapsed_s) if elapsed_s > 0 else 0.0
+            pulse = Pulse(share, self._frames)
+            self._busy_s, self._frames = 0.0, 0
+        return pulse
