@@ -31,7 +31,7 @@ class TextLines(logging.Formatter):
         """Write one record."""
         clock = _moment(record).strftime("%H:%M:%S")
         level = "" if record.levelno == logging.INFO else f"{record.levelname} "
-        return f"{clock} {record.name:<16} {level}{_text(self, record)}"
+        return f"{clock} {record.name:<24} {level}{_text(self, record)}"
 
 
 class JsonLines(logging.Formatter):

@@ -5,7 +5,7 @@ from itertools import chain
 import pytest
 
 from germline.algorithms.eggroll import EpochClosed
-from master.centres.agreement import Digests
+from master.centres.agreement import Agreement
 from master.centres.centre import PART_BYTES, Centre, Checkpoint
 from master.work.leases import LeaseTable
 
@@ -38,7 +38,7 @@ def centre_after(epochs: int, checkpoint_epochs: int = 0) -> Centre:
     for epoch in range(epochs):
         centre.announce(closed(epoch))
         for worker in "ab":
-            centre.digests.report(worker, epoch + 1, f"digest {epoch + 1}")
+            centre.agreement.report(worker, epoch + 1, f"digest {epoch + 1}")
     return centre
 
 
@@ -100,21 +100,21 @@ def test_a_worker_that_comes_back_keeps_its_twin(table: LeaseTable) -> None:
 
 
 def test_workers_that_agree_are_left_alone() -> None:
-    digests = Digests()
+    digests = Agreement()
     assert [digests.report(worker, 3, "x", 3) for worker in "abc"] == [[], [], []]
     assert digests.agreed(3) == "x"
 
 
 def test_the_odd_one_out_starts_over_in_whatever_order_the_reports_come() -> None:
     for order in ("abc", "bac", "cba", "acb"):
-        digests = Digests()
+        digests = Agreement()
         found = [digests.report(worker, 3, "x" if worker != "b" else "y", 3) for worker in order]
         assert list(chain.from_iterable(found)) == ["b"]
         assert digests.agreed(3) == "x"
 
 
 def test_of_two_that_differ_both_start_over() -> None:
-    digests = Digests()
+    digests = Agreement()
     digests.report("a", 3, "x", 2)
     assert digests.report("b", 3, "y", 2) == ["a", "b"]
     for worker in "ab":
@@ -124,7 +124,7 @@ def test_of_two_that_differ_both_start_over() -> None:
 
 
 def test_what_a_worker_said_before_it_started_over_is_passed_over() -> None:
-    digests = Digests()
+    digests = Agreement()
     digests.report("a", 3, "x", 2)
     digests.report("b", 3, "x", 2)
     digests.start_over("b")
@@ -134,7 +134,7 @@ def test_what_a_worker_said_before_it_started_over_is_passed_over() -> None:
 
 
 def test_a_worker_that_breaks_off_while_it_starts_over_is_heard_when_it_is_back() -> None:
-    digests = Digests()
+    digests = Agreement()
     digests.start_over("b")
     digests.lose("b")
     digests.report("a", 4, "x", 2)
@@ -142,7 +142,7 @@ def test_a_worker_that_breaks_off_while_it_starts_over_is_heard_when_it_is_back(
 
 
 def test_a_centre_is_settled_when_every_worker_has_come_so_far_and_none_differs() -> None:
-    digests = Digests()
+    digests = Agreement()
     assert digests.is_settled(4, [])
     digests.report("a", 4, "x", 3)
     assert not digests.is_settled(4, "ab")
@@ -164,13 +164,13 @@ def test_a_checkpoint_is_wanted_every_so_many_epochs_and_of_one_worker() -> None
 def test_a_checkpoint_is_asked_for_only_when_nobody_doubts_it() -> None:
     centre = centre_after(3, checkpoint_epochs=4)
     centre.announce(closed(3))
-    centre.digests.report("a", 4, "x")
+    centre.agreement.report("a", 4, "x")
     assert centre.to_ask(["a", "b"]) == []
-    centre.digests.report("b", 4, "y", 3)
+    centre.agreement.report("b", 4, "y", 3)
     assert centre.to_ask(["a", "b"]) == []
-    assert centre.digests.report("c", 4, "x", 3) == ["b"]
+    assert centre.agreement.report("c", 4, "x", 3) == ["b"]
     assert centre.to_ask(["a", "b"]) == []
-    centre.digests.report("b", 4, "x", 3)
+    centre.agreement.report("b", 4, "x", 3)
     assert centre.to_ask(["a", "b"]) == [(4, "a")]
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from germline.eggroll import EggrollOptimiser, LowRankForward, MaterialisedForward, Settings
-from germline.eggroll.players import MODES, Player, choose_player
+from germline.eggroll.forward_choice import MODES, MemberForward, choose_forward
 from germline.eggroll.space import Space
 from germline.pairs import NoiseKey
 
@@ -65,8 +65,8 @@ def hooked() -> nn.Module:
     return network
 
 
-def chosen(network: nn.Module, mode: str = "auto", dtype: torch.dtype = torch.float32) -> Player:
-    return choose_player(
+def chosen(network: nn.Module, mode: str = "auto", dtype: torch.dtype = torch.float32) -> MemberForward:
+    return choose_forward(
         network,
         Space.of(network),
         X,

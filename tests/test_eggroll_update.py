@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from germline import noise, shaping
 from germline.eggroll import Adam, Drawn, Evolution, Settings, Sgd, Space
-from germline.eggroll.optimisers import Moments, Optimiser
+from germline.eggroll.ascent import Moments, Optimiser
 from germline.eggroll.schedules import Decay, Ramp, power
 from germline.eggroll.update import check_budget, estimate
 from germline.noise import stream_id

@@ -25,7 +25,7 @@ from germline.spec import loads
 from germline.v1 import journal_pb2, spec_pb2
 from master.centres.centre import Checkpoint
 from master.centres.consequences import discredit, keep_checkpoint
-from master.experiments.experiment import Experiment, Player
+from master.experiments.experiment import Experiment, WorkerIdentity
 from master.experiments.registry import Registry
 from master.journal.journal import Journal
 from master.journal.keys import Keys
@@ -160,13 +160,13 @@ def _write(path: Path, experiments: list[Json]) -> None:
 
 
 def _play(experiment: Experiment, turn: int) -> None:
-    player = Player(f"w-{turn % 2}", "cpu", {"torch": "2.13.0"})
-    work = experiment.lend(player.worker_id, 6, (), 2)
+    identity = WorkerIdentity(f"w-{turn % 2}", "cpu", {"torch": "2.13.0"})
+    work = experiment.lend(identity.worker_id, 6, (), 2)
     told = [
         (Key(1, ask.ticket, lease.attempt), Result(ask.ticket, (ask.ticket % 7, turn), 400, 100))
         for ask, lease in work[:5]
     ]
-    assert not experiment.tell(player, told)
+    assert not experiment.tell(identity, told)
 
 
 def _begin_epochs(experiment: Experiment) -> None:
@@ -189,7 +189,7 @@ def _end_epochs(experiment: Experiment) -> None:
 
 
 def _tell(experiment: Experiment, name: str, pieces: int) -> None:
-    player = Player(name, "cpu", {"torch": "2.13.0"})
+    identity = WorkerIdentity(name, "cpu", {"torch": "2.13.0"})
     work = experiment.lend(name, 4 * pieces, (), 0)
     results = []
     for ask, lease in work[:pieces]:
@@ -198,7 +198,7 @@ def _tell(experiment: Experiment, name: str, pieces: int) -> None:
         results.append(
             (Key(experiment.number, ask.ticket, lease.attempt), Result(ask.ticket, returns, 400, 100))
         )
-    assert not experiment.tell(player, results)
+    assert not experiment.tell(identity, results)
     assert experiment.centre is not None
     for closed in experiment.centre.unannounced():
         experiment.centre.announce(closed)
@@ -212,7 +212,7 @@ async def _dump(client: Redis, experiment: Experiment) -> Json:
     kept = experiment.centre.kept() if experiment.centre is not None else []
     blobs = {str(each.epoch): await client.get(KEYS.checkpoint(number, each.epoch)) for each in kept}
     return {
-        "name": experiment.terms.name,
+        "name": experiment.settings.name,
         "number": number,
         "head": (await client.hget(KEYS.heads, str(number)) or b"").decode(),  # type: ignore[union-attr]
         "snapshot": _text(snapshot) if snapshot else "",

@@ -25,7 +25,7 @@ def test_a_text_line_names_time_and_logger_and_only_unusual_levels() -> None:
     logging.getLogger("worker.connection.link").info("experiment %d is %s", 3, "pong")
     logging.getLogger("worker.connection.link").warning("slow")
     first, second = stream.getvalue().splitlines()
-    assert first.split(maxsplit=1)[1] == "worker.connection.link      experiment 3 is pong"
+    assert first.split(maxsplit=1)[1] == "worker.connection.link   experiment 3 is pong"
     assert second.endswith("WARNING slow")
 
 

@@ -14,7 +14,7 @@ from germline.algorithms.eggroll import SliceAsk
 from germline.spec import loads
 from master.centres.keeper import Part
 from master.experiments.events import CheckpointStored, evaluations_of
-from master.experiments.experiment import Experiment, Player
+from master.experiments.experiment import Experiment, WorkerIdentity
 from master.experiments.registry import Registry
 from master.journal.journal import Journal
 from master.journal.keys import Keys
@@ -58,8 +58,8 @@ class Worker:
     """A worker at the master's side of its stream: it reads its orders, and says what the test wants."""
 
     def __init__(self, dispatcher: Dispatcher, name: str) -> None:
-        player = Player(name, "cpu", {})
-        greeting = Greeting(player, "test", noise.VERSION, noise.self_test_digest(), 4, ())
+        identity = WorkerIdentity(name, "cpu", {})
+        greeting = Greeting(identity, "test", noise.VERSION, noise.self_test_digest(), 4, ())
         self.name = name
         self.session: Session = dispatcher.hello(greeting)
         self.work: list[Work] = []
@@ -106,7 +106,7 @@ class Worker:
         assert await self.tell(work) == 0
 
     def save(self, epoch: int, digest: str) -> None:
-        self._dispatcher.conductor.take_part(self.session, Part(1, epoch, digest, 0, 1, digest.encode()))
+        self._dispatcher.keeper.take_part(self.session, Part(1, epoch, digest, 0, 1, digest.encode()))
 
 
 def _told(piece: Work, bonus: float) -> tuple[Key, Result]:
@@ -154,7 +154,7 @@ class House:
         for worker in workers:
             worker.ask(PAIRS // len(names))
             worker.report(0, "centre 0")
-        while self.experiment.ledger.waiting:
+        while self.experiment.pending_work.waiting:
             workers[0].ask(1)
         for worker in workers:
             await worker.play()
@@ -343,7 +343,7 @@ async def test_a_worker_that_differs_again_and_again_gets_no_more_work_and_is_no
     a.report(2, "centre 2")
     odd.report(2, "wrong")
     assert house.experiment.centre is not None
-    assert house.experiment.centre.digests.agreed(2) == "centre 2"
+    assert house.experiment.centre.agreement.agreed(2) == "centre 2"
 
 
 # Checkpoints

@@ -10,7 +10,7 @@ from germline.algorithms.base import Ask, Purpose
 from germline.algorithms.eggroll import SliceAsk
 from germline.genome import Genome, Mutation
 from master.work.fair_share import Claim, divide
-from master.work.waiting import ReadyQueue, base_id
+from master.work.waiting import WaitingWork, base_id
 
 PARENTS = [Genome.founder(seed) for seed in range(4)]
 
@@ -20,8 +20,8 @@ def child(ticket: int, parent: int) -> Ask:
     return Ask(ticket, genome, Purpose.EXPLORE, (1,), PARENTS[parent].id)
 
 
-def queue_of(*parents: int) -> ReadyQueue:
-    queue = ReadyQueue()
+def queue_of(*parents: int) -> WaitingWork:
+    queue = WaitingWork()
     queue.add([child(ticket, parent) for ticket, parent in enumerate(parents)])
     return queue
 

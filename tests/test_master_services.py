@@ -23,7 +23,7 @@ from germline.v1 import spec_pb2, worker_pb2
 from germline.v1.experiment_pb2_grpc import ExperimentServiceStub
 from germline.v1.worker_pb2_grpc import WorkerServiceStub
 from master.config import MasterConfig
-from master.experiments.experiment import Player
+from master.experiments.experiment import WorkerIdentity
 from master.server import AddressError, Master
 from master.work.leases import Key
 from master.work.pending_work import Work
@@ -259,10 +259,10 @@ async def test_an_individual_is_found_by_its_id_and_the_leader_without_one(house
 async def test_the_curve_has_at_most_2048_points_evenly_spread(house: House) -> None:
     await house.create()
     experiment = house.master.registry.named("one")
-    player = Player("w", "cpu", {})
+    identity = WorkerIdentity("w", "cpu", {})
     for _ in range(50):
         work = experiment.lend("w", 100, (), 0)
-        experiment.tell(player, [_told(experiment.number, piece) for piece in work])
+        experiment.tell(identity, [_told(experiment.number, piece) for piece in work])
     points = (await house.people.GetHistory(pb.GetHistoryRequest(name="one"))).points
     at = [point.evaluations for point in points]
     assert 1_024 <= len(at) <= 2_048

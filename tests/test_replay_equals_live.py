@@ -11,10 +11,10 @@ from germline.algorithms.base import Result
 from germline.algorithms.eggroll import SliceAsk
 from germline.spec import loads
 from master.centres.consequences import discredit
-from master.experiments import recovery as rebirth
+from master.experiments import recovery
 from master.experiments.events import Created, Event
-from master.experiments.experiment import Experiment, Player
-from master.experiments.settings import Terms
+from master.experiments.experiment import Experiment, WorkerIdentity
+from master.experiments.settings import ExperimentSettings
 from master.journal.codec import EntryReader, EntryWriter, Snapshot, read_snapshot, write_snapshot
 from master.journal.journal import Journal, WriteEvent
 from master.work.leases import Key, Start
@@ -57,15 +57,15 @@ class Rebirth(RuleBasedStateMachine):
         self.snapshot: bytes | None = None
         self.written = 0  # events before the snapshot
         self.work: list[tuple[str, Work]] = []
-        terms = Terms.of(loads(SPEC))
-        self.created = Created(1, terms.encoded, 0.0)
+        settings = ExperimentSettings.of(loads(SPEC))
+        self.created = Created(1, settings.encoded, 0.0)
         self.live = self.make()
-        rebirth.begin(self.live, cast(Journal, self.book))
+        recovery.begin(self.live, cast(Journal, self.book))
 
     def make(self) -> Experiment:
-        terms = Terms.of(loads(SPEC))
+        settings = ExperimentSettings.of(loads(SPEC))
         journal = cast(Journal, self.book)
-        return Experiment(terms, self.created, journal, lambda: self.now, [Start(1, 0)])
+        return Experiment(settings, self.created, journal, lambda: self.now, [Start(1, 0)])
 
     @rule(worker=st.sampled_from(WORKERS), evaluations=st.integers(1, 8))
     def lend(self, worker: str, evaluations: int) -> None:
@@ -82,7 +82,7 @@ class Rebirth(RuleBasedStateMachine):
         worker, (ask, lease) = self.work.pop(place)
         returns = tuple(score + number for number in range(cast(SliceAsk, ask).episodes))
         result = Result(ask.ticket, returns, 7, 5)
-        self.live.tell(Player(worker, "cpu", {}), [(Key(1, ask.ticket, lease.attempt), result)])
+        self.live.tell(WorkerIdentity(worker, "cpu", {}), [(Key(1, ask.ticket, lease.attempt), result)])
 
     @rule(worker=st.sampled_from(WORKERS))
     def discredit(self, worker: str) -> None:
@@ -95,7 +95,7 @@ class Rebirth(RuleBasedStateMachine):
 
     @rule(worker=st.sampled_from(WORKERS))
     def leave(self, worker: str) -> None:
-        self.live.ledger.give_back(worker)
+        self.live.pending_work.give_back(worker)
 
     @rule()
     def pause_or_resume(self) -> None:
@@ -103,21 +103,21 @@ class Rebirth(RuleBasedStateMachine):
 
     @rule()
     def take_snapshot(self) -> None:
-        self.snapshot = write_snapshot(rebirth.take_snapshot(self.live, 1))
+        self.snapshot = write_snapshot(recovery.take_snapshot(self.live, 1))
         self.written = len(self.book.events)
 
     @invariant()
     def a_replay_is_the_same(self) -> None:
         again = self.make()
         if self.snapshot is not None:
-            rebirth.restore(again, read_snapshot(self.snapshot))
+            recovery.restore(again, read_snapshot(self.snapshot))
         entry = EntryWriter().write(self.book.events[self.written :])
         for event in EntryReader().read(entry):
-            rebirth.replay(again, event)
+            recovery.replay(again, event)
         assert self._essence(again) == self._essence(self.live)
 
     def _essence(self, experiment: Experiment) -> tuple[object, ...]:
-        snapshot = rebirth.take_snapshot(experiment, 1)
+        snapshot = recovery.take_snapshot(experiment, 1)
         progress = {k: v for k, v in snapshot.progress.items() if k not in ("starts", "running_s")}
         pending = sorted(ask.ticket for ask in experiment.search.pending())
         epochs = [repr(closed) for closed in snapshot.epochs]  # a missing score equals itself only so

@@ -4,8 +4,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
-from worker.connection.leases import MAX_BATCH, MAX_UNACKNOWLEDGED, Batch, Ledger
-from worker.connection.prefetch import COVER_S, MAX_PREFETCH, Pace
+from worker.connection.leases import MAX_BATCH, MAX_UNACKNOWLEDGED, Batch, LeaseBook
+from worker.connection.prefetch import COVER_S, MAX_PREFETCH, Prefetch
 from worker.playing.lease_work import LeaseKey, Score
 
 
@@ -18,107 +18,107 @@ def score(ticket: int, experiment: int = 1) -> Score:
 
 
 def test_credit_fills_the_room_once() -> None:
-    ledger = Ledger(room=5)
-    ledger.begin_stream()
-    assert ledger.grant() == 5
-    assert ledger.grant() == 0
+    leases = LeaseBook(room=5)
+    leases.begin_stream()
+    assert leases.grant() == 5
+    assert leases.grant() == 0
 
 
 def test_a_slice_takes_as_much_room_as_it_has_members() -> None:
-    ledger = Ledger(room=10)
-    ledger.grant()
-    ledger.lend([key(1)], evaluations=8)
-    ledger.lend([key(2)], evaluations=8)
-    assert ledger.grant() == 0
-    ledger.score([score(1)])
-    assert ledger.grant() == 2
-    ledger.revoke([key(2)])
-    assert ledger.grant() == 8
+    leases = LeaseBook(room=10)
+    leases.grant()
+    leases.lend([key(1)], evaluations=8)
+    leases.lend([key(2)], evaluations=8)
+    assert leases.grant() == 0
+    leases.score([score(1)])
+    assert leases.grant() == 2
+    leases.revoke([key(2)])
+    assert leases.grant() == 8
 
 
 def test_a_new_stream_starts_without_credit_and_counts_what_is_held() -> None:
-    ledger = Ledger(room=5)
-    ledger.grant()
-    ledger.lend([key(1), key(2)])
-    ledger.begin_stream()
-    assert ledger.grant() == 3
+    leases = LeaseBook(room=5)
+    leases.grant()
+    leases.lend([key(1), key(2)])
+    leases.begin_stream()
+    assert leases.grant() == 3
 
 
 def test_a_played_lease_makes_room_before_it_is_acknowledged() -> None:
-    ledger = Ledger(room=2)
-    ledger.grant()
-    ledger.lend([key(1), key(2)])
-    ledger.score([score(1)])
-    assert ledger.grant() == 1
+    leases = LeaseBook(room=2)
+    leases.grant()
+    leases.lend([key(1), key(2)])
+    leases.score([score(1)])
+    assert leases.grant() == 1
 
 
 def test_a_room_that_shrinks_takes_no_credit_until_it_is_empty_enough() -> None:
-    ledger = Ledger(room=4)
-    ledger.grant()
-    ledger.lend([key(n) for n in range(4)])
-    ledger.room = 2
-    ledger.score([score(0), score(1)])
-    assert ledger.grant() == 0
-    ledger.score([score(2)])
-    assert ledger.grant() == 1
+    leases = LeaseBook(room=4)
+    leases.grant()
+    leases.lend([key(n) for n in range(4)])
+    leases.room = 2
+    leases.score([score(0), score(1)])
+    assert leases.grant() == 0
+    leases.score([score(2)])
+    assert leases.grant() == 1
 
 
 def test_scores_that_no_master_keeps_stop_the_credit() -> None:
-    ledger = Ledger(room=MAX_UNACKNOWLEDGED + 1)
+    leases = LeaseBook(room=MAX_UNACKNOWLEDGED + 1)
     tickets = range(MAX_UNACKNOWLEDGED)
-    ledger.grant()
-    ledger.lend(key(n) for n in tickets)
-    ledger.score(score(n) for n in tickets)
-    assert ledger.grant() == 0
-    batch = ledger.next_batch()
+    leases.grant()
+    leases.lend(key(n) for n in tickets)
+    leases.score(score(n) for n in tickets)
+    assert leases.grant() == 0
+    batch = leases.next_batch()
     assert batch is not None
     assert len(batch.scores) == MAX_BATCH
-    ledger.acknowledge(batch.sequence)
-    assert ledger.grant() > 0
+    leases.acknowledge(batch.sequence)
+    assert leases.grant() > 0
 
 
 def test_a_revoked_lease_is_not_told() -> None:
-    ledger = Ledger(room=2)
-    ledger.lend([key(1), key(2)])
-    ledger.revoke([key(1), key(77)])
-    assert ledger.score([score(1), score(2)]) == 1
-    batch = ledger.next_batch()
+    leases = LeaseBook(room=2)
+    leases.lend([key(1), key(2)])
+    leases.revoke([key(1), key(77)])
+    assert leases.score([score(1), score(2)]) == 1
+    batch = leases.next_batch()
     assert batch is not None
     assert batch.scores == (score(2),)
 
 
 def test_dropping_an_experiment_leaves_the_others_alone() -> None:
-    ledger = Ledger(room=4)
-    ledger.lend([key(1, experiment=1), key(1, experiment=2)])
-    ledger.drop_experiment(1)
-    assert ledger.unplayed() == [key(1, experiment=2)]
+    leases = LeaseBook(room=4)
+    leases.lend([key(1, experiment=1), key(1, experiment=2)])
+    leases.drop_experiment(1)
+    assert leases.unplayed() == [key(1, experiment=2)]
 
 
 def test_acknowledging_twice_or_too_early_changes_nothing() -> None:
-    ledger = Ledger(room=1)
-    ledger.lend([key(1)])
-    ledger.score([score(1)])
-    assert ledger.acknowledge(1) is None
-    batch = ledger.next_batch()
+    leases = LeaseBook(room=1)
+    leases.lend([key(1)])
+    leases.score([score(1)])
+    assert leases.acknowledge(1) is None
+    batch = leases.next_batch()
     assert batch is not None
-    assert ledger.acknowledge(batch.sequence) == batch
-    assert ledger.acknowledge(batch.sequence) is None
-    assert ledger.owed() == 0
+    assert leases.acknowledge(batch.sequence) == batch
+    assert leases.acknowledge(batch.sequence) is None
+    assert leases.owed() == 0
 
 
 def test_prefetch_covers_the_exchange_at_high_speed_and_hoards_nothing_at_low_speed() -> None:
-    quick, slow = Pace(now_s=0.0), Pace(now_s=0.0)
+    quick, slow = Prefetch(now_s=0.0), Prefetch(now_s=0.0)
     quick.note(1000, now_s=1.0)
     slow.note(2, now_s=1.0)
-    assert quick.prefetch(slots=8) == 1000 * COVER_S
-    assert slow.prefetch(slots=8) == 1
-    assert slow.prefetch(slots=64) == 8
+    assert quick.beyond(slots=8) == 1000 * COVER_S
+    assert slow.beyond(slots=8) == 1
+    assert slow.beyond(slots=64) == 8
 
 
 def test_prefetch_is_bounded() -> None:
-    pace = Pace(now_s=0.0)
-    pace.note(10**9, now_s=1.0)
-    assert pace.prefetch(slots=8) == MAX_PREFETCH
+    prefetch = Prefetch(now_s=0.0)
+    prefetch.note(10**9, now_s=1.0)
+    assert prefetch.beyond(slots=8) == MAX_PREFETCH
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -129,7 +129,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.ledger = Ledger(room=8)
+        self.leases = LeaseBook(room=8)
         self.credit = 0
         self.tickets = 0
         self.played: set[LeaseKey] = set()
@@ -138,7 +138,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule()
     def give_credit(self) -> None:
-        self.credit += self.ledger.grant()
+        self.credit += self.leases.grant()
 
     @rule(target=lent, wanted=st.integers(1, 4))
     def lend(self, wanted: int) -> object:
@@ -146,22 +146,22 @@ class LedgerMachine(RuleBasedStateMachine):
         self.credit -= count
         keys = [key(self.tickets + n) for n in range(count)]
         self.tickets += count
-        self.ledger.lend(keys)
+        self.leases.lend(keys)
         return multiple(*keys)
 
     @rule(lease=consumes(lent))
     def play(self, lease: LeaseKey) -> None:
         self.played.add(lease)
-        self.ledger.score([score(lease.ticket)])
+        self.leases.score([score(lease.ticket)])
 
     @rule(lease=consumes(lent))
     def revoke(self, lease: LeaseKey) -> None:
-        self.ledger.revoke([lease])
-        self.ledger.score([score(lease.ticket)])
+        self.leases.revoke([lease])
+        self.leases.score([score(lease.ticket)])
 
     @rule(target=in_flight)
     def tell(self) -> object:
-        batch = self.ledger.next_batch()
+        batch = self.leases.next_batch()
         if batch is None:
             return multiple()
         assert batch.sequence not in self.sent
@@ -171,7 +171,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(batch=consumes(in_flight))
     def acknowledge(self, batch: Batch) -> None:
         self.durable.update(told.key for told in batch.scores)
-        self.ledger.acknowledge(batch.sequence)
+        self.leases.acknowledge(batch.sequence)
 
     @rule(batch=in_flight)
     def acknowledge_but_lose_the_answer(self, batch: Batch) -> None:
@@ -179,27 +179,27 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(room=st.integers(1, 16))
     def resize(self, room: int) -> None:
-        self.ledger.room = room
+        self.leases.room = room
 
     @rule()
     def reconnect(self) -> None:
         self.credit = 0
-        self.ledger.begin_stream()
+        self.leases.begin_stream()
 
     @invariant()
     def a_grant_never_fills_more_than_the_room(self) -> None:
-        before = self.credit + len(self.ledger.unplayed())
-        granted = self.ledger.grant()
+        before = self.credit + len(self.leases.unplayed())
+        granted = self.leases.grant()
         self.credit += granted
-        assert before + granted <= max(before, self.ledger.room)
+        assert before + granted <= max(before, self.leases.room)
 
     @invariant()
     def no_score_is_forgotten_before_it_is_durable(self) -> None:
-        assert self.played - self.durable <= set(self.ledger.held())
+        assert self.played - self.durable <= set(self.leases.held())
 
     @invariant()
     def a_repeated_message_says_what_it_said(self) -> None:
-        for batch in self.ledger.unacknowledged():
+        for batch in self.leases.unacknowledged():
             assert self.sent[batch.sequence] == batch
 
 

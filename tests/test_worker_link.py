@@ -15,7 +15,7 @@ from germline.v1.worker_pb2_grpc import WorkerServiceServicer, add_WorkerService
 from worker.connection import backoff
 from worker.connection.link import Link, RefusedError
 from worker.connection.wire import Identity
-from worker.connection.worker_state import Terms
+from worker.connection.worker_state import LinkSettings
 from worker.playing.lease_work import CentreReport
 from worker.playing.rollout import Evaluation, Played
 from worker.tasks.base import SetupError
@@ -211,7 +211,7 @@ class Fleet:
     def link(self, slots: int = 4, patience_s: float = 0.0) -> Link:
         target = f"127.0.0.1:{self.port}"
         return Link(
-            Terms(
+            LinkSettings(
                 master=target,
                 dial=lambda: aio.insecure_channel(target, options=[("grpc.use_local_subchannel_pool", 1)]),
                 metadata=(("authorization", "Bearer secret"),),
@@ -227,7 +227,7 @@ class Fleet:
 async def working(link: Link) -> AsyncIterator[tuple[asyncio.Event, asyncio.Task[None]]]:
     """A link at work, and the event that stops it."""
     stop = asyncio.Event()
-    link.desk.stage.start()
+    link.state.playing.start()
     task = asyncio.create_task(link.keep(stop))
     try:
         yield stop, task
@@ -235,7 +235,7 @@ async def working(link: Link) -> AsyncIterator[tuple[asyncio.Event, asyncio.Task
         stop.set()
         task.cancel()
         await asyncio.wait([task])
-        assert link.desk.stage.stop(timeout_s=PATIENCE_S)
+        assert link.state.playing.stop(timeout_s=PATIENCE_S)
 
 
 @asynccontextmanager
@@ -250,7 +250,7 @@ async def half_way(
         await stream.welcome()
         await stream.introduce(1)
         await stream.lend(lease(1, FOUNDER), lease(2, FOUNDER, seeds=(2,)), known=(FOUNDER,))
-        while not len(link.desk.tray):
+        while not len(link.state.outbox):
             await asyncio.sleep(0)
         yield stop, task, stream
 
@@ -368,7 +368,7 @@ async def test_a_new_meaning_of_an_experiments_number_drops_its_old_leases(fleet
         await second.lend(lease(2, FOUNDER), known=(FOUNDER,))
         results = (await second.hear("results")).results.results
         assert [each.lease.ticket for each in results] == [2]
-        assert link.desk.ledger.unplayed() == []
+        assert link.state.leases.unplayed() == []
 
 
 @pytest.mark.parametrize(
@@ -446,13 +446,13 @@ async def test_scores_of_the_last_moment_are_told_before_goodbye_and_acknowledge
         await stream.acknowledge(results.results.sequence)
         stream.end()
         await task
-    assert link.desk.ledger.owed() == 0
+    assert link.state.leases.owed() == 0
 
 
 async def test_a_centre_is_told_before_the_scores_that_were_played_with_it(fleet: Fleet) -> None:
     link = fleet.link(patience_s=PATIENCE_S)
     async with half_way(fleet, link) as (_, _, stream):
-        link.desk.tray.notify(CentreReport(1, 3, "digest"))
+        link.state.outbox.notify(CentreReport(1, 3, "digest"))
         while (heard := await stream.hear_any()) is not None and heard.WhichOneof("kind") != "epoch_report":
             assert heard.WhichOneof("kind") == "credit"
         await stream.hear_results(1)
@@ -461,7 +461,7 @@ async def test_a_centre_is_told_before_the_scores_that_were_played_with_it(fleet
 async def test_a_centre_is_told_before_the_last_scores_of_a_worker_that_leaves(fleet: Fleet) -> None:
     link = fleet.link(patience_s=PATIENCE_S)
     async with half_way(fleet, link) as (stop, task, stream):
-        link.desk.tray.notify(CentreReport(1, 3, "digest"))
+        link.state.outbox.notify(CentreReport(1, 3, "digest"))
         stop.set()
         while (heard := await stream.hear_any()) is not None and heard.WhichOneof("kind") != "epoch_report":
             assert heard.WhichOneof("kind") == "credit"
@@ -624,5 +624,5 @@ async def test_memory_that_runs_out_shrinks_the_credit(fleet: Fleet) -> None:
         engine.slots = 4
         await stream.lend(*(lease(n, FOUNDER) for n in range(credit)), known=(FOUNDER,))
         await stream.hear_results(credit)
-        while link.desk.ledger.room > 16:
+        while link.state.leases.room > 16:
             await asyncio.sleep(0)

@@ -25,7 +25,7 @@ from germline.v1.worker_pb2_grpc import (
 from worker.config import WorkerConfig
 from worker.connection.channel import metadata, opener
 from worker.machine import identify
-from worker.playing.engine_builder import Workshop, engine_settings
+from worker.playing.engine_builder import EngineBuilder, engine_settings
 from worker.playing.engines import EngineSettings
 from worker.spot import ask, watch_notice
 from worker.tasks.base import SetupError
@@ -75,7 +75,7 @@ def test_a_plug_in_is_called_by_its_name_with_its_arguments() -> None:
 
 
 def test_a_spec_of_a_later_version_is_refused_by_field() -> None:
-    workshop = Workshop(CPU)
+    builder = EngineBuilder(CPU)
     later = loads('name = "f"\n[task.function]\npath = "math:fsum"\n[policy]\nname = "vector"\n' + ALGORITHM)
     no_task, no_precision, no_algorithm = (spec_pb2.ExperimentSpec() for _ in range(3))
     for spec in (no_task, no_precision, no_algorithm):
@@ -89,7 +89,7 @@ def test_a_spec_of_a_later_version_is_refused_by_field() -> None:
         (no_algorithm, "algorithm"),
     ):
         with pytest.raises(SetupError, match=f"^{field} is "):
-            workshop.build(spec)
+            builder.build(spec)
 
 
 class MetadataService(BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""The thread that plays, its players, and the tray that carries their scores."""
+"""The thread that plays, its players, and the outbox that carries their scores."""
 
 import asyncio
 import threading
@@ -9,10 +9,10 @@ import pytest
 
 from germline.genome import Genome
 from worker.playing import playing_thread as stage_module
-from worker.playing.experiment_player import Player
+from worker.playing.experiment_player import ExperimentPlayer
 from worker.playing.lease_work import Assignment, Failure, LeaseKey, Score
-from worker.playing.outbox import ENOUGH, Tray
-from worker.playing.playing_thread import Stage
+from worker.playing.outbox import ENOUGH, Outbox
+from worker.playing.playing_thread import PlayingThread
 from worker.playing.rollout import Evaluation, Played
 from worker.tasks.base import SetupError
 
@@ -75,14 +75,14 @@ class Stuck(OneByOne):
 
 
 class Listener:
-    """The event loop's end of the tray."""
+    """The event loop's end of the outbox."""
 
     def __init__(self, patience_s: float = 0.0) -> None:
         self.rung = asyncio.Event()
         self.rings = 0
         self.scores: list[Score] = []
         self.failures: list[Failure] = []
-        self.tray = Tray(self._ring, patience_s)
+        self.outbox = Outbox(self._ring, patience_s)
 
     def _ring(self) -> None:
         self.rings += 1
@@ -93,14 +93,14 @@ class Listener:
             while not enough():
                 await self.rung.wait()
                 self.rung.clear()
-                scores, failures = self.tray.take()
+                scores, failures = self.outbox.take()
                 self.scores += scores
                 self.failures += failures
 
 
 @asynccontextmanager
-async def playing(listener: Listener) -> AsyncIterator[Stage]:
-    stage = Stage(listener.tray)
+async def playing(listener: Listener) -> AsyncIterator[PlayingThread]:
+    stage = PlayingThread(listener.outbox)
     stage.start()
     try:
         yield stage
@@ -198,13 +198,13 @@ async def test_the_loop_is_woken_once_for_many_scores_but_a_lone_one_does_not_wa
     listener = Listener(patience_s=PATIENCE_S)
     score = Score(LeaseKey(1, 1, 1), (1.0,), 4, 1, 0.0)
     for _ in range(ENOUGH * 3):
-        listener.tray.put([score])
+        listener.outbox.put([score])
     await asyncio.sleep(0)
     assert listener.rings == 1
-    assert len(listener.tray.take()[0]) == ENOUGH * 3
+    assert len(listener.outbox.take()[0]) == ENOUGH * 3
 
     prompt = Listener(patience_s=0.001)
-    prompt.tray.put([score])
+    prompt.outbox.put([score])
     await prompt.until(lambda: len(prompt.scores) == 1)
 
 
@@ -218,7 +218,7 @@ async def test_the_last_scores_do_not_wait_for_company() -> None:
 
 def test_revoked_work_is_dropped_whether_it_waits_or_plays() -> None:
     engine = OneByOne(slots=2)
-    player = Player(lambda: engine)
+    player = ExperimentPlayer(lambda: engine)
     player.lend([work(ticket) for ticket in range(5)])
     assert [score.key.ticket for score in player.tick()] == [0]
     assert [each.key for each in engine.playing] == [work(1).key]

@@ -1,11 +1,11 @@
 """The life of a worker on one page.
 
-Two threads. The event loop talks: it takes leases from the stream and tells scores. The stage plays: it
-ticks the rollouts of all experiments in turn, and native code may keep it for as long as it likes. Between
-them, orders go one way and scores the other.
+Two threads. The event loop talks: it takes leases from the stream and tells scores. The playing thread
+plays: it ticks the rollouts of all experiments in turn, and native code may keep it for as long as it likes.
+Between them, orders go one way and scores the other.
 
-    master --leases--> link --assignments--> stage --player--> rollout
-    master <-results-- link <----scores----- tray  <-----------
+    master --leases--> link --assignments--> playing thread --> rollout
+    master <-results-- link <----scores----- outbox <-------------------
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from collections.abc import Callable
 from worker.config import WorkerConfig
 from worker.connection.channel import metadata, opener
 from worker.connection.link import Link
-from worker.connection.worker_state import Terms
+from worker.connection.worker_state import LinkSettings
 from worker.machine import identify, prepare
-from worker.playing.engine_builder import Workshop
+from worker.playing.engine_builder import EngineBuilder
 from worker.spot import watch_notice
 
 logger = logging.getLogger(__name__)
@@ -38,26 +38,26 @@ async def work(config: WorkerConfig) -> bool:
         SetupError: if this machine does not have the device.
     """
     device = prepare(config.device, config.threads)
-    workshop = Workshop(device, config.slots or None, config.cache_mib << 20)
+    builder = EngineBuilder(device, config.slots or None, config.cache_mib << 20)
     link = Link(
-        Terms(
+        LinkSettings(
             master=config.master,
             dial=opener(config),
             metadata=metadata(config),
             identity=identify(device, config.worker_id),
             slots=config.slots or FIRST_SLOTS,
-            build=workshop.build,
+            build=builder.build,
         )
     )
     stop = asyncio.Event()
     _heed_signals(stop)
     notice = asyncio.create_task(watch_notice(config.spot_notice, stop))
-    link.desk.stage.start()
+    link.state.playing.start()
     try:
         await link.keep(stop)
     finally:
         notice.cancel()
-        finished = await asyncio.to_thread(link.desk.stage.stop, LAST_TICK_S)
+        finished = await asyncio.to_thread(link.state.playing.stop, LAST_TICK_S)
     return finished
 
 

@@ -113,7 +113,7 @@ class EpochClosed:
     fitness: tuple[float, ...]
 
 
-class Centre(NamedTuple):
+class MeasuredCentre(NamedTuple):
     """A measured centre: where the search stood before epoch `epoch`."""
 
     epoch: int
@@ -126,7 +126,7 @@ class Centre(NamedTuple):
 class NewBestCentre:
     """A centre measured better than every one before it."""
 
-    centre: Centre
+    centre: MeasuredCentre
 
 
 EggrollEvent: TypeAlias = EpochClosed | NewBestCentre
@@ -152,7 +152,7 @@ class Eggroll:
         check_seed("seed", seed)
         self.settings = settings
         self.seed = seed
-        self.best: Centre | None = None
+        self.best: MeasuredCentre | None = None
         self.evaluations = self.episodes = self.frames = self.steps = 0
         self._pending: dict[int, SliceAsk] = {}
         self._unasked: list[int] = []
@@ -259,9 +259,9 @@ class Eggroll:
         self._fitness = [math.nan if score is None else float(score) for score in snapshot["fitness"]]
         self._told_centre = bool(snapshot["told_centre"])
         self._last_sorted = [float(score) for score in snapshot["last"]]
-        self.best = Centre(*snapshot["best"]) if snapshot["best"] else None
+        self.best = MeasuredCentre(*snapshot["best"]) if snapshot["best"] else None
         former = snapshot.get("former_best")  # snapshots of earlier builds have none
-        self._former_best = Centre(*former) if former else None
+        self._former_best = MeasuredCentre(*former) if former else None
         self.evaluations, self.episodes, self.frames, self.steps = snapshot["counts"]
         asked = [place for place in self._unasked if place not in snapshot["unasked"]]
         self._unasked = list(snapshot["unasked"])
@@ -313,7 +313,7 @@ class Eggroll:
         error = math.sqrt(variance / len(returns)) if len(returns) > 1 else math.inf
         if self.best is not None and mean <= self.best.mean:
             return []
-        self.best = Centre(ask.epoch, mean, len(returns), error)
+        self.best = MeasuredCentre(ask.epoch, mean, len(returns), error)
         return [NewBestCentre(self.best)]
 
     def _close_if_complete(self) -> list[EggrollEvent]:

@@ -1,13 +1,13 @@
 """EGGROLL (arXiv 2511.16652): an evolution strategy from seeds, exact everywhere. See docs/eggroll.md."""
 
+from germline.eggroll.ascent import Adam, Moments, Sgd
+from germline.eggroll.eggroll_optimiser import EggrollOptimiser
 from germline.eggroll.eggroll_trainer import EggrollTrainer
 from germline.eggroll.evolution import Evolution, Told
 from germline.eggroll.exact import materialise
 from germline.eggroll.forward import LowRankForward
+from germline.eggroll.forward_choice import try_out
 from germline.eggroll.materialised import MaterialisedForward
-from germline.eggroll.optimiser import EggrollOptimiser
-from germline.eggroll.optimisers import Adam, Moments, Sgd
-from germline.eggroll.players import try_out
 from germline.eggroll.schedules import Decay, Ramp
 from germline.eggroll.settings import Settings
 from germline.eggroll.slots import UntraceableError

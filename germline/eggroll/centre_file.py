@@ -15,15 +15,15 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from germline import weights
+from germline.eggroll.ascent import Moments
 from germline.eggroll.evolution import Evolution
-from germline.eggroll.optimisers import Moments
 
 FORMAT = "germline.centre/1"
 _LENGTH_BYTES = _ALIGNMENT = 8  # of the safetensors format
 _MOMENT = "moment:"  # no parameter's name holds a colon
 
 
-class Centre(NamedTuple):
+class StoredCentre(NamedTuple):
     """What such a file holds.
 
     Attributes:
@@ -56,7 +56,7 @@ def write(evolution: Evolution) -> bytes:
     return save_tensors(tensors, metadata)
 
 
-def read(data: bytes) -> Centre:
+def read(data: bytes) -> StoredCentre:
     """Read such a file.
 
     Raises:
@@ -69,7 +69,7 @@ def read(data: bytes) -> Centre:
             raise ValueError(f"its format is {metadata['format']!r}; this reads {FORMAT}")
         parameters = {name: value for name, value in tensors.items() if not name.startswith(_MOMENT)}
         moments = {n.removeprefix(_MOMENT): v for n, v in tensors.items() if n.startswith(_MOMENT)}
-        centre = Centre(
+        centre = StoredCentre(
             int(metadata["epoch"]), int(metadata["steps"]), metadata["digest"], parameters, moments
         )
     except Exception as error:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from germline.eggroll.slots import Kept, MatrixNoise, Slots
-from germline.eggroll.stand_in import Evolution, StandIn
+from germline.eggroll.stand_in import EvolvedById, StandIn
 
 Conv = nn.modules.conv._ConvNd
 
@@ -90,7 +90,7 @@ class _Convolution(StandIn):
 class Convolution(_Convolution):
     """Stands in for `nn.Conv1d` and `nn.Conv2d` with one group."""
 
-    def __init__(self, source: Conv, evolution: Evolution, slots: Slots) -> None:
+    def __init__(self, source: Conv, evolution: EvolvedById, slots: Slots) -> None:
         super().__init__(source, evolution, slots)
         self._one_dimensional = isinstance(source, nn.Conv1d)
         self._taps = Taps.of(source)
@@ -153,7 +153,7 @@ class MemberConvolution(_Convolution):
     Each pass writes every member's weights out, and members become groups of one convolution.
     """
 
-    def __init__(self, source: Conv, evolution: Evolution, slots: Slots) -> None:
+    def __init__(self, source: Conv, evolution: EvolvedById, slots: Slots) -> None:
         super().__init__(source, evolution, slots)
         self._conv = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}[
             len(source.kernel_size)
@@ -188,7 +188,7 @@ class MemberConvolution(_Convolution):
         return (bias + self._bias_noise.of_members() if self._bias_noise else bias).flatten()
 
 
-def convolution(source: Conv, evolution: Evolution, slots: Slots) -> StandIn:
+def convolution(source: Conv, evolution: EvolvedById, slots: Slots) -> StandIn:
     """The stand-in for a convolution: by filters where that works, else by members."""
     dilated = any(gap > 1 and stride > 1 for gap, stride in zip(source.dilation, source.stride, strict=True))
     if isinstance(source, nn.Conv3d) or source.groups > 1 or dilated:

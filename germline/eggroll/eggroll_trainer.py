@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from germline.eggroll import checkpoint
+from germline.eggroll.ascent import Optimiser
 from germline.eggroll.evolution import Evolution, TorchOptimiser
-from germline.eggroll.optimisers import Optimiser
 from germline.eggroll.settings import Settings
 from germline.eggroll.space import Freeze
 from germline.eggroll.trainer import Best, Callback, EpochReport, FitnessFn, Trainer

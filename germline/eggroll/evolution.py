@@ -24,9 +24,9 @@ from torch import Tensor, nn
 from germline import noise, shaping, weights
 from germline import pairs as pairing
 from germline.eggroll import update
+from germline.eggroll.ascent import Adam, Moments, Optimiser, Sgd, settings_of
+from germline.eggroll.ascent import optimiser as named_optimiser
 from germline.eggroll.exact import materialise, materialise_drawn
-from germline.eggroll.optimisers import Adam, Moments, Optimiser, Sgd, settings_of
-from germline.eggroll.optimisers import optimiser as named_optimiser
 from germline.eggroll.schedules import value_at
 from germline.eggroll.settings import Settings
 from germline.eggroll.space import Freeze, Space

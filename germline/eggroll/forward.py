@@ -22,11 +22,11 @@ from germline.eggroll.convolution import convolution
 from germline.eggroll.recurrent import Recurrent, RecurrentCell
 from germline.eggroll.slots import Slots, UntraceableError
 from germline.eggroll.space import Evolved, Space
-from germline.eggroll.stand_in import Evolution, StandIn
+from germline.eggroll.stand_in import EvolvedById, StandIn
 from germline.low_rank import Drawn
 from germline.pairs import NoiseKey
 
-STAND_INS: dict[type[nn.Module], Callable[[Any, Evolution, Slots], StandIn]] = {
+STAND_INS: dict[type[nn.Module], Callable[[Any, EvolvedById, Slots], StandIn]] = {
     nn.Linear: layers.Linear,
     nn.Conv1d: convolution,
     nn.Conv2d: convolution,
@@ -199,7 +199,7 @@ def _twin(module: nn.Module, space: Space, slots: Slots) -> tuple[nn.Module, lis
     return twin, list(stand_ins.values())
 
 
-def _replace(module: nn.Module, evolution: Evolution, slots: Slots, done: dict[int, StandIn]) -> nn.Module:
+def _replace(module: nn.Module, evolution: EvolvedById, slots: Slots, done: dict[int, StandIn]) -> nn.Module:
     """Swap layers for stand-ins, from the leaves on; a layer used twice keeps one stand-in."""
     make = STAND_INS.get(type(module))
     if make and not _altered(module):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from germline.eggroll.slots import Kept, MatrixNoise, Slots, UntraceableError
-from germline.eggroll.stand_in import Evolution, StandIn
+from germline.eggroll.stand_in import EvolvedById, StandIn
 
 
 class LinearMap:
@@ -78,7 +78,7 @@ class LinearMap:
 class Linear(StandIn):
     """Stands in for `nn.Linear`."""
 
-    def __init__(self, source: nn.Linear, evolution: Evolution, slots: Slots) -> None:
+    def __init__(self, source: nn.Linear, evolution: EvolvedById, slots: Slots) -> None:
         super().__init__(source, evolution, slots)
         self._map = LinearMap(self)
         self.refresh = self._map.refresh  # type: ignore[method-assign]
@@ -91,7 +91,7 @@ class Linear(StandIn):
 class Embedding(StandIn):
     """Stands in for `nn.Embedding`: a row of the table is ``W[token] + s A[token] B^T``."""
 
-    def __init__(self, source: nn.Embedding, evolution: Evolution, slots: Slots) -> None:
+    def __init__(self, source: nn.Embedding, evolution: EvolvedById, slots: Slots) -> None:
         super().__init__(source, evolution, slots)
         if source.max_norm is not None:
             raise UntraceableError("an Embedding with max_norm rewrites its weights while it looks them up")
@@ -149,7 +149,7 @@ class Affine:
 class Normalisation(StandIn):
     """Stands in for layers that normalise rows one by one, then apply gain and bias."""
 
-    def __init__(self, source: nn.Module, evolution: Evolution, slots: Slots) -> None:
+    def __init__(self, source: nn.Module, evolution: EvolvedById, slots: Slots) -> None:
         super().__init__(source, evolution, slots)
         self._affine = Affine(self)
         self.refresh = self._affine.refresh  # type: ignore[method-assign]

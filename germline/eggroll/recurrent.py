@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from germline.eggroll.layers import LinearMap
 from germline.eggroll.slots import Slots, UntraceableError
-from germline.eggroll.stand_in import Evolution, StandIn
+from germline.eggroll.stand_in import EvolvedById, StandIn
 
 State = tuple[Tensor, ...]  # (h,) or, for an LSTM, (h, c); each `[rows, hidden]`
 Step = Callable[[Tensor, Tensor, State], State]  # gates from the input, gates from the state, state -> state
@@ -77,7 +77,7 @@ class _Recurrent(StandIn):
 class Recurrent(_Recurrent):
     """Stands in for `nn.RNN`, `nn.LSTM` and `nn.GRU`, over batches of sequences."""
 
-    def __init__(self, source: nn.RNNBase, evolution: Evolution, slots: Slots) -> None:
+    def __init__(self, source: nn.RNNBase, evolution: EvolvedById, slots: Slots) -> None:
         super().__init__(source, evolution, slots)
         if source.proj_size:
             raise UntraceableError(f"an LSTM with proj_size {source.proj_size}; 0 is supported")
@@ -121,7 +121,7 @@ class Recurrent(_Recurrent):
 class RecurrentCell(_Recurrent):
     """Stands in for `nn.RNNCell`, `nn.LSTMCell` and `nn.GRUCell`."""
 
-    def __init__(self, source: nn.RNNCellBase, evolution: Evolution, slots: Slots) -> None:
+    def __init__(self, source: nn.RNNCellBase, evolution: EvolvedById, slots: Slots) -> None:
         super().__init__(source, evolution, slots)
         self.states = 2 if isinstance(source, nn.LSTMCell) else 1
         self._hidden = source.hidden_size

@@ -12,7 +12,7 @@ from germline.eggroll.slots import DenseNoise, MatrixNoise, Slots, UntraceableEr
 from germline.eggroll.space import Evolved
 from germline.low_rank import Drawn
 
-Evolution = Mapping[int, Evolved]  # by id of the nn.Parameter, so that tied weights are one
+EvolvedById = Mapping[int, Evolved]  # by id of the nn.Parameter, so that tied weights are one
 
 
 _ABOUT = frozenset(
@@ -49,7 +49,7 @@ class Phantom(nn.Parameter):
 class StandIn(nn.Module):
     """A layer in place of another: it has the other's settings, and phantoms for weights."""
 
-    def __init__(self, source: nn.Module, evolution: Evolution, slots: Slots) -> None:
+    def __init__(self, source: nn.Module, evolution: EvolvedById, slots: Slots) -> None:
         super().__init__()
         self.__dict__["source"] = source  # not a child: its weights are not ours
         self.slots = slots

@@ -8,7 +8,7 @@ from collections.abc import Collection
 _KEPT_EPOCHS = 64  # whose digests are compared; a worker that differs once differs from then on
 
 
-class Digests:
+class Agreement:
     """Compares the centres of all workers of one experiment, epoch by epoch. No weights, only digests.
 
     Who is right: the digest that most workers report. Where none leads although everybody has reported (two

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from germline.algorithms.eggroll import EpochClosed
-from master.centres.agreement import Digests
+from master.centres.agreement import Agreement
 from master.experiments.events import CheckpointStored, Told
 
 PART_BYTES = 1 << 20
@@ -53,7 +53,7 @@ class Centre:
         self.updates: list[EpochClosed] = []
         self.newest: CheckpointStored | None = None
         self.best: CheckpointStored | None = None
-        self.digests = Digests()
+        self.agreement = Agreement()
         self.closed: list[EpochClosed] = []
         self.told: dict[int, Told] = {}
         self._checkpoint_epochs = checkpoint_epochs
@@ -96,7 +96,7 @@ class Centre:
     def digest(self) -> str:
         """Of the centre after the last closed epoch; empty while no worker reported it."""
         known = {kept.epoch: kept.digest for kept in (self.best, self.newest) if kept}
-        return self.digests.agreed(self.closed_epochs) or known.get(self.closed_epochs, "")
+        return self.agreement.agreed(self.closed_epochs) or known.get(self.closed_epochs, "")
 
     def may_reload(self, worker: str) -> bool:
         """Count a reload; False if this worker had its chances."""
@@ -143,7 +143,7 @@ class Centre:
         self._asked = {epoch: worker for epoch, worker in self._asked.items() if epoch in wanted}
         asks = []
         for epoch in sorted(wanted - self._asked.keys()):
-            if epoch > self.epochs or not self.digests.is_settled(epoch, workers):
+            if epoch > self.epochs or not self.agreement.is_settled(epoch, workers):
                 continue
             worker = next((name for name in workers if (epoch, name) not in self._refused), None)
             if worker is not None:
@@ -153,7 +153,7 @@ class Centre:
 
     def lose(self, worker: str) -> None:
         """A worker is gone: what it was asked for is asked of another."""
-        self.digests.lose(worker)
+        self.agreement.lose(worker)
         self._incoming.pop(worker, None)
         self._asked = {epoch: name for epoch, name in self._asked.items() if name != worker}
 

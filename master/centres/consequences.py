@@ -15,12 +15,12 @@ def discredit(experiment: Experiment, worker_id: str) -> int:
     """
     if experiment.centre is None or experiment.state.is_final:
         return 0
-    experiment.ledger.void(worker_id)
+    experiment.pending_work.void(worker_id)
     seen, told = experiment.workers.get(worker_id), experiment.centre.told
     tickets = tuple(ticket for ticket, each in told.items() if seen and each.worker == seen.number)
     if seen is not None and tickets:
         event = Discarded(seen.number, tickets)
-        experiment.ledger.reopen(discard(experiment, event))
+        experiment.pending_work.reopen(discard(experiment, event))
         experiment.write(event)
     return len(tickets)
 
@@ -41,14 +41,14 @@ def discard(experiment: Experiment, event: Discarded) -> list[Piece]:
 
 def keep_checkpoint(experiment: Experiment, checkpoint: Checkpoint) -> None:
     """Store a centre that a worker sent, and forget those that nobody will ask for."""
-    centre, shelf = experiment.centre, experiment.journal.checkpoints
+    centre, checkpoints = experiment.centre, experiment.journal.checkpoints
     if centre is None:
         return
     before = {kept.epoch for kept in centre.kept()}
-    shelf.put(experiment.number, checkpoint.epoch, checkpoint.data)
+    checkpoints.put(experiment.number, checkpoint.epoch, checkpoint.data)
     experiment.write(centre.store(checkpoint))
     for epoch in before - {kept.epoch for kept in centre.kept()}:
-        shelf.forget(experiment.number, epoch)
+        checkpoints.forget(experiment.number, epoch)
     experiment.end_if_fit()
 
 

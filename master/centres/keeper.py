@@ -30,7 +30,7 @@ class Part(NamedTuple):
     data: bytes
 
 
-class Conductor:
+class CentreKeeper:
     """Tells workers of closed epochs, compares their centres, and collects checkpoints.
 
     Runs on the dispatcher's thread, and never waits.
@@ -60,12 +60,12 @@ class Conductor:
 
         Whether work came back because of it.
         """
-        experiment, worker_id = self._registry.find(number), session.player.worker_id
+        experiment, worker_id = self._registry.find(number), session.identity.worker_id
         if experiment is None or experiment.centre is None or worker_id in experiment.rejections:
             return False
         if experiment.state.is_final and not experiment.centre.wanted:
             return False  # nobody needs its centre any more
-        digests = experiment.centre.digests
+        digests = experiment.centre.agreement
         wrong = digests.report(worker_id, epoch, digest, len(self._players(experiment)))
         for name in wrong:
             self._start_over(experiment, experiment.centre, name, epoch)
@@ -74,7 +74,7 @@ class Conductor:
 
     def take_part(self, session: Session, part: Part) -> None:
         """A worker sends a part of a checkpoint; the last one stores it."""
-        experiment, worker_id = self._registry.find(part.number), session.player.worker_id
+        experiment, worker_id = self._registry.find(part.number), session.identity.worker_id
         if experiment is None or experiment.centre is None:
             return
         centre = experiment.centre
@@ -100,7 +100,9 @@ class Conductor:
 
     def _players(self, experiment: Experiment) -> dict[str, Session]:
         """The workers that play an experiment, by name."""
-        sessions = {session.player.worker_id: session for session in self._fleet if session.knows(experiment)}
+        sessions = {
+            session.identity.worker_id: session for session in self._fleet if session.knows(experiment)
+        }
         return {name: session for name, session in sessions.items() if name not in experiment.rejections}
 
     def _ask_checkpoints(self, experiment: Experiment, centre: Centre) -> None:
@@ -125,27 +127,27 @@ class Conductor:
         if players:
             centre.give_up_best(players)
             return
-        idle = (s for s in self._fleet if s.player.worker_id not in experiment.rejections)
+        idle = (s for s in self._fleet if s.identity.worker_id not in experiment.rejections)
         for session in islice(idle, 1):
             logger.info(
                 "experiment %s is over, and its last centre is not stored: worker %s replays it",
-                experiment.terms.name, session.player.worker_id,
+                experiment.settings.name, session.identity.worker_id,
             )  # fmt: skip
             session.introduce(experiment)
 
     def _keep(self, experiment: Experiment, centre: Centre, worker_id: str, checkpoint: Checkpoint) -> None:
-        agreed = centre.digests.agreed(checkpoint.epoch)
+        agreed = centre.agreement.agreed(checkpoint.epoch)
         if agreed and agreed != checkpoint.digest:
             logger.error(
                 "experiment %s: worker %s sent a centre of epoch %d with digest %s, the others' is %s",
-                experiment.terms.name, worker_id, checkpoint.epoch, checkpoint.digest, agreed,
+                experiment.settings.name, worker_id, checkpoint.epoch, checkpoint.digest, agreed,
             )  # fmt: skip
             centre.refuse(worker_id, checkpoint.epoch)
             return
         keep_checkpoint(experiment, checkpoint)
         logger.info(
             "experiment %s: the centre after %d epochs is stored, %d bytes, digest %s",
-            experiment.terms.name, checkpoint.epoch, len(checkpoint.data), checkpoint.digest,
+            experiment.settings.name, checkpoint.epoch, len(checkpoint.data), checkpoint.digest,
         )  # fmt: skip
 
     def _start_over(self, experiment: Experiment, centre: Centre, worker_id: str, epoch: int) -> None:
@@ -156,8 +158,8 @@ class Conductor:
         outstanding, or in which its memory broke. Those have moved every centre alike; they stay. Leases
         that it gets after this order it plays with the new centre, so they count.
         """
-        name, discarded = experiment.terms.name, discredit(experiment, worker_id)
-        agreed = centre.digests.agreed(epoch) or "nobody leads"
+        name, discarded = experiment.settings.name, discredit(experiment, worker_id)
+        agreed = centre.agreement.agreed(epoch) or "nobody leads"
         reason = f"the centre of worker {worker_id} after {epoch} epochs is not the others' ({agreed})"
         logger.error("experiment %s: %s; %d results of it are discarded", name, reason, discarded)
         session = self._fleet.find(worker_id)
@@ -168,6 +170,6 @@ class Conductor:
             logger.error("experiment %s: worker %s gets no more work", name, worker_id)
             return
         logger.error("experiment %s: worker %s starts over", name, worker_id)
-        centre.digests.start_over(worker_id)
+        centre.agreement.start_over(worker_id)
         session.orders.put_nowait(StartOver(experiment.number, reason))
         session.catch_up(experiment)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from germline.algorithms.base import Ask, JsonValue, Purpose, Result
-from germline.algorithms.eggroll import Centre, Eggroll, EggrollEvent, EpochClosed, SliceAsk
+from germline.algorithms.eggroll import Eggroll, EggrollEvent, EpochClosed, MeasuredCentre, SliceAsk
 from germline.algorithms.ga import GeneticAlgorithm
 from germline.genome import format_id
 from master.experiments.events import Piece
@@ -175,5 +175,5 @@ class EggrollSearch:
         return self.algorithm.epoch if closed else None
 
 
-def _sentence(best: Centre) -> str:
+def _sentence(best: MeasuredCentre) -> str:
     return f"best centre after {best.epoch} epochs, mean {best.mean:.6g} over {best.episodes} episodes"

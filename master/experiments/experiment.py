@@ -18,17 +18,17 @@ from master.errors import ConflictError, Refusal, RefusedResultError
 from master.experiments.algorithm_seam import GaSearch
 from master.experiments.events import Created, Piece, State, StateChanged, Told, WorkerSeen, evaluations_of
 from master.experiments.progress import QUANTILES, Point, Progress, Rates
-from master.experiments.settings import Terms
+from master.experiments.settings import ExperimentSettings
 from master.journal.journal import Journal, WriteEvent
 from master.work.leases import Key, Start
-from master.work.pending_work import Ledger, Work
+from master.work.pending_work import PendingWork, Work
 
 logger = logging.getLogger(__name__)
 
-_HERALD_S = 10.0
+_ANNOUNCE_S = 10.0
 
 
-class Player(NamedTuple):
+class WorkerIdentity(NamedTuple):
     """A worker as an experiment knows it: by name, and on what it plays."""
 
     worker_id: str
@@ -53,12 +53,12 @@ class Experiment:
     really was. Whoever told a result learns that it counts when it is durable.
 
     Attributes:
-        terms: what its spec means.
+        settings: what its spec means.
         created: its first event.
         state: where it stands.
         search: its algorithm.
         centre: what is known of an evolution strategy's centre; None for a genetic algorithm.
-        ledger: its work that is not told yet.
+        pending_work: its work that is not told yet.
         progress: its counters and its curve.
         rates: how fast they rise.
         workers: that have told it something, by name.
@@ -71,28 +71,28 @@ class Experiment:
 
     def __init__(
         self,
-        terms: Terms,
+        settings: ExperimentSettings,
         created: Created,
         journal: Journal,
         clock: Callable[[], float],
         starts: Sequence[Start],
     ) -> None:
         """Take an experiment as it was created; `starts` are the master's, this one last."""
-        self.terms = terms
+        self.settings = settings
         self.created = created
         self.number = created.number
         self.state = State.RUNNING
-        self.search = terms.make_search()
-        self.centre: Centre | None = terms.make_centre()
-        self.ledger = Ledger(terms.name, terms.lease_s, clock, starts)
+        self.search = settings.make_search()
+        self.centre: Centre | None = settings.make_centre()
+        self.pending_work = PendingWork(settings.name, settings.lease_s, clock, starts)
         self.progress = Progress(clock)
         self.rates = Rates(clock)
         self.workers: dict[str, WorkerSeen] = {}
         self.rejections: dict[str, str] = {}
         self.journal = journal
         self._over = asyncio.Event()
-        self._heralded = ""
-        self._herald_again_s = 0.0
+        self._announced = ""
+        self._announce_again_s = 0.0
         self._epoch_since_s = clock()
         self._clock = clock
 
@@ -106,7 +106,7 @@ class Experiment:
     @property
     def claimed(self) -> int:
         """Evaluations that are lent now, about."""
-        return len(self.ledger.leases) * self.search.evaluations_a_piece
+        return len(self.pending_work.leases) * self.search.evaluations_a_piece
 
     def lend(self, worker: str, n: int, known: Collection[int], reserve: int) -> list[Work]:
         """Lend work of n evaluations to a worker that knows some genomes; less, at the tail of an epoch.
@@ -118,32 +118,32 @@ class Experiment:
             reserve: evaluations to keep asked beyond that, so that there is a choice of parents.
         """
         pieces = self._pieces(n)
-        short = pieces + self._pieces(reserve) - self.ledger.waiting
+        short = pieces + self._pieces(reserve) - self.pending_work.waiting
         if short > 0:
             asks = self.search.ask(short)
-            self.ledger.add(asks)
+            self.pending_work.add(asks)
             for ask in asks:
                 self.write(ask)
-        return self.ledger.lend(worker, pieces, known)
+        return self.pending_work.lend(worker, pieces, known)
 
     def lend_twins(self, worker: str, n: int) -> list[Work]:
         """Lend about n evaluations of an epoch's tail a second time, which others hold already."""
-        if self.centre is None or self.ledger.waiting:
+        if self.centre is None or self.pending_work.waiting:
             return []
-        return self.ledger.lend_twins(worker, self._pieces(n))
+        return self.pending_work.lend_twins(worker, self._pieces(n))
 
     # What a worker tells
 
-    def tell(self, player: Player, results: Iterable[tuple[Key, Result]]) -> list[RefusedResult]:
+    def tell(self, identity: WorkerIdentity, results: Iterable[tuple[Key, Result]]) -> list[RefusedResult]:
         """Take results in; return those that do not count.
 
         Their work is lent again, if it is not told already.
         """
-        worker, running_s = self._number_of(player), self.progress.running_s
+        worker, running_s = self._number_of(identity), self.progress.running_s
         refused = []
         for key, result in results:
             try:
-                self._accept(player.worker_id, key.attempt, Told(result, worker, running_s))
+                self._accept(identity.worker_id, key.attempt, Told(result, worker, running_s))
             except RefusedResultError as error:
                 refused.append(RefusedResult(key, error.code, str(error)))
         return refused
@@ -152,7 +152,7 @@ class Experiment:
         """Count a result, live and in a replay; what happened to the epoch because of it."""
         result, progress = told.result, self.progress
         events = self.search.tell(result)
-        progress.count(result, evaluations_of(self.ledger.settle(result.ticket)))
+        progress.count(result, evaluations_of(self.pending_work.settle(result.ticket)))
         if self.centre is not None:
             self.centre.told[result.ticket] = told
         place = self.search.place(events, progress.evaluations)
@@ -201,8 +201,8 @@ class Experiment:
         """
         if not isinstance(self.search, GaSearch):
             raise ConflictError(
-                f"experiment {self.terms.name} is an evolution strategy: it has a centre and no individuals; "
-                "ask for its checkpoint"
+                f"experiment {self.settings.name} is an evolution strategy: it has a centre and no "
+                "individuals; ask for its checkpoint"
             )
         return self.search.algorithm
 
@@ -211,10 +211,10 @@ class Experiment:
     def tick(self) -> None:
         """About once a second: sample the rates, name the champion, end what is over its time."""
         self.rates.sample(self.progress.evaluations, self.progress.frames)
-        self._herald()
-        if self.is_running and self._clock() - self._epoch_since_s >= self.terms.close_after_s:
+        self._announce_leader()
+        if self.is_running and self._clock() - self._epoch_since_s >= self.settings.close_after_s:
             self._close_early()
-        if self.is_running and self.progress.running_s >= self.terms.stop.seconds:
+        if self.is_running and self.progress.running_s >= self.settings.stop.seconds:
             self._close(State.COMPLETE)
 
     # Inside
@@ -226,13 +226,13 @@ class Experiment:
         """Take one result in. Raises RefusedResultError, and then nothing has changed for the algorithm."""
         if self.state.is_final:
             raise RefusedResultError(
-                Refusal.CLOSED, f"experiment {self.terms.name} is {self.state.name.lower()}"
+                Refusal.CLOSED, f"experiment {self.settings.name} is {self.state.name.lower()}"
             )
-        ask = self.ledger.check(worker_id, attempt, told.result)
+        ask = self.pending_work.check(worker_id, attempt, told.result)
         events = self.take_in(told)
         self.write(told)
         self._follow(events)
-        self.ledger.close(told.result.ticket, worker_id)
+        self.pending_work.close(told.result.ticket, worker_id)
         if self._is_over(ask):
             self._close(State.COMPLETE)
 
@@ -263,21 +263,21 @@ class Experiment:
         """Close the epoch without its last pairs, if enough are in: nobody waits for them any more."""
         events = self.search.close_early()
         if events:
-            self.ledger.close_all()
+            self.pending_work.close_all()
             self._follow(events)
 
-    def _herald(self) -> None:
+    def _announce_leader(self) -> None:
         """Log a new leader; not each one of a minute, a noisy task has many."""
         leader, now = self.search.leader(), self.progress.running_s
-        if leader is None or leader.name == self._heralded or now < self._herald_again_s:
+        if leader is None or leader.name == self._announced or now < self._announce_again_s:
             return
-        self._heralded, self._herald_again_s = leader.name, now + _HERALD_S
+        self._announced, self._announce_again_s = leader.name, now + _ANNOUNCE_S
         logger.info(
-            "experiment %s, %d evaluations: %s", self.terms.name, self.progress.evaluations, leader.text
+            "experiment %s, %d evaluations: %s", self.settings.name, self.progress.evaluations, leader.text
         )
 
     def _is_over(self, ask: Piece) -> bool:
-        stop, progress = self.terms.stop, self.progress
+        stop, progress = self.settings.stop, self.progress
         if progress.evaluations >= stop.evaluations or progress.frames >= stop.frames:
             return True
         return stop.fitness < math.inf and self.search.may_crown(ask) and self._has_reached_fitness()
@@ -285,13 +285,13 @@ class Experiment:
     def _has_reached_fitness(self) -> bool:
         """Whether the leader is as good as was asked for; a centre must also be in the store."""
         leader = self.search.leader()
-        if leader is None or leader.mean < self.terms.stop.fitness:
+        if leader is None or leader.mean < self.settings.stop.fitness:
             return False
         return self.centre is None or self.centre.has_best
 
     def _close(self, state: State) -> None:
         self.progress.stop_clock()
-        self.ledger.close_all()
+        self.pending_work.close_all()
         if self.centre is not None:
             self.centre.want_last()
         self._change(state)
@@ -301,21 +301,23 @@ class Experiment:
         if state.is_final:
             self._over.set()
         self.write(StateChanged(state, time(), self.progress.running_s))
-        logger.info("experiment %s is %s", self.terms.name, state.name.lower())
+        logger.info("experiment %s is %s", self.settings.name, state.name.lower())
 
     def _check_not_over(self, done: str) -> None:
         if self.state.is_final:
             raise ConflictError(
-                f"experiment {self.terms.name} is {self.state.name.lower()} and cannot be {done}; "
+                f"experiment {self.settings.name} is {self.state.name.lower()} and cannot be {done}; "
                 "allowed: a running or paused one"
             )
 
-    def _number_of(self, player: Player) -> int:
+    def _number_of(self, identity: WorkerIdentity) -> int:
         """The worker's number in this experiment's journal; a new one is introduced there."""
-        seen = self.workers.get(player.worker_id)
+        seen = self.workers.get(identity.worker_id)
         if seen is None:
             number = len(self.workers) + 1
-            seen = WorkerSeen(number, player.worker_id, player.device, player.libraries, self.terms.precision)
-            self.workers[player.worker_id] = seen
+            seen = WorkerSeen(
+                number, identity.worker_id, identity.device, identity.libraries, self.settings.precision
+            )
+            self.workers[identity.worker_id] = seen
             self.write(seen)
         return seen.number

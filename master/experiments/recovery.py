@@ -36,7 +36,7 @@ def take_snapshot(experiment: Experiment, position: int) -> Snapshot:
         created=experiment.created,
         state=experiment.state,
         algorithm=experiment.search.snapshot(),
-        progress={**experiment.progress.snapshot(), **experiment.ledger.snapshot()},
+        progress={**experiment.progress.snapshot(), **experiment.pending_work.snapshot()},
         workers=list(experiment.workers.values()),
     )
     centre = experiment.centre
@@ -56,7 +56,7 @@ def restore(experiment: Experiment, snapshot: Snapshot) -> None:
     experiment.search.restore(snapshot.algorithm)
     experiment.progress.restore(snapshot.progress)
     pending = () if snapshot.state.is_final else experiment.search.pending()
-    experiment.ledger.restore(snapshot.progress, pending)
+    experiment.pending_work.restore(snapshot.progress, pending)
     experiment.workers = {worker.worker_id: worker for worker in snapshot.workers}
     if experiment.centre is not None:
         experiment.centre.restore(snapshot.closed_epochs, snapshot.epochs, snapshot.told)
@@ -69,7 +69,7 @@ def replay(experiment: Experiment, event: Event) -> None:
         experiment.progress.recall_running(event.running_s)
     elif isinstance(event, Ask | SliceAsk):
         experiment.search.adopt(event)
-        experiment.ledger.expect(event)
+        experiment.pending_work.expect(event)
     elif isinstance(event, EpochClosed):
         _replay_epoch(experiment, event)
     elif isinstance(event, Discarded):
@@ -86,10 +86,10 @@ def replay(experiment: Experiment, event: Event) -> None:
 def revive(experiment: Experiment, journal: Journal, head: int) -> None:
     """Go on after a replay up to journal entry `head`: what is pending is lent first."""
     if experiment.state.is_final:
-        experiment.ledger.expect_only(())
+        experiment.pending_work.expect_only(())
         if experiment.centre is not None:
             experiment.centre.want_last()
-    experiment.ledger.revive()
+    experiment.pending_work.revive()
     experiment.write = journal.attach(experiment.number, head, partial(take_snapshot, experiment))
     if experiment.is_running:
         experiment.progress.start_clock()
@@ -98,16 +98,16 @@ def revive(experiment: Experiment, journal: Journal, head: int) -> None:
 def _replay_discarded(experiment: Experiment, event: Discarded) -> None:
     """Results did not count; they still do not if their worker, which may not know, tells them again."""
     for ask in discard(experiment, event):
-        experiment.ledger.expect(ask)
+        experiment.pending_work.expect(ask)
     for worker in experiment.workers.values():
         if worker.number == event.worker:
-            experiment.ledger.distrust(worker.worker_id)
+            experiment.pending_work.distrust(worker.worker_id)
 
 
 def _replay_epoch(experiment: Experiment, closed: EpochClosed) -> None:
     """An epoch closed, perhaps early: then what is still pending of it is not wanted any more."""
     if experiment.centre is not None:
         experiment.search.adopt_epoch(closed)
-        experiment.ledger.expect_only(experiment.search.pending())
+        experiment.pending_work.expect_only(experiment.search.pending())
         experiment.centre.close(closed)
         experiment.centre.announce(closed)

@@ -10,10 +10,10 @@ from time import time
 from germline.spec import SpecError
 from germline.v1 import spec_pb2
 from master.errors import InvalidFieldError, JournalLostError, NameTakenError, UnknownNameError
-from master.experiments import recovery as rebirth
+from master.experiments import recovery
 from master.experiments.events import CheckpointStored, Created
 from master.experiments.experiment import Experiment
-from master.experiments.settings import Terms
+from master.experiments.settings import ExperimentSettings
 from master.journal.journal import Journal
 from master.work.leases import Start
 
@@ -57,15 +57,15 @@ class Registry:
             NameTakenError: another spec has this name.
         """
         try:
-            terms = Terms.of(spec)
+            settings = ExperimentSettings.of(spec)
         except SpecError as error:
             raise InvalidFieldError(str(error)) from None
-        present = self._by_name.get(terms.name)
+        present = self._by_name.get(settings.name)
         if present is None:
-            return self._begin(terms)
-        if present.terms.encoded != terms.encoded:
+            return self._begin(settings)
+        if present.settings.encoded != settings.encoded:
             raise NameTakenError(
-                f"spec.name is {terms.name!r}; an experiment with another spec has this name"
+                f"spec.name is {settings.name!r}; an experiment with another spec has this name"
             )
         return present
 
@@ -76,8 +76,8 @@ class Registry:
             self._add(experiment)
             logger.info(
                 "experiment %s is back: %s, %d evaluations, %d pieces of work pending",
-                experiment.terms.name, experiment.state.name.lower(), experiment.progress.evaluations,
-                experiment.ledger.waiting,
+                experiment.settings.name, experiment.state.name.lower(), experiment.progress.evaluations,
+                experiment.pending_work.waiting,
             )  # fmt: skip
 
     async def _recover_one(self, number: int) -> Experiment:
@@ -87,7 +87,7 @@ class Registry:
         head = 0
         if snapshot is not None:
             experiment, head = self._make(snapshot.created), snapshot.position
-            rebirth.restore(experiment, snapshot)
+            recovery.restore(experiment, snapshot)
             stored = {checkpoint.epoch: checkpoint for checkpoint in snapshot.checkpoints}
         async for position, events in entries:
             head = position
@@ -97,14 +97,14 @@ class Registry:
                 elif isinstance(event, CheckpointStored):
                     stored[event.epoch] = event
                 elif experiment is not None:
-                    rebirth.replay(experiment, event)
+                    recovery.replay(experiment, event)
             await asyncio.sleep(0)
         if experiment is None:
             raise JournalLostError(
                 f"experiment {number} has neither a snapshot nor a beginning in the journal"
             )
         await self._recall_checkpoints(experiment, stored)
-        rebirth.revive(experiment, self._journal, head)
+        recovery.revive(experiment, self._journal, head)
         return experiment
 
     async def _recall_checkpoints(self, experiment: Experiment, stored: dict[int, CheckpointStored]) -> None:
@@ -120,19 +120,19 @@ class Registry:
             if not is_done:
                 await self._journal.checkpoints.hold(experiment.number, epoch)
 
-    def _begin(self, terms: Terms) -> Experiment:
+    def _begin(self, settings: ExperimentSettings) -> Experiment:
         number = max(self._by_number, default=0) + 1
-        experiment = self._make(Created(number, terms.encoded, time()), terms)
-        rebirth.begin(experiment, self._journal)
+        experiment = self._make(Created(number, settings.encoded, time()), settings)
+        recovery.begin(experiment, self._journal)
         self._add(experiment)
-        logger.info("experiment %s begins as number %d", terms.name, number)
+        logger.info("experiment %s begins as number %d", settings.name, number)
         return experiment
 
-    def _make(self, created: Created, terms: Terms | None = None) -> Experiment:
-        if terms is None:
-            terms = Terms.of(spec_pb2.ExperimentSpec.FromString(created.spec))
-        return Experiment(terms, created, self._journal, self._clock, [Start(self._journal.boot, 0)])
+    def _make(self, created: Created, settings: ExperimentSettings | None = None) -> Experiment:
+        if settings is None:
+            settings = ExperimentSettings.of(spec_pb2.ExperimentSpec.FromString(created.spec))
+        return Experiment(settings, created, self._journal, self._clock, [Start(self._journal.boot, 0)])
 
     def _add(self, experiment: Experiment) -> None:
         self._by_number[experiment.number] = experiment
-        self._by_name[experiment.terms.name] = experiment
+        self._by_name[experiment.settings.name] = experiment

@@ -24,7 +24,7 @@ class Stop(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class ExperimentSettings:
     """A complete spec as the master uses it.
 
     Attributes:
@@ -46,7 +46,7 @@ class Terms:
     encoded: bytes
 
     @classmethod
-    def of(cls, spec: spec_pb2.ExperimentSpec) -> Terms:
+    def of(cls, spec: spec_pb2.ExperimentSpec) -> ExperimentSettings:
         """Complete a spec and read it.
 
         Raises germline.spec.SpecError with the fields' paths if it does not hold.

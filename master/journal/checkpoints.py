@@ -11,7 +11,7 @@ from master.errors import JournalLostError, StoreFailingError
 from master.journal.keys import Keys
 
 
-class Shelf:
+class Checkpoints:
     """The checkpoints of all experiments.
 
     Bound: in memory are those of experiments that are not over, two each at most (with Adam, a checkpoint is

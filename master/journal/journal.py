@@ -20,7 +20,7 @@ from redis.exceptions import RedisError, ResponseError
 from master.errors import JournalLostError
 from master.experiments.events import Event
 from master.journal.channel import Channel, TakeSnapshot
-from master.journal.checkpoints import Shelf
+from master.journal.checkpoints import Checkpoints
 from master.journal.codec import EntryReader, Snapshot, read_snapshot, write_snapshot
 from master.journal.keys import Keys
 from master.journal.scripts import APPEND, FENCED, GAP, KEEP, RESEED, SAVE
@@ -88,7 +88,7 @@ class Journal:
         self._save = client.register_script(SAVE)
         self._reseed = client.register_script(RESEED)
         self._keep = client.register_script(KEEP)
-        self.checkpoints = Shelf(client, keys, self._stir, self.when_durable)
+        self.checkpoints = Checkpoints(client, keys, self._stir, self.when_durable)
         self._channels: dict[int, Channel] = {}
         self._waiting: list[Callable[[], None]] = []  # for what is queued
         self._in_flight: list[Callable[[], None]] | None = None  # for what is being stored

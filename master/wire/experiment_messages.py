@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from germline.algorithms.base import Champion
-from germline.algorithms.eggroll import Centre as MeasuredCentre
+from germline.algorithms.eggroll import MeasuredCentre
 from germline.algorithms.ga import GeneticAlgorithm
 from germline.genome import Genome
 from germline.v1 import experiment_pb2
@@ -27,10 +27,10 @@ def write_experiment(experiment: Experiment, trouble: str) -> experiment_pb2.Exp
     evaluations_per_second, frames_per_second = experiment.rates.per_second(
         progress.evaluations, progress.frames
     )
-    leases = experiment.ledger.leases
+    leases = experiment.pending_work.leases
     message = experiment_pb2.Experiment(
         number=experiment.number,
-        spec=experiment.terms.spec,
+        spec=experiment.settings.spec,
         state=experiment_pb2.ExperimentState.ValueType(int(experiment.state)),
         created=_timestamp(experiment.created.time),
         evaluations=progress.evaluations,
@@ -163,8 +163,8 @@ def write_history(points: Sequence[Point]) -> experiment_pb2.GetHistoryResponse:
 def write_worker(session: Session, leased: int) -> experiment_pb2.Worker:
     """A worker as the master sees it."""
     return experiment_pb2.Worker(
-        worker_id=session.player.worker_id,
-        device=session.player.device,
+        worker_id=session.identity.worker_id,
+        device=session.identity.device,
         slots=session.slots,
         leased=leased,
         evaluations=session.evaluations,

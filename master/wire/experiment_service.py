@@ -121,11 +121,11 @@ class ExperimentService(experiment_pb2_grpc.ExperimentServiceServicer):
         experiment = self._registry.named(request.name)
         if experiment.centre is None:
             raise ConflictError(
-                f"experiment {experiment.terms.name} is no evolution strategy; it has no checkpoint"
+                f"experiment {experiment.settings.name} is no evolution strategy; it has no checkpoint"
             )
         kept = experiment.centre.best or experiment.centre.newest
         if kept is None:
-            raise ConflictError(f"experiment {experiment.terms.name} has no stored centre yet")
+            raise ConflictError(f"experiment {experiment.settings.name} has no stored centre yet")
         data = await self._journal.checkpoints.get(experiment.number, kept.epoch)
         checkpoint = Checkpoint(kept.epoch, kept.digest, data)
         for part in range(checkpoint.parts):
@@ -136,9 +136,9 @@ class ExperimentService(experiment_pb2_grpc.ExperimentServiceServicer):
     async def ListWorkers(self, request: pb.ListWorkersRequest, context: Context) -> pb.ListWorkersResponse:
         leased: dict[str, int] = {}
         for experiment in self._registry:
-            for worker_id, count in experiment.ledger.leases.holders().items():
+            for worker_id, count in experiment.pending_work.leases.holders().items():
                 leased[worker_id] = leased.get(worker_id, 0) + count
-        workers = [write_worker(s, leased.get(s.player.worker_id, 0)) for s in self._dispatcher.fleet]
+        workers = [write_worker(s, leased.get(s.identity.worker_id, 0)) for s in self._dispatcher.fleet]
         return pb.ListWorkersResponse(workers=workers)
 
     def _shown(self, experiment: Experiment) -> pb.Experiment:

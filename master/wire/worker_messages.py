@@ -12,7 +12,7 @@ from germline.algorithms.eggroll import SliceAsk
 from germline.v1 import genome_pb2, worker_pb2
 from master.centres.keeper import Part
 from master.errors import StreamOrderError
-from master.experiments.experiment import Player, RefusedResult
+from master.experiments.experiment import RefusedResult, WorkerIdentity
 from master.journal.codec import parent_of
 from master.work.dispatcher import Greeting
 from master.work.fleet import (
@@ -53,7 +53,7 @@ def read_hello(message: worker_pb2.WorkerMessage) -> Greeting:
     if not 1 <= hello.slots <= _MAX_SLOTS:
         raise StreamOrderError(f"hello.slots is {hello.slots}; allowed: 1 to {_MAX_SLOTS}")
     return Greeting(
-        player=Player(hello.worker_id, hello.device, dict(hello.libraries)),
+        identity=WorkerIdentity(hello.worker_id, hello.device, dict(hello.libraries)),
         version=hello.version,
         noise_version=hello.noise_version,
         noise_digest=hello.noise_digest,
@@ -102,7 +102,7 @@ class OrderWriter:
             message.welcome.master_id, message.welcome.heartbeat_s = order
         elif isinstance(order, Introduce):
             message.introduction.experiment = order.experiment.number
-            message.introduction.spec.CopyFrom(order.experiment.terms.spec)
+            message.introduction.spec.CopyFrom(order.experiment.settings.spec)
         elif isinstance(order, Revoke):
             message.revocation.leases.extend(map(_write_key, order.keys))
         elif isinstance(order, Drain):
@@ -118,7 +118,7 @@ class OrderWriter:
             if isinstance(work.ask, Ask):
                 leases.known.append(self._known_genome(work.ask))
         leases.forget.extend(order.forget)
-        number, lease_s = order.experiment.number, order.experiment.terms.lease_s
+        number, lease_s = order.experiment.number, order.experiment.settings.lease_s
         add = leases.leases.add
         for ask, held in order.work:
             lease = add()

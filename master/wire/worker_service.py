@@ -70,11 +70,11 @@ class WorkerService(worker_pb2_grpc.WorkerServiceServicer):
             report = message.epoch_report
             self._dispatcher.epoch_report(session, report.experiment, report.epoch, report.digest)
         elif kind == "checkpoint":
-            self._dispatcher.conductor.take_part(session, read_part(message.checkpoint))
+            self._dispatcher.keeper.take_part(session, read_part(message.checkpoint))
         elif kind == "hello":
             raise StreamOrderError("hello came twice; allowed: once, as the first message of a stream")
         else:
-            logger.warning("worker %s sent a message of a kind unknown here", session.player.worker_id)
+            logger.warning("worker %s sent a message of a kind unknown here", session.identity.worker_id)
 
     async def _speak(self, session: Session, context: Context) -> None:
         """Write what is ordered; the only writer of the stream."""

@@ -12,9 +12,9 @@ from prometheus_client.core import GaugeMetricFamily
 
 from germline import noise
 from germline.algorithms.base import Result
-from master.centres.keeper import Conductor
+from master.centres.keeper import CentreKeeper
 from master.errors import DrainingError, Refusal, SilentStreamError, StreamOrderError
-from master.experiments.experiment import Experiment, Player, RefusedResult
+from master.experiments.experiment import Experiment, RefusedResult, WorkerIdentity
 from master.experiments.registry import Registry
 from master.journal.journal import Journal
 from master.metrics import Metrics
@@ -32,7 +32,7 @@ _RESERVE_SHARE = 4  # asked beyond what is lent: a quarter of what the fleet pla
 class Greeting(NamedTuple):
     """A worker's hello."""
 
-    player: Player
+    identity: WorkerIdentity
     version: str
     noise_version: int
     noise_digest: str
@@ -54,7 +54,7 @@ class Dispatcher:
         heartbeat_s: float,
     ) -> None:
         self.fleet = Fleet(clock, away_s=3 * heartbeat_s)
-        self.conductor = Conductor(self.fleet, registry, journal)
+        self.keeper = CentreKeeper(self.fleet, registry, journal)
         self._registry = registry
         self._journal = journal
         self._metrics = metrics
@@ -70,19 +70,19 @@ class Dispatcher:
         self._check_fit(greeting)
         if self._draining:
             raise DrainingError(f"the master is draining: {self._draining}")
-        session = self.fleet.join(greeting.player, greeting.slots)
+        session = self.fleet.join(greeting.identity, greeting.slots)
         session.orders.put_nowait(self._welcome)
-        kept = self._renew(greeting.player.worker_id, greeting.held)
-        lost = self._give_back_all_but(greeting.player.worker_id, kept)
+        kept = self._renew(greeting.identity.worker_id, greeting.held)
+        lost = self._give_back_all_but(greeting.identity.worker_id, kept)
         stale = [key for key in greeting.held if key not in kept]
         if stale:
             session.orders.put_nowait(Revoke(stale))
         logger.info(
             "worker %s connects: germline %s on %s, %d slots; keeps %d of %d leases, %d come back",
-            greeting.player.worker_id, greeting.version, greeting.player.device, greeting.slots,
+            greeting.identity.worker_id, greeting.version, greeting.identity.device, greeting.slots,
             len(kept), len(greeting.held), lost,
         )  # fmt: skip
-        self.conductor.lose(greeting.player.worker_id)  # what an older stream was told may not have arrived
+        self.keeper.lose(greeting.identity.worker_id)  # what an older stream was told may not have arrived
         return session
 
     def credit(self, session: Session, evaluations: int) -> None:
@@ -104,7 +104,7 @@ class Dispatcher:
         self._metrics.count_refused([refusal.code for refusal in refused])
         self._journal.when_durable(partial(session.orders.put_nowait, Acknowledge(sequence, refused)))
         self.send_revocations()
-        if self.conductor.conduct():
+        if self.keeper.conduct():
             self.lend_all()
 
     def _tell(
@@ -113,14 +113,14 @@ class Dispatcher:
         """Tell an experiment, and count what it took in; a slice is as many evaluations as it has members."""
         progress = experiment.progress
         evaluations, frames = progress.evaluations, progress.frames
-        refused = experiment.tell(session.player, told)
+        refused = experiment.tell(session.identity, told)
         session.evaluations += progress.evaluations - evaluations
         self._metrics.count_accepted(progress.evaluations - evaluations, progress.frames - frames)
         return refused
 
     def epoch_report(self, session: Session, number: int, epoch: int, digest: str) -> None:
         """A worker says where its centre stands."""
-        if self.conductor.report(session, number, epoch, digest):
+        if self.keeper.report(session, number, epoch, digest):
             self.send_revocations()
             self.lend_all()
 
@@ -136,25 +136,25 @@ class Dispatcher:
         experiment = self._registry.find(number)
         if experiment is None:
             return
-        worker_id = session.player.worker_id
+        worker_id = session.identity.worker_id
         experiment.rejections[worker_id] = reason
-        returned = experiment.ledger.give_back(worker_id)
+        returned = experiment.pending_work.give_back(worker_id)
         logger.warning(
             "worker %s cannot play experiment %s, %d leases come back: %s",
-            worker_id, experiment.terms.name, returned, reason,
+            worker_id, experiment.settings.name, returned, reason,
         )  # fmt: skip
         trouble = self.trouble(experiment)
         if trouble:
-            logger.error("experiment %s: %s", experiment.terms.name, trouble)
+            logger.error("experiment %s: %s", experiment.settings.name, trouble)
         self.lend_all()
 
     def goodbye(self, session: Session, reason: str, returned: Sequence[Key]) -> None:
         """A worker leaves; its leases go to others at once."""
         if not self.fleet.leave(session, for_good=True):
             return
-        self.conductor.lose(session.player.worker_id)
-        count = self._give_back_all(session.player.worker_id)
-        logger.info("worker %s leaves: %s; %d leases come back", session.player.worker_id, reason, count)
+        self.keeper.lose(session.identity.worker_id)
+        count = self._give_back_all(session.identity.worker_id)
+        logger.info("worker %s leaves: %s; %d leases come back", session.identity.worker_id, reason, count)
         self.lend_all()
 
     def finish(self, session: Session) -> None:
@@ -164,9 +164,11 @@ class Dispatcher:
     def hang_up(self, session: Session) -> None:
         """A worker's stream is over. Without a goodbye its leases stay with it for a while."""
         if self.fleet.leave(session, for_good=False):
-            self.conductor.lose(session.player.worker_id)
+            self.keeper.lose(session.identity.worker_id)
             logger.info(
-                "worker %s is away; it keeps its leases for %g s", session.player.worker_id, self.fleet.away_s
+                "worker %s is away; it keeps its leases for %g s",
+                session.identity.worker_id,
+                self.fleet.away_s,
             )
 
     # Lending
@@ -179,15 +181,15 @@ class Dispatcher:
         """
         if self._draining or session.credit <= 0 or self._journal.is_overfull:
             return
-        worker_id = session.player.worker_id
+        worker_id = session.identity.worker_id
         experiments = [e for e in self._registry.running() if worker_id not in e.rejections]
         reserve = min(self.fleet.slots // _RESERVE_SHARE, _MAX_RESERVE) // max(len(experiments), 1)
         hungry = experiments
         while session.credit > 0 and hungry:
-            claims = [Claim(experiment.claimed, experiment.terms.share) for experiment in hungry]
+            claims = [Claim(experiment.claimed, experiment.settings.share) for experiment in hungry]
             parts = zip(hungry, divide(session.credit, claims), strict=True)
             hungry = [e for e, n in parts if n == 0 or _lend_some(session, e, n, reserve)]
-        if session.credit > 0 and not any(e.ledger.tickets_of(worker_id) for e in experiments):
+        if session.credit > 0 and not any(e.pending_work.tickets_of(worker_id) for e in experiments):
             for experiment in experiments:
                 session.lend(experiment, experiment.lend_twins(worker_id, session.credit))
 
@@ -199,12 +201,12 @@ class Dispatcher:
     def send_revocations(self) -> None:
         """Tell workers which of their leases are not wanted any more."""
         for experiment in self._registry:
-            if experiment.ledger.revoked:
+            if experiment.pending_work.revoked:
                 by_worker: dict[str, list[Key]] = {}
-                for lease in experiment.ledger.revoked:
+                for lease in experiment.pending_work.revoked:
                     key = Key(experiment.number, lease.ticket, lease.attempt)
                     by_worker.setdefault(lease.worker, []).append(key)
-                experiment.ledger.revoked.clear()
+                experiment.pending_work.revoked.clear()
                 for worker_id, keys in by_worker.items():
                     session = self.fleet.find(worker_id)
                     if session is not None:
@@ -213,7 +215,7 @@ class Dispatcher:
     @property
     def leased(self) -> int:
         """Work that is lent now."""
-        return sum(len(experiment.ledger.leases) for experiment in self._registry)
+        return sum(len(experiment.pending_work.leases) for experiment in self._registry)
 
     def gauges(self) -> Iterator[GaugeMetricFamily]:
         """What the metrics show of this moment."""
@@ -225,7 +227,11 @@ class Dispatcher:
             ("germline_worker_slots", "Evaluations that they play at a time.", self.fleet.slots),
             ("germline_worker_busy_ratio", "Share of time in which they play, weighted by slots.", busy),
             ("germline_leases_active", "Work that is lent.", self.leased),
-            ("germline_queue_depth", "Work that waits for a worker.", sum(e.ledger.waiting for e in running)),
+            (
+                "germline_queue_depth",
+                "Work that waits for a worker.",
+                sum(e.pending_work.waiting for e in running),
+            ),
             (
                 "germline_credit",
                 "Room for work that workers have and do not get.",
@@ -245,7 +251,9 @@ class Dispatcher:
     def tick(self) -> None:
         """About once a second: take work back from workers that are gone, and end what is over."""
         for session in self.fleet.silent():
-            logger.warning("worker %s has been silent for %g s", session.player.worker_id, self.fleet.away_s)
+            logger.warning(
+                "worker %s has been silent for %g s", session.identity.worker_id, self.fleet.away_s
+            )
             session.orders.put_nowait(
                 End(SilentStreamError(f"nothing came for {self.fleet.away_s:g} s; open a new stream"))
             )
@@ -253,13 +261,13 @@ class Dispatcher:
         came_back = sum(self._take_back(worker_id) for worker_id in self.fleet.gone())
         for experiment in self._registry:
             experiment.tick()
-            expired = experiment.ledger.expire()
+            expired = experiment.pending_work.expire()
             if expired:
-                logger.warning("experiment %s: %d leases ran out", experiment.terms.name, expired)
+                logger.warning("experiment %s: %d leases ran out", experiment.settings.name, expired)
                 self._metrics.count_expired(expired)
             came_back += expired
         self.send_revocations()
-        self.conductor.conduct()
+        self.keeper.conduct()
         self.lend_all()
 
     def drain(self, reason: str) -> None:
@@ -277,7 +285,7 @@ class Dispatcher:
         """What keeps an experiment from going on, for people; empty if nothing does."""
         if not experiment.is_running:
             return ""
-        workers = [session.player.worker_id for session in self.fleet]
+        workers = [session.identity.worker_id for session in self.fleet]
         reasons = [experiment.rejections[w] for w in workers if w in experiment.rejections]
         if workers and len(reasons) == len(workers):
             return f"none of {len(workers)} workers can play it; the last says: {reasons[-1]}"
@@ -299,7 +307,7 @@ class Dispatcher:
         kept = set()
         for key in held:
             experiment = self._registry.find(key.experiment)
-            if experiment is not None and experiment.ledger.renew(worker_id, key.ticket, key.attempt):
+            if experiment is not None and experiment.pending_work.renew(worker_id, key.ticket, key.attempt):
                 kept.add(key)
         return kept
 
@@ -308,7 +316,9 @@ class Dispatcher:
         lost = 0
         for experiment in self._registry:
             tickets = {key.ticket for key in kept if key.experiment == experiment.number}
-            lost += experiment.ledger.give_back(worker_id, experiment.ledger.tickets_of(worker_id) - tickets)
+            lost += experiment.pending_work.give_back(
+                worker_id, experiment.pending_work.tickets_of(worker_id) - tickets
+            )
         return lost
 
     def _take_back(self, worker_id: str) -> int:
@@ -317,7 +327,7 @@ class Dispatcher:
         return count
 
     def _give_back_all(self, worker_id: str) -> int:
-        return sum(experiment.ledger.give_back(worker_id) for experiment in self._registry)
+        return sum(experiment.pending_work.give_back(worker_id) for experiment in self._registry)
 
 
 def _lend_some(session: Session, experiment: Experiment, n: int, reserve: int) -> bool:
@@ -325,7 +335,7 @@ def _lend_some(session: Session, experiment: Experiment, n: int, reserve: int) -
 
     Less is no sign that nothing is left: a centre's measurement counts for less than a slice.
     """
-    work = experiment.lend(session.player.worker_id, n, session.known.keys(), reserve)
+    work = experiment.lend(session.identity.worker_id, n, session.known.keys(), reserve)
     session.lend(experiment, work)
     return bool(work)
 

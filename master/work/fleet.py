@@ -13,7 +13,7 @@ from master.centres.centre import Checkpoint
 from master.centres.consequences import newest_checkpoint
 from master.errors import MasterError, ReplacedStreamError
 from master.experiments.events import evaluations_of
-from master.experiments.experiment import Experiment, Player, RefusedResult
+from master.experiments.experiment import Experiment, RefusedResult, WorkerIdentity
 from master.work.leases import Key
 from master.work.pending_work import Work
 from master.work.waiting import base_id
@@ -23,7 +23,7 @@ MAX_LEASES_PER_MESSAGE = 256  # below MAX_KNOWN: what a message refers to is nev
 
 
 class Welcome(NamedTuple):
-    """The stream's terms."""
+    """The stream's settings."""
 
     master_id: str
     heartbeat_s: float
@@ -107,7 +107,7 @@ class Session:
     """One worker's stream, from its hello to its end.
 
     Attributes:
-        player: who it is.
+        identity: who it is.
         slots: evaluations that it plays at a time.
         credit: evaluations that it takes on top of what it was lent.
         known: ids of the genomes that its leases may refer to, the longest unused first.
@@ -118,8 +118,8 @@ class Session:
         heard: clock time of its last message.
     """
 
-    def __init__(self, player: Player, slots: int, clock: Callable[[], float]) -> None:
-        self.player = player
+    def __init__(self, identity: WorkerIdentity, slots: int, clock: Callable[[], float]) -> None:
+        self.identity = identity
         self.slots = slots
         self.credit = 0
         self.known: OrderedDict[int, None] = OrderedDict()
@@ -203,20 +203,20 @@ class Fleet:
         """A worker's stream, if it is connected."""
         return self._sessions.get(worker_id)
 
-    def join(self, player: Player, slots: int) -> Session:
+    def join(self, identity: WorkerIdentity, slots: int) -> Session:
         """Begin a worker's stream; an older one of the same worker ends."""
-        older = self._sessions.pop(player.worker_id, None)
+        older = self._sessions.pop(identity.worker_id, None)
         if older is not None:
             older.orders.put_nowait(End(ReplacedStreamError("this worker opened a newer stream")))
             self.slots -= older.slots
-        session = self._sessions[player.worker_id] = Session(player, slots, self._clock)
+        session = self._sessions[identity.worker_id] = Session(identity, slots, self._clock)
         self.slots += slots
-        self._away.pop(player.worker_id, None)
+        self._away.pop(identity.worker_id, None)
         return session
 
     def leave(self, session: Session, *, for_good: bool) -> bool:
         """End a worker's stream; False if a newer one has taken its place."""
-        worker_id = session.player.worker_id
+        worker_id = session.identity.worker_id
         if self._sessions.get(worker_id) is not session:
             return False
         del self._sessions[worker_id]

@@ -11,7 +11,7 @@ from germline.algorithms.base import JsonValue, Result
 from master.errors import Refusal, RefusedResultError
 from master.experiments.events import Piece, returns_of
 from master.work.leases import ForeignLeaseError, Lease, LeaseTable, Start, UnknownLeaseError
-from master.work.waiting import ReadyQueue
+from master.work.waiting import WaitingWork
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ class Work(NamedTuple):
     lease: Lease
 
 
-class Ledger:
+class PendingWork:
     """Follows every piece of work from its ask until it is told: it waits, or it is lent; never neither.
 
     The one exception is work that nobody can do: told wrongly again and again, it stays pending, unlent.
@@ -46,14 +46,14 @@ class Ledger:
         self._name = name
         self._starts = list(starts)
         self._next_ticket_kept = 0  # next_ticket when the last of the earlier starts was last written down
-        self._ready = ReadyQueue()
+        self._waiting = WaitingWork()
         self._pending: dict[int, Piece] = {}
         self._spoiled: dict[int, int] = {}
 
     @property
     def waiting(self) -> int:
         """Work that waits for a worker."""
-        return len(self._ready)
+        return len(self._waiting)
 
     # Lending
 
@@ -62,11 +62,11 @@ class Ledger:
         self._pending.update((ask.ticket, ask) for ask in asks)
         if asks:
             self.next_ticket = asks[-1].ticket + 1
-        self._ready.add(asks)
+        self._waiting.add(asks)
 
     def lend(self, worker: str, n: int, known: Collection[int]) -> list[Work]:
         """Lend up to n pieces of what waits, by preference with genomes that the worker knows."""
-        asks = self._ready.take(n, known)
+        asks = self._waiting.take(n, known)
         return list(map(Work, asks, self.leases.lend([ask.ticket for ask in asks], worker)))
 
     def lend_twins(self, worker: str, n: int) -> list[Work]:
@@ -77,7 +77,7 @@ class Ledger:
         """Let a worker that came back keep a lease; False if it is not its to keep."""
         if ticket not in self._pending or not self.leases.renew(ticket, attempt, worker):
             return False
-        self._ready.withdraw(ticket)
+        self._waiting.withdraw(ticket)
         return True
 
     def give_back(self, worker: str, tickets: Iterable[int] | None = None) -> int:
@@ -131,12 +131,12 @@ class Ledger:
         """A worker told this: nobody else needs to play it any more."""
         in_vain = (self.leases.close(ticket, worker), self.leases.close_twin(ticket, worker))
         self.revoked += [lease for lease in in_vain if lease is not None]
-        self._ready.withdraw(ticket)
+        self._waiting.withdraw(ticket)
 
     def close_all(self) -> None:
         """Nothing of this is wanted any more."""
         self.revoked += self.leases.close_all()
-        self._ready.clear()
+        self._waiting.clear()
         self._pending.clear()
 
     def reopen(self, asks: Iterable[Piece]) -> None:
@@ -144,7 +144,7 @@ class Ledger:
         for ask in asks:
             self.expect(ask)
             self.leases.reopen(ask.ticket)
-            self._ready.put_back(ask)
+            self._waiting.put_back(ask)
 
     # What is pending, live and in a replay
 
@@ -179,7 +179,7 @@ class Ledger:
         former, self.leases = self.leases, LeaseTable(self.leases.lease_s, self.leases.clock, self._starts)
         self.leases.distrusted |= former.distrusted
         for ticket in sorted(self._pending):
-            self._ready.put_back(self._pending[ticket])
+            self._waiting.put_back(self._pending[ticket])
 
     def _unwritten_start(self, boot: int) -> list[Start]:
         """What stands in for starts before this one that ended before a snapshot told of them.
@@ -192,7 +192,7 @@ class Ledger:
 
     def _put_back(self, leases: list[Lease]) -> int:
         for lease in leases:
-            self._ready.put_back(self._pending[lease.ticket])
+            self._waiting.put_back(self._pending[lease.ticket])
         return len(leases)
 
     def _note_spoiled(self, ticket: int, worker: str) -> None:
@@ -200,7 +200,7 @@ class Ledger:
         for lease in self.leases.give_back(worker, (ticket,)):
             self._spoiled[ticket] = self._spoiled.get(ticket, 0) + 1
             if self._spoiled[ticket] < _MAX_SPOILED:
-                self._ready.put_back(self._pending[ticket])
+                self._waiting.put_back(self._pending[ticket])
             else:
                 logger.warning(
                     "experiment %s: ticket %d was told wrongly %d times, last by %s; it is not lent again",

@@ -21,7 +21,7 @@ def base_id(ask: Piece) -> int:
     return ask.genome.id if ask.parent_id is None else ask.parent_id
 
 
-class ReadyQueue:
+class WaitingWork:
     """Waiting work in groups that share a base genome.
 
     Taking prefers work that came back, then groups whose base the worker knows, then the oldest groups; a

@@ -12,7 +12,7 @@ from torch import nn
 from germline import weights
 from germline.algorithms.eggroll import centre_seed
 from germline.eggroll import Decay, Evolution, Settings, Space
-from germline.eggroll.optimisers import optimiser
+from germline.eggroll.ascent import optimiser
 from germline.shaping import ShapingName
 from germline.weights import Layout
 from worker.centres.epoch_engine import EpochEngine

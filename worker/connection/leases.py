@@ -27,7 +27,7 @@ class Batch(NamedTuple):
     scores: tuple[Score, ...]
 
 
-class Ledger:
+class LeaseBook:
     """The leases and scores of one worker's life; it outlives every stream."""
 
     def __init__(self, room: int) -> None:

@@ -14,7 +14,7 @@ from germline.v1.worker_pb2_grpc import WorkerServiceStub
 from worker.connection import wire
 from worker.connection.backoff import Backoff
 from worker.connection.stream import Stream
-from worker.connection.worker_state import Desk, Terms
+from worker.connection.worker_state import LinkSettings, WorkerState
 
 logger = logging.getLogger(__name__)
 
@@ -40,9 +40,9 @@ class RefusedError(Exception):
 class Link:
     """A worker's side of the conversation, over as many streams as it takes."""
 
-    def __init__(self, terms: Terms) -> None:
+    def __init__(self, settings: LinkSettings) -> None:
         """Prepare; :meth:`keep` connects."""
-        self.desk = Desk(terms, self._on_mail)
+        self.state = WorkerState(settings, self._on_mail)
         self._stream: Stream | None = None
         self._backoff = Backoff()
         self._reminded_s = float("-inf")
@@ -64,14 +64,14 @@ class Link:
                 self._backoff.reset()
             if not stop.is_set():
                 await self._pause(why, stop)
-        if self.desk.ledger.owed():
-            logger.warning("left with %d scores that no master acknowledged", self.desk.ledger.owed())
+        if self.state.leases.owed():
+            logger.warning("left with %d scores that no master acknowledged", self.state.leases.owed())
 
     async def _one_stream(self, stop: asyncio.Event) -> str:
         """Talk for as long as a stream lasts; returns why it ended."""
-        async with self.desk.terms.dial() as channel:
-            call = WorkerServiceStub(channel).Work(metadata=self.desk.terms.metadata)
-            stream = self._stream = Stream(self.desk, call, stop)
+        async with self.state.settings.dial() as channel:
+            call = WorkerServiceStub(channel).Work(metadata=self.state.settings.metadata)
+            stream = self._stream = Stream(self.state, call, stop)
             try:
                 await stream.talk()
             except* (aio.AioRpcError, wire.ProtocolError, TimeoutError) as group:
@@ -88,7 +88,9 @@ class Link:
         now_s = time.monotonic()
         if now_s - self._reminded_s >= REMIND_S:
             logger.info(
-                "waiting for a master at %s (%s); trying again until it is there", self.desk.terms.master, why
+                "waiting for a master at %s (%s); trying again until it is there",
+                self.state.settings.master,
+                why,
             )
             self._reminded_s = now_s
         with suppress(TimeoutError):  # wait_for may swallow a cancellation in Python 3.11

@@ -9,7 +9,7 @@ from functools import partial
 from germline.v1 import worker_pb2
 from worker.centres.epoch_engine import Evolving
 from worker.connection import wire
-from worker.connection.worker_state import Desk
+from worker.connection.worker_state import WorkerState
 
 logger = logging.getLogger(__name__)
 
@@ -17,16 +17,16 @@ logger = logging.getLogger(__name__)
 _ORDINARY = (worker_pb2.REFUSAL_CODE_ALREADY_TOLD, worker_pb2.REFUSAL_CODE_CLOSED)
 
 
-class Orders:
+class MasterMessages:
     """The master's words on one stream.
 
     Attributes:
         draining: whether the master is about to stop, and lends no more.
     """
 
-    def __init__(self, desk: Desk, wake: Callable[[], None]) -> None:
-        """Work on the desk; `wake` tells the speaker that something may be due."""
-        self._desk = desk
+    def __init__(self, state: WorkerState, wake: Callable[[], None]) -> None:
+        """Work on the state; `wake` tells the speaker that something may be due."""
+        self._state = state
         self._wake = wake
         self._known = wire.KnownGenomes()
         self._assembly = wire.Assembly()
@@ -58,31 +58,31 @@ class Orders:
 
     def _on_introduction(self, message: worker_pb2.MasterMessage) -> None:
         """Keep what plays if the experiment is the one we know; otherwise its old leases mean nothing now."""
-        desk, number, spec = self._desk, message.introduction.experiment, message.introduction.spec
+        state, number, spec = self._state, message.introduction.experiment, message.introduction.spec
         encoded = spec.SerializeToString(deterministic=True)
-        if desk.specs.get(number) != encoded:
-            desk.ledger.drop_experiment(number)
+        if state.specs.get(number) != encoded:
+            state.leases.drop_experiment(number)
             self._wake()
-            desk.specs[number] = encoded
-            build = desk.terms.build
-            desk.stage.introduce(number, lambda: build(spec))
+            state.specs[number] = encoded
+            build = state.settings.build
+            state.playing.introduce(number, lambda: build(spec))
             logger.info("experiment %d is %s", number, spec.name)
         if spec.algorithm.WhichOneof("kind") == "eggroll":  # the master compares where its workers stand
-            desk.stage.evolve(number, lambda _: None)
+            state.playing.evolve(number, lambda _: None)
 
     def _on_leases(self, message: worker_pb2.MasterMessage) -> None:
         assignments = self._known.read(message.leases)
         for assignment in assignments:
-            if assignment.key.experiment not in self._desk.specs:
+            if assignment.key.experiment not in self._state.specs:
                 raise wire.ProtocolError(f"lease {assignment.key} came before its experiment")
         for assignment in assignments:
-            self._desk.ledger.lend([assignment.key], assignment.evaluations)
-        self._desk.stage.lend(assignments)
+            self._state.leases.lend([assignment.key], assignment.evaluations)
+        self._state.playing.lend(assignments)
 
     def _on_acknowledgement(self, message: worker_pb2.MasterMessage) -> None:
         told = message.acknowledgement
         self._wake()  # scores that nobody kept may have stopped the credit
-        if self._desk.ledger.acknowledge(told.sequence) is None:
+        if self._state.leases.acknowledge(told.sequence) is None:
             logger.debug("results %d were acknowledged before", told.sequence)
         for (experiment, code), refused in wire.by_reason(told.refused).items():
             level = logging.INFO if code in _ORDINARY else logging.WARNING
@@ -98,8 +98,8 @@ class Orders:
 
     def _on_revocation(self, message: worker_pb2.MasterMessage) -> None:
         keys = frozenset(map(wire.lease_key, message.revocation.leases))
-        self._desk.ledger.revoke(keys)
-        self._desk.stage.revoke(keys)
+        self._state.leases.revoke(keys)
+        self._state.playing.revoke(keys)
         self._wake()
 
     def _on_epoch(self, message: worker_pb2.MasterMessage) -> None:
@@ -113,8 +113,8 @@ class Orders:
 
     def _on_checkpoint_request(self, message: worker_pb2.MasterMessage) -> None:
         wanted = message.checkpoint_request
-        if wanted.experiment in self._desk.specs:
-            self._desk.stage.save(wanted.experiment, wanted.epoch)
+        if wanted.experiment in self._state.specs:
+            self._state.playing.save(wanted.experiment, wanted.epoch)
 
     def _on_reload(self, message: worker_pb2.MasterMessage) -> None:
         number = message.reload.experiment
@@ -122,9 +122,9 @@ class Orders:
         self._evolve(number, _reload)
 
     def _evolve(self, experiment: int, change: Callable[[Evolving], object]) -> None:
-        if experiment not in self._desk.specs:
+        if experiment not in self._state.specs:
             raise wire.ProtocolError(f"an epoch of experiment {experiment} came before the experiment")
-        self._desk.stage.evolve(experiment, change)
+        self._state.playing.evolve(experiment, change)
 
     def _on_drain(self, message: worker_pb2.MasterMessage) -> None:
         logger.info("the master is about to stop: %s", message.drain.reason)

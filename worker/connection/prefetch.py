@@ -9,7 +9,7 @@ COVER_S = 0.15  # batching, the way to the master, its turn and the way back
 MAX_PREFETCH = 4096
 
 
-class Pace:
+class Prefetch:
     """Turns the speed of play into a prefetch, so that slots never wait and long episodes are not hoarded."""
 
     def __init__(self, now_s: float) -> None:
@@ -27,6 +27,6 @@ class Pace:
             self._since_s = now_s
             self._played = 0
 
-    def prefetch(self, slots: int) -> int:
+    def beyond(self, slots: int) -> int:
         """Evaluations to hold beyond `slots`: an eighth of them, or what `COVER_S` takes if that is more."""
         return min(MAX_PREFETCH, max(1, slots // 8, math.ceil(self._per_s * COVER_S)))

@@ -1,6 +1,6 @@
 """One stream to the master: greets, listens, and says what is due.
 
-One writer for each stream: whatever there is to say is kept as state (the ledger, the tray, flags) until the
+One writer for each stream: what there is to say is kept as state (the leases, the outbox, flags) until the
 writer says it, so nothing queues up and a new stream says the same again.
 """
 
@@ -14,8 +14,8 @@ from grpc import aio
 
 from germline.v1 import worker_pb2
 from worker.connection import wire
-from worker.connection.master_messages import Orders
-from worker.connection.worker_state import Desk
+from worker.connection.master_messages import MasterMessages
+from worker.connection.worker_state import WorkerState
 from worker.playing.lease_work import CentreReport, Failure
 
 logger = logging.getLogger(__name__)
@@ -30,13 +30,13 @@ FAREWELL_S = 3.0  # longest wait for the last acknowledgements
 class Stream:
     """One stream: listens, and says what is due. Ends when the master ends it, or after goodbye."""
 
-    def __init__(self, desk: Desk, call: Call, stop: asyncio.Event) -> None:
+    def __init__(self, state: WorkerState, call: Call, stop: asyncio.Event) -> None:
         """Belong to a call that has just begun."""
-        self._desk = desk
+        self._state = state
         self._call = call
         self._stop = stop
         self._wake = asyncio.Event()
-        self._orders = Orders(desk, self._wake.set)
+        self._orders = MasterMessages(state, self._wake.set)
         self._rejections: dict[int, Failure] = {}
         self._mail_due = False
         self._beat_due = False
@@ -44,7 +44,7 @@ class Stream:
         self._deadline = asyncio.timeout(WELCOME_S)
 
     def on_mail(self) -> None:
-        """The stage's tray wants to be emptied."""
+        """The playing thread's outbox wants to be emptied."""
         self._mail_due = True
         self._wake.set()
 
@@ -60,16 +60,16 @@ class Stream:
 
     async def _greet(self) -> float:
         """Say hello and wait for the welcome; returns the longest time between heartbeats."""
-        desk = self._desk
+        state = self._state
         self._collect()
-        desk.ledger.begin_stream()
-        await self._write(wire.hello(desk.terms.identity, desk.slots, desk.ledger.held()))
+        state.leases.begin_stream()
+        await self._write(wire.hello(state.settings.identity, state.slots, state.leases.held()))
         answer = await self._call.read()
         if not isinstance(answer, worker_pb2.MasterMessage) or answer.WhichOneof("kind") != "welcome":
             raise wire.ProtocolError("the master's first message was no welcome")
         self.welcomed = True
         self._deadline.reschedule(None)
-        logger.info("master %s at %s welcomes this worker", answer.welcome.master_id, desk.terms.master)
+        logger.info("master %s at %s welcomes this worker", answer.welcome.master_id, state.settings.master)
         return answer.welcome.heartbeat_s
 
     async def _listen(self) -> None:
@@ -87,7 +87,7 @@ class Stream:
 
     async def _speak(self) -> None:
         """Say what is due whenever there is something. The only writer of the stream."""
-        for batch in self._desk.ledger.unacknowledged():
+        for batch in self._state.leases.unacknowledged():
             await self._write(wire.results(batch))
         while not self._stop.is_set():
             self._wake.clear()
@@ -98,25 +98,25 @@ class Stream:
 
     def _due(self) -> Iterator[worker_pb2.WorkerMessage]:
         """Everything there is to say now: what cannot be played, centres, scores, room, a heartbeat."""
-        ledger = self._desk.ledger
+        leases = self._state.leases
         if self._mail_due:
             self._collect()
         while self._rejections:
             yield wire.rejection(self._rejections.pop(next(iter(self._rejections))))
-        while self._desk.notices:  # before scores: the master is to know a centre before what it played
-            yield from wire.notice(self._desk.notices.popleft())
-        while batch := ledger.next_batch():
+        while self._state.notices:  # before scores: the master is to know a centre before what it played
+            yield from wire.notice(self._state.notices.popleft())
+        while batch := leases.next_batch():
             yield wire.results(batch)
-        if not self._orders.draining and (credit := ledger.grant()):
+        if not self._orders.draining and (credit := leases.grant()):
             yield wire.credit(credit)
         if self._beat_due:
             self._beat_due = False
-            yield wire.heartbeat(self._desk.stage.pulse())
+            yield wire.heartbeat(self._state.playing.pulse())
 
     def _collect(self) -> None:
-        """Take in what the stage has done; what cannot be played is to be told."""
+        """Take in what was played; what cannot be played is to be told."""
         self._mail_due = False
-        self._rejections |= {failure.experiment: failure for failure in self._desk.collect()}
+        self._rejections |= {failure.experiment: failure for failure in self._state.collect()}
 
     async def _beat(self, heartbeat_s: float) -> None:
         """Be due twice as often as the master asks, so that one delay costs nothing."""
@@ -135,20 +135,20 @@ class Stream:
     async def _say_goodbye(self) -> None:
         """Tell the last scores, hand every other lease back, and wait a little for the acknowledgements."""
         self._collect()
-        ledger = self._desk.ledger
+        leases = self._state.leases
         self._deadline.reschedule(asyncio.get_running_loop().time() + FAREWELL_S)
         for message in self._last_words():
             await self._write(message)
-        returned = ledger.unplayed()
-        ledger.revoke(returned)
+        returned = leases.unplayed()
+        leases.revoke(returned)
         logger.info("handing %d leases back", len(returned))
         await self._write(wire.goodbye("told to stop", returned))
         await self._call.done_writing()
 
     def _last_words(self) -> Iterator[worker_pb2.WorkerMessage]:
         """Where centres stand and the last scores; no checkpoints, which would take too long."""
-        for told in self._desk.notices:
+        for told in self._state.notices:
             if isinstance(told, CentreReport):
                 yield from wire.notice(told)
-        while batch := self._desk.ledger.next_batch():
+        while batch := self._state.leases.next_batch():
             yield wire.results(batch)

@@ -32,7 +32,7 @@ _PRECISIONS = {spec_pb2.PRECISION_FLOAT32: "float32", spec_pb2.PRECISION_BFLOAT1
 
 
 @dataclass(frozen=True, slots=True)
-class Workshop:
+class EngineBuilder:
     """What engines on this machine have in common."""
 
     device: torch.device

@@ -10,7 +10,7 @@ from worker.playing.lease_work import Assignment, LeaseKey, Score
 from worker.playing.rollout import Engine, Evaluation, Played
 
 
-class Player:
+class ExperimentPlayer:
     """Plays the leases of one experiment. Its engine is built with the first work; :meth:`rest` frees it."""
 
     def __init__(self, build: Callable[[], Engine]) -> None:

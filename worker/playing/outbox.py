@@ -14,15 +14,15 @@ ENOUGH = (
 PATIENCE_S = 0.05  # longest wait of a score for company
 
 
-class Tray:
+class Outbox:
     """Filled by the playing thread, emptied by the event loop.
 
-    The loop is woken at most twice for each time it empties the tray, however many scores lie in it: when the
-    first arrives (which starts its patience) and when there are enough.
+    The loop is woken at most twice for each time it empties the outbox, however many scores lie in it: when
+    the first arrives (which starts its patience) and when there are enough.
     """
 
     def __init__(self, ready: Callable[[], None], patience_s: float = PATIENCE_S) -> None:
-        """Belong to the running event loop, on which `ready` is called when it is time to empty the tray."""
+        """Belong to the running event loop, on which `ready` is called when it is time to empty it."""
         self._loop = asyncio.get_running_loop()
         self._ready = ready
         self._patience_s = patience_s
@@ -66,13 +66,13 @@ class Tray:
         self._call(self._ring)
 
     def take_notices(self) -> list[Notice]:
-        """On the event loop: empty the tray of notices."""
+        """On the event loop: empty the outbox of notices."""
         with self._lock:
             taken, self._notices = self._notices, []
         return taken
 
     def take(self) -> tuple[list[Score], list[Failure]]:
-        """On the event loop: empty the tray."""
+        """On the event loop: empty the outbox."""
         with self._lock:
             taken = self._scores, self._failures
             self._scores, self._failures, self._called = [], [], False
@@ -81,7 +81,7 @@ class Tray:
     def _call(self, callback: Callable[[], None]) -> None:
         try:
             self._loop.call_soon_threadsafe(callback)
-        except RuntimeError:  # the loop has closed: the worker is leaving and nobody reads the tray
+        except RuntimeError:  # the loop has closed: the worker is leaving and nobody reads the outbox
             return
 
     def _wait(self) -> None:

@@ -1,6 +1,6 @@
 """The thread that plays: ticks every experiment that has work, in turn, and never waits for the network.
 
-The event loop gives orders and gets scores through the tray; nothing else is shared. Native code that runs
+The event loop gives orders and gets scores through the outbox; nothing else is shared. Native code that runs
 for long delays this thread only: heartbeats come from the event loop.
 """
 
@@ -14,9 +14,9 @@ from collections.abc import Callable, Collection, Iterable
 from functools import partial
 
 from worker.centres.epoch_engine import Evolving
-from worker.playing.experiment_player import Player
+from worker.playing.experiment_player import ExperimentPlayer
 from worker.playing.lease_work import Assignment, CentreReport, Checkpoint, Failure, LeaseKey, Pulse, Score
-from worker.playing.outbox import Tray
+from worker.playing.outbox import Outbox
 from worker.playing.rollout import Engine
 from worker.tasks.base import SetupError
 
@@ -26,18 +26,18 @@ SLICE_S = 0.002  # an experiment's turn, beyond its first step
 REST_S = 60.0  # an experiment without work for so long frees its engine
 
 
-class Stage:
+class PlayingThread:
     """Owns a player for each experiment. Public methods are for the event loop; the thread is its own."""
 
-    def __init__(self, tray: Tray, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, outbox: Outbox, clock: Callable[[], float] = time.monotonic) -> None:
         """Start nothing yet; see :meth:`start`."""
-        self._tray = tray
+        self._outbox = outbox
         self._clock = clock
         self._orders: deque[Callable[[], None]] = deque()
         self._ordered = threading.Event()
         self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="stage", daemon=True)
-        self._players: dict[int, Player] = {}
+        self._thread = threading.Thread(target=self._run, name="playing", daemon=True)
+        self._players: dict[int, ExperimentPlayer] = {}
         self._failed: dict[int, str] = {}
         self._last_work_s: dict[int, float] = {}
         self._meter = _Meter(clock)
@@ -121,9 +121,9 @@ class Stage:
         self._last_work_s[experiment] = self._clock()
         self._measure_slots()
         if scores:
-            self._tray.put(scores, urgent=not player.has_work)
+            self._outbox.put(scores, urgent=not player.has_work)
 
-    def _play_a_slice(self, player: Player) -> list[Score]:
+    def _play_a_slice(self, player: ExperimentPlayer) -> list[Score]:
         """One step of an emulator, or many steps of something quick: looking around has a price."""
         scores = player.tick()
         until_s = self._clock() + SLICE_S
@@ -135,13 +135,13 @@ class Stage:
         slots = max(player.slots for player in self._players.values())
         if slots != self.slots:
             self.slots = slots
-            self._tray.nudge()
+            self._outbox.nudge()
 
     def _evolve(self, experiment: int, change: Callable[[Evolving], object]) -> None:
         def report() -> None:
             engine = self._players[experiment].evolving()
             change(engine)
-            self._tray.notify(CentreReport(experiment, engine.epoch, engine.digest()))
+            self._outbox.notify(CentreReport(experiment, engine.epoch, engine.digest()))
 
         self._guard(experiment, report)
 
@@ -149,7 +149,7 @@ class Stage:
         def save() -> None:
             state = self._players[experiment].evolving().state(epoch)
             digest, data = (state.digest, state.data) if state else ("", b"")
-            self._tray.notify(Checkpoint(experiment, epoch, digest, data))
+            self._outbox.notify(Checkpoint(experiment, epoch, digest, data))
 
         self._guard(experiment, save)
 
@@ -157,13 +157,13 @@ class Stage:
         logger.error("experiment %d cannot be played here: %s", experiment, reason)
         self._players[experiment].rest()
         self._failed[experiment] = reason
-        self._tray.fail(Failure(experiment, reason))
+        self._outbox.fail(Failure(experiment, reason))
 
     def _introduce(self, experiment: int, build: Callable[[], Engine]) -> None:
         if experiment in self._players:
             self._players[experiment].rest()
         self._failed.pop(experiment, None)
-        self._players[experiment] = Player(build)
+        self._players[experiment] = ExperimentPlayer(build)
 
     def _lend(self, assignments: list[Assignment]) -> None:
         by_experiment: defaultdict[int, list[Assignment]] = defaultdict(list)
@@ -171,7 +171,7 @@ class Stage:
             by_experiment[assignment.key.experiment].append(assignment)
         for experiment, work in by_experiment.items():
             if experiment in self._failed:
-                self._tray.fail(Failure(experiment, self._failed[experiment]))
+                self._outbox.fail(Failure(experiment, self._failed[experiment]))
             else:
                 self._players[experiment].lend(work)
 

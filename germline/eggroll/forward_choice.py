@@ -16,7 +16,7 @@ from germline.pairs import NoiseKey
 
 Mode = Literal["auto", "low_rank", "materialised"]
 MODES: tuple[str, ...] = get_args(Mode)
-Player = LowRankForward | MaterialisedForward
+MemberForward = LowRankForward | MaterialisedForward
 
 logger = logging.getLogger(__name__)
 _SLOTS_OF_WRITTEN_OUT = 4
@@ -25,7 +25,7 @@ _SHARE_OF_NOISE = 0.05  # by which an output may be off, of what the noise does 
 _ROUNDING = 1e-5  # ... and of its size
 
 
-def choose_player(
+def choose_forward(
     network: nn.Module,
     space: Space,
     inputs: Tensor,
@@ -35,7 +35,7 @@ def choose_player(
     sigma: float,
     slots: int,
     dtype: torch.dtype,
-) -> Player:
+) -> MemberForward:
     """The forward pass of a population.
 
     Args:

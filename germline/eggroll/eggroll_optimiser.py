@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from germline.eggroll import losses
+from germline.eggroll.ascent import Optimiser
 from germline.eggroll.evolution import Evolution, Told, TorchOptimiser
-from germline.eggroll.optimisers import Optimiser
-from germline.eggroll.players import MODES, Mode, Player, choose_player
+from germline.eggroll.forward_choice import MODES, MemberForward, Mode, choose_forward
 from germline.eggroll.settings import Settings
 from germline.eggroll.space import Freeze
 from germline.low_rank import Drawn
@@ -59,7 +59,7 @@ class EggrollOptimiser(Evolution):
         self._mode: Mode = forward
         self._chunk_pairs = chunk_pairs
         self._dtype = dtype
-        self._population: Player | None = None
+        self._population: MemberForward | None = None
 
     def step(self, inputs: Tensor, loss_fn: losses.LossFn, targets: Tensor) -> Told:
         """One epoch: every member sees the batch, its fitness is minus its loss.
@@ -133,10 +133,10 @@ class EggrollOptimiser(Evolution):
         each = range(2 * self.settings.pairs)
         return [{**fixed, **{name: values[i] for name, values in stacked.items()}} for i in each]
 
-    def _player(self, inputs: Tensor) -> Player:
+    def _player(self, inputs: Tensor) -> MemberForward:
         """The population's forward pass with the present centre."""
         if self._population is None:
-            self._population = choose_player(
+            self._population = choose_forward(
                 self.network,
                 self.space,
                 inputs,
