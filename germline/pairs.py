@@ -53,6 +53,14 @@ class Member(NamedTuple):
         return cls(int(epoch), int(pair), PLUS if sign == "+" else MINUS)
 
 
+class Slice(NamedTuple):
+    """Consecutive antithetic pairs of an evolution strategy's epoch; no pairs mean the centre itself."""
+
+    epoch: int
+    first_pair: int
+    pairs: int
+
+
 def members(epoch: int, first_pair: int, count: int) -> list[Member]:
     """The members of `count` pairs, in the order of every score list: pair by pair, plus before minus."""
     return [Member(epoch, k, s) for k in range(first_pair, first_pair + count) for s in (PLUS, MINUS)]

@@ -16,8 +16,10 @@ from worker.networks.policies.dqn2015 import Dqn2015
 from worker.networks.policies.mlp import Mlp
 from worker.networks.policies.stages import Stage, StagedPolicy
 from worker.networks.policies.uber2018 import Uber2018
-from worker.playing.engines import EngineSettings, build_engine
-from worker.playing.rollout import Evaluation, Rollout
+from worker.playing.engine import Engine, Evaluation
+from worker.playing.engines import build_engine
+from worker.playing.playable import EngineSettings
+from worker.playing.rollout import Rollout
 from worker.tasks.base import DiscreteActions, Spaces
 
 FRAMES = Spaces((4, 84, 84), np.dtype(np.uint8), DiscreteActions(6))
@@ -211,17 +213,17 @@ def test_a_low_rank_child_scores_the_same_alone_and_in_a_crowd() -> None:
         )
         for number in range(12)
     ]
-    crowd = build_engine(settings, device=torch.device("cpu"), slots=8)
+    crowd: Engine[int] = build_engine(settings, device=torch.device("cpu"), slots=8)
     assert isinstance(crowd, Rollout)
     assert isinstance(crowd._population, LitterPopulation)
     together = _returns(crowd, work)
-    alone = build_engine(settings, device=torch.device("cpu"), slots=8)
+    alone: Engine[int] = build_engine(settings, device=torch.device("cpu"), slots=8)
     assert {key: _returns(alone, [work[key]])[key] for key in (0, 5, 11)} == {
         key: together[key] for key in (0, 5, 11)
     }
 
 
-def _returns(engine: Rollout | object, work: list[Evaluation]) -> dict[object, tuple[float, ...]]:
+def _returns(engine: Rollout[int] | object, work: list[Evaluation[int]]) -> dict[object, tuple[float, ...]]:
     assert isinstance(engine, Rollout)
     for evaluation in work:
         engine.submit(evaluation)

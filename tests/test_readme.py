@@ -10,8 +10,9 @@ import torch
 from germline.cli.app import app
 from germline.genome import Genome
 from germline.spec import loads
-from worker.playing.engines import EngineSettings, engine_for
-from worker.playing.rollout import Evaluation
+from worker.playing.engine import Engine, Evaluation
+from worker.playing.engines import build_engine
+from worker.playing.playable import EngineSettings
 from worker.tasks.base import EpisodicTask
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
@@ -26,8 +27,8 @@ def test_the_example_task_is_played_by_the_rollout_engine() -> None:
     exec(blocks("python")[0], scope)  # noqa: S102 - our own README
     task = scope["Maze"](length=4)
     assert isinstance(task, EpisodicTask)
-    engine = engine_for(
-        task, EngineSettings(task="maze", policy="mlp", hidden=(4,)), device=torch.device("cpu")
+    engine: Engine[int] = build_engine(
+        EngineSettings(task="maze", policy="mlp", hidden=(4,)), device=torch.device("cpu"), task=task
     )
     for number in range(20):
         engine.submit(Evaluation(number, Genome.founder(number), (3,)))

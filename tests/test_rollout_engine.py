@@ -1,7 +1,7 @@
 """The rollout engine: evaluations determined by themselves, lanes that never idle, memory that runs out."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 import numpy as np
 import pytest
@@ -10,9 +10,11 @@ import torch
 from germline.genome import Genome, Mutation
 from worker.networks.forward.base import ActiveRows
 from worker.networks.population import Individual, expect_genome
-from worker.playing.engines import EngineSettings, build_engine, device_named
+from worker.playing.engine import Engine, Evaluation, Played
+from worker.playing.engines import build_engine, device_named
 from worker.playing.functions import FunctionEngine
-from worker.playing.rollout import Engine, Evaluation, Played, Rollout
+from worker.playing.playable import EngineSettings
+from worker.playing.rollout import Rollout
 from worker.tasks.base import Actions, LaneIndices, Observations, SetupError, Stepped
 
 torch.set_num_threads(1)  # as workers do; several threads only fight over small batches
@@ -68,7 +70,7 @@ class Names:
         return np.repeat(self._answers[:, None], self.rows, axis=1)
 
 
-def finish(engine: Engine) -> dict[object, Played]:
+def finish(engine: Engine[Hashable]) -> dict[Hashable, Played[Hashable]]:
     played = {}
     while engine.busy():
         for each in engine.tick():
@@ -76,7 +78,7 @@ def finish(engine: Engine) -> dict[object, Played]:
     return played
 
 
-def countdown(slots: int, rows: int, lanes: list[Countdown] | None = None) -> Rollout:
+def countdown(slots: int, rows: int, lanes: list[Countdown] | None = None) -> Rollout[Hashable]:
     def make(count: int) -> Countdown:
         made = Countdown(count)
         if lanes is not None:
@@ -167,7 +169,7 @@ def test_an_evaluation_without_episodes_is_refused() -> None:
 
 
 def test_without_room_in_memory_the_slots_are_halved() -> None:
-    engine = Rollout(Countdown, lambda count: Names(count, 1, room=3), 16)
+    engine: Rollout[Hashable] = Rollout(Countdown, lambda count: Names(count, 1, room=3), 16)
 
     assert engine.slots == 2
 
@@ -186,7 +188,7 @@ def test_when_memory_runs_out_in_play_the_slots_are_halved_and_nothing_is_lost()
                 raise torch.OutOfMemoryError("somebody else took it")
             return super().act(observations, active)
 
-    engine = Rollout(Countdown, lambda count: Crowded(count, 1), 4)
+    engine: Rollout[Hashable] = Rollout(Countdown, lambda count: Crowded(count, 1), 4)
     for key in range(6):
         engine.submit(Evaluation(key, Genome.founder(key), (5,)))
     played = finish(engine)
@@ -196,7 +198,7 @@ def test_when_memory_runs_out_in_play_the_slots_are_halved_and_nothing_is_lost()
     assert all(each.steps == 5 for each in played.values())
 
 
-def atari(game: str, slots: int, episodes: int, precision: str, max_frames: int = 480) -> Engine:
+def atari(game: str, slots: int, episodes: int, precision: str, max_frames: int = 480) -> Engine[Hashable]:
     settings = EngineSettings(
         "atari",
         "dqn2015",
@@ -250,8 +252,8 @@ def test_an_episode_returns_the_same_with_and_without_its_siblings() -> None:
     ],
 )
 def test_gymnasium_tasks_are_played(settings: EngineSettings, frames_per_step: int) -> None:
-    def run() -> dict[object, Played]:
-        engine = build_engine(settings, device=CPU)
+    def run() -> dict[Hashable, Played[Hashable]]:
+        engine: Engine[Hashable] = build_engine(settings, device=CPU)
         for key in range(5):
             engine.submit(Evaluation(key, Genome.founder(key), tuple(range(settings.episodes))))
         return finish(engine)
@@ -265,7 +267,7 @@ def test_gymnasium_tasks_are_played(settings: EngineSettings, frames_per_step: i
 
 def test_function_tasks_are_measured_without_episodes() -> None:
     settings = EngineSettings("function", "vector", {"path": f"{__name__}:total", "dimension": 3})
-    engine = build_engine(settings, device=CPU)
+    engine: Engine[Hashable] = build_engine(settings, device=CPU)
     parent = Genome.founder(0)
     engine.submit(Evaluation("founder", parent, (1, 2)))
     engine.submit(Evaluation("child", parent.child(Mutation(4, 0.5)), (0,), parent))

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Hashable
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from worker.networks.policies.build import make_policy
 from worker.networks.policies.mlp import Mlp
 from worker.networks.population import DensePopulation
 from worker.playing.alternating import Alternating
-from worker.playing.rollout import Engine, Evaluation, Played, Rollout
+from worker.playing.engine import Engine, Evaluation, Played
+from worker.playing.rollout import Rollout
 from worker.tasks.atari import AtariTask
 from worker.tasks.gym import GymTask
 from worker.tasks.lane_processes import LaneProcesses
@@ -25,10 +27,10 @@ def cartpole_processes(count: int, processes: int = 2) -> LaneProcesses:
     return LaneProcesses("gym", {"id": "CartPole-v1"}, CARTPOLE.spaces, count, processes)
 
 
-def play_all(engine: Engine) -> dict[object, Played]:
+def play_all(engine: Engine[Hashable]) -> dict[Hashable, Played[Hashable]]:
     for key in range(7):
         engine.submit(Evaluation(key, Genome.founder(key).child(Mutation(key, 0.5)), (key, key + 1, 99)))
-    played = {}
+    played: dict[Hashable, Played[Hashable]] = {}
     while engine.busy():
         played.update({each.key: each for each in engine.tick()})
     engine.close()
@@ -48,7 +50,7 @@ def test_lanes_in_processes_play_the_same_episodes() -> None:
 
 def test_engines_that_take_turns_play_everything_once() -> None:
     here = play_all(Rollout(CARTPOLE.make_lanes, populations, 3))
-    both = Alternating([Rollout(cartpole_processes, populations, 2) for _ in range(2)])
+    both: Engine[Hashable] = Alternating([Rollout(cartpole_processes, populations, 2) for _ in range(2)])
 
     assert both.slots == both.room() == 4
     turns = play_all(both)
@@ -98,7 +100,7 @@ def test_lane_processes_end_with_their_lanes() -> None:
 
 
 def test_a_dropped_engine_collects_the_step_that_was_under_way() -> None:
-    engine = Rollout(cartpole_processes, populations, 2)
+    engine: Rollout[Hashable] = Rollout(cartpole_processes, populations, 2)
     engine.submit(Evaluation("gone", Genome.founder(1), (1, 2)))
     engine.tick()
     engine.drop()

@@ -1,6 +1,6 @@
 """The engine of an evolution strategy: slices in, scores out, and a centre that moves by itself."""
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from germline.eggroll import Evolution
-from germline.pairs import Member, members
+from germline.pairs import Member, Slice, members
 from worker.centres.epoch_engine import EpochEngine
 from worker.centres.first_centre import CentreSettings, build_evolving, first_evolution
 from worker.centres.members import (
@@ -22,9 +22,8 @@ from worker.centres.members import (
 )
 from worker.networks.policies.mlp import Mlp
 from worker.networks.policies.vector import Vector
-from worker.playing.engines import EngineSettings
-from worker.playing.lease_work import Slice
-from worker.playing.rollout import Evaluation, Played
+from worker.playing.engine import Evaluation, Played
+from worker.playing.playable import EngineSettings
 from worker.tasks.base import DiscreteActions, Spaces
 from worker.tasks.function import noisy_sphere
 
@@ -41,17 +40,17 @@ FUNCTION = EngineSettings(
 CARTPOLE = EngineSettings("gym", "mlp", {"id": "CartPole-v1", "max_steps": 60}, hidden=(8,), episodes=2)
 
 
-def engine(settings: EngineSettings = FUNCTION, centre: CentreSettings = CENTRE) -> EpochEngine:
+def engine(settings: EngineSettings = FUNCTION, centre: CentreSettings = CENTRE) -> EpochEngine[Hashable]:
     return build_evolving(settings, centre, device=CPU)
 
 
-def slice_of(key: str, epoch: int, first_pair: int, pairs: int, episodes: int = 2) -> Evaluation:
+def slice_of(key: str, epoch: int, first_pair: int, pairs: int, episodes: int = 2) -> Evaluation[Hashable]:
     seeds = range(1000 * epoch + 2 * first_pair, 1000 * epoch + 2 * first_pair + episodes * max(pairs, 1))
     return Evaluation(key, Slice(epoch, first_pair, pairs), tuple(seeds))
 
 
-def play(engine: EpochEngine) -> dict[str, Played]:
-    finished: dict[str, Played] = {}
+def play(engine: EpochEngine[Hashable]) -> dict[str, Played[Hashable]]:
+    finished: dict[str, Played[Hashable]] = {}
     while engine.busy():
         finished |= {str(played.key): played for played in engine.tick()}
     return finished

@@ -16,8 +16,8 @@ from worker.connection import backoff
 from worker.connection.link import Link, RefusedError
 from worker.connection.wire import Identity
 from worker.connection.worker_state import LinkSettings
-from worker.playing.lease_work import CentreReport
-from worker.playing.rollout import Evaluation, Played
+from worker.playing.engine import Evaluation, Played
+from worker.playing.lease_work import CentreReport, LeaseKey
 from worker.tasks.base import SetupError
 
 PATIENCE_S = 20.0
@@ -157,10 +157,10 @@ class Echo:
         self.gate.set()
         self.tick_s = 0.001
         self.endless: set[int] = set()
-        self.submitted: list[Evaluation] = []
-        self._playing: list[Evaluation] = []
+        self.submitted: list[Evaluation[LeaseKey]] = []
+        self._playing: list[Evaluation[LeaseKey]] = []
 
-    def submit(self, evaluation: Evaluation) -> None:
+    def submit(self, evaluation: Evaluation[LeaseKey]) -> None:
         self.submitted.append(evaluation)
         self._playing.append(evaluation)
 
@@ -170,7 +170,7 @@ class Echo:
     def busy(self) -> bool:
         return bool(self._playing)
 
-    def tick(self) -> list[Played]:
+    def tick(self) -> list[Played[LeaseKey]]:
         self.frames += len(self._playing)
         if not self.gate.wait(self.tick_s):
             return []

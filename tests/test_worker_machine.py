@@ -26,7 +26,7 @@ from worker.config import WorkerConfig
 from worker.connection.channel import metadata, opener
 from worker.machine import identify
 from worker.playing.engine_builder import EngineBuilder, engine_settings
-from worker.playing.engines import EngineSettings
+from worker.playing.playable import EngineSettings
 from worker.spot import ask, watch_notice
 from worker.tasks.base import SetupError
 

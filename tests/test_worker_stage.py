@@ -9,11 +9,11 @@ import pytest
 
 from germline.genome import Genome
 from worker.playing import playing_thread as stage_module
+from worker.playing.engine import Evaluation, Played
 from worker.playing.experiment_player import ExperimentPlayer
 from worker.playing.lease_work import Assignment, Failure, LeaseKey, Score
 from worker.playing.outbox import ENOUGH, Outbox
 from worker.playing.playing_thread import PlayingThread
-from worker.playing.rollout import Evaluation, Played
 from worker.tasks.base import SetupError
 
 FOUNDER = Genome.founder(1)
@@ -32,10 +32,10 @@ class OneByOne:
         self.frames = 0
         self.closed = 0
         self.fails_at = fails_at
-        self.playing: list[Evaluation] = []
+        self.playing: list[Evaluation[LeaseKey]] = []
         self.most_playing = 0
 
-    def submit(self, evaluation: Evaluation) -> None:
+    def submit(self, evaluation: Evaluation[LeaseKey]) -> None:
         self.playing.append(evaluation)
         self.most_playing = max(self.most_playing, len(self.playing))
 
@@ -45,7 +45,7 @@ class OneByOne:
     def busy(self) -> bool:
         return bool(self.playing)
 
-    def tick(self) -> list[Played]:
+    def tick(self) -> list[Played[LeaseKey]]:
         oldest = self.playing.pop(0)
         self.frames += 4
         if oldest.episode_seeds[0] == self.fails_at:
@@ -69,7 +69,7 @@ class Stuck(OneByOne):
         super().__init__()
         self._gate = gate
 
-    def tick(self) -> list[Played]:
+    def tick(self) -> list[Played[LeaseKey]]:
         assert self._gate.wait(PATIENCE_S)
         return super().tick()
 

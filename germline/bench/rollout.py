@@ -16,9 +16,12 @@ from dataclasses import dataclass
 from itertools import count
 from multiprocessing.connection import Connection
 from statistics import median
-from typing import Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from germline.genome import Genome, Mutation, float32
+
+if TYPE_CHECKING:
+    from worker.playing.engine import Engine
 
 Clock = Literal["wall", "cpu"]
 CLOCKS: dict[Clock, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
@@ -105,18 +108,19 @@ class DenseChildren:
         """Build the engine as a worker would."""
         import torch
 
-        from worker.playing.engines import EngineSettings, build_engine
+        from worker.playing.engines import build_engine
+        from worker.playing.playable import EngineSettings
 
         settings = EngineSettings(
             "atari", policy, {"game": game, "protocol": "uber2018"}, episodes=episodes, precision=precision
         )
-        self._engine = build_engine(settings, device=torch.device("cpu"))
+        self._engine: Engine[int] = build_engine(settings, device=torch.device("cpu"))
         self._parent = Genome.founder(0)
         self._episodes, self._numbers = episodes, count()
 
     def play(self) -> int:
         """Step every episode that runs."""
-        from worker.playing.rollout import Evaluation
+        from worker.playing.engine import Evaluation
 
         for _ in range(self._engine.room()):
             number = next(self._numbers)
@@ -136,7 +140,7 @@ class Members:
         import torch
 
         from worker.centres.first_centre import CentreSettings, build_evolving
-        from worker.playing.engines import EngineSettings
+        from worker.playing.playable import EngineSettings
 
         settings = EngineSettings(
             "atari", policy, {"game": game, "protocol": "uber2018"}, episodes=1, precision=precision
@@ -146,13 +150,13 @@ class Members:
             learning_rate=1.0, learning_rate_decay=1.0, momentum=0.9, weight_decay=0.0,
             shaping="pair_sign", noise_reuse=1, measured_every=0,
         )  # fmt: skip
-        self._engine = build_evolving(settings, centre, device=torch.device("cpu"))
+        self._engine: Engine[int] = build_evolving(settings, centre, device=torch.device("cpu"))
         self._numbers, self._pairs_out = count(), 0
 
     def play(self) -> int:
         """Step every episode that runs; as many pairs are out as fill the slots, and one more."""
-        from worker.playing.lease_work import Slice
-        from worker.playing.rollout import Evaluation
+        from germline.pairs import Slice
+        from worker.playing.engine import Evaluation
 
         while self._pairs_out <= max(self._engine.slots, 1) // 2:
             number = next(self._numbers)
@@ -170,19 +174,20 @@ class Litters:
         """Build the engine as a worker would."""
         import torch
 
-        from worker.playing.engines import EngineSettings, build_engine
+        from worker.playing.engines import build_engine
+        from worker.playing.playable import EngineSettings
 
         settings = EngineSettings(
             "atari", policy, {"game": game, "protocol": "uber2018"}, precision=precision, rank=1
         )
-        self._engine = build_engine(settings, device=torch.device("cpu"))
+        self._engine: Engine[int] = build_engine(settings, device=torch.device("cpu"))
         founders = [Genome.founder(number) for number in range(_PARENTS)]
         self._parents = [founder.child(Mutation(7, POWER, 1)) for founder in founders]
         self._numbers = count()
 
     def play(self) -> int:
         """Step every episode that runs."""
-        from worker.playing.rollout import Evaluation
+        from worker.playing.engine import Evaluation
 
         for _ in range(self._engine.room()):
             number = next(self._numbers)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import torch
 
     from germline.weights import Layout
-    from worker.playing.engines import EngineSettings
-    from worker.playing.rollout import Engine
+    from worker.playing.engine import Engine
+    from worker.playing.playable import EngineSettings
     from worker.tasks.base import Actions, EpisodicTask, LaneIndices, Lanes, Observations, Stepped, Task
 
     Picture = npt.NDArray[np.uint8]
@@ -64,16 +64,16 @@ def play(
 
 
 def _returns(
-    engine: Engine, policy: Genome | bytes, seeds: tuple[int, ...], group: int
+    engine: Engine[int], policy: Genome | bytes, seeds: tuple[int, ...], group: int
 ) -> Iterator[tuple[int, float]]:
-    from worker.playing.rollout import Evaluation
+    from worker.playing.engine import Evaluation
 
     genome = policy if isinstance(policy, Genome) else Genome.founder(0)  # a fixed population asks nobody
     for start in range(0, len(seeds), group):
         engine.submit(Evaluation(start, genome, seeds[start : start + group]))
     while engine.busy():
         for played in engine.tick():
-            yield from enumerate(played.returns, start=int(str(played.key)))
+            yield from enumerate(played.returns, start=played.key)
     engine.close()
 
 
@@ -83,23 +83,23 @@ def _engine(
     policy: Genome | bytes,
     device: torch.device,
     slots: int | None = None,
-) -> Engine:
-    from worker.playing.engines import engine_for
+) -> Engine[int]:
+    from worker.playing.engines import build_engine
 
     if isinstance(policy, Genome):
-        return engine_for(task, settings, device=device, slots=slots)
+        return build_engine(settings, device=device, slots=slots, task=task)
     return _centre_engine(task, settings, policy, device, slots)
 
 
 def _centre_engine(
     task: Task, settings: EngineSettings, centre: bytes, device: torch.device, slots: int | None
-) -> Engine:
+) -> Engine[int]:
     """The engine for a network that is known by its weights."""
     from germline.eggroll import centre_file
     from germline.weights import Layout
     from worker.networks.fixed_weights import FixedPopulation
-    from worker.networks.policies.build import make_policy
-    from worker.playing.engines import MOST_ROWS, slots_that_fit
+    from worker.playing.engines import slots_that_fit
+    from worker.playing.playable import playable
     from worker.playing.rollout import Rollout
     from worker.tasks.base import EpisodicTask
 
@@ -107,9 +107,9 @@ def _centre_engine(
         raise CommandError(
             "the centre of a function task plays no episodes: call the function on its weights"
         )
-    network = make_policy(settings.policy, task, hidden=settings.hidden, arguments=settings.policy_arguments)
+    network = playable(settings, task).policy
     weights = _flat(centre_file.read(centre).parameters, Layout.of(network))
-    rows = min(max(settings.episodes, 1), MOST_ROWS)
+    rows = settings.rows
 
     def make_population(count: int) -> FixedPopulation:
         return FixedPopulation(

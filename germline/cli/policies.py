@@ -202,16 +202,12 @@ def write_weights(spec: spec_pb2.ExperimentSpec, genome: Genome, target: Path) -
         from safetensors.torch import save_file
 
         from germline import weights
-        from worker.networks.policies.build import make_policy
         from worker.playing.engine_builder import engine_settings
-        from worker.plugins import make_task
+        from worker.playing.playable import playable
         from worker.tasks.base import SetupError
     settings = engine_settings(spec)
     try:
-        task = make_task(settings.task, settings.task_arguments)
-        network = make_policy(
-            settings.policy, task, hidden=settings.hidden, arguments=settings.policy_arguments
-        )
+        network = playable(settings).policy
     except SetupError as error:
         raise CommandError(str(error), Exit.USAGE) from None
     layout = weights.Layout.of(network)

@@ -13,16 +13,14 @@ def check_playable(spec: spec_pb2.ExperimentSpec, source: str) -> str:
         SpecError: if a game, an environment, a policy, a function or a plug-in is unknown or does not fit.
     """
     try:
-        from worker.networks.policies.build import make_policy
         from worker.playing.engine_builder import engine_settings
-        from worker.plugins import make_task
+        from worker.playing.playable import playable
         from worker.tasks.base import SetupError
     except ModuleNotFoundError as error:
         return f" (not tried: {error.name} is not installed)"
     settings = engine_settings(spec)
     try:
-        task = make_task(settings.task, settings.task_arguments)
-        make_policy(settings.policy, task, hidden=settings.hidden, arguments=settings.policy_arguments)
+        playable(settings)
     except SetupError as error:
         path, _, text = str(error).partition(" ")
         raise SpecError([Problem(path, text)], source) from None

@@ -8,22 +8,19 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol, cast, runtime_checkable
+from typing import Generic, NamedTuple, Protocol, runtime_checkable
 
 from germline.eggroll import Evolution, centre_file
-from germline.pairs import members
+from germline.pairs import Slice, members
 from worker.centres.members import centre_member
-from worker.playing.lease_work import Slice
-from worker.playing.rollout import Engine, Evaluation, Played
+from worker.playing.engine import Engine, Evaluation, Key, Played
 
 logger = logging.getLogger(__name__)
 
 _ROOM = 1 << 20  # leases wait here for their epoch, so there is always room for them
 _KEPT_STATES = 3
-
-_PartKey = tuple[Hashable, int]
 
 
 class State(NamedTuple):
@@ -69,11 +66,11 @@ class Evolving(Protocol):
 
 
 @dataclass(slots=True)
-class _Open:
+class _Open(Generic[Key]):
     """A slice that is being played."""
 
-    evaluation: Evaluation
-    parts: list[Evaluation]
+    evaluation: Evaluation[Key]
+    parts: list[Evaluation[tuple[Key, int]]]
     returns: list[float]
     left: int
     frames: int = 0
@@ -81,13 +78,13 @@ class _Open:
     start_s: float = field(default_factory=time.perf_counter)
 
 
-class EpochEngine:
+class EpochEngine(Generic[Key]):
     """Plays slices around an evolution's centre. An :class:`Engine` that is :class:`Evolving`."""
 
     def __init__(
         self,
         begin: Callable[[], Evolution],
-        stage: Callable[[Evolution], tuple[Engine, Callable[[], None]]],
+        stage: Callable[[Evolution], tuple[Engine[tuple[Key, int]], Callable[[], None]]],
         *,
         episodes: int,
         rows: int,
@@ -110,12 +107,12 @@ class EpochEngine:
         self._episodes, self._rows = episodes, rows
         self._asked_every = [every for every in (measured_every, checkpoint_every) if every]
         self._evolution = begin()
-        self._engine: Engine | None = None
+        self._engine: Engine[tuple[Key, int]] | None = None
         self._refresh: Callable[[], None] = _nothing
         self._frames_before = 0
         self._slots = 0
-        self._open: dict[Hashable, _Open] = {}
-        self._later: list[Evaluation] = []
+        self._open: dict[Key, _Open[Key]] = {}
+        self._later: list[Evaluation[Key]] = []
         self._states: dict[int, State] = {}
         self._keep_if_asked_for()
 
@@ -139,7 +136,7 @@ class EpochEngine:
         """Whether there is anything to play now."""
         return bool(self._open)
 
-    def submit(self, evaluation: Evaluation) -> None:
+    def submit(self, evaluation: Evaluation[Key]) -> None:
         """Take a slice; it waits for its epoch, or is dropped if that has closed."""
         slice_ = _slice_of(evaluation)
         if slice_.epoch > self.epoch:
@@ -147,19 +144,19 @@ class EpochEngine:
         elif slice_.epoch == self.epoch:
             self._play(evaluation, slice_)
 
-    def tick(self) -> list[Played]:
+    def tick(self) -> list[Played[Key]]:
         """Play one step of everything; the slices that are finished with it."""
         if self._engine is None:
             return []
         finished = []
         for played in self._engine.tick():
-            key, first = cast(_PartKey, played.key)
+            key, first = played.key
             part = self._open.get(key)
             if part is not None and self._finish(part, first, played):
                 finished.append(self._close(key))
         return finished
 
-    def cancel(self, keys: Collection[Hashable]) -> None:
+    def cancel(self, keys: Collection[Key]) -> None:
         """Stop playing these."""
         self._later = [evaluation for evaluation in self._later if evaluation.key not in keys]
         for key in self._open.keys() & set(keys):
@@ -248,7 +245,7 @@ class EpochEngine:
         for evaluation in waiting:
             self.submit(evaluation)
 
-    def _play(self, evaluation: Evaluation, slice_: Slice) -> None:
+    def _play(self, evaluation: Evaluation[Key], slice_: Slice) -> None:
         if self._engine is None:
             self._engine, self._refresh = self._stage(self._evolution)
         parts = list(self._parts(evaluation, slice_))
@@ -257,7 +254,7 @@ class EpochEngine:
         for part in parts:
             self._engine.submit(part)
 
-    def _parts(self, evaluation: Evaluation, slice_: Slice) -> Iterator[Evaluation]:
+    def _parts(self, evaluation: Evaluation[Key], slice_: Slice) -> Iterator[Evaluation[tuple[Key, int]]]:
         """What each slot plays, under the key (slice's key, place of its first return)."""
         seeds = evaluation.episode_seeds
         if not slice_.pairs:
@@ -270,7 +267,7 @@ class EpochEngine:
             place = (member.pair - slice_.first_pair) * each
             yield Evaluation((evaluation.key, number * each), member, seeds[place : place + each])
 
-    def _finish(self, slice_: _Open, first: int, played: Played) -> bool:
+    def _finish(self, slice_: _Open[Key], first: int, played: Played[tuple[Key, int]]) -> bool:
         """Note what a part came to; whether it was the slice's last."""
         slice_.returns[first : first + len(played.returns)] = played.returns
         slice_.frames += played.frames
@@ -278,7 +275,7 @@ class EpochEngine:
         slice_.left -= 1
         return slice_.left == 0
 
-    def _close(self, key: Hashable) -> Played:
+    def _close(self, key: Key) -> Played[Key]:
         done = self._open.pop(key)
         elapsed_s = time.perf_counter() - done.start_s
         return Played(key, tuple(done.returns), done.frames, done.steps, elapsed_s)
@@ -299,7 +296,7 @@ class EpochEngine:
         return State(self.epoch, self.digest(), centre_file.write(self._evolution))
 
 
-def _slice_of(evaluation: Evaluation) -> Slice:
+def _slice_of(evaluation: Evaluation[Key]) -> Slice:
     if not isinstance(evaluation.genome, Slice):
         raise TypeError(f"evaluation {evaluation.key} is no slice of an epoch; this engine plays only those")
     return evaluation.genome

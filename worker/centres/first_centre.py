@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import nn
@@ -17,18 +16,13 @@ from germline.shaping import ShapingName
 from germline.weights import Layout
 from worker.centres.epoch_engine import EpochEngine
 from worker.centres.members import MaterialisedMembers, MemberFunction, MemberPopulation, member_population
-from worker.networks.policies.build import make_policy
-from worker.playing.engines import (
-    MOST_ROWS,
-    EngineSettings,
-    check_settings,
-    free_slots,
-    lanes_on_all_cores,
-    relatives,
-)
-from worker.playing.rollout import Engine, Rollout
-from worker.plugins import make_task
+from worker.playing.engine import Engine, Key
+from worker.playing.engines import check_slots, free_slots, lanes_for, relatives
+from worker.playing.playable import EngineSettings, playable
+from worker.playing.rollout import Rollout
 from worker.tasks.base import EpisodicTask, SetupError, Task, WeightsTask
+
+_Stage = tuple[Engine[tuple[Key, int]], Callable[[], None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +53,7 @@ class CentreSettings:
 
 def build_evolving(
     settings: EngineSettings, centre: CentreSettings, *, device: torch.device, slots: int | None = None
-) -> EpochEngine:
+) -> EpochEngine[Key]:
     """Build the engine that plays an evolution strategy's slices.
 
     Args:
@@ -71,19 +65,17 @@ def build_evolving(
     Raises:
         SetupError: if something in the settings is unknown or does not fit.
     """
-    check_settings(settings, slots)
-    task = make_task(settings.task, settings.task_arguments)
-    policy = make_policy(settings.policy, task, hidden=settings.hidden, arguments=settings.policy_arguments)
-    rows = min(max(settings.episodes, 1), MOST_ROWS)
+    check_slots(slots)
+    task, policy = playable(settings)
 
-    def stage(evolution: Evolution) -> tuple[Engine, Callable[[], None]]:
-        return _stage(settings, task, evolution, slots, rows)
+    def stage(evolution: Evolution) -> _Stage[Key]:
+        return _stage(settings, task, evolution, slots)
 
     return EpochEngine(
         lambda: first_evolution(policy.to(device), centre),
         stage,
         episodes=settings.episodes,
-        rows=rows,
+        rows=settings.rows,
         measured_every=centre.measured_every,
         checkpoint_every=centre.checkpoint_every,
     )
@@ -124,18 +116,17 @@ def write_founder(policy: nn.Module, init_seed: int) -> None:
     Space.of(policy).write(flat, policy)
 
 
-def _stage(
-    settings: EngineSettings, task: Task, evolution: Evolution, slots: int | None, rows: int
-) -> tuple[Engine, Callable[[], None]]:
+def _stage(settings: EngineSettings, task: Task, evolution: Evolution, slots: int | None) -> _Stage[Key]:
     """What plays members around this centre, and what to call when the centre has moved."""
     if isinstance(task, WeightsTask):
         return MemberFunction(task, evolution.network, evolution), _nothing
-    return _rollout(settings, task, evolution, slots, rows)
+    return _rollout_of_members(settings, task, evolution, slots)
 
 
-def _rollout(
-    settings: EngineSettings, task: EpisodicTask, evolution: Evolution, slots: int | None, rows: int
-) -> tuple[Engine, Callable[[], None]]:
+def _rollout_of_members(
+    settings: EngineSettings, task: EpisodicTask, evolution: Evolution, slots: int | None
+) -> _Stage[Key]:
+    rows = settings.rows
     population: MemberPopulation | MaterialisedMembers | None = None
 
     def make_population(count: int) -> MemberPopulation | MaterialisedMembers:
@@ -148,8 +139,7 @@ def _rollout(
             population.refresh()
 
     wanted = slots or member_slots(evolution, task, rows)
-    on_cpu = evolution.centre.device.type == "cpu"
-    make_lanes = task.make_lanes if on_cpu else partial(lanes_on_all_cores, settings, task)
+    make_lanes = lanes_for(settings, task, evolution.centre.device)
     return Rollout(make_lanes, make_population, wanted), refresh
 
 

@@ -21,8 +21,8 @@ from worker.networks.forward.base import DTYPES, ActiveRows, Outputs
 from worker.networks.forward.family import FamilyForward
 from worker.networks.policies.stages import Staged
 from worker.networks.population import DensePopulation, Individual, choose
+from worker.playing.engine import Evaluation, Key
 from worker.playing.functions import FunctionEngine
-from worker.playing.rollout import Evaluation
 from worker.tasks.base import Actions, Observations, Spaces, WeightsTask
 
 logger = logging.getLogger(__name__)
@@ -184,7 +184,7 @@ class MaterialisedMembers(DensePopulation):
         self._forward.load(slot, row)
 
 
-class MemberFunction(FunctionEngine):
+class MemberFunction(FunctionEngine[Key]):
     """Measures members of an epoch by a function of their weights. An :class:`Engine`."""
 
     def __init__(self, task: WeightsTask, policy: nn.Module, evolution: Evolution) -> None:
@@ -192,7 +192,7 @@ class MemberFunction(FunctionEngine):
         super().__init__(task, policy, cache_bytes=0)
         self._evolution = evolution
 
-    def _rebuild(self, evaluation: Evaluation) -> None:
+    def _rebuild(self, evaluation: Evaluation[Key]) -> None:
         write_weights(self._evolution, expect_member(evaluation.genome), self._weights)
 
 

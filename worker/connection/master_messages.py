@@ -76,7 +76,7 @@ class MasterMessages:
             if assignment.key.experiment not in self._state.specs:
                 raise wire.ProtocolError(f"lease {assignment.key} came before its experiment")
         for assignment in assignments:
-            self._state.leases.lend([assignment.key], assignment.evaluations)
+            self._state.leases.lend([assignment.key], assignment.size)
         self._state.playing.lend(assignments)
 
     def _on_acknowledgement(self, message: worker_pb2.MasterMessage) -> None:

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from germline.genome import MAX_RANK, Genome, Mutation, format_id
+from germline.pairs import Slice
 from germline.v1 import genome_pb2, worker_pb2
 from worker.connection.leases import Batch
 from worker.playing.lease_work import (
@@ -19,7 +20,6 @@ from worker.playing.lease_work import (
     Notice,
     Pulse,
     Score,
-    Slice,
 )
 
 PART_BYTES = 1 << 20

@@ -13,10 +13,10 @@ from germline.v1 import spec_pb2
 from worker.connection import wire
 from worker.connection.leases import LeaseBook
 from worker.connection.prefetch import Prefetch
-from worker.playing.lease_work import Failure, Notice
+from worker.playing.engine import Engine
+from worker.playing.lease_work import Failure, LeaseKey, Notice
 from worker.playing.outbox import PATIENCE_S, Outbox
 from worker.playing.playing_thread import PlayingThread
-from worker.playing.rollout import Engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class LinkSettings:
     identity: wire.Identity
     slots: int
     """Individuals to ask for until an engine says how many it plays at a time."""
-    build: Callable[[spec_pb2.ExperimentSpec], Engine]
+    build: Callable[[spec_pb2.ExperimentSpec], Engine[LeaseKey]]
     """Makes an experiment's engine; runs on the playing thread."""
     patience_s: float = PATIENCE_S
     """Longest time that a score waits for company."""

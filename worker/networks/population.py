@@ -11,12 +11,11 @@ from torch import Tensor, nn
 
 from germline import weights
 from germline.genome import Genome
-from germline.pairs import Member
+from germline.pairs import Member, Slice
 from germline.weights import Layout
 from worker.networks.forward.base import DTYPES, ActiveRows, Outputs
 from worker.networks.forward.choose import make_forward
 from worker.networks.parent_cache import ParentCache
-from worker.playing.lease_work import Slice
 from worker.tasks.base import Actions, ContinuousActions, DiscreteActions, Observations, Spaces
 
 Individual: TypeAlias = Genome | Member | Slice

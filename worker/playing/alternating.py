@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Collection, Sequence
+from typing import Generic
 
-from worker.playing.rollout import Engine, Evaluation, Played
+from worker.playing.engine import Engine, Evaluation, Key, Played
 
 
-class Alternating:
-    """Engines of one task as one. See :class:`worker.playing.rollout.Engine`.
+class Alternating(Generic[Key]):
+    """Engines of one task as one. See :class:`.engine.Engine`.
 
     It pays when lanes step in the background and networks are on another device: while one engine waits for
     its lanes, the lanes of the other one are stepping.
     """
 
-    def __init__(self, engines: Sequence[Engine]) -> None:
+    def __init__(self, engines: Sequence[Engine[Key]]) -> None:
         """Take the engines over."""
         self._engines = list(engines)
         self._next = 0
@@ -37,11 +38,11 @@ class Alternating:
         """Whether there is anything to play."""
         return any(engine.busy() for engine in self._engines)
 
-    def submit(self, evaluation: Evaluation) -> None:
+    def submit(self, evaluation: Evaluation[Key]) -> None:
         """Hand it to the engine with the most room."""
         max(self._engines, key=lambda engine: engine.room()).submit(evaluation)
 
-    def tick(self) -> list[Played]:
+    def tick(self) -> list[Played[Key]]:
         """Let the next engine that has work play a step."""
         for _ in self._engines:
             engine = self._engines[self._next]
@@ -50,7 +51,7 @@ class Alternating:
                 return engine.tick()
         return []
 
-    def cancel(self, keys: Collection[Hashable]) -> None:
+    def cancel(self, keys: Collection[Key]) -> None:
         """Stop playing these."""
         for engine in self._engines:
             engine.cancel(keys)

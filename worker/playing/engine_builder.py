@@ -12,8 +12,10 @@ from google.protobuf.message import Message
 from germline.shaping import ShapingName
 from germline.v1 import spec_pb2
 from worker.centres.first_centre import CentreSettings, build_evolving
-from worker.playing.engines import EngineSettings, build_engine
-from worker.playing.rollout import Engine
+from worker.playing.engine import Engine
+from worker.playing.engines import build_engine
+from worker.playing.lease_work import LeaseKey
+from worker.playing.playable import EngineSettings
 from worker.plugins import values
 from worker.tasks.base import SetupError
 
@@ -41,7 +43,7 @@ class EngineBuilder:
     cache_bytes: int = 256 << 20
     """Bound on the memory for parents' weights, per experiment."""
 
-    def build(self, spec: spec_pb2.ExperimentSpec) -> Engine:
+    def build(self, spec: spec_pb2.ExperimentSpec) -> Engine[LeaseKey]:
         """Build the engine that plays an experiment.
 
         Raises:

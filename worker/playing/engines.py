@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -13,48 +11,21 @@ from torch import nn
 from germline.weights import Layout
 from worker.networks.forward import family
 from worker.networks.low_rank_children import LitterPopulation
-from worker.networks.policies.build import make_policy
 from worker.networks.population import DensePopulation
 from worker.playing.alternating import Alternating
+from worker.playing.engine import Engine, Key
 from worker.playing.functions import FunctionEngine
-from worker.playing.rollout import Engine, Rollout
-from worker.plugins import make_task
+from worker.playing.playable import EngineSettings, playable
+from worker.playing.rollout import Rollout
 from worker.tasks.base import EpisodicTask, Lanes, SetupError, Spaces, Task, WeightsTask
 from worker.tasks.lane_processes import LaneProcesses
 
-PRECISIONS = ("float32", "bfloat16")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 _CPU_SLOTS = 2  # networks take turns on a core; more would only push each other out of its cache
 _SMALL_CPU_SLOTS = 32  # small networks are multiplied together
 _SMALL = 200_000
 _CPU_RELATIVES = 32  # rows of one pass
 _LANES_PER_CORE = 64
-MOST_ROWS = 32
-
-
-@dataclass(frozen=True)
-class EngineSettings:
-    """What an experiment's spec says about playing, as plain values.
-
-    Attributes:
-        task: "atari", "gym", "function" or a plug-in's name.
-        task_arguments: the task's fields, by name.
-        policy: the policy's name or import path.
-        hidden: widths of hidden layers.
-        policy_arguments: more arguments of the policy.
-        episodes: episodes of one evaluation.
-        precision: "float32" or "bfloat16".
-        rank: of low-rank mutations, whose children share their parents' arithmetic; 0: dense ones.
-    """
-
-    task: str
-    policy: str
-    task_arguments: Mapping[str, object] = field(default_factory=dict)
-    hidden: tuple[int, ...] = ()
-    policy_arguments: Mapping[str, object] = field(default_factory=dict)
-    episodes: int = 1
-    precision: str = "float32"
-    rank: int = 0
 
 
 def build_engine(
@@ -63,7 +34,8 @@ def build_engine(
     device: torch.device,
     slots: int | None = None,
     cache_bytes: int = 256 << 20,
-) -> Engine:
+    task: Task | None = None,
+) -> Engine[Key]:
     """Build the engine that plays an experiment's evaluations.
 
     Args:
@@ -71,48 +43,34 @@ def build_engine(
         device: where networks live.
         slots: evaluations to play at a time; as many as memory and cores allow by default.
         cache_bytes: bound on the memory for ancestors' weights.
+        task: the task, if the caller made one.
 
     Raises:
         SetupError: if something in the settings is unknown or does not fit.
     """
-    task = make_task(settings.task, settings.task_arguments)
-    return engine_for(task, settings, device=device, slots=slots, cache_bytes=cache_bytes)
-
-
-def engine_for(
-    task: Task,
-    settings: EngineSettings,
-    *,
-    device: torch.device,
-    slots: int | None = None,
-    cache_bytes: int = 256 << 20,
-) -> Engine:
-    """Build the engine that plays a task which the caller made; the rest as for :func:`build_engine`."""
-    check_settings(settings, slots)
-    policy = make_policy(settings.policy, task, hidden=settings.hidden, arguments=settings.policy_arguments)
+    check_slots(slots)
+    task, policy = playable(settings, task)
     if isinstance(task, WeightsTask):
         return FunctionEngine(task, policy, cache_bytes=cache_bytes)
-    return _rollout(settings, task, policy, device, slots, cache_bytes)
+    return _rollout_of_genomes(settings, task, policy, device, slots, cache_bytes)
 
 
-def check_settings(settings: EngineSettings, slots: int | None) -> None:
-    """Raise SetupError if the precision or the number of slots is not allowed."""
-    if settings.precision not in PRECISIONS:
-        raise SetupError(f"evaluation.precision is {settings.precision!r}; allowed: {', '.join(PRECISIONS)}")
+def check_slots(slots: int | None) -> None:
+    """Raise SetupError if the number of slots is not allowed."""
     if slots is not None and slots < 1:
         raise SetupError(f"slots is {slots}; allowed: 1 or more")
 
 
-def _rollout(
+def _rollout_of_genomes(
     settings: EngineSettings,
     task: EpisodicTask,
     policy: nn.Module,
     device: torch.device,
     slots: int | None,
     cache_bytes: int,
-) -> Engine:
-    """On a CPU everything in this thread; else lanes on all cores, and two populations that take turns."""
-    rows = min(max(settings.episodes, 1), MOST_ROWS)
+) -> Engine[Key]:
+    """On a CPU everything in this thread; else two populations that take turns."""
+    rows = settings.rows
     turns = 1 if device.type == "cpu" else 2
 
     def make_litters(count: int) -> LitterPopulation:
@@ -137,19 +95,21 @@ def _rollout(
             cache_bytes=cache_bytes // turns,
         )
 
+    make_lanes = lanes_for(settings, task, device)
     if settings.rank and family.plays(policy, device):
-        return Rollout(task.make_lanes, make_litters, slots or relatives(rows))
+        return Rollout(make_lanes, make_litters, slots or relatives(rows))
     wanted = slots or slots_that_fit(policy, task.spaces, rows, device)
     if turns == 1 or wanted == 1:
-        return Rollout(task.make_lanes, make_population, wanted)
-    make_lanes = partial(lanes_on_all_cores, settings, task)
+        return Rollout(make_lanes, make_population, wanted)
     return Alternating([Rollout(make_lanes, make_population, wanted // 2) for _ in range(turns)])
 
 
-def lanes_on_all_cores(settings: EngineSettings, task: EpisodicTask, count: int) -> Lanes:
-    """Lanes in a process for each core: an accelerator would wait for one."""
+def lanes_for(settings: EngineSettings, task: EpisodicTask, device: torch.device) -> Callable[[int], Lanes]:
+    """What makes lanes: in this thread beside a CPU, else in a process for each core."""
+    if device.type == "cpu":
+        return task.make_lanes
     cores = os.cpu_count() or 1
-    return LaneProcesses(settings.task, settings.task_arguments, task.spaces, count, cores)
+    return lambda count: LaneProcesses(settings.task, settings.task_arguments, task.spaces, count, cores)
 
 
 def relatives(rows: int) -> int:

@@ -6,17 +6,17 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable
 
 from worker.centres.epoch_engine import Evolving
+from worker.playing.engine import Engine
 from worker.playing.lease_work import Assignment, LeaseKey, Score
-from worker.playing.rollout import Engine, Evaluation, Played
 
 
 class ExperimentPlayer:
     """Plays the leases of one experiment. Its engine is built with the first work; :meth:`rest` frees it."""
 
-    def __init__(self, build: Callable[[], Engine]) -> None:
+    def __init__(self, build: Callable[[], Engine[LeaseKey]]) -> None:
         """Own whatever `build` makes."""
         self._build = build
-        self._engine: Engine | None = None
+        self._engine: Engine[LeaseKey] | None = None
         self._waiting: deque[Assignment] = deque()
         self._playing: set[LeaseKey] = set()
 
@@ -54,15 +54,10 @@ class ExperimentPlayer:
             for _ in range(min(engine.room(), len(self._waiting))):
                 assignment = self._waiting.popleft()
                 self._playing.add(assignment.key)
-                engine.submit(Evaluation(*assignment))
-        return [self._score(played) for played in engine.tick()]
-
-    def _score(self, played: Played) -> Score:
-        key = played.key
-        if not isinstance(key, LeaseKey):
-            raise TypeError(f"the engine finished {key!r}, which is no lease")
-        self._playing.discard(key)
-        return Score(key, played.returns, played.frames, played.steps, played.play_s)
+                engine.submit(assignment)
+        scores = engine.tick()
+        self._playing.difference_update(score.key for score in scores)
+        return scores
 
     def evolving(self) -> Evolving:
         """The engine of an evolution strategy, built if need be.
@@ -82,7 +77,7 @@ class ExperimentPlayer:
         else:
             self.rest()
 
-    def _open(self) -> Engine:
+    def _open(self) -> Engine[LeaseKey]:
         if self._engine is None:
             self._engine = self._build()
         return self._engine

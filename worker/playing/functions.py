@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Collection, Hashable
+from collections.abc import Collection
+from typing import Generic
 
 import torch
 from torch import nn
@@ -13,11 +14,11 @@ from germline import weights
 from germline.weights import Layout
 from worker.networks.parent_cache import ParentCache
 from worker.networks.population import expect_genome
-from worker.playing.rollout import Evaluation, Played
+from worker.playing.engine import Evaluation, Key, Played
 from worker.tasks.base import WeightsTask
 
 
-class FunctionEngine:
+class FunctionEngine(Generic[Key]):
     """Measures one genome after the other; a call counts as one frame and one step. An :class:`Engine`."""
 
     def __init__(
@@ -30,14 +31,14 @@ class FunctionEngine:
         self._layout = Layout.of(policy)
         self._weights = torch.zeros(self._layout.size)
         self._cache = ParentCache(self._layout, torch.device("cpu"), cache_bytes)
-        self._queue: deque[Evaluation] = deque()
+        self._queue: deque[Evaluation[Key]] = deque()
 
     @property
     def frames(self) -> int:
         """Calls so far."""
         return self._frames
 
-    def submit(self, evaluation: Evaluation) -> None:
+    def submit(self, evaluation: Evaluation[Key]) -> None:
         """Queue an evaluation."""
         self._queue.append(evaluation)
 
@@ -49,7 +50,7 @@ class FunctionEngine:
         """Whether there is anything to measure."""
         return bool(self._queue)
 
-    def tick(self) -> list[Played]:
+    def tick(self) -> list[Played[Key]]:
         """Measure the oldest evaluation."""
         if not self._queue:
             return []
@@ -61,7 +62,7 @@ class FunctionEngine:
         self._frames += len(seeds)
         return [Played(evaluation.key, returns, len(seeds), len(seeds), time.perf_counter() - start_s)]
 
-    def cancel(self, keys: Collection[Hashable]) -> None:
+    def cancel(self, keys: Collection[Key]) -> None:
         """Measure these no more."""
         self._queue = deque(evaluation for evaluation in self._queue if evaluation.key not in keys)
 
@@ -72,7 +73,7 @@ class FunctionEngine:
     def close(self) -> None:
         """Nothing to free."""
 
-    def _rebuild(self, evaluation: Evaluation) -> None:
+    def _rebuild(self, evaluation: Evaluation[Key]) -> None:
         genome = expect_genome(evaluation.genome)
         parent = evaluation.parent or genome.parent()
         if parent is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from germline.genome import Genome
+from worker.playing.engine import Evaluation, Played
 
 
 class LeaseKey(NamedTuple):
@@ -15,39 +15,11 @@ class LeaseKey(NamedTuple):
     attempt: int
 
 
-class Slice(NamedTuple):
-    """Consecutive antithetic pairs of an evolution strategy's epoch; no pairs mean the centre itself."""
+Assignment = Evaluation[LeaseKey]
+"""One lease: an individual that plays an episode for each seed, or a slice of an epoch."""
 
-    epoch: int
-    first_pair: int
-    pairs: int
-
-
-class Assignment(NamedTuple):
-    """One piece of work: an individual that plays an episode for each seed, or a slice of an epoch.
-
-    `parent` is its genome's, if it is at hand.
-    """
-
-    key: LeaseKey
-    genome: Genome | Slice
-    episode_seeds: tuple[int, ...]
-    parent: Genome | None = None
-
-    @property
-    def evaluations(self) -> int:
-        """How many evaluations it counts for, in credit and in room."""
-        return 2 * self.genome.pairs or 1 if isinstance(self.genome, Slice) else 1
-
-
-class Score(NamedTuple):
-    """What one lease was worth: the return of each episode, in the order of its seeds."""
-
-    key: LeaseKey
-    returns: tuple[float, ...]
-    frames: int
-    steps: int
-    play_s: float
+Score = Played[LeaseKey]
+"""What one lease was worth."""
 
 
 class Failure(NamedTuple):

@@ -14,10 +14,10 @@ from collections.abc import Callable, Collection, Iterable
 from functools import partial
 
 from worker.centres.epoch_engine import Evolving
+from worker.playing.engine import Engine
 from worker.playing.experiment_player import ExperimentPlayer
 from worker.playing.lease_work import Assignment, CentreReport, Checkpoint, Failure, LeaseKey, Pulse, Score
 from worker.playing.outbox import Outbox
-from worker.playing.rollout import Engine
 from worker.tasks.base import SetupError
 
 logger = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class PlayingThread:
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
-    def introduce(self, experiment: int, build: Callable[[], Engine]) -> None:
+    def introduce(self, experiment: int, build: Callable[[], Engine[LeaseKey]]) -> None:
         """Play this experiment with what `build` makes; drops work under another meaning of the number."""
         self._order(partial(self._introduce, experiment, build))
 
@@ -159,7 +159,7 @@ class PlayingThread:
         self._failed[experiment] = reason
         self._outbox.fail(Failure(experiment, reason))
 
-    def _introduce(self, experiment: int, build: Callable[[], Engine]) -> None:
+    def _introduce(self, experiment: int, build: Callable[[], Engine[LeaseKey]]) -> None:
         if experiment in self._players:
             self._players[experiment].rest()
         self._failed.pop(experiment, None)

@@ -11,99 +11,23 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Hashable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Generic
 
 import numpy as np
 import torch
 
-from germline.genome import Genome
-from worker.networks.population import Individual, Population
+from worker.networks.population import Population
+from worker.playing.engine import Evaluation, Key, Played
 from worker.tasks.base import Lanes, Stepped
 
 
-class Evaluation(NamedTuple):
-    """Work: play an individual under each of the seeds.
-
-    Attributes:
-        key: whatever the caller knows it by.
-        genome: the individual: a genome, or a member of an evolution strategy's epoch, or a slice of members.
-        episode_seeds: one episode for each, at least one.
-        parent: the genome without its last mutation; finding it out costs the length of a long line.
-    """
-
-    key: Hashable
-    genome: Individual
-    episode_seeds: tuple[int, ...]
-    parent: Genome | None = None
-
-
-class Played(NamedTuple):
-    """What came of an evaluation.
-
-    Attributes:
-        key: the evaluation's.
-        returns: sum of raw rewards of each episode, in the order of the seeds.
-        frames: emulator frames of all episodes together.
-        steps: agent steps of all episodes together.
-        play_s: seconds from the first step to the last.
-    """
-
-    key: Hashable
-    returns: tuple[float, ...]
-    frames: int
-    steps: int
-    play_s: float
-
-
-class Engine(Protocol):
-    """What the worker's loop drives, whatever the task. Not safe for use by several threads."""
-
-    @property
-    def slots(self) -> int:
-        """How many evaluations it plays at a time; falls when the device's memory runs out."""
-        ...
-
-    @property
-    def frames(self) -> int:
-        """Emulator frames so far, of unfinished episodes too."""
-        ...
-
-    def room(self) -> int:
-        """How many more evaluations it takes now."""
-        ...
-
-    def busy(self) -> bool:
-        """Whether there is anything to play."""
-        ...
-
-    def submit(self, evaluation: Evaluation) -> None:
-        """Take work; more than there is room for waits."""
-        ...
-
-    def tick(self) -> list[Played]:
-        """Play one step of everything; what is finished with it."""
-        ...
-
-    def cancel(self, keys: Collection[Hashable]) -> None:
-        """Stop playing these; keys that are not being played are ignored."""
-        ...
-
-    def drop(self) -> None:
-        """Stop playing everything."""
-        ...
-
-    def close(self) -> None:
-        """Free the task."""
-        ...
-
-
 @dataclass(slots=True)
-class _Slot:
+class _Slot(Generic[Key]):
     """An evaluation that is being played. Rows are numbered within the slot."""
 
-    evaluation: Evaluation
+    evaluation: Evaluation[Key]
     returns: list[float]
     episode_of_row: list[int]
     """Which of the evaluation's episodes each row plays."""
@@ -114,8 +38,8 @@ class _Slot:
     start_s: float = field(default_factory=time.perf_counter)
 
 
-class Rollout:
-    """Plays episodes of a population in lanes. See :class:`Engine`."""
+class Rollout(Generic[Key]):
+    """Plays episodes of a population in lanes. See :class:`.engine.Engine`."""
 
     def __init__(
         self,
@@ -132,7 +56,7 @@ class Rollout:
         """
         self._frames = 0
         self._make_population = make_population
-        self._queue: deque[Evaluation] = deque()
+        self._queue: deque[Evaluation[Key]] = deque()
         self._population = _that_fits(make_population, slots)
         self._rows = self._population.rows
         self._lanes = make_lanes(self._population.slots * self._rows)
@@ -142,7 +66,7 @@ class Rollout:
     def _lay_out(self) -> None:
         """Match slots to lanes: lane `slot * rows + row`."""
         slots = self._population.slots
-        self._slots: list[_Slot | None] = [None] * slots
+        self._slots: list[_Slot[Key] | None] = [None] * slots
         self._active = np.zeros((slots, self._rows), np.bool_)
         observations = self._lanes.observations[: slots * self._rows]
         self._observations = observations.reshape(slots, self._rows, *observations.shape[1:])
@@ -157,7 +81,7 @@ class Rollout:
         """Emulator frames so far, of unfinished episodes too."""
         return self._frames
 
-    def submit(self, evaluation: Evaluation) -> None:
+    def submit(self, evaluation: Evaluation[Key]) -> None:
         """Queue an evaluation. More than there is room for is kept until there is."""
         if not evaluation.episode_seeds:
             raise ValueError(f"evaluation {evaluation.key} has no episode seeds; allowed: 1 or more")
@@ -172,14 +96,14 @@ class Rollout:
         """Whether there is anything to play."""
         return bool(self._queue) or any(slot is not None for slot in self._slots)
 
-    def tick(self) -> list[Played]:
+    def tick(self) -> list[Played[Key]]:
         """Finish the step that is under way, and start the next one."""
         played = self._finish_step()
         self._fill_slots()
         self._start_step()
         return played
 
-    def cancel(self, keys: Collection[Hashable]) -> None:
+    def cancel(self, keys: Collection[Key]) -> None:
         """Stop playing these."""
         self._queue = deque(evaluation for evaluation in self._queue if evaluation.key not in keys)
         for index, slot in enumerate(self._slots):
@@ -197,7 +121,7 @@ class Rollout:
         """Free the lanes."""
         self._lanes.close()
 
-    def _unplayed(self) -> list[Evaluation]:
+    def _unplayed(self) -> list[Evaluation[Key]]:
         return [slot.evaluation for slot in self._slots if slot is not None] + list(self._queue)
 
     def _fill_slots(self) -> None:
@@ -205,14 +129,14 @@ class Rollout:
             if slot is None and self._queue:
                 self._begin_evaluation(index, self._queue.popleft())
 
-    def _begin_evaluation(self, index: int, evaluation: Evaluation) -> None:
+    def _begin_evaluation(self, index: int, evaluation: Evaluation[Key]) -> None:
         self._population.fill(index, evaluation.genome, evaluation.parent)
         slot = _Slot(evaluation, [0.0] * len(evaluation.episode_seeds), [0] * self._rows)
         self._slots[index] = slot
         for row in range(min(self._rows, len(evaluation.episode_seeds))):
             self._begin_episode(index, slot, row)
 
-    def _begin_episode(self, index: int, slot: _Slot, row: int) -> None:
+    def _begin_episode(self, index: int, slot: _Slot[Key], row: int) -> None:
         """Let a row play the evaluation's next episode."""
         seed = slot.evaluation.episode_seeds[slot.begun]
         self._lanes.begin(np.array([index * self._rows + row]), [seed])
@@ -232,7 +156,7 @@ class Rollout:
         self._lanes.send(lanes, actions[self._active])
         self._stepping = lanes
 
-    def _finish_step(self) -> list[Played]:
+    def _finish_step(self) -> list[Played[Key]]:
         if self._stepping is None:
             return []
         lanes, self._stepping = self._stepping, None
@@ -240,7 +164,7 @@ class Rollout:
         self._frames += int(stepped.frames.sum())
         return self._account(lanes.tolist(), stepped)
 
-    def _account(self, lanes: list[int], stepped: Stepped) -> list[Played]:
+    def _account(self, lanes: list[int], stepped: Stepped) -> list[Played[Key]]:
         """Add the step to each row's episode; the evaluations that ended with it."""
         finished = []
         for lane, reward, ended, frames in zip(lanes, *(column.tolist() for column in stepped), strict=True):
@@ -255,7 +179,7 @@ class Rollout:
                 finished.append(_played(slot))
         return finished
 
-    def _end_episode(self, index: int, slot: _Slot, row: int) -> bool:
+    def _end_episode(self, index: int, slot: _Slot[Key], row: int) -> bool:
         """Free a row, or let it play on; whether this was the evaluation's last episode."""
         slot.ended += 1
         self._active[index, row] = False
@@ -276,7 +200,7 @@ class Rollout:
         self._lay_out()
 
 
-def _played(slot: _Slot) -> Played:
+def _played(slot: _Slot[Key]) -> Played[Key]:
     elapsed = time.perf_counter() - slot.start_s
     return Played(slot.evaluation.key, tuple(slot.returns), slot.frames, slot.steps, elapsed)
 

@@ -1,0 +1,93 @@
+"""What an engine is: evaluations in, what was played out, under whatever keys its owner knows them by."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Hashable
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+from germline.genome import Genome
+from germline.pairs import Slice
+from worker.networks.population import Individual
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+class Evaluation(NamedTuple, Generic[Key]):
+    """Work: play an individual under each of the seeds.
+
+    Attributes:
+        key: whatever the owner knows it by.
+        genome: the individual: a genome, or a member of an evolution strategy's epoch, or a slice of members.
+        episode_seeds: one episode for each, at least one.
+        parent: the genome without its last mutation; finding it out costs the length of a long line.
+    """
+
+    key: Key
+    genome: Individual
+    episode_seeds: tuple[int, ...]
+    parent: Genome | None = None
+
+    @property
+    def size(self) -> int:
+        """How many evaluations it counts for, in credit and in room: one for each member of a slice."""
+        return 2 * self.genome.pairs or 1 if isinstance(self.genome, Slice) else 1
+
+
+class Played(NamedTuple, Generic[Key]):
+    """What came of an evaluation.
+
+    Attributes:
+        key: the evaluation's.
+        returns: sum of raw rewards of each episode, in the order of the seeds.
+        frames: emulator frames of all episodes together.
+        steps: agent steps of all episodes together.
+        play_s: seconds from the first step to the last.
+    """
+
+    key: Key
+    returns: tuple[float, ...]
+    frames: int
+    steps: int
+    play_s: float
+
+
+class Engine(Protocol[Key]):
+    """What the worker's loop drives, whatever the task. Not safe for use by several threads."""
+
+    @property
+    def slots(self) -> int:
+        """How many evaluations it plays at a time; falls when the device's memory runs out."""
+        ...
+
+    @property
+    def frames(self) -> int:
+        """Emulator frames so far, of unfinished episodes too."""
+        ...
+
+    def room(self) -> int:
+        """How many more evaluations it takes now."""
+        ...
+
+    def busy(self) -> bool:
+        """Whether there is anything to play."""
+        ...
+
+    def submit(self, evaluation: Evaluation[Key]) -> None:
+        """Take work; more than there is room for waits."""
+        ...
+
+    def tick(self) -> list[Played[Key]]:
+        """Play one step of everything; what is finished with it."""
+        ...
+
+    def cancel(self, keys: Collection[Key]) -> None:
+        """Stop playing these; keys that are not being played are ignored."""
+        ...
+
+    def drop(self) -> None:
+        """Stop playing everything."""
+        ...
+
+    def close(self) -> None:
+        """Free the task."""
+        ...

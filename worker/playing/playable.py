@@ -1,0 +1,71 @@
+"""What an experiment's spec says about playing, and the task and the policy that come of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from torch import nn
+
+from germline.weights import Layout
+from worker.networks.policies.build import make_policy
+from worker.plugins import make_task
+from worker.tasks.base import SetupError, Task
+
+PRECISIONS = ("float32", "bfloat16")
+MOST_ROWS = 32
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """What an experiment's spec says about playing, as plain values.
+
+    Attributes:
+        task: "atari", "gym", "function" or a plug-in's name.
+        task_arguments: the task's fields, by name.
+        policy: the policy's name or import path.
+        hidden: widths of hidden layers.
+        policy_arguments: more arguments of the policy.
+        episodes: episodes of one evaluation.
+        precision: "float32" or "bfloat16".
+        rank: of low-rank mutations, whose children share their parents' arithmetic; 0: dense ones.
+    """
+
+    task: str
+    policy: str
+    task_arguments: Mapping[str, object] = field(default_factory=dict)
+    hidden: tuple[int, ...] = ()
+    policy_arguments: Mapping[str, object] = field(default_factory=dict)
+    episodes: int = 1
+    precision: str = "float32"
+    rank: int = 0
+
+    @property
+    def rows(self) -> int:
+        """Episodes that one network plays at a time."""
+        return min(max(self.episodes, 1), MOST_ROWS)
+
+
+class Playable(NamedTuple):
+    """A task, and a policy that fits it."""
+
+    task: Task
+    policy: nn.Module
+
+
+def playable(settings: EngineSettings, task: Task | None = None) -> Playable:
+    """Build what an experiment plays: its task, unless the caller made one, and its policy.
+
+    Raises:
+        SetupError: if something in the settings is unknown or does not fit; the message names the field.
+    """
+    if settings.precision not in PRECISIONS:
+        raise SetupError(f"evaluation.precision is {settings.precision!r}; allowed: {', '.join(PRECISIONS)}")
+    task = task or make_task(settings.task, settings.task_arguments)
+    policy = make_policy(settings.policy, task, hidden=settings.hidden, arguments=settings.policy_arguments)
+    try:
+        Layout.of(policy)
+    except ValueError as error:
+        raise SetupError(f"policy.name is {settings.policy!r}, which cannot evolve: {error}") from error
+    return Playable(task, policy)
