@@ -60,7 +60,7 @@ class Rebirth(RuleBasedStateMachine):
         settings = ExperimentSettings.of(loads(SPEC))
         self.created = Created(1, settings.encoded, 0.0)
         self.live = self.make()
-        recovery.begin(self.live, cast(Journal, self.book))
+        recovery.begin(self.live)
 
     def make(self) -> Experiment:
         settings = ExperimentSettings.of(loads(SPEC))

@@ -41,7 +41,7 @@ def discard(experiment: Experiment, event: Discarded) -> list[Piece]:
 
 def keep_checkpoint(experiment: Experiment, checkpoint: Checkpoint) -> None:
     """Store a centre that a worker sent, and forget those that nobody will ask for."""
-    centre, checkpoints = experiment.centre, experiment.journal.checkpoints
+    centre, checkpoints = experiment.centre, experiment.checkpoints
     if centre is None:
         return
     before = {kept.epoch for kept in centre.kept()}
@@ -55,7 +55,7 @@ def keep_checkpoint(experiment: Experiment, checkpoint: Checkpoint) -> None:
 def release_checkpoints(experiment: Experiment) -> None:
     """Nobody will start from this experiment's checkpoints any more: do not hold them in memory."""
     for kept in experiment.centre.kept() if experiment.centre is not None else ():
-        experiment.journal.checkpoints.release(experiment.number, kept.epoch)
+        experiment.checkpoints.release(experiment.number, kept.epoch)
 
 
 def newest_checkpoint(experiment: Experiment) -> Checkpoint | None:
@@ -63,5 +63,5 @@ def newest_checkpoint(experiment: Experiment) -> Checkpoint | None:
     if experiment.centre is None or experiment.centre.newest is None:
         return None
     epoch, digest, _, _ = experiment.centre.newest
-    data = experiment.journal.checkpoints.held(experiment.number, epoch)
+    data = experiment.checkpoints.held(experiment.number, epoch)
     return None if data is None else Checkpoint(epoch, digest, data)

@@ -87,14 +87,18 @@ class Search(Protocol):
 class GaSearch:
     """A genetic algorithm as a :class:`Search`."""
 
+    evaluations_a_piece = 1
+
     def __init__(self, algorithm: GeneticAlgorithm) -> None:
         self.algorithm = algorithm
-        self.evaluations_a_piece = 1
-        self.ask = algorithm.ask
-        self.pending = algorithm.pending
-        self.fitness_quantiles = algorithm.fitness_quantiles
-        self.snapshot = algorithm.snapshot
-        self.restore = algorithm.restore
+
+    def ask(self, n: int) -> Sequence[Ask]:
+        """N individuals to play."""
+        return self.algorithm.ask(n)
+
+    def pending(self) -> Iterable[Ask]:
+        """The asks not yet told, in order of their tickets."""
+        return self.algorithm.pending()
 
     def adopt(self, piece: Piece) -> None:
         """Take back an ask made before a restart."""
@@ -138,6 +142,18 @@ class GaSearch:
         """A point for every evaluation."""
         return evaluations
 
+    def fitness_quantiles(self, fractions: Sequence[float]) -> Sequence[float]:
+        """Fitness at these fractions of the population."""
+        return self.algorithm.fitness_quantiles(fractions)
+
+    def snapshot(self) -> dict[str, JsonValue]:
+        """The whole state as JSON values."""
+        return self.algorithm.snapshot()
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        """Become what a snapshot says."""
+        self.algorithm.restore(snapshot)
+
 
 class EggrollSearch:
     """An evolution strategy as a :class:`Search`."""
@@ -145,15 +161,30 @@ class EggrollSearch:
     def __init__(self, algorithm: Eggroll) -> None:
         self.algorithm = algorithm
         self.evaluations_a_piece = 2 * algorithm.settings.slice_pairs
-        self.ask = algorithm.ask
-        self.pending = algorithm.pending
-        self.adopt_epoch = algorithm.adopt_epoch
-        self.tell = algorithm.tell
-        self.untell = algorithm.untell
-        self.close_early = algorithm.close_early
-        self.fitness_quantiles = algorithm.fitness_quantiles
-        self.snapshot = algorithm.snapshot
-        self.restore = algorithm.restore
+
+    def ask(self, n: int) -> Sequence[SliceAsk]:
+        """At most n slices of the open epoch."""
+        return self.algorithm.ask(n)
+
+    def pending(self) -> Iterable[SliceAsk]:
+        """The asks not yet told, in order of their tickets."""
+        return self.algorithm.pending()
+
+    def adopt_epoch(self, closed: EpochClosed) -> None:
+        """Take an epoch as closed that closed before a restart."""
+        self.algorithm.adopt_epoch(closed)
+
+    def tell(self, result: Result) -> Sequence[EggrollEvent]:
+        """Take a result; what happened to the epoch because of it."""
+        return self.algorithm.tell(result)
+
+    def untell(self, result: Result) -> Piece:
+        """Take back a result of the open epoch."""
+        return self.algorithm.untell(result)
+
+    def close_early(self) -> Sequence[EggrollEvent]:
+        """Close the epoch if enough of it is in."""
+        return self.algorithm.close_early()
 
     def adopt(self, piece: Piece) -> None:
         """Take back an ask made before a restart."""
@@ -173,6 +204,18 @@ class EggrollSearch:
         """A point for every closed epoch."""
         closed = any(isinstance(event, EpochClosed) for event in events)
         return self.algorithm.epoch if closed else None
+
+    def fitness_quantiles(self, fractions: Sequence[float]) -> Sequence[float]:
+        """Fitness at these fractions of the last closed epoch."""
+        return self.algorithm.fitness_quantiles(fractions)
+
+    def snapshot(self) -> dict[str, JsonValue]:
+        """The whole state as JSON values."""
+        return self.algorithm.snapshot()
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        """Become what a snapshot says."""
+        self.algorithm.restore(snapshot)
 
 
 def _sentence(best: MeasuredCentre) -> str:

@@ -16,9 +16,20 @@ from germline.algorithms.ga import GeneticAlgorithm
 from master.centres.centre import Centre
 from master.errors import ConflictError, Refusal, RefusedResultError
 from master.experiments.algorithm_seam import GaSearch
-from master.experiments.events import Created, Piece, State, StateChanged, Told, WorkerSeen, evaluations_of
+from master.experiments.events import (
+    Created,
+    Event,
+    Piece,
+    State,
+    StateChanged,
+    Told,
+    WorkerSeen,
+    evaluations_of,
+)
 from master.experiments.progress import QUANTILES, Point, Progress, Rates
 from master.experiments.settings import ExperimentSettings
+from master.journal.channel import TakeSnapshot
+from master.journal.checkpoints import Checkpoints
 from master.journal.journal import Journal, WriteEvent
 from master.work.leases import Key, Start
 from master.work.pending_work import PendingWork, Work
@@ -63,11 +74,7 @@ class Experiment:
         rates: how fast they rise.
         workers: that have told it something, by name.
         rejections: workers that get none of its work, and why.
-        journal: where it is written, and
-        write: queues an event for it.
     """
-
-    write: WriteEvent
 
     def __init__(
         self,
@@ -89,14 +96,32 @@ class Experiment:
         self.rates = Rates(clock)
         self.workers: dict[str, WorkerSeen] = {}
         self.rejections: dict[str, str] = {}
-        self.journal = journal
+        self._journal = journal
+        self._write: WriteEvent | None = None
         self._over = asyncio.Event()
         self._announced = ""
         self._announce_again_s = 0.0
         self._epoch_since_s = clock()
         self._clock = clock
 
-    # What the scheduler asks
+    # The journal
+
+    def attach(self, head: int, take_snapshot: TakeSnapshot) -> None:
+        """Write to the journal from now on, after entry `head`; before, nothing may happen but a replay."""
+        self._write = self._journal.attach(self.number, head, take_snapshot)
+
+    def write(self, event: Event) -> None:
+        """Queue an event for the journal."""
+        if self._write is None:
+            raise RuntimeError(f"experiment {self.settings.name} is not attached to its journal yet")
+        self._write(event)
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """Where an evolution strategy's checkpoints are kept."""
+        return self._journal.checkpoints
+
+    # What the dispatcher asks
 
     @property
     def is_running(self) -> bool:

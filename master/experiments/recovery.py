@@ -19,12 +19,11 @@ from master.experiments.events import (
 )
 from master.experiments.experiment import Experiment
 from master.journal.codec import Snapshot
-from master.journal.journal import Journal
 
 
-def begin(experiment: Experiment, journal: Journal) -> None:
+def begin(experiment: Experiment) -> None:
     """Write a new experiment's first event, and run."""
-    experiment.write = journal.attach(experiment.number, 0, partial(take_snapshot, experiment))
+    experiment.attach(0, partial(take_snapshot, experiment))
     experiment.write(experiment.created)
     experiment.progress.start_clock()
 
@@ -83,14 +82,14 @@ def replay(experiment: Experiment, event: Event) -> None:
         assert_never(event)
 
 
-def revive(experiment: Experiment, journal: Journal, head: int) -> None:
+def revive(experiment: Experiment, head: int) -> None:
     """Go on after a replay up to journal entry `head`: what is pending is lent first."""
     if experiment.state.is_final:
         experiment.pending_work.expect_only(())
         if experiment.centre is not None:
             experiment.centre.want_last()
     experiment.pending_work.revive()
-    experiment.write = journal.attach(experiment.number, head, partial(take_snapshot, experiment))
+    experiment.attach(head, partial(take_snapshot, experiment))
     if experiment.is_running:
         experiment.progress.start_clock()
 

@@ -104,7 +104,7 @@ class Registry:
                 f"experiment {number} has neither a snapshot nor a beginning in the journal"
             )
         await self._recall_checkpoints(experiment, stored)
-        recovery.revive(experiment, self._journal, head)
+        recovery.revive(experiment, head)
         return experiment
 
     async def _recall_checkpoints(self, experiment: Experiment, stored: dict[int, CheckpointStored]) -> None:
@@ -123,7 +123,7 @@ class Registry:
     def _begin(self, settings: ExperimentSettings) -> Experiment:
         number = max(self._by_number, default=0) + 1
         experiment = self._make(Created(number, settings.encoded, time()), settings)
-        recovery.begin(experiment, self._journal)
+        recovery.begin(experiment)
         self._add(experiment)
         logger.info("experiment %s begins as number %d", settings.name, number)
         return experiment

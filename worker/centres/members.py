@@ -100,8 +100,15 @@ class LowRankRows:
         self._forward = LowRankForward(
             evolution.network, evolution.space, slots=self.slots, signs=1, dtype=dtype
         )
-        self.refresh, self.bind = self._forward.refresh, self._forward.bind
         self._try(evolution, spaces)
+
+    def refresh(self) -> None:
+        """Take over the centre."""
+        self._forward.refresh()
+
+    def bind(self, slot: int, key: NoiseKey, scale: float) -> None:
+        """Make a slot a member."""
+        self._forward.bind(slot, key, scale)
 
     def _try(self, evolution: Evolution, spaces: Spaces) -> None:
         """Play a little, exactly and in this precision.
@@ -153,7 +160,10 @@ class MemberPopulation:
         else:
             self._forward = LowRankRows(evolution, spaces, slots, rows, dtype)
         self.slots = self._forward.slots
-        self.refresh = self._forward.refresh
+
+    def refresh(self) -> None:
+        """Take over the centre after it moved."""
+        self._forward.refresh()
 
     def fill(self, slot: int, genome: Individual, parent: Genome | None = None) -> None:
         """Give a slot a member's noise."""
