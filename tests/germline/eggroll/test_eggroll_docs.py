@@ -16,7 +16,7 @@ from germline.eggroll import update
 from germline.eggroll.update import check_budget
 from germline.shaping import ShapingName, shape
 
-DOCS = (Path(__file__).parent.parent / "docs" / "eggroll.md").read_text()
+DOCS = (Path(__file__).parents[3] / "docs" / "eggroll.md").read_text()
 INPUTS = torch.randn(8, 784, generator=torch.Generator().manual_seed(0))
 TARGETS = torch.arange(8)
 

@@ -8,7 +8,7 @@ import pytest
 from germline.cli.app import run
 from germline.spec import loads
 
-EXPERIMENTS = sorted((Path(__file__).parent.parent / "experiments").glob("*.toml"))
+EXPERIMENTS = sorted((Path(__file__).parents[3] / "experiments").glob("*.toml"))
 CARTPOLE = 'name = "c"\n[task.gym]\nid = "CartPole-v1"\n[policy]\nname = "mlp"\n[algorithm.ga]\n'
 
 

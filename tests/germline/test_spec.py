@@ -7,7 +7,7 @@ import pytest
 from germline.spec import SpecError, complete, explain, ga_settings, load, loads, to_toml
 from germline.v1 import spec_pb2
 
-EXPERIMENTS = sorted((Path(__file__).parent.parent / "experiments").glob("*.toml"))
+EXPERIMENTS = sorted((Path(__file__).parents[2] / "experiments").glob("*.toml"))
 
 GOOD = """
 name = "pong"

@@ -1,8 +1,9 @@
 """Journals of each released format are kept in tests/golden, and must still load.
 
-`python tests/test_journal_golden.py NAME` writes the file of this name anew, for instance eggroll-v1. That is
-right only before its format is released, or for a new format beside it: a journal that somebody has must
-never become unreadable. A new kind of event, a new field of the snapshot or a new algorithm needs a new file.
+`python tests/master/journal/test_journal_golden.py NAME` writes the file of this name anew, for instance
+eggroll-v1. That is right only before its format is released, or for a new format beside it: a journal that
+somebody has must never become unreadable. A new kind of event, a new field of the snapshot or a new algorithm
+needs a new file.
 """
 
 import asyncio
@@ -33,7 +34,7 @@ from master.journal.store import OwnStore, connect
 from master.work.leases import Key
 
 KEYS = Keys("golden")
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[2] / "golden"
 SPEC = loads("""
 name = "golden"
 seed = 7

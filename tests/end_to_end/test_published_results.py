@@ -16,7 +16,7 @@ from worker.networks.policies.build import make_policy
 from worker.playing.engine_builder import engine_settings, has_bfloat16
 from worker.plugins import make_task
 
-CARDS = sorted((Path(__file__).parent.parent / "experiments" / "results").glob("*.toml"))
+CARDS = sorted((Path(__file__).parents[2] / "experiments" / "results").glob("*.toml"))
 
 
 def test_there_are_results_to_hold_to_their_promise() -> None:

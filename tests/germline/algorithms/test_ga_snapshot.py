@@ -17,7 +17,7 @@ from germline.algorithms.base import Purpose, Result
 from germline.algorithms.ga import GeneticAlgorithm
 from germline.algorithms.ga_settings import GaSettings
 
-GOLDEN = Path(__file__).parent / "golden" / "ga-snapshot-v1.json"
+GOLDEN = Path(__file__).parents[2] / "golden" / "ga-snapshot-v1.json"
 SETTINGS = GaSettings(
     window=12,
     parents=4,

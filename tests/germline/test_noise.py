@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from germline import noise
 
-GOLDEN = json.loads((Path(__file__).parent / "golden" / "noise-v1.json").read_text())
+GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "noise-v1.json").read_text())
 UINT64 = 2**64 - 1
 
 uint64 = st.integers(0, UINT64)

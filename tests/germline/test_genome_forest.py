@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from germline.genome import Genome, Mutation, float32, format_id
 from germline.genome_forest import in_order_of_lines, pack, shared_mutations, unpack
 
-GOLDEN = json.loads((Path(__file__).parent / "golden" / "genome-v1.json").read_text())["forest"]
+GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "genome-v1.json").read_text())["forest"]
 
 
 @st.composite

@@ -24,7 +24,7 @@ from germline.card import (
 )
 from germline.genome import Genome, Mutation, float32
 
-GOLDEN = Path(__file__).parent / "golden" / "card-v1.toml"
+GOLDEN = Path(__file__).parents[1] / "golden" / "card-v1.toml"
 
 POWER = float32(0.002)
 GENOME = Genome.founder(2**64 - 1).extended([Mutation(1, POWER), Mutation(2, POWER), Mutation(3, 0.5, 4)])

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from germline.genome import Genome, Mutation, check_seed, float32, format_id, parse_id
 
-GOLDEN = json.loads((Path(__file__).parent / "golden" / "genome-v1.json").read_text())
+GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "genome-v1.json").read_text())
 
 seeds = st.integers(0, 2**64 - 1)
 powers = st.floats(-(2.0**100), 2.0**100, width=32).map(lambda power: power + 0.0)  # no negative zero
