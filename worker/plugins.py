@@ -1,6 +1,7 @@
 """Finds tasks and policies by name: this package's own, other packages' entry points, import paths.
 
 A plug-in is a class registered under the entry-point group ``germline.tasks`` or ``germline.policies``.
+A spec may come from a stranger, so nothing that it names is called before it is seen to be of its kind.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ import tomllib
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import ModuleType
 
 from worker.tasks.base import EpisodicTask, SetupError, Task, WeightsTask
 
 TASKS = "germline.tasks"
 POLICIES = "germline.policies"
+_A_TASK = "allowed: spaces and make_lanes, or dimension and measure (worker.tasks.base)"
 
 
 def imported(field: str, path: str) -> object:
@@ -27,15 +30,38 @@ def imported(field: str, path: str) -> object:
     module_name, colon, attribute = path.partition(":")
     if not (colon and module_name and attribute):
         raise SetupError(f'{field} is {path!r}; allowed: an import path "package.module:name"')
+    module = import_module(field, path, module_name)
+    try:
+        return getattr(module, attribute)
+    except AttributeError as error:
+        raise SetupError(f"{field} is {path!r}; the module has no {attribute!r}") from error
+
+
+def import_module(field: str, value: str, name: str) -> ModuleType:
+    """Import the module that a field's value names; those of the current folder count.
+
+    Raises:
+        SetupError: if it cannot be imported, or is a program or a part of Python: neither holds plug-ins.
+    """
+    root, *inner = name.split(".")
+    if root in sys.stdlib_module_names or "__main__" in inner:
+        raise SetupError(
+            f"{field} is {value!r}; {name} is a part of Python or a program, and is not imported"
+        )
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.append(here)
     try:
-        return getattr(importlib.import_module(module_name), attribute)
+        return importlib.import_module(name)
     except ImportError as error:
-        raise SetupError(f"{field} is {path!r}; this worker cannot import it: {error}") from error
-    except AttributeError as error:
-        raise SetupError(f"{field} is {path!r}; the module has no {attribute!r}") from error
+        raise SetupError(f"{field} is {value!r}; this worker cannot import it: {error}") from error
+    except (Exception, SystemExit) as error:  # whatever the module does while it is imported
+        raise SetupError(f"{field} is {value!r}; importing {name} fails: {described(error)}") from error
+
+
+def described(error: BaseException) -> str:
+    """An exception of somebody else's code in one line: its kind and what it says."""
+    return f"{type(error).__name__}: {error}"
 
 
 def registered(group: str, field: str, name: str) -> object:
@@ -51,7 +77,7 @@ def registered(group: str, field: str, name: str) -> object:
     point = next(iter(found))
     try:
         return point.load()
-    except (ImportError, AttributeError) as error:
+    except (Exception, SystemExit) as error:  # whatever the package does while it is imported
         raise SetupError(f"{field} is {name!r}; its package cannot be loaded: {error}") from error
 
 
@@ -74,15 +100,16 @@ def make_task(name: str, arguments: Mapping[str, object]) -> Task:
         SetupError: if there is none, it refuses the arguments, or it is no task.
     """
     kind = registered(TASKS, "task", name)
-    if not callable(kind):
-        raise SetupError(f"task is {name!r}, which names a {type(kind).__name__}; allowed: a class of tasks")
+    if not isinstance(kind, type) or not (hasattr(kind, "make_lanes") or hasattr(kind, "measure")):
+        raise SetupError(f"task is {name!r}, which names {kind!r}, no class of tasks; {_A_TASK}")
     try:
-        task = kind(**arguments)
+        task: object = kind(**arguments)
+    except SetupError:
+        raise
     except TypeError as error:
         raise SetupError(f"task.{name} refuses its arguments {sorted(arguments)}: {error}") from error
+    except (Exception, SystemExit) as error:  # whatever the plug-in does
+        raise SetupError(f"task.{name} cannot be made: {described(error)}") from error
     if not isinstance(task, EpisodicTask | WeightsTask):
-        raise SetupError(
-            f"task is {name!r}, whose {type(task).__name__} is no task; "
-            "allowed: spaces and make_lanes, or dimension and measure (worker.tasks.base)"
-        )
+        raise SetupError(f"task is {name!r}, whose {type(task).__name__} is no task; {_A_TASK}")
     return task

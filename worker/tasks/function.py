@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 
 import numpy as np
@@ -24,18 +25,32 @@ class FunctionTask:
             dimension: how many weights it takes.
 
         Raises:
-            SetupError: if there is no such function.
+            SetupError: if there is no such function, or it takes other arguments.
         """
-        found = imported("task.function.path", path)
-        if not callable(found):
-            raise SetupError(f"task.function.path is {path!r}, a {type(found).__name__}; allowed: a function")
         self.dimension = dimension
-        self._path = path
-        self._function: Fitness = found
+        self._function = _fitness(path)
 
     def measure(self, weights: npt.NDArray[np.float32], seed: int) -> float:
         """Call the function; what it changes in `weights` is its own copy."""
         return float(self._function(weights.copy(), seed))
+
+
+def _fitness(path: str) -> Fitness:
+    """The function of weights and seed that a path names; it is looked at, and not called yet."""
+    found = imported("task.function.path", path)
+    if isinstance(found, type) or not callable(found):
+        raise SetupError(f"task.function.path is {path!r}, a {type(found).__name__}; allowed: a function")
+    try:
+        signature = inspect.signature(found)
+    except ValueError:  # compiled functions may not say what they take
+        return found
+    try:
+        signature.bind("weights", "seed")
+    except TypeError as error:
+        raise SetupError(
+            f"task.function.path is {path!r}, which takes {signature}; allowed: a function of (weights, seed)"
+        ) from error
+    return found
 
 
 def noisy_sphere(weights: npt.NDArray[np.float32], seed: int) -> float:

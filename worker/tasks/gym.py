@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces as gym_spaces
 
+from worker.plugins import import_module
 from worker.tasks.base import (
     Actions,
     ContinuousActions,
@@ -34,7 +35,7 @@ class GymTask:
         """Make the environment once to see its spaces.
 
         Args:
-            id: the registered id; "package.module:Env-v0" imports the package first.
+            id: the registered id; "package.module:Env-v0" imports that module, as :mod:`worker.plugins` does.
             max_steps: steps after which an episode is cut; the environment's own limit by default.
             arguments: keyword arguments of the environment.
 
@@ -51,6 +52,9 @@ class GymTask:
         return GymLanes([self._make() for _ in range(count)], self.spaces)
 
     def _make(self) -> Environment:
+        module, colon, _ = self._id.partition(":")
+        if colon:
+            import_module("task.gym.id", self._id, module)
         settings: dict[str, Any] = {"max_episode_steps": self._max_steps, **self._arguments}
         try:
             return gymnasium.make(self._id, **settings)

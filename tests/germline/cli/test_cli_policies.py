@@ -76,6 +76,7 @@ def test_exported_weights_are_those_of_the_seeds(
     [
         ("mutations = 2", "mutations = 3", "genome.mutations is 3"),
         ('name = "motion"', 'name = "motino"', "policy.name is 'motino'; allowed: "),
+        ('name = "motion"', 'name = "os:system"', "policy.name is 'os:system'; os is a part of Python"),
         ('game = "pong"', 'gmae = "pong"', "task.atari.gmae is unknown; did you mean 'game'?"),
         ("card = 1", "card = ", "is not TOML"),
     ],

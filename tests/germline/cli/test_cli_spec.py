@@ -55,6 +55,7 @@ def test_every_problem_of_every_file_is_said_in_one_go(
             ).replace('"mlp"', '"vector"'),
             "task.function.path is 'os:nothing'",
         ),
+        (CARTPOLE.replace('"mlp"', '"os:system"'), "policy.name is 'os:system'; os is a part of Python"),
         ("name = [", "is no valid TOML"),
     ],
 )

@@ -59,6 +59,20 @@ class OneAnswer(nn.Module):
         return result
 
 
+class Unbuilt(nn.Module):
+    """A module whose constructor fails."""
+
+    def __init__(self) -> None:
+        raise KeyError("width")
+
+
+class Unseeing(OneAnswer):
+    """A module whose forward fails in a way of its own."""
+
+    def forward(self, observations: Tensor) -> Tensor:
+        raise AttributeError("no eyes")
+
+
 @pytest.mark.parametrize(("name", "weights"), [("dqn2015", 1_687_206), ("uber2018", 4_046_502)])
 def test_published_networks_have_their_published_sizes(name: str, weights: int) -> None:
     policy = make_policy(name, Screen())
@@ -128,8 +142,10 @@ def test_a_function_task_has_as_many_weights_as_its_dimension() -> None:
             r"answers 2 observations with \(2, 1\); the task wants \(2, 2\)",
         ),
         (f"{__name__}:Tiny", Screen(), r"cannot see observations of shape \(4, 84, 84\) \(uint8\)"),
-        (f"{__name__}:Screen", Vectors(), "makes a Screen; allowed: a torch module"),
+        (f"{__name__}:Screen", Vectors(), r"names <class '.*Screen'>; allowed: a torch module's class"),
         (f"{__name__}:GREY", Vectors(), "allowed: a torch module's class"),
+        (f"{__name__}:Unbuilt", Vectors(), "whose constructor fails: KeyError: 'width'"),
+        (f"{__name__}:Unseeing", Vectors(), "cannot see observations .*: AttributeError: no eyes"),
     ],
 )
 def test_a_policy_that_does_not_fit_is_refused(name: str, task: Screen | Vectors, complaint: str) -> None:

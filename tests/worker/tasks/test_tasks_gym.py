@@ -52,9 +52,12 @@ def test_arguments_reach_the_environment() -> None:
     assert getattr(environment.unwrapped, "g", None) == 1.5
 
 
-@pytest.mark.parametrize("name", ["NoSuch-v0", "no_such_package:X-v0"])
-def test_an_environment_that_cannot_be_made_is_refused_by_name(name: str) -> None:
-    with pytest.raises(SetupError, match=f"task.gym.id is '{name}'; Gymnasium cannot make it"):
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [("NoSuch-v0", "Gymnasium cannot make it"), ("no_such_package:X-v0", "this worker cannot import it")],
+)
+def test_an_environment_that_cannot_be_made_is_refused_by_name(name: str, complaint: str) -> None:
+    with pytest.raises(SetupError, match=f"task.gym.id is '{name}'; {complaint}"):
         GymTask(id=name)
 
 

@@ -1,6 +1,7 @@
 """Tasks and policies by name, by import path and from other packages."""
 
 import sys
+from collections.abc import Iterator
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 
@@ -8,9 +9,25 @@ import numpy as np
 import pytest
 
 from worker import plugins
+from worker.networks.policies.build import make_policy
 from worker.tasks.atari import AtariTask
 from worker.tasks.base import SetupError
 from worker.tasks.function import FunctionTask, noisy_sphere
+from worker.tasks.gym import GymTask
+
+CALLED: list[str] = []
+
+
+def command(*words: object, **more: object) -> None:
+    """What nobody asked for."""
+    CALLED.append(f"{words} {more}")
+
+
+class Command:
+    """The same as a class."""
+
+    def __init__(self, *words: object, **more: object) -> None:
+        command(*words, **more)
 
 
 class Doubler:
@@ -29,12 +46,15 @@ def other_package(monkeypatch: pytest.MonkeyPatch) -> None:
     module = type(sys)("other_package")
     module.Doubler = Doubler  # type: ignore[attr-defined]
     module.NotATask = dict  # type: ignore[attr-defined]
+    module.command = command  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "other_package", module)
     points = EntryPoints(
         [
             EntryPoint("doubler", "other_package:Doubler", plugins.TASKS),
             EntryPoint("broken", "no_such_module:Task", plugins.TASKS),
             EntryPoint("odd", "other_package:NotATask", plugins.TASKS),
+            EntryPoint("command", "other_package:command", plugins.TASKS),
+            EntryPoint("command", "other_package:command", plugins.POLICIES),
         ]
     )
     monkeypatch.setattr(plugins, "entry_points", points.select)
@@ -52,7 +72,7 @@ def test_a_task_of_another_package_is_found_by_its_entry_point(other_package: No
 
 
 def test_an_unknown_task_is_refused_with_the_known_ones(other_package: None) -> None:
-    with pytest.raises(SetupError, match="task is 'tripler'; allowed: broken, doubler, odd"):
+    with pytest.raises(SetupError, match="task is 'tripler'; allowed: broken, command, doubler, odd"):
         plugins.make_task("tripler", {})
 
 
@@ -67,8 +87,95 @@ def test_arguments_that_a_task_does_not_know_are_refused(other_package: None) ->
 
 
 def test_a_plug_in_that_is_no_task_is_refused(other_package: None) -> None:
-    with pytest.raises(SetupError, match="whose dict is no task; allowed: spaces and make_lanes"):
+    with pytest.raises(
+        SetupError, match="which names <class 'dict'>, no class of tasks; allowed: spaces and make_lanes"
+    ):
         plugins.make_task("odd", {})
+
+
+def test_what_a_name_leads_to_is_not_called_before_it_is_known_to_be_of_its_kind(other_package: None) -> None:
+    cartpole = GymTask(id="CartPole-v1")
+    for name in (f"{__name__}:command", f"{__name__}:Command", "command"):
+        with pytest.raises(SetupError, match="allowed: a torch module's class"):
+            make_policy(name, cartpole)
+    with pytest.raises(SetupError, match="no class of tasks"):
+        plugins.make_task("command", {})
+    with pytest.raises(SetupError, match=r"task.function.path is .* a type; allowed: a function"):
+        FunctionTask(path=f"{__name__}:Command")
+
+    assert not CALLED
+
+
+@pytest.mark.parametrize("module", ["antigravity", "idlelib.idle", "pip.__main__"])
+def test_python_s_own_modules_and_programs_are_not_even_imported(module: str) -> None:
+    before = set(sys.modules)
+    for refused in (
+        lambda: make_policy(f"{module}:fly", GymTask(id="CartPole-v1")),
+        lambda: FunctionTask(path=f"{module}:fly"),
+        lambda: GymTask(id=f"{module}:CartPole-v1"),
+    ):
+        with pytest.raises(SetupError, match=f"'{module}:.*' *; {module} is a part of Python or a program"):
+            refused()
+
+    assert module not in set(sys.modules) - before
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A user's own folder; its modules are forgotten afterwards."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield tmp_path
+    for written in tmp_path.glob("*.py"):
+        sys.modules.pop(written.stem, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("raise KeyError('weights')", "KeyError: 'weights'"),
+        ("import sys; sys.exit(3)", "SystemExit: 3"),
+        ("def f(:", "SyntaxError: "),
+        ("import no_such_module", "this worker cannot import it: No module named 'no_such_module'"),
+    ],
+)
+def test_a_module_that_fails_at_import_is_refused_in_one_sentence(
+    folder: Path, text: str, complaint: str
+) -> None:
+    (folder / "broken_module.py").write_text(text)
+    for refused in (
+        lambda: make_policy("broken_module:Net", GymTask(id="CartPole-v1")),
+        lambda: FunctionTask(path="broken_module:f"),
+        lambda: GymTask(id="broken_module:Env-v0"),
+    ):
+        with pytest.raises(SetupError, match=complaint):
+            refused()
+
+
+def test_a_gym_environment_of_the_current_folder_is_found(folder: Path) -> None:
+    (folder / "my_worlds.py").write_text(
+        "import gymnasium\n"
+        'gymnasium.register("Mine-v0", "gymnasium.envs.classic_control:CartPoleEnv", max_episode_steps=9)\n'
+    )
+
+    assert GymTask(id="my_worlds:Mine-v0").spaces.observation_shape == (4,)
+
+
+def test_a_function_that_takes_other_arguments_is_refused(folder: Path) -> None:
+    (folder / "one_argument.py").write_text("def f(weights): return 0.0\n")
+    with pytest.raises(SetupError, match=r"takes \(weights\); allowed: a function of \(weights, seed\)"):
+        FunctionTask(path="one_argument:f")
+
+
+def test_a_task_whose_constructor_fails_is_refused_in_one_sentence(
+    other_package: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: Doubler, **_: object) -> None:
+        raise KeyError("rooms")
+
+    monkeypatch.setattr(Doubler, "__init__", fail)
+    with pytest.raises(SetupError, match=r"task\.doubler cannot be made: KeyError: 'rooms'"):
+        plugins.make_task("doubler", {})
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from worker.networks.policies.vector import Vector
-from worker.plugins import POLICIES, imported, registered
+from worker.plugins import POLICIES, described, imported, registered
 from worker.tasks.base import SetupError, Spaces, Task, WeightsTask
 
 
@@ -35,17 +35,22 @@ def make_policy(
         if name != "vector":
             raise SetupError(f'policy.name is {name!r}; a function task allows only "vector"')
         return Vector(dimension=task.dimension)
-    kind = imported("policy.name", name) if ":" in name else registered(POLICIES, "policy.name", name)
-    policy = _construct(name, kind, task.spaces, hidden, dict(arguments or {}))
+    policy = _construct(name, _policy_class(name), task.spaces, hidden, dict(arguments or {}))
     _check_fit(name, policy, task.spaces)
     return policy
 
 
+def _policy_class(name: str) -> type[nn.Module]:
+    """The class that a name means; it is looked at, and not called yet."""
+    kind = imported("policy.name", name) if ":" in name else registered(POLICIES, "policy.name", name)
+    if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
+        raise SetupError(f"policy.name is {name!r}, which names {kind!r}; allowed: a torch module's class")
+    return kind
+
+
 def _construct(
-    name: str, kind: object, spaces: Spaces, hidden: Sequence[int], arguments: dict[str, object]
+    name: str, kind: type[nn.Module], spaces: Spaces, hidden: Sequence[int], arguments: dict[str, object]
 ) -> nn.Module:
-    if not callable(kind):
-        raise SetupError(f"policy.name is {name!r}, a {type(kind).__name__}; allowed: a torch module's class")
     offered: dict[str, object] = {
         "observation_shape": spaces.observation_shape,
         "outputs": spaces.actions.outputs,
@@ -57,12 +62,12 @@ def _construct(
         raise SetupError(f"policy.hidden is {list(hidden)}, but {name!r} has no such setting; leave it out")
     try:
         policy = kind(**{key: value for key, value in offered.items() if key in taken} | arguments)
+    except SetupError:
+        raise
     except TypeError as error:
         raise SetupError(f"policy.arguments do not fit {name!r}: {error}") from error
-    if not isinstance(policy, nn.Module):
-        raise SetupError(
-            f"policy.name is {name!r}, which makes a {type(policy).__name__}; allowed: a torch module"
-        )
+    except (Exception, SystemExit) as error:  # whatever somebody's constructor does
+        raise SetupError(f"policy.name is {name!r}, whose constructor fails: {described(error)}") from error
     return policy.eval().requires_grad_(True)
 
 
@@ -73,10 +78,10 @@ def _check_fit(name: str, policy: nn.Module, spaces: Spaces) -> None:
     try:
         with torch.inference_mode():
             answer = policy(blank)
-    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+    except Exception as error:  # whatever somebody's forward does
         raise SetupError(
             f"policy.name is {name!r}, which cannot see observations of shape {spaces.observation_shape} "
-            f"({spaces.observation_dtype}): {error}"
+            f"({spaces.observation_dtype}): {described(error)}"
         ) from error
     if not isinstance(answer, Tensor) or tuple(answer.shape) != (rows, wanted):
         shape = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
