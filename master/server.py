@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from pathlib import Path
 from time import monotonic
 from typing import NoReturn
@@ -16,15 +16,13 @@ import grpc.aio
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from prometheus_client.core import GaugeMetricFamily
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from germline.v1 import experiment_pb2, experiment_pb2_grpc, worker_pb2, worker_pb2_grpc
 from master.config import MasterConfig, split_address
 from master.experiments.registry import Registry
 from master.journal.journal import Journal
 from master.journal.keys import Keys
-from master.journal.store import OwnStore, StoreError, check_server, connect
+from master.journal.store import open_store
 from master.metrics import Metrics
 from master.wire.experiment_service import ExperimentService
 from master.wire.interceptors import ErrorInterceptor, TokenInterceptor
@@ -94,19 +92,16 @@ class Master:
             JournalFormatError: a newer build wrote the journal.
         """
         async with contextlib.AsyncExitStack() as stack:
-            client, revive = await _open_store(config, stack)
+            store = await stack.enter_async_context(open_store(config.store, config.store_folder))
             metrics = Metrics()
             journal = Journal(
-                client, Keys(config.store_prefix),
+                store.client, Keys(config.store_prefix),
                 snapshot_interval_s=config.snapshot_interval_s,
                 observe_commit=metrics.observe_commit,
-                revive_store=revive,
+                revive_store=store.revive,
             )  # fmt: skip
             master = cls(config, journal, metrics, clock)
-            try:
-                await master._open(stack)
-            except RedisError as error:
-                raise StoreError(f"the journal cannot be read: {error}") from error
+            await master._open(stack)
             yield master
 
     async def broken(self) -> NoReturn:
@@ -210,20 +205,6 @@ class Master:
 
     def _gauges(self) -> Iterable[GaugeMetricFamily]:
         return self.dispatcher.gauges()
-
-
-async def _open_store(
-    config: MasterConfig, stack: contextlib.AsyncExitStack
-) -> tuple[Redis, Callable[[], Awaitable[None]] | None]:
-    if config.store:
-        client = connect(config.store)
-        stack.push_async_callback(client.aclose)
-        await check_server(client)
-        return client, None
-    own = await stack.enter_async_context(OwnStore(config.store_folder))
-    client = connect(own.url)
-    stack.push_async_callback(client.aclose)
-    return client, own.revive
 
 
 def _credentials(config: MasterConfig) -> grpc.ServerCredentials:

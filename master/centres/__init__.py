@@ -1,1 +1,4 @@
-"""What the master knows of an evolution strategy's centre: epochs, digests and checkpoints; never weights."""
+"""What the master knows of an evolution strategy's centre: epochs, digests, checkpoints; never weights.
+
+Imported by: the wire, the work and the experiments.
+"""

@@ -12,10 +12,11 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, NamedTuple, Self
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -63,6 +64,37 @@ def connect(url: str) -> Redis:
         retry=Retry(NoBackoff(), 0),
         retry_on_timeout=False,
     )
+
+
+class Store(NamedTuple):
+    """An open store.
+
+    Attributes:
+        client: talks to it.
+        revive: starts its server again if it has died; None if the server is not ours.
+    """
+
+    client: Redis
+    revive: Callable[[], Awaitable[None]] | None = None
+
+
+@contextlib.asynccontextmanager
+async def open_store(url: str, folder: Path) -> AsyncIterator[Store]:
+    """The store behind a URL, or without one a server of our own in a folder.
+
+    Raises:
+        StoreError: it cannot be used, at the beginning or later on.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        own = None if url else await stack.enter_async_context(OwnStore(folder))
+        client = connect(own.url if own else url)
+        stack.push_async_callback(client.aclose)
+        try:
+            if own is None:
+                await check_server(client)
+            yield Store(client, own.revive if own else None)
+        except RedisError as error:
+            raise StoreError(f"the journal cannot be read: {error}") from error
 
 
 class OwnStore:

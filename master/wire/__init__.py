@@ -1,1 +1,4 @@
-"""The gRPC services and their messages: decode, call, encode. Only `master.server` imports it."""
+"""The gRPC services and their messages: decode, call, encode.
+
+Imported by: the server, nobody else.
+"""

@@ -1,1 +1,4 @@
-"""The stream to the master: connects, greets, obeys, tells. Only `worker.loop` imports it."""
+"""The stream to the master: connects, greets, obeys, tells.
+
+Imported by: the loop, and the machine that says who it is.
+"""

@@ -1,1 +1,4 @@
-"""The playing thread, and the engines that play evaluations."""
+"""The playing thread, and the engines that play evaluations.
+
+Imported by: the connection, the loop, the centres for the engines below them, the command line.
+"""

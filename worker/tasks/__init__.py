@@ -1,1 +1,4 @@
-"""What playing means: Atari games, Gymnasium environments, Python functions."""
+"""What playing means: Atari games, Gymnasium environments, Python functions.
+
+Imported by: everybody in the worker; it knows no torch.
+"""
