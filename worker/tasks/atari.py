@@ -88,7 +88,7 @@ def rom_of(game: str) -> Path:
     """Where a game's ROM is.
 
     Raises:
-        SetupError: if the library has none, with similar names, or cannot run it, which would end the process.
+        SetupError: if the library has none (with similar names), or would end the process with it.
     """
     known = roms.get_all_rom_ids()
     if game not in known:
@@ -102,7 +102,7 @@ def rom_of(game: str) -> Path:
         )
     if ALEInterface.isSupportedROM(Path(path)) is None:
         raise SetupError(
-            f"task.atari.game is {game!r}, which ale-py has but cannot run: it knows no mode for one player, or "
-            "the ROM's file is damaged; allowed: any other game"
+            f"task.atari.game is {game!r}, which ale-py has but cannot run: it knows no mode for one "
+            "player, or the ROM's file is damaged; allowed: any other game"
         )
     return Path(path)
