@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 ASK_EVERY_S = 5.0
 ANSWER_S = 2.0
+_MOST_BYTES = 1000
 _INSIDE = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy knows this machine
 _NOT_YET = ("", "false", "none")
 _NO_ANSWER = (OSError, http.client.HTTPException)  # nobody there, too slow, or cut off anywhere in its answer
@@ -57,5 +58,7 @@ def _ask_with_token(url: str) -> str:
 def _request(url: str, headers: dict[str, str], method: str = "GET") -> str:
     request = urllib.request.Request(url, headers=headers, method=method)  # noqa: S310 - http, by the settings
     with _INSIDE.open(request, timeout=ANSWER_S) as answer:
-        text: str = answer.read(1000).decode(errors="replace")
-    return text.strip()
+        data: bytes = answer.read(_MOST_BYTES)
+        if answer.length and len(data) < _MOST_BYTES:  # half of FALSE is no notice
+            raise http.client.IncompleteRead(data)
+    return data.decode(errors="replace").strip()

@@ -169,10 +169,12 @@ class CuttingOff(MetadataService):
             super().do_GET()
 
 
-@pytest.mark.parametrize("answer", [b"", b"HTTP/1.0 2", b"HTTP/1.0 200 OK\r\nContent-Length: 9\r\n\r\nTR"])
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.0 2", b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nFA"])
 async def test_a_connection_that_drops_does_not_end_the_watch_for_a_notice(
     cutting_off: str, answer: bytes
 ) -> None:
+    CuttingOff.cuts[:] = [answer]
+    assert ask(cutting_off) == ""
     CuttingOff.cuts[:] = [answer]
     stop = asyncio.Event()
     async with asyncio.timeout(20.0):
@@ -183,6 +185,7 @@ async def test_a_connection_that_drops_does_not_end_the_watch_for_a_notice(
 
 def test_a_notice_is_asked_for_without_a_proxy(cloud: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.setenv("no_proxy", "")
     MetadataService.notice = True
     assert ask(cloud + "/preempted") == "TRUE"
 
