@@ -17,7 +17,7 @@ import signal
 from collections.abc import Callable
 
 from worker.config import WorkerConfig
-from worker.connection.channel import metadata, opener
+from worker.connection.channel import opener
 from worker.connection.link import Link
 from worker.connection.worker_state import LinkSettings
 from worker.machine import identify, prepare
@@ -43,7 +43,7 @@ async def work(config: WorkerConfig) -> bool:
         LinkSettings(
             master=config.master,
             dial=opener(config),
-            metadata=metadata(config),
+            metadata=config.security.metadata(),
             identity=identify(device, config.worker_id),
             slots=config.slots or FIRST_SLOTS,
             build=builder.build,

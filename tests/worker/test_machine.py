@@ -25,7 +25,7 @@ from germline.v1.worker_pb2_grpc import (
     add_WorkerServiceServicer_to_server,
 )
 from worker.config import WorkerConfig
-from worker.connection.channel import metadata, opener
+from worker.connection.channel import opener
 from worker.loop import on_signal
 from worker.machine import identify
 from worker.playing.engine_builder import EngineBuilder, engine_settings
@@ -244,7 +244,21 @@ async def test_a_worker_shows_its_certificate_and_its_token_over_tls(tmp_path: P
     await server.start()
     config = WorkerConfig(master=f"localhost:{port}", token="hush", ca=cert, tls_cert=cert, tls_key=key)  # noqa: S106
     async with opener(config)() as channel:
-        answer = await WorkerServiceStub(channel).Work(metadata=metadata(config)).read()
+        answer = await WorkerServiceStub(channel).Work(metadata=config.security.metadata()).read()
     assert isinstance(answer, worker_pb2.MasterMessage)
     assert answer.welcome.master_id == "Bearer hush"
+    await server.stop(None)
+
+
+async def test_a_worker_asks_no_proxy_for_a_master_on_its_own_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server = aio.server()
+    add_WorkerServiceServicer_to_server(Listening(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    async with opener(WorkerConfig(master=f"127.0.0.1:{port}"))() as channel:
+        answer = await WorkerServiceStub(channel).Work().read()
+    assert isinstance(answer, worker_pb2.MasterMessage)
     await server.stop(None)
