@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup pong test lint bench check-games proto clean
+.PHONY: help setup pong test lint mutants bench proto clean
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: $(READY) ## make .venv with everything that germline needs
 
@@ -29,14 +29,15 @@ lint: setup ## style, types and the direction of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+mutants: setup ## break the code, a token at a time, and see whether the tests notice: MODULE=germline.genome, or all (an hour)
+	OMP_NUM_THREADS=1 nice -n 15 $(BIN)/mutmut run $(if $(MODULE),'$(MODULE).*')
+	$(BIN)/python tools/count_mutants.py
+
 bench: setup ## measure against the references (minutes; wants a quiet machine)
 	$(BIN)/germline bench all
-
-check-games: setup ## hold every Atari game to its promise: an episode is its seed and its actions (minutes)
-	$(BIN)/python tools/check_games.py
 
 proto: setup ## generate germline/v1 from proto/germline/v1
 	$(BIN)/python tools/generate_stubs.py
 
 clean: ## forget the environment and the caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist mutants

@@ -88,9 +88,8 @@ def largest_weight_sum(shaping: ShapingName, pairs: int) -> int:
         return pairs
     if shaping == "centred_rank":
         return 2 * pairs * pairs  # winners hold the upper ranks: sum of 2 * (rank+ - rank-) = 2 * pairs**2
-    return (
-        math.ceil(2 * pairs / Z_UNIT) + pairs
-    )  # sum of |z| <= members, as sum of z**2 is; plus the rounding
+    # The sum of |z| is at most that of the members, as the sum of z**2 is; half a unit each for the rounding.
+    return math.ceil(2 * pairs / Z_UNIT) + pairs
 
 
 def _scaled(by_pair: _Floats) -> _Floats:
@@ -100,10 +99,10 @@ def _scaled(by_pair: _Floats) -> _Floats:
 
 
 def _centred_rank(by_pair: _Floats, _groups: _Ints) -> tuple[_Ints, float]:
-    """Twice the average rank, centred: ``2 * rank - (n - 1)``, of variance ``(n*n - 1) / 3`` without ties."""
+    """Twice the average rank, of variance ``(n*n - 1) / 3`` without ties; centring cancels within a pair."""
     _, inverse, counts = np.unique(by_pair, return_inverse=True, return_counts=True)
     first = np.cumsum(counts) - counts
-    twice_rank = (2 * first + counts - 1)[inverse].reshape(by_pair.shape)
+    twice_rank = (2 * first + counts)[inverse]
     n = by_pair.size
     return twice_rank[:, 0] - twice_rank[:, 1], math.sqrt(3.0 / (n * n - 1.0))
 

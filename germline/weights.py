@@ -75,7 +75,7 @@ class Layout:
                 raise ValueError(
                     f"policy parameter {name} has type {tensor.dtype}; weights are floating point"
                 )
-            mean, std = _init_of(module, name, tuple(tensor.shape))
+            mean, std = _init_of(module, name)
             parameters.append(Parameter(name, tuple(tensor.shape), offset, mean, std))
             offset += tensor.numel()
         if not parameters:
@@ -89,7 +89,7 @@ class Layout:
         return {p.name: p.view(flat).view(p.shape) for p in self.parameters}
 
 
-def _init_of(module: nn.Module, name: str, shape: tuple[int, ...]) -> tuple[float, float]:
+def _init_of(module: nn.Module, name: str) -> tuple[float, float]:
     """Mean and standard deviation: the module's published ones, else those of torch's own defaults."""
     if isinstance(module, PublishesInit):
         return module.germline_init(name)
@@ -100,9 +100,7 @@ def _init_of(module: nn.Module, name: str, shape: tuple[int, ...]) -> tuple[floa
     if isinstance(owner, nn.Embedding):
         return 0.0, 1.0
     fan_in = math.prod(weight.shape[1:])
-    return 0.0, 1.0 / math.sqrt(
-        3 * fan_in
-    )  # the standard deviation of uniform(-1/sqrt(fan_in), 1/sqrt(fan_in))
+    return 0.0, 1.0 / math.sqrt(3 * fan_in)  # that of uniform(-1/sqrt(fan_in), 1/sqrt(fan_in))
 
 
 def rebuild(genome: Genome, layout: Layout, out: Tensor) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import typer
-from typer.core import TyperGroup
 
 from germline.cli import (
     bench_command,
@@ -20,8 +19,7 @@ from germline.cli import (
     steer,
 )
 from germline.cli.errors import CommandError, Exit
-from germline.cli.once import OnceCommand, OnceGroup
-from germline.cli.target import CaOption, CertOption, KeyOption, TlsOption, TokenFileOption, given
+from germline.cli.target import CaOption, Connection, TlsOption, TokenFileOption
 from germline.client import MasterError, NotReachableError, RefusedError
 from germline.spec import SpecError
 
@@ -32,7 +30,6 @@ _EPILOG = (
 
 app = typer.Typer(
     name="germline",
-    cls=OnceGroup,
     help="Neuroevolution as a service: every network is a line of seeds.",
     epilog=_EPILOG,
     no_args_is_help=True,
@@ -47,24 +44,9 @@ def _connection(
     context: typer.Context,
     token_file: TokenFileOption = None,
     tls: TlsOption = False,
-    ca: CaOption = None,
-    tls_cert: CertOption = None,
-    tls_key: KeyOption = None,
+    ca_certificate: CaOption = None,
 ) -> None:
-    context.obj = given(token_file, tls, ca, tls_cert, tls_key)
-    if any(context.obj.values()) and not _talks_to_a_master(context):
-        name = context.invoked_subcommand
-        raise CommandError(
-            f"no option may stand before `{name}`; its own stand behind it: germline {name} --help",
-            Exit.USAGE,
-        )
-
-
-def _talks_to_a_master(context: typer.Context) -> bool:
-    """Whether the command takes what protects the talk; no other one may swallow it."""
-    group, name = context.command, context.invoked_subcommand
-    command = group.get_command(context, name) if isinstance(group, TyperGroup) and name else None
-    return command is not None and any(parameter.name == "token_file" for parameter in command.params)
+    context.obj = Connection.of(token_file, tls, ca_certificate)
 
 
 for module in (
@@ -80,9 +62,6 @@ for module in (
     bench_command,
 ):
     module.register(app)
-for group in (app, bench_command.bench):
-    for command in group.registered_commands:
-        command.cls = OnceCommand
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

@@ -80,6 +80,32 @@ def test_weights_stay_within_their_stated_bound(name: ShapingName, groups: int, 
     assert np.abs(shape(fitness, name, groups).weights).sum() <= shaping.largest_weight_sum(name, 4)
 
 
+@pytest.mark.parametrize(("name", "bound"), [("centred_rank", 2 * 4 * 4), ("pair_sign", 4)])
+def test_the_bound_is_the_least_that_holds(name: ShapingName, bound: int) -> None:
+    always_won = [5, 1, 6, 2, 7, 3, 8, 4]
+    assert shaping.largest_weight_sum(name, 4) == np.abs(shape(always_won, name).weights).sum() == bound
+
+
+@pytest.mark.parametrize("name", ["z_score", "group_mean"])
+def test_the_bound_of_standardised_scores_leaves_room_for_the_rounding_and_no_more(name: ShapingName) -> None:
+    told_apart = np.abs(shape([1, -1] * 4, "z_score").weights).sum()
+    assert told_apart == 4 * 2 * 1024
+    assert shaping.largest_weight_sum(name, 4) == told_apart + 4
+
+
+def test_ranks_without_ties_have_a_variance_of_exactly_one() -> None:
+    shaped = shape([1, 2, 3, 4])
+    assert shaped.unit * math.sqrt((9 + 1 + 1 + 9) / 4) == pytest.approx(1, rel=1e-12)
+
+
+def test_each_member_is_rounded_around_the_mean_of_its_own_group() -> None:
+    by_group = np.random.default_rng(0).normal(size=(8, 4, 2)) + np.arange(8)[:, None, None]
+    z = (by_group - by_group.mean(axis=(1, 2), keepdims=True)) / by_group.std()
+    steps = np.rint(z * 1024).astype(int)
+    expected = (steps[..., 0] - steps[..., 1]).ravel()
+    assert shape(by_group.ravel(), "group_mean", group_pairs=4).weights.tolist() == expected.tolist()
+
+
 @pytest.mark.parametrize(("name", "groups"), ALL)
 @given(scores, st.integers(-900, 900))
 def test_scale_does_not_matter(name: ShapingName, groups: int, fitness: list[float], exponent: int) -> None:

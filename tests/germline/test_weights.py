@@ -122,10 +122,52 @@ def test_a_module_without_parameters_is_refused_by_name() -> None:
         Layout.of(nn.ReLU())
 
 
-def test_frozen_parameters_stay_out_of_the_layout() -> None:
+@pytest.mark.parametrize(("frozen", "left"), [("bias", "weight"), ("weight", "bias")])
+def test_frozen_parameters_stay_out_of_the_layout(frozen: str, left: str) -> None:
     net = nn.Linear(3, 2)
-    net.bias.requires_grad_(False)
-    assert [p.name for p in Layout.of(net).parameters] == ["weight"]
+    net.get_parameter(frozen).requires_grad_(False)
+    assert [p.name for p in Layout.of(net).parameters] == [left]
+
+
+def test_parameters_lie_side_by_side_from_the_vectors_start_to_its_end() -> None:
+    layout = Layout.of(small_net())
+    ends = [p.offset + p.size for p in layout.parameters]
+    assert [p.offset for p in layout.parameters] == [0, *ends[:-1]]
+    assert layout.size == ends[-1] == sum(p.numel() for p in small_net().parameters())
+
+
+def test_torchs_own_layers_start_with_torchs_own_mean_and_spread() -> None:
+    net = nn.Sequential(nn.Conv2d(2, 3, 3), nn.Linear(12, 5), nn.LayerNorm(5), nn.Embedding(4, 6))
+    starts = {p.name: (p.init_mean, p.init_std) for p in Layout.of(net).parameters}
+    assert starts == {
+        "0.weight": (0.0, pytest.approx(1 / math.sqrt(3 * 18))),
+        "0.bias": (0.0, pytest.approx(1 / math.sqrt(3 * 18))),
+        "1.weight": (0.0, pytest.approx(1 / 6)),
+        "1.bias": (0.0, pytest.approx(1 / 6)),
+        "2.weight": (1.0, 0.0),
+        "2.bias": (0.0, 0.0),
+        "3.weight": (0.0, 1.0),
+    }
+
+
+class Lone(nn.Module):
+    """A module with one parameter of its own, of which nothing is known."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(3, dtype=dtype))
+
+
+def test_a_parameter_of_which_nothing_is_known_starts_at_nought() -> None:
+    (gain,) = Layout.of(Lone(torch.float32)).parameters
+    assert (gain.init_mean, gain.init_std) == (0.0, 0.0)
+
+
+def test_a_parameter_that_is_no_floating_point_number_is_refused_by_name() -> None:
+    with pytest.raises(
+        ValueError, match=r"policy parameter gain has type torch\.complex64; weights are floating"
+    ):
+        Layout.of(Lone(torch.complex64))
 
 
 @pytest.mark.gpu

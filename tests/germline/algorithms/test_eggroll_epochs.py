@@ -5,13 +5,22 @@ from __future__ import annotations
 import json
 import math
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from germline.algorithms.base import AlreadyToldError, Result, UnknownTicketError
-from germline.algorithms.eggroll import Eggroll, EggrollSettings, EpochClosed, NewBestCentre, SliceAsk
+from germline.algorithms.draws import Dice
+from germline.algorithms.eggroll import (
+    Eggroll,
+    EggrollSettings,
+    EpochClosed,
+    NewBestCentre,
+    SliceAsk,
+    centre_seed,
+)
 
 SETTINGS = EggrollSettings(pairs=10, slice_pairs=4, episodes=2, validation_epochs=2, validation_episodes=3)
 
@@ -21,6 +30,11 @@ def result_of(ask: SliceAsk, value: float | None = None) -> Result:
     dice = random.Random(ask.ticket)  # noqa: S311 - a toy score
     returns = tuple(dice.random() if value is None else value for _ in range(ask.episodes))
     return Result(ask.ticket, returns, frames=400, steps=100)
+
+
+def through_text(algorithm: Eggroll) -> dict[str, Any]:
+    """A snapshot as it comes back from strict JSON, which knows no NaN."""
+    return dict(json.loads(json.dumps(algorithm.snapshot(), allow_nan=False)))
 
 
 def play_epoch(algorithm: Eggroll, order: random.Random | None = None) -> EpochClosed:
@@ -82,17 +96,19 @@ def test_an_epoch_closes_with_the_same_fitness_in_any_order_of_tells(order: rand
 
 def test_tell_twice_counts_once() -> None:
     algorithm = Eggroll(SETTINGS, 1)
-    ask = algorithm.ask(100)[1]
-    algorithm.tell(result_of(ask))
-    with pytest.raises(AlreadyToldError, match=f"ticket {ask.ticket}"):
+    asks = algorithm.ask(100)[:2]
+    for ask in asks:
         algorithm.tell(result_of(ask))
-    assert algorithm.evaluations == 8
+        with pytest.raises(AlreadyToldError, match=f"ticket {ask.ticket}"):
+            algorithm.tell(result_of(ask))
+    assert (algorithm.evaluations, algorithm.episodes) == (1 + 8, 3 + 16)
+    assert (algorithm.frames, algorithm.steps) == (2 * 400, 2 * 100)
 
 
 def test_a_ticket_that_was_never_asked_is_unknown() -> None:
     algorithm = Eggroll(SETTINGS, 1)
     for ticket in (-1, 2, 10_000):
-        with pytest.raises(UnknownTicketError):
+        with pytest.raises(UnknownTicketError, match=f"ticket {ticket} was never asked; epoch 0 is open"):
             algorithm.tell(Result(ticket, (0.0,), 1, 1))
 
 
@@ -124,13 +140,14 @@ def test_what_is_taken_back_is_pending_again_and_leaves_no_trace() -> None:
         for _ in range(2):
             play_epoch(each)
     asks, _ = algorithm.ask(100), never.ask(100)
-    algorithm.tell(result_of(asks[2], 7.0))
-    never.tell(result_of(asks[2], 7.0))
-    for liar in (asks[0], asks[1]):
+    algorithm.tell(result_of(asks[1], 7.0))
+    never.tell(result_of(asks[1], 7.0))
+    liars = (asks[0], asks[2])
+    for liar in liars:
         algorithm.tell(result_of(liar, 1e6))
     assert algorithm.best is not None
     assert algorithm.best.mean == 1e6
-    for liar in (asks[0], asks[1]):
+    for liar in liars:
         assert algorithm.untell(result_of(liar, 1e6)) == liar
     assert algorithm.snapshot() == never.snapshot()
     assert algorithm.pending() == never.pending()
@@ -155,7 +172,7 @@ def test_a_restored_algorithm_can_take_back_a_best_centre() -> None:
     former = algorithm.best
     centre = algorithm.ask(1)[0]
     algorithm.tell(result_of(centre, 1e6))
-    restored.restore(json.loads(json.dumps(algorithm.snapshot())))
+    restored.restore(through_text(algorithm))
     restored.untell(result_of(centre, 1e6))
     assert restored.best == former
 
@@ -181,7 +198,7 @@ def test_a_restored_algorithm_goes_on_like_one_that_never_stopped(told: int, ask
         algorithm.tell(result_of(algorithm.ask(1)[0]))
     algorithm.ask(asked)
     restored = Eggroll(SETTINGS, 3)
-    restored.restore(json.loads(json.dumps(algorithm.snapshot())))
+    restored.restore(through_text(algorithm))
     assert restored.pending() == algorithm.pending()
     for twin in (algorithm, restored):
         for ask in twin.pending() + twin.ask(100):
@@ -203,3 +220,53 @@ def test_a_snapshot_of_other_settings_is_refused_by_field() -> None:
     snapshot = Eggroll(SETTINGS, 3).snapshot()
     with pytest.raises(ValueError, match="seed is 3 in the snapshot, 4 here"):
         Eggroll(SETTINGS, 4).restore(snapshot)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        *(
+            ({field: 0}, f"{field} is 0; allowed: at least 1")
+            for field in ("pairs", "slice_pairs", "episodes")
+        ),
+        ({"validation_episodes": 0}, "validation_episodes is 0; allowed: at least 1"),
+        ({"validation_epochs": -1}, "validation_epochs is -1; allowed: at least 0"),
+        ({"close_share": 0.0}, "close_share is 0.0; allowed: above 0 and at most 1"),
+        ({"close_share": 1.5}, "close_share is 1.5; allowed: above 0 and at most 1"),
+    ],
+)
+def test_senseless_settings_are_refused_by_name(settings: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        EggrollSettings(**settings)
+
+
+def test_the_first_centre_is_a_founder_whose_seed_no_work_shares() -> None:
+    assert centre_seed(1) == centre_seed(1) != centre_seed(2)
+    assert centre_seed(1) not in [Dice(1, ticket).seed for ticket in range(100)]
+
+
+def test_quantiles_are_of_the_last_closed_epoch_and_survive_a_restart() -> None:
+    settings = EggrollSettings(pairs=2, slice_pairs=2, validation_epochs=0)
+    algorithm, restored = Eggroll(settings, 1), Eggroll(settings, 1)
+    assert algorithm.fitness_quantiles((0, 0.5, 1)) == []
+    algorithm.tell(Result(algorithm.ask(1)[0].ticket, (3.0, 9.0, 1.0, 5.0), 1, 1))
+    restored.restore(through_text(algorithm))
+    for each in (algorithm, restored):
+        assert each.fitness_quantiles((0, 0.4, 1)) == [1.0, 3.0, 9.0]
+
+
+def test_an_epoch_that_closed_before_a_restart_is_taken_as_closed_and_only_once() -> None:
+    algorithm = Eggroll(SETTINGS, 1)
+    for _ in range(2):
+        algorithm.adopt_epoch(EpochClosed(0, (2.0, *[math.nan] * 19)))
+        assert algorithm.epoch == 1
+    assert algorithm.fitness_quantiles((0, 1)) == [2.0, 2.0]
+
+
+def test_an_ask_of_a_closed_epoch_needs_nothing_after_a_restart() -> None:
+    before, after = Eggroll(SETTINGS, 3), Eggroll(SETTINGS, 3)
+    old = before.ask(100)[1]
+    play_epoch(after)
+    after.adopt(old)
+    assert after.pending() == []
+    assert len(after.ask(100)) == 3
