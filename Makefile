@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup pong test lint mutants bench proto clean
+.PHONY: help setup pong test lint mutants bench check-games proto clean
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
 setup: $(READY) ## make .venv with everything that germline needs
 
@@ -35,6 +35,9 @@ mutants: setup ## break the code, a token at a time, and see whether the tests n
 
 bench: setup ## measure against the references (minutes; wants a quiet machine)
 	$(BIN)/germline bench all
+
+check-games: setup ## hold every Atari game to its promise: an episode is its seed and its actions (minutes)
+	$(BIN)/python tools/check_games.py
 
 proto: setup ## generate germline/v1 from proto/germline/v1
 	$(BIN)/python tools/generate_stubs.py

@@ -57,17 +57,25 @@ def parse(
 ) -> Settings:
     """Read settings, or end the process with status 2 and a sentence that names what is wrong."""
     parser = _parser(kind, program)
-    given = vars(parser.parse_args(arguments))
-    hints = get_type_hints(kind)
     try:
-        read = {
-            field.name: value
-            for field in fields(kind)  # type: ignore[arg-type]
-            if (value := _read(field, hints[field.name], given, environment)) is not None
-        }
-        return kind(**read)
+        return read(kind, vars(parser.parse_args(arguments)), environment)
     except ValueError as error:
         parser.error(str(error))
+
+
+def read(kind: type[Settings], given: Mapping[str, object], environment: Mapping[str, str]) -> Settings:
+    """Settings from flags that somebody else has parsed, None for each that was not given.
+
+    Raises:
+        ValueError: naming what is wrong.
+    """
+    hints = get_type_hints(kind)
+    found = {
+        field.name: value
+        for field in fields(kind)  # type: ignore[arg-type]
+        if (value := _read(field, hints[field.name], given, environment)) is not None
+    }
+    return kind(**found)
 
 
 def _parser(kind: type[object], program: str) -> argparse.ArgumentParser:
@@ -81,12 +89,41 @@ def _parser(kind: type[object], program: str) -> argparse.ArgumentParser:
     for setting in describe(kind):
         about = f"{setting.text} [{setting.variable}; default: {setting.default}]".replace("%", "%%")
         if hints[setting.name] is bool:
-            action: Any = argparse.BooleanOptionalAction
-            parser.add_argument(setting.flag, dest=setting.name, action=action, default=None, help=about)
+            parser.add_argument(setting.flag, dest=setting.name, action=_Switched, default=None, help=about)
         else:
             name = "FILE" if setting.flag.endswith("-file") else setting.name.upper()
-            parser.add_argument(setting.flag, dest=setting.name, metavar=name, help=about)
+            parser.add_argument(setting.flag, dest=setting.name, action=_Stored, metavar=name, help=about)
     return parser
+
+
+class _Stored(argparse.Action):
+    """Keeps a value, and refuses a second one: the last one never wins in silence."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        if getattr(namespace, self.dest) is not None:
+            parser.error(f"{option_string} is given twice; allowed: once")
+        setattr(namespace, self.dest, values)
+
+
+class _Switched(argparse.BooleanOptionalAction):
+    """The same for a switch and its opposite."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        if getattr(namespace, self.dest) is not None:
+            parser.error(f"{self.option_strings[0]} is given twice, as it is or as --no-...; allowed: once")
+        super().__call__(parser, namespace, values, option_string)
 
 
 def _setting(field: Field[Any], text: str) -> Setting:
@@ -128,7 +165,7 @@ def _read(
     flag = given[field.name]
     variable = PREFIX + field.name.upper()
     if field.metadata.get("secret"):
-        return _secret(field.name, flag or environment.get(variable + "_FILE"), environment.get(variable))
+        return secret(field.name, flag or environment.get(variable + "_FILE"), environment.get(variable))
     if isinstance(flag, bool):
         return flag
     if flag is not None:
@@ -138,13 +175,21 @@ def _read(
     return None
 
 
-def _secret(name: str, path: object, value: str | None) -> str | None:
+def secret(name: str, path: object, value: str | None) -> str | None:
+    """A secret from its file, or else from its variable; an empty file is refused, not taken for none."""
     if path is None:
         return value
     try:
-        return Path(str(path)).read_text().strip()
-    except OSError as error:
-        raise ValueError(f"the {name} file {path} cannot be read: {error.strerror}") from error
+        found = Path(str(path)).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"the {name} file {path} cannot be read: {_why(error)}") from error
+    if not found:
+        raise ValueError(f"the {name} file {path} is empty")
+    return found
+
+
+def _why(error: OSError | UnicodeDecodeError) -> str:
+    return str(error.strerror) if isinstance(error, OSError) else "it is not text"
 
 
 def _convert(name: str, hint: object, text: str) -> object:

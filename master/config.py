@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from germline.connection import check_token, is_loopback
 from germline.settings import SECRET
 
 _LISTEN = re.compile(r"(?P<host>.+):(?P<port>\d{1,5})")
@@ -25,7 +26,12 @@ class MasterConfig:
     """
 
     listen: str = "localhost:7700"
-    """Address to serve gRPC on, host:port; 0.0.0.0 is every IPv4 interface, port 0 takes a free one."""
+    """Address to serve gRPC on, host:port; 0.0.0.0 is every IPv4 interface, port 0 takes a free one. Beyond
+    this machine it needs a token and a certificate, or `insecure`."""
+
+    insecure: bool = False
+    """Serve a network without a token or without encryption. Whoever reaches the port may then make workers
+    run code."""
 
     store: str = field(default="", metadata=SECRET, repr=False)
     """URL of a Redis-protocol server that keeps the journal, redis://, rediss:// or unix://. Without one the
@@ -54,7 +60,11 @@ class MasterConfig:
     """Demand client certificates signed by this PEM file's authorities."""
 
     metrics_port: int = 7701
-    """TCP port for Prometheus metrics, on the host of `listen`; 0 takes a free one, -1 serves none."""
+    """TCP port for Prometheus metrics; 0 takes a free one, -1 serves none."""
+
+    metrics_host: str = "localhost"
+    """Host to serve metrics on, for everybody who reaches it: they have no token and no encryption. 0.0.0.0
+    is every IPv4 interface."""
 
     snapshot_interval_s: float = 60.0
     """Seconds between two snapshots of a changing experiment; more make a restart slower, fewer cost time."""
@@ -87,6 +97,8 @@ class MasterConfig:
             )
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("tls_cert and tls_key belong together; only one of them is given")
+        check_token(self.token)
+        self._check_trust()
         if self.tls_client_ca is not None and self.tls_cert is None:
             raise ValueError("tls_client_ca needs tls_cert and tls_key")
         for name, lowest, highest in (
@@ -95,6 +107,23 @@ class MasterConfig:
             value = getattr(self, name)
             if not lowest <= value <= highest:
                 raise ValueError(f"{name} is {value:g}; allowed: {lowest:g} to {highest:g}")
+
+    @property
+    def unprotected(self) -> str:
+        """What is missing where other machines reach the port, in words; empty if nothing is."""
+        if is_loopback(split_address(self.listen)[0]):
+            return ""
+        known = self.token or self.tls_client_ca
+        parts = ("" if known else "a token", "" if self.tls_cert else "TLS (tls_cert and tls_key)")
+        return " and ".join(part for part in parts if part)
+
+    def _check_trust(self) -> None:
+        """Nothing is served to a network unprotected unless the operator says so."""
+        if self.unprotected and not self.insecure:
+            raise ValueError(
+                f"listen is {self.listen!r}, which other machines reach, without {self.unprotected}: whoever "
+                "calls may make workers run code. Give what is missing, or say insecure"
+            )
 
 
 def split_address(address: str) -> tuple[str, int]:

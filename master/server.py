@@ -183,7 +183,7 @@ class Master:
         return f"{host}:{port}"
 
     def _serve_metrics(self) -> Callable[[], None]:
-        host, port = split_address(self._config.listen)[0], self._config.metrics_port
+        host, port = self._config.metrics_host, self._config.metrics_port
         try:
             server, port = self._metrics.serve(host, port)
         except OSError as error:

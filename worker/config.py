@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from germline.connection import Security
 from germline.settings import SECRET
 
 _WORKER_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -78,9 +79,11 @@ class WorkerConfig:
             raise ValueError(
                 f"worker_id is {self.worker_id!r}; allowed: 1 to 64 letters, digits, '.', '_' or '-'"
             )
-        if (self.tls_cert is None) != (self.tls_key is None):
-            raise ValueError("tls_cert and tls_key belong together; only one of them is given")
-        for name in ("ca", "tls_cert", "tls_key"):
-            path = getattr(self, name)
-            if path is not None and not path.is_file():
-                raise ValueError(f"{name} is {str(path)!r}; allowed: an existing PEM file")
+        _ = self.security  # which looks at its own
+
+    @property
+    def security(self) -> Security:
+        """How the stream to the master is protected."""
+        return Security(
+            token=self.token, tls=self.tls, ca=self.ca, tls_cert=self.tls_cert, tls_key=self.tls_key
+        )

@@ -17,7 +17,7 @@ import signal
 from collections.abc import Callable
 
 from worker.config import WorkerConfig
-from worker.connection.channel import metadata, opener
+from worker.connection.channel import opener
 from worker.connection.link import Link
 from worker.connection.worker_state import LinkSettings
 from worker.machine import identify, prepare
@@ -43,7 +43,7 @@ async def work(config: WorkerConfig) -> bool:
         LinkSettings(
             master=config.master,
             dial=opener(config),
-            metadata=metadata(config),
+            metadata=config.security.metadata(),
             identity=identify(device, config.worker_id),
             slots=config.slots or FIRST_SLOTS,
             build=builder.build,
@@ -62,14 +62,24 @@ async def work(config: WorkerConfig) -> bool:
 
 
 def _heed_signals(stop: asyncio.Event) -> None:
-    """The first SIGTERM or Ctrl-C asks the worker to leave; the second ends the process at once."""
-    loop = asyncio.get_running_loop()
+    """Let SIGTERM and Ctrl-C ask the worker to leave."""
+    loop, asked = asyncio.get_running_loop(), on_signal(stop, os._exit)
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, _asked_to_leave, stop, number, os._exit)
+        loop.add_signal_handler(number, asked, number)
 
 
-def _asked_to_leave(stop: asyncio.Event, number: signal.Signals, leave: Callable[[int], object]) -> None:
-    if stop.is_set():
-        leave(128 + number)
-    logger.info("%s: handing the leases back; a second one ends this worker at once", number.name)
-    stop.set()
+def on_signal(stop: asyncio.Event, leave: Callable[[int], object]) -> Callable[[signal.Signals], None]:
+    """What to do about signals: the first asks the worker to leave, the second has it `leave` at once.
+
+    The first one that comes after a spot notice is still the first: leases are being handed back.
+    """
+    earlier: list[signal.Signals] = []
+
+    def asked(number: signal.Signals) -> None:
+        if earlier:
+            leave(128 + number)
+        earlier.append(number)
+        logger.info("%s: handing the leases back; a second one ends this worker at once", number.name)
+        stop.set()
+
+    return asked

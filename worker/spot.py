@@ -7,6 +7,7 @@ Kubernetes installations) nothing needs to be set.
 from __future__ import annotations
 
 import asyncio
+import http.client
 import logging
 import urllib.error
 import urllib.parse
@@ -17,7 +18,10 @@ logger = logging.getLogger(__name__)
 
 ASK_EVERY_S = 5.0
 ANSWER_S = 2.0
+_MOST_BYTES = 1000
+_INSIDE = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy knows this machine
 _NOT_YET = ("", "false", "none")
+_NO_ANSWER = (OSError, http.client.HTTPException)  # nobody there, too slow, or cut off anywhere in its answer
 
 
 async def watch_notice(url: str, stop: asyncio.Event, every_s: float = ASK_EVERY_S) -> None:
@@ -36,7 +40,7 @@ def ask(url: str) -> str:
         text = _request(url, headers)
     except urllib.error.HTTPError as error:
         text = _ask_with_token(url) if error.code == HTTPStatus.UNAUTHORIZED else ""
-    except (urllib.error.URLError, TimeoutError):
+    except _NO_ANSWER:
         text = ""
     return "" if text.lower() in _NOT_YET else text
 
@@ -47,12 +51,14 @@ def _ask_with_token(url: str) -> str:
         token_url = urllib.parse.urljoin(url, "/latest/api/token")
         token = _request(token_url, {"X-aws-ec2-metadata-token-ttl-seconds": "60"}, method="PUT")
         return _request(url, {"X-aws-ec2-metadata-token": token})
-    except (urllib.error.URLError, TimeoutError):
+    except _NO_ANSWER:
         return ""
 
 
 def _request(url: str, headers: dict[str, str], method: str = "GET") -> str:
     request = urllib.request.Request(url, headers=headers, method=method)  # noqa: S310 - http, by the settings
-    with urllib.request.urlopen(request, timeout=ANSWER_S) as answer:  # noqa: S310
-        text: str = answer.read(1000).decode(errors="replace")
-    return text.strip()
+    with _INSIDE.open(request, timeout=ANSWER_S) as answer:
+        data: bytes = answer.read(_MOST_BYTES)
+        if answer.length and len(data) < _MOST_BYTES:  # half of FALSE is no notice
+            raise http.client.IncompleteRead(data)
+    return data.decode(errors="replace").strip()

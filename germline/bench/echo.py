@@ -16,6 +16,8 @@ from collections.abc import AsyncIterator
 import grpc
 import grpc.aio
 
+from germline.connection import options_for
+
 _METHOD = "/germline.bench.Echo/Talk"
 _BODY = bytes(200)
 
@@ -40,7 +42,8 @@ async def _talk(_requests: AsyncIterator[bytes], context: grpc.aio.ServicerConte
 
 async def load(port: int, streams: int, seconds: float) -> float:
     """Messages a second that came back."""
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+    address = f"127.0.0.1:{port}"
+    async with grpc.aio.insecure_channel(address, options=options_for(address)) as channel:
         talk: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(_METHOD)
         start = time.monotonic()
         counts = await asyncio.gather(*(_stream(talk, start + seconds) for _ in range(streams)))

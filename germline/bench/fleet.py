@@ -18,6 +18,7 @@ import time
 import grpc.aio
 
 from germline import noise
+from germline.connection import options_for
 from germline.v1 import worker_pb2, worker_pb2_grpc
 
 _SAMPLE_S = 0.1
@@ -40,7 +41,7 @@ class Fleet:
 
     async def work(self, address: str) -> None:
         """Tell results until enough are acknowledged."""
-        async with grpc.aio.insecure_channel(address) as channel:
+        async with grpc.aio.insecure_channel(address, options=options_for(address)) as channel:
             stub = worker_pb2_grpc.WorkerServiceStub(channel)
             workers = [asyncio.create_task(self._worker(stub, number)) for number in range(self._streams)]
             sampler = asyncio.create_task(self._sample())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import typer
+from typer.core import TyperGroup
 
 from germline.cli import (
     bench_command,
@@ -19,7 +20,8 @@ from germline.cli import (
     steer,
 )
 from germline.cli.errors import CommandError, Exit
-from germline.cli.target import CaOption, Connection, TlsOption, TokenFileOption
+from germline.cli.once import OnceCommand, OnceGroup
+from germline.cli.target import CaOption, CertOption, KeyOption, TlsOption, TokenFileOption, given
 from germline.client import MasterError, NotReachableError, RefusedError
 from germline.spec import SpecError
 
@@ -30,6 +32,7 @@ _EPILOG = (
 
 app = typer.Typer(
     name="germline",
+    cls=OnceGroup,
     help="Neuroevolution as a service: every network is a line of seeds.",
     epilog=_EPILOG,
     no_args_is_help=True,
@@ -44,9 +47,24 @@ def _connection(
     context: typer.Context,
     token_file: TokenFileOption = None,
     tls: TlsOption = False,
-    ca_certificate: CaOption = None,
+    ca: CaOption = None,
+    tls_cert: CertOption = None,
+    tls_key: KeyOption = None,
 ) -> None:
-    context.obj = Connection.of(token_file, tls, ca_certificate)
+    context.obj = given(token_file, tls, ca, tls_cert, tls_key)
+    if any(context.obj.values()) and not _talks_to_a_master(context):
+        name = context.invoked_subcommand
+        raise CommandError(
+            f"no option may stand before `{name}`; its own stand behind it: germline {name} --help",
+            Exit.USAGE,
+        )
+
+
+def _talks_to_a_master(context: typer.Context) -> bool:
+    """Whether the command takes what protects the talk; no other one may swallow it."""
+    group, name = context.command, context.invoked_subcommand
+    command = group.get_command(context, name) if isinstance(group, TyperGroup) and name else None
+    return command is not None and any(parameter.name == "token_file" for parameter in command.params)
 
 
 for module in (
@@ -62,6 +80,9 @@ for module in (
     bench_command,
 ):
     module.register(app)
+for group in (app, bench_command.bench):
+    for command in group.registered_commands:
+        command.cls = OnceCommand
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

@@ -14,15 +14,8 @@ from germline.card import write_card
 from germline.cli import cards
 from germline.cli.errors import CommandError, Exit
 from germline.cli.output import console, emit, individual_json, line_text, mean_text
-from germline.cli.target import (
-    DEFAULT_MASTER,
-    JsonOption,
-    MasterOption,
-    NameArgument,
-    RunOption,
-    Source,
-    open_source,
-)
+from germline.cli.source import Source
+from germline.cli.target import JsonOption, NameArgument, Target, with_target
 from germline.genome import Genome, format_id, parse_id
 
 Form = Literal["text", "newick", "json"]
@@ -31,14 +24,13 @@ _LEAVES = 20
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command()(champion)
-    app.command()(lineage)
+    app.command()(with_target(champion))
+    app.command()(with_target(lineage))
 
 
 def champion(
+    target: Target,
     name: NameArgument = None,
-    master: MasterOption = DEFAULT_MASTER,
-    run: RunOption = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the policy card here.", show_default=False)
     ] = None,
@@ -49,7 +41,7 @@ def champion(
 
     Example: germline champion --run runs/pong --output pong-champion.toml
     """
-    with open_source(master, run, name) as source:
+    with target.source(name) as source:
         experiment, best = source.experiment(), source.individual()
     if output is not None:
         cards.save(output, cards.card_of(experiment.spec, best))
@@ -64,6 +56,7 @@ def champion(
 
 
 def lineage(
+    target: Target,
     individual: Annotated[
         str | None,
         typer.Argument(help="Its id, 16 hexadecimal digits; the champion by default.", show_default=False),
@@ -74,8 +67,6 @@ def lineage(
             "--experiment", help="The experiment, where there is more than one.", show_default=False
         ),
     ] = None,
-    master: MasterOption = DEFAULT_MASTER,
-    run: RunOption = None,
     form: Annotated[Form, typer.Option(help="A tree of text, Newick, or JSON.")] = "text",
     leaves: Annotated[
         int, typer.Option(min=0, help="How many leading relatives to draw beside it.")
@@ -87,7 +78,7 @@ def lineage(
     Example: germline lineage 6835dc4bb986a7f6 --run runs/pong
     Example: germline lineage --run runs/pong --form newick > pong.nwk
     """
-    with open_source(master, run, name) as source:
+    with target.source(name) as source:
         asked, others = _family(source, individual, leaves)
     genomes = [asked, *others]
     if as_json or form == "json":

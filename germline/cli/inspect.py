@@ -9,35 +9,23 @@ from rich.table import Table
 
 from germline.cli import live
 from germline.cli.output import console, emit, experiment_json, mean_text, number, worker_json
-from germline.cli.target import (
-    DEFAULT_MASTER,
-    JsonOption,
-    MasterOption,
-    NameArgument,
-    RunOption,
-    connect,
-    name_or_only,
-    open_source,
-)
+from germline.cli.target import JsonOption, NameArgument, Target, name_or_only, with_target
 from germline.client import Client, Experiment
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command("list")(list_experiments)
-    app.command()(status)
-    app.command()(workers)
-    app.command()(watch)
+    app.command("list")(with_target(list_experiments))
+    for command in (status, workers, watch):
+        app.command()(with_target(command))
 
 
-def list_experiments(
-    master: MasterOption = DEFAULT_MASTER, run: RunOption = None, as_json: JsonOption = False
-) -> None:
+def list_experiments(target: Target, as_json: JsonOption = False) -> None:
     """All experiments of a master, oldest first.
 
     Example: germline list --master localhost:7700
     """
-    with connect(master, run) as client:
+    with target.connect() as client:
         experiments = client.experiments()
     if as_json:
         emit([experiment_json(experiment) for experiment in experiments])
@@ -50,17 +38,12 @@ def list_experiments(
     console.print(table if experiments else f"no experiment on {client.address} yet")
 
 
-def status(
-    name: NameArgument = None,
-    master: MasterOption = DEFAULT_MASTER,
-    run: RunOption = None,
-    as_json: JsonOption = False,
-) -> None:
+def status(target: Target, name: NameArgument = None, as_json: JsonOption = False) -> None:
     """One experiment as it stands; of a finished run's folder, as it stood.
 
     Example: germline status --run runs/pong
     """
-    with open_source(master, run, name) as source:
+    with target.source(name) as source:
         experiment = source.experiment()
     if as_json:
         emit(experiment_json(experiment))
@@ -68,14 +51,12 @@ def status(
         console.print(live.facts(experiment))
 
 
-def workers(
-    master: MasterOption = DEFAULT_MASTER, run: RunOption = None, as_json: JsonOption = False
-) -> None:
+def workers(target: Target, as_json: JsonOption = False) -> None:
     """The workers that a master sees.
 
     Example: germline workers --master localhost:7700
     """
-    with connect(master, run) as client:
+    with target.connect() as client:
         found = client.workers()
     if as_json:
         emit([worker_json(worker) for worker in found])
@@ -84,9 +65,8 @@ def workers(
 
 
 def watch(
+    target: Target,
     name: NameArgument = None,
-    master: MasterOption = DEFAULT_MASTER,
-    run: RunOption = None,
     interval: Annotated[float, typer.Option(help="Seconds between two looks.", min=0.1, max=3600)] = 1.0,
     plain: Annotated[
         bool, typer.Option("--plain", help="A line for each look instead of a display.")
@@ -97,7 +77,7 @@ def watch(
 
     Example: germline watch pong --interval 5
     """
-    with connect(master, run) as client:
+    with target.connect() as client:
         name = name_or_only(client, name)
         if as_json:
             for experiment in client.watch(name, interval):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from germline.cli.errors import CommandError, needs_extra
-from germline.cli.target import DEFAULT_MASTER, MasterOption, NameArgument, RunOption, open_source
+from germline.cli.target import NameArgument, Target, with_target
 from germline.client import Experiment, HistoryPoint
 
 if TYPE_CHECKING:
@@ -20,13 +20,12 @@ Axis = Literal["frames", "evaluations", "seconds"]
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(plot)
+    app.command()(with_target(plot))
 
 
 def plot(
+    target: Target,
     name: NameArgument = None,
-    master: MasterOption = DEFAULT_MASTER,
-    run: RunOption = None,
     over: Annotated[Axis, typer.Option(help="What the curve runs over.")] = "frames",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="A .png file; default NAME.png.")
@@ -36,17 +35,17 @@ def plot(
 
     Example: germline plot --run runs/pong --output pong.png
     """
-    with open_source(master, run, name) as source:
+    with target.source(name) as source:
         experiment, history = source.experiment(), source.history()
     points = [point for point in history if len(point.fitness_quantiles) == 5]
     if not points:
         raise CommandError(f"{experiment.name} has no curve yet: it needs a few evaluations first")
-    target = output or Path(f"{experiment.name}.png")
-    draw(experiment, points, over, target)
-    typer.echo(f"wrote {target}")
+    file = output or Path(f"{experiment.name}.png")
+    draw(experiment, points, over, file)
+    typer.echo(f"wrote {file}")
 
 
-def draw(experiment: Experiment, points: Sequence[HistoryPoint], over: Axis, target: Path) -> None:
+def draw(experiment: Experiment, points: Sequence[HistoryPoint], over: Axis, file: Path) -> None:
     """Write the picture."""
     with needs_extra("local"):
         import matplotlib as mpl
@@ -61,7 +60,7 @@ def draw(experiment: Experiment, points: Sequence[HistoryPoint], over: Axis, tar
     axes.set_title(f"{experiment.name}: {experiment.evaluations:,} evaluations, {experiment.frames:,} frames")
     axes.grid(alpha=0.3)
     axes.legend(loc="best", frameon=False)
-    figure.savefig(target, dpi=150)
+    figure.savefig(file, dpi=150)
     plt.close(figure)
 
 

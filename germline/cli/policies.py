@@ -13,7 +13,7 @@ from germline.cli.cards import Playable
 from germline.cli.errors import CommandError, Exit, needs_extra
 from germline.cli.output import emit, notes, number
 from germline.cli.playing import Film, film, fresh_seeds, play
-from germline.cli.target import DEFAULT_MASTER, JsonOption, MasterOption, RunOption, open_source
+from germline.cli.target import JsonOption, Target, with_target
 from germline.genome import Genome, format_id, parse_id
 from germline.spec import to_toml
 from germline.statistics import mean_interval
@@ -50,17 +50,16 @@ _SCALE = 3
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     for command in (evaluate, record, export):
-        app.command()(command)
+        app.command()(with_target(command))
 
 
 def evaluate(
+    target: Target,
     card: CardArgument = None,
     episodes: Annotated[int, typer.Option(min=1, help="How many fresh episodes.")] = 30,
     seed: SeedOption = 0,
     experiment: ExperimentOption = None,
     individual: IdOption = None,
-    master: MasterOption = DEFAULT_MASTER,
-    run: RunOption = None,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
@@ -69,7 +68,7 @@ def evaluate(
     Example: germline evaluate runs/pong/champion.toml --episodes 30
     Example: germline evaluate --run runs/pong --id 6835dc4bb986a7f6 --json
     """
-    policy = _policy(card, master, run, experiment, individual)
+    policy = _policy(target, card, experiment, individual)
     returns = _play(policy, fresh_seeds(seed, episodes), device, quiet=as_json)
     mean, low, high = mean_interval(returns)
     if as_json:
@@ -101,6 +100,7 @@ def _play(policy: Playable, seeds: tuple[int, ...], device: str, *, quiet: bool)
 
 
 def record(
+    target: Target,
     card: CardArgument = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="An .mp4 file; default ID.mp4.")
@@ -108,8 +108,6 @@ def record(
     seed: SeedOption = 0,
     experiment: ExperimentOption = None,
     individual: IdOption = None,
-    master: MasterOption = DEFAULT_MASTER,
-    run: RunOption = None,
     device: DeviceOption = "auto",
     speed: Annotated[float, typer.Option(min=0.1, max=20, help="1 is the game's own pace.")] = 1.0,
     as_json: JsonOption = False,
@@ -118,32 +116,32 @@ def record(
 
     Example: germline record runs/pong/champion.toml --output pong.mp4
     """
-    policy = _policy(card, master, run, experiment, individual)
-    target = output or Path(f"{policy.name}.mp4")
+    policy = _policy(target, card, experiment, individual)
+    file = output or Path(f"{policy.name}.mp4")
     with needs_extra("local"):
         import imageio_ffmpeg  # noqa: F401 - before minutes of play
     shot = film(policy.spec, policy.policy, fresh_seeds(seed, 1)[0], device)
     is_atari = policy.spec.task.HasField("atari")
     pace = _ATARI_STEPS_PER_SECOND if is_atari else _OTHER_STEPS_PER_SECOND
-    write_video(shot.pictures, target, pace * speed)
+    write_video(shot.pictures, file, pace * speed)
     if as_json:
-        emit({"file": str(target), "return": shot.returned, "pictures": len(shot.pictures), "seed": seed})
+        emit({"file": str(file), "return": shot.returned, "pictures": len(shot.pictures), "seed": seed})
     else:
-        typer.echo(f"wrote {target}: {_described(shot)} of {policy.about}")
+        typer.echo(f"wrote {file}: {_described(shot)} of {policy.about}")
 
 
 def _described(shot: Film) -> str:
     return f"{len(shot.pictures):,} pictures, a return of {number(shot.returned)},"
 
 
-def write_video(pictures: Sequence[Picture], target: Path, pictures_per_second: float) -> None:
+def write_video(pictures: Sequence[Picture], file: Path, pictures_per_second: float) -> None:
     """Write pictures, `[height, width, 3]` RGB, as an .mp4 that every player shows."""
     import imageio_ffmpeg
 
     height, width = pictures[0].shape[:2]
     scale = _SCALE if max(height, width) < 400 else 1
     writer = imageio_ffmpeg.write_frames(
-        str(target),
+        str(file),
         (width, height),
         fps=pictures_per_second,
         codec="libx264",
@@ -157,45 +155,44 @@ def write_video(pictures: Sequence[Picture], target: Path, pictures_per_second: 
 
 
 def export(
+    target: Target,
     card: CardArgument = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="A .safetensors file; default ID.safetensors.")
     ] = None,
     experiment: ExperimentOption = None,
     individual: IdOption = None,
-    master: MasterOption = DEFAULT_MASTER,
-    run: RunOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write a policy's weights, float32, as safetensors, and its policy card beside them.
 
     Example: germline export --run runs/pong --output pong.safetensors
     """
-    policy = _policy(card, master, run, experiment, individual)
-    target = output or Path(f"{policy.name}.safetensors")
-    beside = target.with_suffix(".toml") if policy.card else None
+    policy = _policy(target, card, experiment, individual)
+    file = output or Path(f"{policy.name}.safetensors")
+    beside = file.with_suffix(".toml") if policy.card else None
     if isinstance(policy.policy, Genome):
-        digest = write_weights(policy.spec, policy.policy, target)
+        digest = write_weights(policy.spec, policy.policy, file)
     else:
-        digest = write_centre(policy.spec, policy.policy, target)
+        digest = write_centre(policy.spec, policy.policy, file)
     if policy.card and beside:
         cards.save(beside, policy.card)
     if as_json:
-        emit({"weights": str(target), "card": str(beside) if beside else None, "digest": digest})
+        emit({"weights": str(file), "card": str(beside) if beside else None, "digest": digest})
     else:
         also = f" and {beside}" if beside else ""
-        typer.echo(f"wrote {target}{also}; the weights have digest {digest}")
+        typer.echo(f"wrote {file}{also}; the weights have digest {digest}")
 
 
-def write_centre(spec: spec_pb2.ExperimentSpec, centre: bytes, target: Path) -> str:
+def write_centre(spec: spec_pb2.ExperimentSpec, centre: bytes, file: Path) -> str:
     """Write the file of a centre, with its spec and what its optimiser remembers; returns its digest."""
     with needs_extra("worker"):
         from germline.eggroll import centre_file
-    target.write_bytes(centre_file.annotate(centre, spec=to_toml(spec)))
+    file.write_bytes(centre_file.annotate(centre, spec=to_toml(spec)))
     return centre_file.read(centre).digest
 
 
-def write_weights(spec: spec_pb2.ExperimentSpec, genome: Genome, target: Path) -> str:
+def write_weights(spec: spec_pb2.ExperimentSpec, genome: Genome, file: Path) -> str:
     """Rebuild the weights and write them under their parameters' names; returns their digest."""
     with needs_extra("worker"):
         import torch
@@ -215,23 +212,21 @@ def write_weights(spec: spec_pb2.ExperimentSpec, genome: Genome, target: Path) -
     weights.rebuild(genome, layout, flat)
     digest = weights.digest(flat)
     about = {"id": format_id(genome.id), "digest": digest, "policy": spec.policy.name}
-    save_file({name: view.clone() for name, view in layout.named_views(flat).items()}, target, metadata=about)
+    save_file({name: view.clone() for name, view in layout.named_views(flat).items()}, file, metadata=about)
     return digest
 
 
-def _policy(
-    card: Path | None, master: str, run: Path | None, experiment: str | None, individual: str | None
-) -> Playable:
+def _policy(target: Target, card: Path | None, experiment: str | None, individual: str | None) -> Playable:
     """The policy that the options name: a card's, or an experiment's."""
     if card is not None:
-        if run is not None or individual is not None or experiment is not None:
+        if target.run is not None or individual is not None or experiment is not None:
             raise CommandError("a card needs no --run, --id or --experiment: it is all there", Exit.USAGE)
         return cards.of_file(card)
     try:
         wanted = None if individual is None else parse_id(individual)
     except ValueError as error:
         raise CommandError(str(error), Exit.USAGE) from None
-    with open_source(master, run, experiment) as source:
+    with target.source(experiment) as source:
         found = source.experiment()
         if found.spec.algorithm.HasField("eggroll"):
             return cards.of_centre(found, source.centre())

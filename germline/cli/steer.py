@@ -9,15 +9,7 @@ from typing import Annotated
 import typer
 
 from germline.cli.output import emit, experiment_json
-from germline.cli.target import (
-    DEFAULT_MASTER,
-    JsonOption,
-    MasterOption,
-    NameArgument,
-    RunOption,
-    connect,
-    name_or_only,
-)
+from germline.cli.target import JsonOption, NameArgument, Target, name_or_only, with_target
 from germline.client import Client, Experiment
 from germline.spec import load
 
@@ -25,13 +17,12 @@ from germline.spec import load
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     for command in (submit, pause, resume, stop):
-        app.command()(command)
+        app.command()(with_target(command))
 
 
 def submit(
+    target: Target,
     spec: Annotated[Path, typer.Argument(help="The spec, a TOML file.", exists=True, dir_okay=False)],
-    master: MasterOption = DEFAULT_MASTER,
-    run: RunOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Start an experiment on a running master. The same spec twice is one experiment.
@@ -39,54 +30,39 @@ def submit(
     Example: germline submit experiments/cartpole.toml --master localhost:7700
     """
     complete = load(spec)
-    with connect(master, run) as client:
+    with target.connect() as client:
         _say(client.create(complete), as_json)
 
 
-def pause(
-    name: NameArgument = None,
-    master: MasterOption = DEFAULT_MASTER,
-    run: RunOption = None,
-    as_json: JsonOption = False,
-) -> None:
+def pause(target: Target, name: NameArgument = None, as_json: JsonOption = False) -> None:
     """Lend no more work of an experiment, until it is resumed.
 
     Example: germline pause cartpole
     """
-    _steer(Client.pause, name, master, run, as_json)
+    _steer(Client.pause, target, name, as_json)
 
 
-def resume(
-    name: NameArgument = None,
-    master: MasterOption = DEFAULT_MASTER,
-    run: RunOption = None,
-    as_json: JsonOption = False,
-) -> None:
+def resume(target: Target, name: NameArgument = None, as_json: JsonOption = False) -> None:
     """Go on with a paused experiment.
 
     Example: germline resume cartpole
     """
-    _steer(Client.resume, name, master, run, as_json)
+    _steer(Client.resume, target, name, as_json)
 
 
-def stop(
-    name: NameArgument = None,
-    master: MasterOption = DEFAULT_MASTER,
-    run: RunOption = None,
-    as_json: JsonOption = False,
-) -> None:
+def stop(target: Target, name: NameArgument = None, as_json: JsonOption = False) -> None:
     """End an experiment for good. What it found stays.
 
     Example: germline stop cartpole
     """
-    _steer(Client.stop, name, master, run, as_json)
+    _steer(Client.stop, target, name, as_json)
 
 
 def _steer(
-    order: Callable[[Client, str], Experiment], name: str | None, master: str, run: Path | None, as_json: bool
+    order: Callable[[Client, str], Experiment], target: Target, name: str | None, as_json: bool
 ) -> None:
     """Give an order about the experiment that is named, or the only one, and say what became of it."""
-    with connect(master, run) as client:
+    with target.connect() as client:
         _say(order(client, name_or_only(client, name)), as_json)
 
 

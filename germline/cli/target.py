@@ -1,158 +1,182 @@
-"""Whom a command talks to: a master, or a run's folder."""
+"""Whom a command talks to: a master, or a run's folder; and how, with the options that say so."""
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Protocol, TypeAlias
+from typing import Annotated, Concatenate, ParamSpec, TypeAlias
 
-import click
 import typer
 
+from germline import settings
 from germline.cli.errors import CommandError, Exit
 from germline.cli.folder import Archive, RunFolder
-from germline.client import Client, Experiment, HistoryPoint, Individual
+from germline.cli.source import MasterSource, Source
+from germline.client import Client
 from germline.client.client import DEFAULT_ADDRESS
+from germline.connection import Security
+
+_Own = ParamSpec("_Own")
+_PANEL = "Connection"
 
 NameArgument: TypeAlias = Annotated[
     str | None,
     typer.Argument(help="The experiment; may be left out where there is only one.", show_default=False),
 ]
+JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Write JSON for a program.")]
 MasterOption: TypeAlias = Annotated[
-    str, typer.Option("--master", envvar="GERMLINE_MASTER", help="Where the master listens, host:port.")
+    str,
+    typer.Option(
+        envvar="GERMLINE_MASTER", help="Where the master listens, host:port.", rich_help_panel=_PANEL
+    ),
 ]
 RunOption: TypeAlias = Annotated[
     Path | None,
-    typer.Option("--run", help="A folder that `germline run` made, such as runs/pong, instead of a master."),
+    typer.Option(
+        help="A folder that `germline run` made, such as runs/pong, instead of a master.",
+        rich_help_panel=_PANEL,
+    ),
 ]
-JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Write JSON for a program.")]
+# Their variables are read in one place, because a flag before the command goes before a variable.
 TokenFileOption: TypeAlias = Annotated[
     Path | None,
     typer.Option(
-        "--token-file",
-        envvar="GERMLINE_TOKEN_FILE",
-        help="A file with the master's token; or set GERMLINE_TOKEN. Never a flag: others could read it.",
-        exists=True,
+        help="A file with the master's token (GERMLINE_TOKEN_FILE; or GERMLINE_TOKEN, the token itself).",
         show_default=False,
+        rich_help_panel=_PANEL,
     ),
 ]
 TlsOption: TypeAlias = Annotated[
-    bool, typer.Option("--tls", envvar="GERMLINE_TLS", help="Encrypt, trusting the system's certificates.")
+    bool,
+    typer.Option(
+        "--tls",
+        help="Encrypt, trusting the system's certificates (GERMLINE_TLS).",
+        show_default=False,
+        rich_help_panel=_PANEL,
+    ),
 ]
 CaOption: TypeAlias = Annotated[
     Path | None,
     typer.Option(
-        "--ca-certificate",
-        envvar="GERMLINE_CA_CERTIFICATE",
-        help="Encrypt, trusting this PEM file.",
-        exists=True,
+        help="Encrypt, trusting this PEM file (GERMLINE_CA).", show_default=False, rich_help_panel=_PANEL
+    ),
+]
+CertOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        help="Encrypt, showing this certificate chain, a PEM file (GERMLINE_TLS_CERT); needs --tls-key.",
         show_default=False,
+        rich_help_panel=_PANEL,
+    ),
+]
+KeyOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        help="Private key of the certificate, a PEM file (GERMLINE_TLS_KEY).",
+        show_default=False,
+        rich_help_panel=_PANEL,
     ),
 ]
 
-DEFAULT_MASTER = DEFAULT_ADDRESS
-
 
 @dataclass(frozen=True, slots=True)
-class Connection:
-    """How to speak to a master, from the options before the command."""
+class Target:
+    """Whom a command talks to.
 
-    token: str | None = field(default=None, repr=False)
-    tls: bool = False
-    ca_certificate: Path | None = None
+    Attributes:
+        master: a master's address, if no folder is named.
+        run: the folder of a run.
+        security: how to talk to the master at that address; a run's own has a token of its own.
+    """
 
-    @classmethod
-    def of(cls, token_file: Path | None, tls: bool, ca_certificate: Path | None) -> Connection:
-        """Read the token, from the file or from GERMLINE_TOKEN."""
-        token = token_file.read_text().strip() if token_file else os.environ.get("GERMLINE_TOKEN")
-        return cls(token or None, tls, ca_certificate)
+    master: str
+    run: Path | None
+    security: Security
 
-    def open(self, address: str) -> Client:
-        """A client; nothing is sent yet."""
-        return Client(address, token=self.token, tls=self.tls, ca_certificate=self.ca_certificate)
+    @contextmanager
+    def connect(self) -> Iterator[Client]:
+        """A client of the master, or of the folder's master, which must be up."""
+        address, security = self.master, self.security
+        if self.run is not None:
+            folder = _existing(self.run)
+            if not folder.is_running:
+                raise CommandError(
+                    f"{self.run} has no master up; start it with: germline run {folder.spec}",
+                    Exit.UNREACHABLE,
+                )
+            address, security = folder.master(), Security(token=folder.token_file.read_text().strip())
+        with client_of(address, security) as client:
+            yield client
 
-
-class Source(Protocol):
-    """Where a read-only command gets an experiment from."""
-
-    def experiment(self) -> Experiment:
-        """As it stands."""
-        ...
-
-    def individual(self, individual_id: int | None = None) -> Individual:
-        """With its genome; without an id the champion, or the best while there is none."""
-        ...
-
-    def individuals(self, limit: int) -> list[Individual]:
-        """The population, best first, with genomes."""
-        ...
-
-    def history(self) -> list[HistoryPoint]:
-        """The curve of the run."""
-        ...
-
-    def centre(self) -> bytes:
-        """An evolution strategy's stored centre, a safetensors file."""
-        ...
+    @contextmanager
+    def source(self, name: str | None) -> Iterator[Source]:
+        """The experiment of this name; of a folder without a master, what its run left behind."""
+        if self.run is not None and not _existing(self.run).is_running:
+            yield Archive(RunFolder(self.run))
+            return
+        with self.connect() as client:
+            yield MasterSource(client, name_or_only(client, name))
 
 
-class MasterSource:
-    """One experiment on a master. A Source."""
+def with_target(command: Callable[Concatenate[Target, _Own], None]) -> Callable[..., None]:
+    """A command that takes a target, with the options that name it beside its own."""
+    signature = inspect.signature(command, eval_str=True)
+    _, *own = signature.parameters.values()
+    shared = {
+        name: parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for name, parameter in inspect.signature(_target, eval_str=True).parameters.items()
+    }
 
-    def __init__(self, client: Client, name: str) -> None:
-        """Read from `client`."""
-        self._client = client
-        self._name = name
+    @functools.wraps(command)
+    def complete(**arguments: object) -> None:
+        options = {name: arguments.pop(name) for name in shared}
+        command(_target(**options), **arguments)  # type: ignore[arg-type,call-arg]  # typer has read them
 
-    def experiment(self) -> Experiment:
-        """As it stands."""
-        return self._client.experiment(self._name)
-
-    def individual(self, individual_id: int | None = None) -> Individual:
-        """With its genome."""
-        return self._client.individual(self._name, individual_id)
-
-    def individuals(self, limit: int) -> list[Individual]:
-        """The population, with genomes."""
-        return self._client.individuals(self._name, limit, with_genomes=True)
-
-    def history(self) -> list[HistoryPoint]:
-        """The curve of the run."""
-        return self._client.history(self._name)
-
-    def centre(self) -> bytes:
-        """An evolution strategy's stored centre, a safetensors file."""
-        return self._client.checkpoint(self._name).data
+    complete.__signature__ = signature.replace(parameters=[*own, *shared.values()])  # type: ignore[attr-defined]
+    return complete
 
 
-@contextmanager
-def connect(master: str, run: Path | None) -> Iterator[Client]:
-    """A client of the master, or of the folder's master, which must be up."""
-    speaks = connection()
-    if run is None:
-        address = master
-    else:
-        folder = _existing(run)
-        if not folder.is_running:
-            raise CommandError(
-                f"{run} has no master up; start it with: germline run {folder.spec}", Exit.UNREACHABLE
-            )
-        address, speaks = folder.master(), Connection(token=folder.token_file.read_text().strip())
-    with speaks.open(address) as client:
-        yield client
+def _target(
+    context: typer.Context,
+    master: MasterOption = DEFAULT_ADDRESS,
+    run: RunOption = None,
+    token_file: TokenFileOption = None,
+    tls: TlsOption = False,
+    ca: CaOption = None,
+    tls_cert: CertOption = None,
+    tls_key: KeyOption = None,
+) -> Target:
+    after = given(token_file, tls, ca, tls_cert, tls_key)
+    before: Mapping[str, object] = context.find_root().obj
+    chosen = {name: value if value is not None else before[name] for name, value in after.items()}
+    try:
+        return Target(master, run, settings.read(Security, chosen, os.environ))
+    except ValueError as error:
+        raise CommandError(str(error), Exit.USAGE) from None
 
 
-@contextmanager
-def open_source(master: str, run: Path | None, name: str | None) -> Iterator[Source]:
-    """The experiment of this name; of a folder without a master, what its run left behind."""
-    if run is not None and not _existing(run).is_running:
-        yield Archive(RunFolder(run))
-        return
-    with connect(master, run) as client:
-        yield MasterSource(client, name_or_only(client, name))
+def given(
+    token_file: Path | None, tls: bool, ca: Path | None, tls_cert: Path | None, tls_key: Path | None
+) -> dict[str, object]:
+    """The options of one place by the names of settings; None for each that is not there."""
+    return {"token": token_file, "tls": tls or None, "ca": ca, "tls_cert": tls_cert, "tls_key": tls_key}
+
+
+def client_of(address: str, security: Security) -> Client:
+    """A client; nothing is sent yet."""
+    return Client(
+        address,
+        token=security.token,
+        tls=security.tls,
+        ca=security.ca,
+        tls_cert=security.tls_cert,
+        tls_key=security.tls_key,
+    )
 
 
 def name_or_only(client: Client, name: str | None) -> str:
@@ -170,10 +194,3 @@ def _existing(run: Path) -> RunFolder:
     if not run.is_dir():
         raise CommandError(f"--run is {str(run)!r}; allowed: a folder that `germline run` made", Exit.USAGE)
     return RunFolder(run)
-
-
-def connection() -> Connection:
-    """What the options before the command said; typer keeps it for us."""
-    context = click.get_current_context(silent=True)
-    found = context.find_root().obj if context else None
-    return found if isinstance(found, Connection) else Connection()

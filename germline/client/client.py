@@ -13,6 +13,7 @@ import grpc
 
 from germline.client.errors import NotReachableError, as_sentences, from_rpc
 from germline.client.views import Checkpoint, Experiment, HistoryPoint, Individual, Worker
+from germline.connection import Security, options_for
 from germline.v1 import experiment_pb2, spec_pb2
 from germline.v1.experiment_pb2_grpc import ExperimentServiceStub
 
@@ -60,7 +61,9 @@ class Client:
         *,
         token: str | None = None,
         tls: bool = False,
-        ca_certificate: Path | None = None,
+        ca: Path | None = None,
+        tls_cert: Path | None = None,
+        tls_key: Path | None = None,
         deadline_s: float = 10.0,
     ) -> None:
         """Prepare the connection; it is made by the first call.
@@ -69,13 +72,19 @@ class Client:
             address: "host:port".
             token: sent as a bearer token with every call.
             tls: encrypt, and trust the system's certificates.
-            ca_certificate: encrypt, and trust this PEM file instead.
+            ca: encrypt, and trust this PEM file instead.
+            tls_cert: encrypt, and show this certificate chain, a PEM file; needs `tls_key`.
+            tls_key: private key of the certificate, a PEM file.
             deadline_s: how long one call may take, its retries included.
+
+        Raises:
+            ValueError: a file is not what it should be, or the token cannot travel.
         """
         self.address = address
         self._deadline_s = deadline_s
-        self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
-        self._channel = _open(address, tls, ca_certificate)
+        security = Security(token=token or "", tls=tls, ca=ca, tls_cert=tls_cert, tls_key=tls_key)
+        self._metadata = security.metadata()
+        self._channel = _open(address, security)
         self._stub = ExperimentServiceStub(self._channel)
 
     def __enter__(self) -> Self:
@@ -189,8 +198,8 @@ class Client:
             return method(request, timeout=self._deadline_s, metadata=self._metadata)
 
 
-def _open(address: str, tls: bool, ca_certificate: Path | None) -> grpc.Channel:
-    if not tls and ca_certificate is None:
-        return grpc.insecure_channel(address, options=_OPTIONS)
-    trusted = ca_certificate.read_bytes() if ca_certificate else None
-    return grpc.secure_channel(address, grpc.ssl_channel_credentials(trusted), options=_OPTIONS)
+def _open(address: str, security: Security) -> grpc.Channel:
+    credentials, options = security.credentials(), [*_OPTIONS, *options_for(address)]
+    if credentials is None:
+        return grpc.insecure_channel(address, options=options)
+    return grpc.secure_channel(address, credentials, options=options)

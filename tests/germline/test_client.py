@@ -1,5 +1,6 @@
 """The client against a real server: what it reads, what it repeats, and what it says when things go wrong."""
 
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent import futures
@@ -8,6 +9,7 @@ import grpc
 import pytest
 
 from germline.client import Client, NotReachableError, RefusedError
+from germline.connection import options_for
 from germline.genome import Genome, Mutation
 from germline.spec import loads
 from germline.v1 import experiment_pb2, experiment_pb2_grpc
@@ -149,3 +151,31 @@ def test_the_token_travels_with_every_call_and_is_never_shown(served: tuple[Scri
         client.experiment("a")
         assert "secret-token" not in repr(vars(client)["_stub"])
     assert service.metadata["authorization"] == "Bearer secret-token"
+
+
+def test_a_proxy_of_the_environment_is_not_asked_for_this_very_machine(
+    served: tuple[Scripted, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        with Client(served[1], deadline_s=5.0) as client:
+            assert client.experiment("a").evaluations == 12
+        proxy.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            proxy.accept()
+
+
+@pytest.mark.parametrize(
+    ("address", "local"),
+    [
+        ("localhost:7700", True),
+        ("127.0.0.1:1", True),
+        ("127.3.2.1:1", True),
+        ("[::1]:1", True),
+        ("0.0.0.0:1", False),
+        ("10.0.0.1:1", False),
+        ("localhost.example.org:1", False),
+    ],
+)
+def test_which_addresses_only_this_machine_reaches(address: str, local: bool) -> None:
+    assert bool(options_for(address)) is local

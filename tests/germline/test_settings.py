@@ -63,6 +63,15 @@ def test_a_secret_comes_from_a_variable_or_a_file_and_is_never_shown(tmp_path: P
     assert "hush" not in repr(by_flag)
 
 
+def test_an_empty_secret_file_is_refused_and_not_taken_for_no_secret(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "token").write_text("\n")
+    with pytest.raises(SystemExit):
+        parse(Example, "example", ["--token-file", str(tmp_path / "token")], {"GERMLINE_TOKEN": "other"})
+    assert f"the token file {tmp_path / 'token'} is empty" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "environment", "sentence"),
     [
@@ -74,6 +83,8 @@ def test_a_secret_comes_from_a_variable_or_a_file_and_is_never_shown(tmp_path: P
         (["--token-file", "/nowhere"], {}, "the token file /nowhere cannot be read"),
         (["--token", "hush"], {}, "unrecognized arguments: --token hush"),
         (["--prot", "1"], {}, "unrecognized arguments: --prot 1"),
+        (["--port", "1", "--port", "2"], {}, "--port is given twice; allowed: once"),
+        (["--loud", "--no-loud"], {}, "--loud is given twice"),
     ],
 )
 def test_what_cannot_be_read_is_refused_by_name(
@@ -108,6 +119,7 @@ def test_every_setting_of_a_worker_is_documented() -> None:
         ({"spot_notice": "file:///etc/passwd"}, "spot_notice is 'file:///etc/passwd'"),
         ({"ca": Path("/nowhere")}, "ca is '/nowhere'"),
         ({"tls_key": Path("/nowhere")}, "tls_cert and tls_key belong together"),
+        ({"token": "tökén"}, "the token holds other than visible ASCII"),
     ],
 )
 def test_a_worker_refuses_settings_that_cannot_work(wrong: dict[str, object], sentence: str) -> None:

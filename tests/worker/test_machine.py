@@ -3,11 +3,13 @@
 import asyncio
 import re
 import shutil
+import signal
 import subprocess
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import grpc
 import pytest
@@ -23,7 +25,8 @@ from germline.v1.worker_pb2_grpc import (
     add_WorkerServiceServicer_to_server,
 )
 from worker.config import WorkerConfig
-from worker.connection.channel import metadata, opener
+from worker.connection.channel import opener
+from worker.loop import on_signal
 from worker.machine import identify
 from worker.playing.engine_builder import EngineBuilder, engine_settings
 from worker.playing.playable import EngineSettings
@@ -141,6 +144,62 @@ def test_a_metadata_service_that_is_not_there_says_nothing() -> None:
     assert ask("http://127.0.0.1:1/preempted") == ""
 
 
+@pytest.fixture
+def cutting_off(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A metadata service that drops its first connection at `cut`, and then has a notice."""
+    monkeypatch.setattr(MetadataService, "notice", True)
+    with ThreadingHTTPServer(("127.0.0.1", 0), CuttingOff) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/preempted"
+        server.shutdown()
+        thread.join()
+
+
+class CuttingOff(MetadataService):
+    """Sends as much of an answer as `cuts` says and closes; once there are no cuts left, answers."""
+
+    cuts: ClassVar[list[bytes]] = []
+
+    def do_GET(self) -> None:
+        if self.cuts:
+            self.wfile.write(self.cuts.pop())
+            self.close_connection = True
+        else:
+            super().do_GET()
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.0 2", b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nFA"])
+async def test_a_connection_that_drops_does_not_end_the_watch_for_a_notice(
+    cutting_off: str, answer: bytes
+) -> None:
+    CuttingOff.cuts[:] = [answer]
+    assert ask(cutting_off) == ""
+    CuttingOff.cuts[:] = [answer]
+    stop = asyncio.Event()
+    async with asyncio.timeout(20.0):
+        await watch_notice(cutting_off, stop, every_s=0.01)
+    assert stop.is_set()
+    assert not CuttingOff.cuts
+
+
+def test_a_notice_is_asked_for_without_a_proxy(cloud: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.setenv("no_proxy", "")
+    MetadataService.notice = True
+    assert ask(cloud + "/preempted") == "TRUE"
+
+
+def test_the_first_signal_after_a_notice_lets_the_leases_be_handed_back() -> None:
+    stop, left = asyncio.Event(), list[int]()
+    asked = on_signal(stop, left.append)
+    stop.set()  # a notice came
+    asked(signal.SIGTERM)
+    assert not left
+    asked(signal.SIGTERM)
+    assert left == [128 + signal.SIGTERM]
+
+
 async def test_a_notice_stops_the_worker_like_a_signal(cloud: str) -> None:
     stop = asyncio.Event()
     watching = asyncio.create_task(watch_notice(cloud + "/action", stop, every_s=0.01))
@@ -185,7 +244,21 @@ async def test_a_worker_shows_its_certificate_and_its_token_over_tls(tmp_path: P
     await server.start()
     config = WorkerConfig(master=f"localhost:{port}", token="hush", ca=cert, tls_cert=cert, tls_key=key)  # noqa: S106
     async with opener(config)() as channel:
-        answer = await WorkerServiceStub(channel).Work(metadata=metadata(config)).read()
+        answer = await WorkerServiceStub(channel).Work(metadata=config.security.metadata()).read()
     assert isinstance(answer, worker_pb2.MasterMessage)
     assert answer.welcome.master_id == "Bearer hush"
+    await server.stop(None)
+
+
+async def test_a_worker_asks_no_proxy_for_a_master_on_its_own_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server = aio.server()
+    add_WorkerServiceServicer_to_server(Listening(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    async with opener(WorkerConfig(master=f"127.0.0.1:{port}"))() as channel:
+        answer = await WorkerServiceStub(channel).Work().read()
+    assert isinstance(answer, worker_pb2.MasterMessage)
     await server.stop(None)

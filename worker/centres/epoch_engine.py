@@ -233,7 +233,7 @@ class EpochEngine(Generic[Key]):
         if self._engine:
             self._frames_before, self._slots = self.frames, self._engine.slots
             self._engine.close()
-            self._engine = None
+            self._engine, self._refresh = None, _nothing  # which knows the population
 
     # Inside
 

@@ -1,12 +1,12 @@
-"""How a worker reaches its master: address, encryption, token, keepalive and the size of messages."""
+"""How a worker reaches its master: address, encryption, proxy, keepalive and the size of messages."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-import grpc
 from grpc import aio
 
+from germline.connection import options_for
 from worker.config import WorkerConfig
 
 MAX_MESSAGE_BYTES = 64 << 20
@@ -25,15 +25,8 @@ _OPTIONS = (
 
 def opener(config: WorkerConfig) -> Callable[[], aio.Channel]:
     """What opens a channel to the configured master."""
-    if not (config.tls or config.ca or config.tls_cert):
-        return lambda: aio.insecure_channel(config.master, options=_OPTIONS)
-    trusted, chain, key = (
-        path.read_bytes() if path else None for path in (config.ca, config.tls_cert, config.tls_key)
-    )
-    credentials = grpc.ssl_channel_credentials(trusted, key, chain)
-    return lambda: aio.secure_channel(config.master, credentials, options=_OPTIONS)
-
-
-def metadata(config: WorkerConfig) -> tuple[tuple[str, str], ...]:
-    """What goes with the call: the token, if there is one."""
-    return (("authorization", f"Bearer {config.token}"),) if config.token else ()
+    credentials = config.security.credentials()
+    options = (*_OPTIONS, *options_for(config.master))
+    if credentials is None:
+        return lambda: aio.insecure_channel(config.master, options=options)
+    return lambda: aio.secure_channel(config.master, credentials, options=options)

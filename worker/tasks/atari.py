@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from ale_py import roms
+from ale_py import ALEInterface, roms
 
 from worker.tasks.base import Actions, DiscreteActions, LaneIndices, SetupError, Spaces, Stepped
 from worker.tasks.emulator import Emulator, action_set, load
@@ -75,13 +75,21 @@ class AtariLanes:
         """What a person would see on a lane now, `[210, 160, 3]` RGB; for videos."""
         return self._emulators[lane].picture()
 
+    def memory(self, lane: int) -> npt.NDArray[np.uint8]:
+        """What a lane's console holds in its memory now, `[128]`; to hold episodes against each other."""
+        return self._emulators[lane].memory()
+
     def close(self) -> None:
         """Free the emulators."""
         self._emulators.clear()
 
 
 def rom_of(game: str) -> Path:
-    """Where a game's ROM is. Raises SetupError, with similar names, if the library has none."""
+    """Where a game's ROM is.
+
+    Raises:
+        SetupError: if the library has none (with similar names), or would end the process with it.
+    """
     known = roms.get_all_rom_ids()
     if game not in known:
         similar = get_close_matches(game, known, n=3)
@@ -91,5 +99,10 @@ def rom_of(game: str) -> Path:
     if path is None:
         raise SetupError(
             f"task.atari.game is {game!r}, whose ROM is missing from this installation of ale-py"
+        )
+    if ALEInterface.isSupportedROM(Path(path)) is None:
+        raise SetupError(
+            f"task.atari.game is {game!r}, which ale-py has but cannot run: it knows no mode for one "
+            "player, or the ROM's file is damaged; allowed: any other game"
         )
     return Path(path)

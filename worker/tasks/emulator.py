@@ -31,13 +31,11 @@ class Emulator:
     def __init__(
         self, console: ale_py.ALEInterface, protocol: AtariProtocol, observation: Gray, screens: Screens
     ) -> None:
-        """Reset a loaded game and remember its state; of what is in `screens` nothing is kept."""
+        """Reset a loaded game and remember where episodes start; of what is in `screens` nothing is kept."""
         self._protocol = protocol
         self._ale = console
         self._actions = action_set(self._ale, protocol)
-        self._ale.reset_game()
-        self._start = self._ale.cloneState()
-        self._start_screen: Gray = self._ale.getScreenGrayscale()
+        self._start, self._start_screen = self._reset()
         self._last, self._before_last, self._shrink = screens
         self._observation, self._newest = observation, observation[-1]
         self._newer, self._older = observation[1:], observation[:-1]
@@ -51,11 +49,11 @@ class Emulator:
         self._ale.restoreState(self._start)
         self._held_action = NOOP
         self._frames = 0
-        noops = self._noops()
-        for _ in range(noops):
+        more_noops = self._noops() - self._protocol.noop_min
+        for _ in range(more_noops):
             self._ale.act(NOOP)
         self._observation.fill(0)
-        if noops:
+        if more_noops:
             self._ale.getScreenGrayscale(self._last)
             self._shrink(self._last, self._newest)
         else:  # a restored console shows the old picture until its next frame
@@ -84,6 +82,24 @@ class Emulator:
         """What a person would see now, `[210, 160, 3]` RGB."""
         screen: npt.NDArray[np.uint8] = self._ale.getScreenRGB()
         return screen
+
+    def memory(self) -> npt.NDArray[np.uint8]:
+        """The console's memory, `[128]`."""
+        bytes_now: npt.NDArray[np.uint8] = self._ale.getRAM()
+        return bytes_now
+
+    def _reset(self) -> tuple[ale_py.ALEState, Gray]:
+        """The console, and its screen, after the no-ops that every episode has.
+
+        A console remembers a reset beside its state until its next frame, by which Q*bert and Tetris draw
+        their luck: the first episode would be another game than the later ones, which start from a state.
+        """
+        self._ale.reset_game()
+        for _ in range(self._protocol.noop_min):
+            self._ale.act(NOOP)
+        start, screen = self._ale.cloneState(), self._ale.getScreenGrayscale()
+        self._ale.act(NOOP)
+        return start, screen
 
     def _noops(self) -> int:
         """Each count from `noop_min` to `noop_max` is equally likely."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from redis.exceptions import TimeoutError
 
+from germline.connection import is_loopback
 from master.config import MasterConfig, split_address
 from master.journal.store import OwnStore, StoreError, check_server, connect, find_server
 
@@ -155,6 +156,9 @@ async def test_a_store_that_forgets_is_warned_of(tmp_path: Path, caplog: pytest.
         await client.aclose()
 
 
+CERT = Path("cert.pem")
+
+
 @pytest.mark.parametrize(
     ("settings", "problem"),
     [
@@ -167,11 +171,34 @@ async def test_a_store_that_forgets_is_warned_of(tmp_path: Path, caplog: pytest.
         ({"tls_client_ca": Path("ca")}, "needs tls_cert and tls_key"),
         ({"heartbeat_s": 0.0}, "heartbeat_s is 0; allowed: 0.1 to 3600"),
         ({"snapshot_interval_s": float("nan")}, "snapshot_interval_s is nan"),
+        ({"token": "tökén"}, "the token holds other than visible ASCII"),
+        ({"listen": "0.0.0.0:7700"}, r"without a token and TLS \(tls_cert and tls_key\)"),
+        ({"listen": "[::]:7700", "token": "x"}, "which other machines reach, without TLS"),
+        ({"listen": "master-host:1", "tls_cert": CERT, "tls_key": CERT}, "without a token: whoever calls"),
     ],
 )
 def test_settings_that_cannot_work_are_refused_by_name(settings: dict[str, object], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         MasterConfig(**settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"listen": "127.0.0.1:7700"},
+        {"listen": "[::1]:7700"},
+        {"listen": "0.0.0.0:7700", "token": "x", "tls_cert": CERT, "tls_key": CERT},
+        {"listen": "0.0.0.0:7700", "tls_client_ca": CERT, "tls_cert": CERT, "tls_key": CERT},
+    ],
+)
+def test_a_network_is_served_with_token_and_tls_and_this_machine_without(settings: dict[str, object]) -> None:
+    assert MasterConfig(**settings).unprotected == ""  # type: ignore[arg-type]
+
+
+def test_a_network_is_served_unprotected_only_if_the_operator_says_so() -> None:
+    config = MasterConfig(listen="0.0.0.0:7700", insecure=True)
+    assert config.unprotected == "a token and TLS (tls_cert and tls_key)"
+    assert is_loopback(config.metrics_host)
 
 
 def test_secrets_are_not_shown() -> None:

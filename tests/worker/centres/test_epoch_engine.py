@@ -1,7 +1,10 @@
 """The engine of an evolution strategy: slices in, scores out, and a centre that moves by itself."""
 
-from collections.abc import Hashable, Iterable
+import gc
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import replace
+from typing import Any
+from weakref import ref
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ from torch import Tensor, nn
 
 from germline.eggroll import Evolution
 from germline.pairs import Member, Slice, members
+from worker.centres import first_centre
 from worker.centres.epoch_engine import EpochEngine
 from worker.centres.first_centre import CentreSettings, build_evolving, first_evolution
 from worker.centres.members import (
@@ -290,3 +294,24 @@ def test_a_device_that_is_full_gets_fewer_slots_and_not_written_out_weights(
 
 def _vector() -> nn.Module:
     return Vector(dimension=10)
+
+
+@pytest.mark.parametrize("frees", [EpochEngine.doze, EpochEngine.close, EpochEngine.reload])
+def test_an_engine_that_dozes_keeps_no_members_and_wakes_to_the_same_centre(
+    frees: Callable[[EpochEngine[Hashable]], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[ref[object]] = []
+
+    def noted(*arguments: Any) -> object:
+        made.append(ref(population := member_population(*arguments)))
+        return population
+
+    monkeypatch.setattr(first_centre, "member_population", noted)
+    playing = engine(CARTPOLE)
+    playing.submit(slice_of("slice", 0, 0, 2))
+    awake = play(playing)["slice"].returns
+    frees(playing)
+    gc.collect()
+    assert [members() for members in made] == [None]
+    playing.submit(slice_of("slice", 0, 0, 2))
+    assert play(playing)["slice"].returns == awake

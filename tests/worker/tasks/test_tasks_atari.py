@@ -10,10 +10,12 @@ from ale_py.vector_env import AtariVectorEnv
 
 from worker.tasks.atari import AtariLanes, AtariTask, rom_of
 from worker.tasks.base import DiscreteActions, SetupError
+from worker.tasks.emulator import load
 from worker.tasks.protocols import PROTOCOLS, AtariProtocol
 from worker.tasks.screen import Shrink
 
 GAMES = ("pong", "frostbite", "seaquest")
+LUCKY_GAMES = ("qbert", "tetris")  # draw luck by what a console remembers of its reset beside its state
 LANE = np.array([0])
 WITHOUT_NOOPS = replace(PROTOCOLS["uber2018"], noop_min=0, noop_max=0)
 
@@ -27,6 +29,7 @@ def play(lanes: AtariLanes, lane: int, seed: int, steps: int = 60) -> str:
         lanes.send(where, np.array([step * 7 % 5]))
         stepped = lanes.receive()
         seen.update(np.array([stepped.rewards[0], stepped.ended[0], stepped.frames[0]]).tobytes())
+    seen.update(lanes.memory(lane).tobytes())
     return seen.hexdigest()
 
 
@@ -54,6 +57,29 @@ def test_an_episode_is_determined_by_its_seed_whatever_the_lane_played_before(
     assert len(others | {first}) >= 4  # of 6 seeds; two may draw the same one of 30 starts
 
 
+@pytest.mark.parametrize("game", LUCKY_GAMES)
+@pytest.mark.parametrize("protocol", ["uber2018", "ale-v5"])
+def test_the_first_episode_of_a_lane_is_the_game_of_the_later_ones(game: str, protocol: str) -> None:
+    lanes = AtariTask(game=game, protocol=protocol).make_lanes(1)
+
+    assert play(lanes, 0, seed=3) == play(lanes, 0, seed=3) == play(lanes, 0, seed=3)
+
+
+@pytest.mark.parametrize("game", LUCKY_GAMES)
+def test_behind_no_ops_every_episode_is_the_library_s_own_game(game: str) -> None:
+    lanes = AtariLanes(rom_of(game), replace(PROTOCOLS["uber2018"], noop_max=1), 1)
+    console = load(rom_of(game))
+    console.reset_game()
+    for frame in range(1 + 30 * 4):
+        console.act(0 if frame == 0 else 1)
+    for _ in range(2):
+        lanes.begin(LANE, [0])
+        for _ in range(30):
+            lanes.send(LANE, np.array([1]))
+            lanes.receive()
+        assert np.array_equal(lanes.memory(0), console.getRAM())
+
+
 def test_lanes_side_by_side_do_not_disturb_each_other() -> None:
     task = AtariTask(game="pong", protocol="machado2018")
     alone, lanes, everyone = play(task.make_lanes(1), 0, seed=11), task.make_lanes(3), np.arange(3)
@@ -64,6 +90,8 @@ def test_lanes_side_by_side_do_not_disturb_each_other() -> None:
         lanes.send(everyone, np.array([step * 7 % 5, step % 3, 4]))
         stepped = lanes.receive()
         seen.update(np.array([stepped.rewards[0], stepped.ended[0], stepped.frames[0]]).tobytes())
+
+    seen.update(lanes.memory(0).tobytes())
 
     assert seen.hexdigest() == alone
 
@@ -175,6 +203,12 @@ def test_machado2018_knows_all_18_actions_and_uber2018_the_game_s_own() -> None:
 def test_an_unknown_game_is_refused_with_its_neighbours() -> None:
     with pytest.raises(SetupError, match=r"task.atari.game is 'pongg'; allowed: .* did you mean pong"):
         AtariTask(game="pongg")
+
+
+@pytest.mark.parametrize("game", ["combat", "joust", "maze_craze", "warlords"])
+def test_a_game_without_a_mode_for_one_player_is_refused_by_name(game: str) -> None:
+    with pytest.raises(SetupError, match=rf"task.atari.game is '{game}', which ale-py has but cannot run"):
+        AtariTask(game=game)
 
 
 def test_an_unknown_protocol_is_refused_with_the_known_ones() -> None:

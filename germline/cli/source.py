@@ -1,0 +1,60 @@
+"""Where read-only commands get an experiment from: a master, or what a run left in its folder."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from germline.client import Client, Experiment, HistoryPoint, Individual
+
+
+class Source(Protocol):
+    """Where a read-only command gets an experiment from."""
+
+    def experiment(self) -> Experiment:
+        """As it stands."""
+        ...
+
+    def individual(self, individual_id: int | None = None) -> Individual:
+        """With its genome; without an id the champion, or the best while there is none."""
+        ...
+
+    def individuals(self, limit: int) -> list[Individual]:
+        """The population, best first, with genomes."""
+        ...
+
+    def history(self) -> list[HistoryPoint]:
+        """The curve of the run."""
+        ...
+
+    def centre(self) -> bytes:
+        """An evolution strategy's stored centre, a safetensors file."""
+        ...
+
+
+class MasterSource:
+    """One experiment on a master. A Source."""
+
+    def __init__(self, client: Client, name: str) -> None:
+        """Read from `client`."""
+        self._client = client
+        self._name = name
+
+    def experiment(self) -> Experiment:
+        """As it stands."""
+        return self._client.experiment(self._name)
+
+    def individual(self, individual_id: int | None = None) -> Individual:
+        """With its genome."""
+        return self._client.individual(self._name, individual_id)
+
+    def individuals(self, limit: int) -> list[Individual]:
+        """The population, with genomes."""
+        return self._client.individuals(self._name, limit, with_genomes=True)
+
+    def history(self) -> list[HistoryPoint]:
+        """The curve of the run."""
+        return self._client.history(self._name)
+
+    def centre(self) -> bytes:
+        """An evolution strategy's stored centre, a safetensors file."""
+        return self._client.checkpoint(self._name).data
