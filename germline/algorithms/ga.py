@@ -77,8 +77,7 @@ class GeneticAlgorithm:
 
     def adopt(self, ask: Ask) -> None:
         """Take back an Ask made before a restart."""
-        opens_litter = self.settings.litter > 1 and not self._litter_left
-        self._lend(ask, ask.genome.parent() if opens_litter and ask.purpose is Purpose.EXPLORE else None)
+        self._lend(ask)
 
     def skip_to(self, ticket: int) -> None:
         """Use no ticket below this one for new work: a worker may hold it since before a restart."""
@@ -179,14 +178,13 @@ class GeneticAlgorithm:
         dice = Dice(self.seed, ticket)
         episode_seeds = dice.episode_seeds(self.settings.episodes)
         candidate = self._candidate_due()
-        parent = None
         if candidate is not None:
             ask = Ask(ticket, candidate, Purpose.VALIDATE, episode_seeds)
         else:
             parent = self._litter_parent if self._litter_left else self._select(dice)
             genome = self._breed(ticket, parent, dice)
             ask = Ask(ticket, genome, Purpose.EXPLORE, episode_seeds, None if parent is None else parent.id)
-        self._lend(ask, parent)
+        self._lend(ask)
         return ask
 
     def _candidate_due(self) -> Genome | None:
@@ -212,7 +210,7 @@ class GeneticAlgorithm:
         champion = trial.genome if trial is not None else None
         return truncation(self._window, settings.parents, champion, dice.parent)
 
-    def _lend(self, ask: Ask, parent: Genome | None) -> None:
+    def _lend(self, ask: Ask) -> None:
         """Note an Ask as made: all that asking changes, so that adopting one changes the same."""
         self._tickets.issue(ask)
         share = self.settings.validation_share
@@ -226,7 +224,7 @@ class GeneticAlgorithm:
             self._litter_left -= 1
         elif self.settings.litter > 1:
             self._litter_left = self.settings.litter - 1
-            self._litter_parent = parent
+            self._litter_parent = ask.genome.parent()
 
     def _settle(self, ask: Ask, returns: tuple[float, ...]) -> None:
         """Give a newly scored individual its place in the population; equal genomes are one individual."""

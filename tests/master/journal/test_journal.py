@@ -403,6 +403,19 @@ async def test_a_committer_that_is_cancelled_ends_whatever_it_is_doing(own: OwnS
         await client.aclose()
 
 
+def test_no_more_work_is_begun_once_half_a_million_events_wait_for_a_store_that_fails() -> None:
+    journal = Journal(connect("unix:///nowhere"), Keys("test"))
+    write = journal.attach(1, 0, lambda _position: pytest.fail("no snapshot is due"))
+    journal.trouble = "ConnectionError: no store"
+    for _ in range(500_000):
+        write(CREATED)
+    assert not journal.is_overfull
+    write(CREATED)
+    assert journal.is_overfull
+    journal.trouble = ""
+    assert not journal.is_overfull
+
+
 async def test_an_entry_whose_answer_got_lost_is_not_stored_twice(
     own: OwnStore, keys: Keys, tmp_path: Path
 ) -> None:

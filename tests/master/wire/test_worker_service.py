@@ -355,16 +355,20 @@ async def test_a_stopped_experiment_revokes_its_leases(house: House) -> None:
     assert await worker.refused(played(leases[0])) == ("CLOSED", "experiment one is stopped")
 
 
-async def test_an_experiment_is_complete_at_exactly_its_number_of_evaluations(serve: Serve) -> None:
+@pytest.mark.parametrize("stop", ["evaluations = 5", "frames = 2000"])
+async def test_an_experiment_is_complete_at_exactly_its_number_of_evaluations_or_frames(
+    serve: Serve, stop: str
+) -> None:
     async with serve() as house:
-        await house.create(spec_of(stop="evaluations = 5"))
+        await house.create(spec_of(stop=stop))
         worker = await house.greeted()
         leases = await worker.borrow(8)
         worker.skipped.add("revocation")
         refused = (await worker.tell(*map(played, leases))).refused
         assert [refusal.code for refusal in refused] == [worker_pb2.REFUSAL_CODE_CLOSED] * 3
         now = await house.look()
-        assert (now.evaluations, now.state) == (5, experiment_pb2.EXPERIMENT_STATE_COMPLETE)
+        assert (now.evaluations, now.frames) == (5, 2000)
+        assert now.state == experiment_pb2.EXPERIMENT_STATE_COMPLETE
 
 
 @pytest.mark.parametrize("stop", ["frames = 1200", "fitness = 2.5"])
