@@ -65,6 +65,17 @@ class RunFolder:
         """What this run's master wants to see; readable by its owner only."""
         return self.path / "token"
 
+    def check_holds(self, experiment: str) -> None:
+        """A folder is one run: what it keeps is of one experiment. Raises CommandError if that is another."""
+        note = self.path / "run.json"
+        held = str(_read_json(note)["experiment"]) if note.exists() else experiment
+        if held != experiment:
+            raise CommandError(
+                f"{self.path} holds the run of {held!r} and nothing else; "
+                f"give {experiment!r} a --folder of its own",
+                Exit.USAGE,
+            )
+
     def remember_master(self, address: str, experiment: str) -> None:
         """Note where the run's master listens."""
         _write_json(self.path / "run.json", {"master": address, "experiment": experiment})
@@ -152,8 +163,8 @@ def _best(client: Client, name: str) -> Individual | None:
 class Archive:
     """What a run left behind, read from its folder. A Source, as commands see it."""
 
-    def __init__(self, folder: RunFolder) -> None:
-        """Look whether there is anything.
+    def __init__(self, folder: RunFolder, name: str | None = None) -> None:
+        """Look whether there is anything, and of the experiment that is named.
 
         Raises:
             CommandError: if there is not.
@@ -163,6 +174,9 @@ class Archive:
             start = f"germline run {folder.spec} --folder {self._path}"
             hint = f"start it with: {start}" if folder.spec.exists() else "it is no folder of a run"
             raise CommandError(f"{self._path} has no master up and left no results; {hint}", Exit.UNREACHABLE)
+        held = _read_json(self._path / "experiment.json")["name"]
+        if name not in (None, held):
+            raise CommandError(f"{self._path} holds the run of {held!r}, and none of {name!r}", Exit.REFUSED)
 
     def experiment(self) -> Experiment:
         """The experiment as it stood."""

@@ -72,6 +72,7 @@ def run(
     place = RunFolder(folder or Path("runs") / wanted.name)
     shown = Shown.NOTHING if as_json else Shown.LINES if plain or not console.is_terminal else Shown.DISPLAY
     with place.locked():
+        place.check_holds(wanted.name)
         token = place.draw_token()
         address = f"127.0.0.1:{port or _free_port()}"
         fleet = _fleet(place, address, workers or default_workers(), device, _environment(token))

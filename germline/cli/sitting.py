@@ -123,13 +123,13 @@ class Sitting:
 
     def _begin(self, client: Client) -> Experiment:
         """Create the experiment, or find and resume the one that the folder holds."""
-        self._folder.remember_master(client.address, self._spec.name)
         try:
             experiment = client.create(self._spec)
         except RefusedError as error:
             if error.code != "ALREADY_EXISTS":
                 raise
             experiment = self._find(client)
+        self._folder.remember_master(client.address, experiment.name)
         self._folder.spec.write_text(to_toml(experiment.spec))
         return client.resume(experiment.name) if experiment.state == "paused" else experiment
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from germline.cli.folder import RunFolder
 from germline.cli.output import emit, experiment_json
 from germline.cli.target import JsonOption, NameArgument, Target, name_or_only, with_target
 from germline.client import Client, Experiment
@@ -30,6 +31,8 @@ def submit(
     Example: germline submit experiments/cartpole.toml --master localhost:7700
     """
     complete = load(spec)
+    if target.run is not None:
+        RunFolder(target.run).check_holds(complete.name)
     with target.connect() as client:
         _say(client.create(complete), as_json)
 

@@ -117,7 +117,7 @@ class Target:
     def source(self, name: str | None) -> Iterator[Source]:
         """The experiment of this name; of a folder without a master, what its run left behind."""
         if self.run is not None and not _existing(self.run).is_running:
-            yield Archive(RunFolder(self.run))
+            yield Archive(RunFolder(self.run), name)
             return
         with self.connect() as client:
             yield MasterSource(client, name_or_only(client, name))

@@ -161,3 +161,14 @@ def test_the_champion_of_a_folder_is_a_card(tmp_path: Path, capsys: pytest.Captu
     assert card.genome == GENOME.parent()
     assert card.score is not None
     assert (card.score.mean, card.score.interval, card.experiment) == (1.5, (1.0, 2.0), "pong")
+
+
+@pytest.mark.parametrize(
+    "command", ["status", "champion", "plot", "lineage --experiment", "export --experiment"]
+)
+def test_a_folder_answers_for_its_own_experiment_only(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = archived(tmp_path)
+    assert run([*command.split(), "nonsense", "--run", folder]) == 4
+    assert f"{folder} holds the run of 'pong', and none of 'nonsense'" in capsys.readouterr().err

@@ -213,6 +213,19 @@ def test_another_spec_in_the_same_folder_is_refused_line_by_line(start: Start, t
     assert "here:  power = 0.3" in said
 
 
+def test_a_folder_is_one_run_whose_results_nobody_else_overwrites(start: Start, tmp_path: Path) -> None:
+    first = finish(start("run", "sphere.toml", "--workers", "1", "--folder", "mine", "--json"))
+    kept = {file: file.read_bytes() for file in (tmp_path / "mine").glob("*.*")}
+    (tmp_path / "other.toml").write_text(SPEC.replace("sphere", "other", 1))
+    for command in (("run", "other.toml", "--folder", "mine"), ("submit", "other.toml", "--run", "mine")):
+        other = start(*command)
+        _, said = other.communicate(timeout=240)
+        assert other.returncode == 2
+        assert "mine holds the run of 'sphere' and nothing else; give 'other' a --folder of its own" in said
+    assert kept == {file: file.read_bytes() for file in (tmp_path / "mine").glob("*.*")}
+    assert first["champion"]["id"] in (tmp_path / "mine" / "champion.toml").read_text()
+
+
 def test_a_fleet_that_cannot_start_says_why(start: Start) -> None:
     process = start("run", "sphere.toml", "--workers", "1", "--device", "abacus")
     out, said = process.communicate(timeout=240)
