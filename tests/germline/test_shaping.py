@@ -75,6 +75,20 @@ def test_if_every_member_is_missing_nothing_counts(name: ShapingName, groups: in
 
 
 @pytest.mark.parametrize(("name", "groups"), ALL)
+def test_scores_of_any_type_are_taken_as_the_float64_that_they_are(name: ShapingName, groups: int) -> None:
+    single = np.random.default_rng(1).normal(size=400).astype(np.float32)
+    shaped = shape(single, name, groups)
+    assert shaped.weights.dtype == np.int64
+    assert shaped.weights.tolist() == shape(single.astype(np.float64), name, groups).weights.tolist()
+
+
+def test_a_group_of_which_everybody_is_missing_moves_no_other() -> None:
+    shaped = shape([NAN, 1, 2, NAN, 9, 4, 3, 5], "group_mean", group_pairs=2)
+    assert shaped.weights.tolist() == [0, 0, *shape([9, 4, 3, 5], "group_mean", group_pairs=2).weights]
+    assert shaped.members == 4
+
+
+@pytest.mark.parametrize(("name", "groups"), ALL)
 @given(scores)
 def test_weights_stay_within_their_stated_bound(name: ShapingName, groups: int, fitness: list[float]) -> None:
     assert np.abs(shape(fitness, name, groups).weights).sum() <= shaping.largest_weight_sum(name, 4)
@@ -127,7 +141,7 @@ def test_shaped_fitness_has_unit_variance(name: ShapingName) -> None:
     [
         ([1, 2, 3], "z_score", 0, "even"),
         ([], "z_score", 0, "even"),
-        ([1, 2], "best", 0, "shaping is 'best'"),
+        ([1, 2], "best", 0, "shaping is 'best'; known are centred_rank, z_score, group_mean, pair_sign"),
         ([1, 2, 3, 4], "group_mean", 0, "group_pairs is 0"),
         ([1, 2, 3, 4], "z_score", 2, "group_pairs is 2"),
         ([1, 2, 3, 4, 5, 6], "group_mean", 2, "must divide the 3 pairs"),

@@ -274,7 +274,9 @@ def test_the_share_of_validation_is_the_one_that_was_set(share: float, litter: i
 def test_quantiles_run_from_the_worst_to_the_best() -> None:
     algorithm = GeneticAlgorithm(SMALL, seed=1)
     assert algorithm.fitness_quantiles((0, 0.5, 1)) == []
-    play(algorithm, 11, number)
+    play(algorithm, 1, number)
+    assert algorithm.fitness_quantiles((0, 0.5, 1)) == [0.0, 0.0, 0.0]
+    play(algorithm, 10, number)
     assert algorithm.fitness_quantiles((0, 0.5, 1)) == [0.0, 5.0, 10.0]
 
 
@@ -380,6 +382,29 @@ def test_an_adopted_ask_is_pending_and_its_ticket_is_not_used_again() -> None:
     assert [ask.ticket for ask in algorithm.ask(2)] == [6, 7]
     tell(algorithm, old, 3.0)
     assert algorithm.find(old.genome.id) == old.genome
+
+
+def test_a_litter_that_began_before_a_restart_is_completed_after_it() -> None:
+    lived, restarted = (GeneticAlgorithm(GaSettings(litter=2, founders=3), seed=1) for _ in range(2))
+    for ask in play(lived, 3, number):
+        restarted.adopt(ask)
+        tell(restarted, ask, number(ask))
+    first, second = lived.ask(2)
+    restarted.adopt(first)
+    assert restarted.ask(1) == [second]
+    assert second.parent_id == first.parent_id is not None
+
+
+def test_a_litters_parent_is_found_though_the_window_has_forgotten_it() -> None:
+    algorithm = GeneticAlgorithm(GaSettings(window=3, parents=1, founders=3, litter=9, candidates=0), seed=1)
+    play(algorithm, 3, number)
+    (child,) = play(algorithm, 1, number)
+    parent = child.genome.parent()
+    assert parent is not None
+    play(algorithm, 5, lambda _ask: 100.0)
+    assert parent.id not in {member.genome.id for member in algorithm.population()}
+    assert algorithm.find(parent.id) == parent
+    assert algorithm.find(parent.id + 1) is None
 
 
 def test_an_adopted_ask_that_was_told_is_refused() -> None:

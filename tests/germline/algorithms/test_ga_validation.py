@@ -61,8 +61,9 @@ def test_a_provisional_leader_is_known_from_the_first_result_on() -> None:
     (ask,), _ = play(algorithm, 1, hidden)
     leader = algorithm.leader()
     assert leader is not None
-    assert leader.genome == ask.genome
-    assert not leader.validated
+    assert (leader.genome, leader.mean, leader.episodes) == (ask.genome, hidden(ask), 1)
+    assert math.isnan(leader.standard_error)
+    assert leader.validated is False
     play(algorithm, 300, hidden)
     assert algorithm.leader() == algorithm.champion
 
@@ -149,6 +150,26 @@ def test_re_plays_in_flight_are_counted_so_that_nobody_is_asked_for_too_many() -
     asks = algorithm.ask(1_000)
     fresh = Counter(ask.genome.id for ask in asks if ask.purpose is Purpose.VALIDATE)
     assert 0 < max(fresh.values()) <= 8
+
+
+def test_a_re_play_that_was_told_is_on_its_way_no_longer() -> None:
+    algorithm = GeneticAlgorithm(SETTINGS, seed=1)
+    asks, _ = play(algorithm, 200, hidden)
+    assert any(ask.purpose is Purpose.VALIDATE for ask in asks)
+    assert {member.in_flight for member in algorithm.population()} == {0}
+    (replayed,) = (ask for ask in algorithm.ask(2) if ask.purpose is Purpose.VALIDATE)
+    (member,) = (m for m in algorithm.population() if m.genome == replayed.genome)
+    assert member.in_flight == 1
+    assert member.planned == member.episodes + 1
+
+
+def test_a_candidate_is_found_though_the_window_has_forgotten_it() -> None:
+    algorithm = GeneticAlgorithm(SETTINGS, seed=1)
+    play(algorithm, 400, hidden)
+    champion = algorithm.champion
+    assert champion is not None
+    assert champion.genome not in [member.genome for member in algorithm.population()]
+    assert algorithm.find(champion.genome.id) == champion.genome
 
 
 def test_a_re_play_told_after_its_candidate_has_left_counts_as_an_evaluation_only() -> None:
