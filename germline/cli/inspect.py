@@ -36,6 +36,8 @@ def list_experiments(target: Target, as_json: JsonOption = False) -> None:
         counts = (f"{each.evaluations:,}", f"{each.frames:,}", number(each.frames_per_second, 0))
         table.add_row(each.name, each.state, *counts, champion)
     console.print(table if experiments else f"no experiment on {client.address} yet")
+    for line in live.trouble_lines((each.name, each.trouble) for each in experiments):
+        console.print(line)
 
 
 def status(target: Target, name: NameArgument = None, as_json: JsonOption = False) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
@@ -63,6 +64,7 @@ def _facts(experiment: Experiment) -> list[tuple[str, str]]:
     champion = experiment.champion
     rows = [
         ("experiment", f"{experiment.name}, {experiment.state}"),
+        *_troubles(experiment),
         ("progress", _progress(experiment)),
         ("speed", _speed(experiment)),
         ("population", _population(experiment)),
@@ -74,6 +76,22 @@ def _facts(experiment: Experiment) -> list[tuple[str, str]]:
     if experiment.epochs:
         rows.append(("epochs", f"{experiment.epochs:,}, centre {experiment.centre_digest or '-'}"))
     return rows
+
+
+def _troubles(experiment: Experiment) -> list[tuple[str, str]]:
+    """What keeps it from going on, and who could not be scored."""
+    rows = [("trouble", f"[red]{escape(experiment.trouble)}[/red]")] if experiment.trouble else []
+    if experiment.failed:
+        rows.append(("set aside", escape(set_aside_text(experiment))))
+    return rows
+
+
+def set_aside_text(experiment: Experiment) -> str:
+    """How many individuals could not be scored, and the last of them by name."""
+    text = f"{experiment.failed:,} that could not be scored"
+    for last in experiment.set_aside[-1:]:
+        text += f"; the last, {last.name}, failed {last.attempts} times, then on {last.worker}: {last.reason}"
+    return text
 
 
 def _progress(experiment: Experiment) -> str:
@@ -114,7 +132,12 @@ def worker_table(workers: Sequence[Worker]) -> RenderableType:
         table.add_row(worker.worker_id, worker.device, *counts, busy, number(worker.frames_per_second, 0))
     if len(workers) > _MOST_WORKERS:
         table.add_row(f"[dim]and {len(workers) - _MOST_WORKERS} more[/dim]")
-    return table
+    return Group(table, *trouble_lines((worker.worker_id, worker.trouble) for worker in workers))
+
+
+def trouble_lines(named: Iterable[tuple[str, str]]) -> list[str]:
+    """A line for each of those that are in trouble."""
+    return [f"[red]{escape(f'{name}: {trouble}')}[/red]" for name, trouble in named if trouble]
 
 
 def curves(history: Sequence[HistoryPoint]) -> Table:
@@ -142,9 +165,11 @@ def line(experiment: Experiment) -> str:
     """One look on one line, for logs."""
     champion = f", champion {mean_text(experiment.champion)}" if experiment.champion else ""
     median = experiment.fitness_quantiles[2] if len(experiment.fitness_quantiles) == 5 else None
+    failed = f", {experiment.failed:,} set aside" if experiment.failed else ""
+    trouble = f"; trouble: {experiment.trouble}" if experiment.trouble else ""
     return (
         f"{experiment.name} {experiment.state}: {experiment.evaluations:,} evaluations, "
         f"{experiment.frames:,} frames, {number(experiment.frames_per_second, 0)} frames/s, "
         f"median {number(median)}, best {number(experiment.best_fitness)}{champion}, "
-        f"{experiment.workers} workers"
+        f"{experiment.workers} workers{failed}{trouble}"
     )

@@ -61,9 +61,10 @@ def individual_json(individual: Individual) -> dict[str, Json]:
 def experiment_json(experiment: Experiment) -> dict[str, Json]:
     """An experiment for programs: its spec as TOML, its champion as :func:`individual_json` has it."""
     return {
-        **_plain(experiment, without=("spec", "champion", "created")),
+        **_plain(experiment, without=("spec", "champion", "created", "set_aside")),
         "created": experiment.created.isoformat(),
         "champion": individual_json(experiment.champion) if experiment.champion else None,
+        "set_aside": [dataclasses.asdict(each) for each in experiment.set_aside],
         "spec": to_toml(experiment.spec),
     }
 

@@ -51,6 +51,21 @@ class Individual:
 
 
 @dataclass(frozen=True, slots=True)
+class SetAside:
+    """Work that could not be scored; the attributes are those of the message of this name."""
+
+    name: str
+    reason: str
+    attempts: int
+    worker: str
+
+    @classmethod
+    def of(cls, message: experiment_pb2.SetAside) -> SetAside:
+        """Read the message."""
+        return cls(message.name, message.reason, message.attempts, message.worker)
+
+
+@dataclass(frozen=True, slots=True)
 class Experiment:
     """One experiment as it stands; the attributes are those of the message of this name."""
 
@@ -76,7 +91,11 @@ class Experiment:
     leases_lost: int
     epochs: int
     centre_digest: str
-    checkpoints_wanted: int = 0  # looks that were written down by earlier builds have none
+    checkpoints_wanted: int = 0  # looks that were written down by earlier builds have none, nor what follows
+    trouble: str = ""
+    failed: int = 0
+    set_aside: tuple[SetAside, ...] = ()
+    unable: int = 0
 
     @property
     def is_over(self) -> bool:
@@ -110,6 +129,10 @@ class Experiment:
             epochs=message.epochs,
             centre_digest=message.centre_digest,
             checkpoints_wanted=message.checkpoints_wanted,
+            trouble=message.trouble,
+            failed=message.failed,
+            set_aside=tuple(map(SetAside.of, message.set_aside)),
+            unable=message.unable,
         )
 
 
@@ -152,6 +175,7 @@ class Worker:
     busy_share: float
     frames_per_second: float
     connected: datetime
+    trouble: str = ""
 
     @classmethod
     def of(cls, message: experiment_pb2.Worker) -> Worker:
@@ -165,6 +189,7 @@ class Worker:
             busy_share=message.busy_share,
             frames_per_second=message.frames_per_second,
             connected=message.connected.ToDatetime(tzinfo=UTC),
+            trouble=message.trouble,
         )
 
 

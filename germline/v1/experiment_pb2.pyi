@@ -654,6 +654,9 @@ class Experiment(_message.Message):
     CENTRE_DIGEST_FIELD_NUMBER: _builtins.int
     TROUBLE_FIELD_NUMBER: _builtins.int
     CHECKPOINTS_WANTED_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
+    SET_ASIDE_FIELD_NUMBER: _builtins.int
+    UNABLE_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """Number on this master; never used twice."""
     state: Global___ExperimentState.ValueType
@@ -689,9 +692,13 @@ class Experiment(_message.Message):
     centre_digest: _builtins.str
     """Digest of an evolution strategy's centre after its last closed epoch, as workers reported it."""
     trouble: _builtins.str
-    """What keeps a running experiment from going on, for people; empty if nothing does."""
+    """What keeps an experiment from going on, or made it pause, for people; empty if nothing does."""
     checkpoints_wanted: _builtins.int
     """Checkpoints of an evolution strategy's centre that the master still wants from its workers."""
+    failed: _builtins.int
+    """Individuals that could not be scored and were set aside."""
+    unable: _builtins.int
+    """Workers that are connected and cannot play it."""
     @_builtins.property
     def spec(self) -> _spec_pb2.ExperimentSpec:
         """Its settings, with no field left out."""
@@ -707,6 +714,10 @@ class Experiment(_message.Message):
     @_builtins.property
     def champion(self) -> Global___Individual:
         """Best validated individual. Absent until one has enough fresh episodes."""
+
+    @_builtins.property
+    def set_aside(self) -> _containers.RepeatedCompositeFieldContainer[Global___SetAside]:
+        """The last of them, newest last; at most 10."""
 
     def __init__(
         self,
@@ -734,16 +745,53 @@ class Experiment(_message.Message):
         centre_digest: _builtins.str = ...,
         trouble: _builtins.str = ...,
         checkpoints_wanted: _builtins.int = ...,
+        failed: _builtins.int = ...,
+        set_aside: _abc.Iterable[Global___SetAside] | None = ...,
+        unable: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_best_fitness", b"_best_fitness", "best_fitness", b"best_fitness", "champion", b"champion", "created", b"created", "spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_best_fitness", b"_best_fitness", "best_fitness", b"best_fitness", "centre_digest", b"centre_digest", "champion", b"champion", "checkpoints_wanted", b"checkpoints_wanted", "created", b"created", "episodes", b"episodes", "epochs", b"epochs", "evaluations", b"evaluations", "evaluations_per_second", b"evaluations_per_second", "fitness_quantiles", b"fitness_quantiles", "frames", b"frames", "frames_per_second", b"frames_per_second", "leased", b"leased", "leases_lost", b"leases_lost", "lineage_depth", b"lineage_depth", "number", b"number", "population", b"population", "running_s", b"running_s", "spec", b"spec", "state", b"state", "steps", b"steps", "trouble", b"trouble", "workers", b"workers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_best_fitness", b"_best_fitness", "best_fitness", b"best_fitness", "centre_digest", b"centre_digest", "champion", b"champion", "checkpoints_wanted", b"checkpoints_wanted", "created", b"created", "episodes", b"episodes", "epochs", b"epochs", "evaluations", b"evaluations", "evaluations_per_second", b"evaluations_per_second", "failed", b"failed", "fitness_quantiles", b"fitness_quantiles", "frames", b"frames", "frames_per_second", b"frames_per_second", "leased", b"leased", "leases_lost", b"leases_lost", "lineage_depth", b"lineage_depth", "number", b"number", "population", b"population", "running_s", b"running_s", "set_aside", b"set_aside", "spec", b"spec", "state", b"state", "steps", b"steps", "trouble", b"trouble", "unable", b"unable", "workers", b"workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__best_fitness: _TypeAlias = _typing.Literal["best_fitness"]  # noqa: Y015
     _WhichOneofArgType__best_fitness: _TypeAlias = _typing.Literal["_best_fitness", b"_best_fitness"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__best_fitness) -> _WhichOneofReturnType__best_fitness | None: ...
 
 Global___Experiment: _TypeAlias = Experiment  # noqa: Y015
+
+@_typing.final
+class SetAside(_message.Message):
+    """Work that could not be scored."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
+    WORKER_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Whose work it was: an individual's id, or members of an epoch."""
+    reason: _builtins.str
+    """What went wrong last, for people."""
+    attempts: _builtins.int
+    """How many attempts failed."""
+    worker: _builtins.str
+    """The worker that tried last."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        attempts: _builtins.int = ...,
+        worker: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "name", b"name", "reason", b"reason", "worker", b"worker"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetAside: _TypeAlias = SetAside  # noqa: Y015
 
 @_typing.final
 class Individual(_message.Message):
@@ -854,6 +902,7 @@ class Worker(_message.Message):
     BUSY_SHARE_FIELD_NUMBER: _builtins.int
     FRAMES_PER_SECOND_FIELD_NUMBER: _builtins.int
     CONNECTED_FIELD_NUMBER: _builtins.int
+    TROUBLE_FIELD_NUMBER: _builtins.int
     worker_id: _builtins.str
     """Its own name."""
     device: _builtins.str
@@ -868,6 +917,8 @@ class Worker(_message.Message):
     """Share of its last heartbeat interval in which it played, in 0..1."""
     frames_per_second: _builtins.float
     """Emulator frames per second over its last heartbeat interval."""
+    trouble: _builtins.str
+    """Which experiments it cannot play, and why, for people; empty if it can play all."""
     @_builtins.property
     def connected(self) -> _timestamp_pb2.Timestamp:
         """When its stream began."""
@@ -883,10 +934,11 @@ class Worker(_message.Message):
         busy_share: _builtins.float = ...,
         frames_per_second: _builtins.float = ...,
         connected: _timestamp_pb2.Timestamp | None = ...,
+        trouble: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["connected", b"connected"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["busy_share", b"busy_share", "connected", b"connected", "device", b"device", "evaluations", b"evaluations", "frames_per_second", b"frames_per_second", "leased", b"leased", "slots", b"slots", "worker_id", b"worker_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["busy_share", b"busy_share", "connected", b"connected", "device", b"device", "evaluations", b"evaluations", "frames_per_second", b"frames_per_second", "leased", b"leased", "slots", b"slots", "trouble", b"trouble", "worker_id", b"worker_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -41,6 +41,8 @@ class _RefusalCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RefusalCo
     """Not as many returns as the lease has seeds."""
     REFUSAL_CODE_CLOSED: _RefusalCode.ValueType  # 6
     """The experiment takes no more results."""
+    REFUSAL_CODE_FAILED: _RefusalCode.ValueType  # 7
+    """The worker could not score it."""
 
 class RefusalCode(_RefusalCode, metaclass=_RefusalCodeEnumTypeWrapper):
     """Why a result did not count."""
@@ -59,6 +61,8 @@ REFUSAL_CODE_WRONG_LENGTH: RefusalCode.ValueType  # 5
 """Not as many returns as the lease has seeds."""
 REFUSAL_CODE_CLOSED: RefusalCode.ValueType  # 6
 """The experiment takes no more results."""
+REFUSAL_CODE_FAILED: RefusalCode.ValueType  # 7
+"""The worker could not score it."""
 Global___RefusalCode: _TypeAlias = RefusalCode  # noqa: Y015
 
 @_typing.final
@@ -163,6 +167,7 @@ class Hello(_message.Message):
     SLOTS_FIELD_NUMBER: _builtins.int
     LIBRARIES_FIELD_NUMBER: _builtins.int
     HELD_FIELD_NUMBER: _builtins.int
+    PROCESS_FIELD_NUMBER: _builtins.int
     worker_id: _builtins.str
     """Drawn by the worker process at its start and kept over reconnects: 1 to 64 letters, digits, '-', '_' or '.'."""
     version: _builtins.str
@@ -175,6 +180,10 @@ class Hello(_message.Message):
     """"cpu", "cuda" or "mps", with the device's name behind a colon where there is one."""
     slots: _builtins.int
     """Evaluations that the worker plays at a time."""
+    process: _builtins.str
+    """Drawn at each start of the process: another one under the same worker_id says that the process before is dead, with
+    all that it held. Empty from workers of earlier builds.
+    """
     @_builtins.property
     def libraries(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Library name to version, recorded with the scores."""
@@ -196,10 +205,11 @@ class Hello(_message.Message):
         slots: _builtins.int = ...,
         libraries: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         held: _abc.Iterable[Global___LeaseKey] | None = ...,
+        process: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device", "held", b"held", "libraries", b"libraries", "noise_digest", b"noise_digest", "noise_version", b"noise_version", "slots", b"slots", "version", b"version", "worker_id", b"worker_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device", "held", b"held", "libraries", b"libraries", "noise_digest", b"noise_digest", "noise_version", b"noise_version", "process", b"process", "slots", b"slots", "version", b"version", "worker_id", b"worker_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -289,7 +299,7 @@ Global___Results: _TypeAlias = Results  # noqa: Y015
 
 @_typing.final
 class Result(_message.Message):
-    """One played lease."""
+    """One lease that was played, or that could not be scored."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -298,19 +308,26 @@ class Result(_message.Message):
     FRAMES_FIELD_NUMBER: _builtins.int
     STEPS_FIELD_NUMBER: _builtins.int
     PLAY_S_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
     frames: _builtins.int
     """Emulator frames that all episodes took together."""
     steps: _builtins.int
     """Agent steps that all episodes took together."""
     play_s: _builtins.float
     """Seconds from the first step to the last."""
+    failure: _builtins.str
+    """Why it could not be scored, for people: what was raised, or which limit was passed. Empty if it was. It does not
+    count then; the master lends it to another worker, or sets it aside.
+    """
     @_builtins.property
     def lease(self) -> Global___LeaseKey:
         """Which lease."""
 
     @_builtins.property
     def returns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """Sum of raw rewards of each episode, in the order of the lease's seeds; as many as the lease has seeds, all finite."""
+        """Sum of raw rewards of each episode, in the order of the lease's seeds; as many as the lease has seeds, all finite.
+        With a failure: none, or those of a slice's members that could be scored, and NaN for the others.
+        """
 
     def __init__(
         self,
@@ -320,10 +337,11 @@ class Result(_message.Message):
         frames: _builtins.int = ...,
         steps: _builtins.int = ...,
         play_s: _builtins.float = ...,
+        failure: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["frames", b"frames", "lease", b"lease", "play_s", b"play_s", "returns", b"returns", "steps", b"steps"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "frames", b"frames", "lease", b"lease", "play_s", b"play_s", "returns", b"returns", "steps", b"steps"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -389,21 +407,27 @@ class Goodbye(_message.Message):
 
     REASON_FIELD_NUMBER: _builtins.int
     RETURNED_FIELD_NUMBER: _builtins.int
+    SUSPECTED_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
     """Why, for logs."""
     @_builtins.property
     def returned(self) -> _containers.RepeatedCompositeFieldContainer[Global___LeaseKey]:
         """Leases that the worker hands back unplayed."""
 
+    @_builtins.property
+    def suspected(self) -> _containers.RepeatedCompositeFieldContainer[Global___LeaseKey]:
+        """Leases that were being played when the worker broke, so that it has to leave: one of them may be why."""
+
     def __init__(
         self,
         *,
         reason: _builtins.str = ...,
         returned: _abc.Iterable[Global___LeaseKey] | None = ...,
+        suspected: _abc.Iterable[Global___LeaseKey] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "returned", b"returned"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "returned", b"returned", "suspected", b"suspected"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

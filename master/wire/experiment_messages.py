@@ -21,7 +21,7 @@ _MAX_UINT64 = 2**64 - 1
 _Z_95 = 1.959963984540054  # half of a 95 % confidence interval, in standard errors
 
 
-def write_experiment(experiment: Experiment, trouble: str) -> experiment_pb2.Experiment:
+def write_experiment(experiment: Experiment, trouble: str, unable: int) -> experiment_pb2.Experiment:
     """An experiment as it stands."""
     progress = experiment.progress
     evaluations_per_second, frames_per_second = experiment.rates.per_second(
@@ -46,6 +46,7 @@ def write_experiment(experiment: Experiment, trouble: str) -> experiment_pb2.Exp
         workers=len(leases.holders()),
         leases_lost=leases.expired + leases.returned,
         trouble=trouble,
+        unable=unable,
     )
     if experiment.centre is None:
         _write_individuals(message, experiment.algorithm)
@@ -160,7 +161,7 @@ def write_history(points: Sequence[Point]) -> experiment_pb2.GetHistoryResponse:
     )
 
 
-def write_worker(session: Session, leased: int) -> experiment_pb2.Worker:
+def write_worker(session: Session, leased: int, trouble: str) -> experiment_pb2.Worker:
     """A worker as the master sees it."""
     return experiment_pb2.Worker(
         worker_id=session.identity.worker_id,
@@ -171,6 +172,7 @@ def write_worker(session: Session, leased: int) -> experiment_pb2.Worker:
         busy_share=session.busy_share,
         frames_per_second=session.frames_per_second,
         connected=_timestamp(session.connected),
+        trouble=trouble,
     )
 
 

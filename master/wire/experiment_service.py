@@ -138,11 +138,17 @@ class ExperimentService(experiment_pb2_grpc.ExperimentServiceServicer):
         for experiment in self._registry:
             for worker_id, count in experiment.pending_work.leases.holders().items():
                 leased[worker_id] = leased.get(worker_id, 0) + count
-        workers = [write_worker(s, leased.get(s.identity.worker_id, 0)) for s in self._dispatcher.fleet]
+        names = ((session, session.identity.worker_id) for session in self._dispatcher.fleet)
+        workers = [
+            write_worker(session, leased.get(name, 0), self._dispatcher.worker_trouble(name))
+            for session, name in names
+        ]
         return pb.ListWorkersResponse(workers=workers)
 
     def _shown(self, experiment: Experiment) -> pb.Experiment:
-        return write_experiment(experiment, self._dispatcher.trouble(experiment))
+        dispatcher = self._dispatcher
+        unable = len(dispatcher.rejections(experiment))
+        return write_experiment(experiment, dispatcher.trouble(experiment), unable)
 
     async def _changed(self, experiment: Experiment) -> pb.Experiment:
         """Let everybody know of a change, and answer when it is durable."""

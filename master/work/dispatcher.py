@@ -285,11 +285,20 @@ class Dispatcher:
         """What keeps an experiment from going on, for people; empty if nothing does."""
         if not experiment.is_running:
             return ""
-        workers = [session.identity.worker_id for session in self.fleet]
-        reasons = [experiment.rejections[w] for w in workers if w in experiment.rejections]
-        if workers and len(reasons) == len(workers):
-            return f"none of {len(workers)} workers can play it; the last says: {reasons[-1]}"
+        reasons, workers = self.rejections(experiment), len(self.fleet)
+        if workers and len(reasons) == workers:
+            return f"none of {workers} workers can play it; the last says: {reasons[-1]}"
         return self._journal.trouble
+
+    def rejections(self, experiment: Experiment) -> list[str]:
+        """Why workers that are connected cannot play an experiment, one sentence from each."""
+        rejections = experiment.rejections
+        return [rejections[s.identity.worker_id] for s in self.fleet if s.identity.worker_id in rejections]
+
+    def worker_trouble(self, worker_id: str) -> str:
+        """Which running experiments a worker cannot play, and why; empty if there are none."""
+        refused = [(e.settings.name, e.rejections.get(worker_id)) for e in self._registry.running()]
+        return "; ".join(f"cannot play {name}: {reason}" for name, reason in refused if reason)
 
     def _check_fit(self, greeting: Greeting) -> None:
         if greeting.noise_version != noise.VERSION:

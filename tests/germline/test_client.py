@@ -1,5 +1,6 @@
 """The client against a real server: what it reads, what it repeats, and what it says when things go wrong."""
 
+import dataclasses
 import socket
 import threading
 from collections.abc import Iterator
@@ -8,7 +9,16 @@ from concurrent import futures
 import grpc
 import pytest
 
-from germline.client import Client, NotReachableError, RefusedError
+from germline.client import (
+    Client,
+    Experiment,
+    HistoryPoint,
+    Individual,
+    NotReachableError,
+    RefusedError,
+    SetAside,
+    Worker,
+)
 from germline.connection import options_for
 from germline.genome import Genome, Mutation
 from germline.spec import loads
@@ -179,3 +189,9 @@ def test_a_proxy_of_the_environment_is_not_asked_for_this_very_machine(
 )
 def test_which_addresses_only_this_machine_reaches(address: str, local: bool) -> None:
     assert bool(options_for(address)) is local
+
+
+@pytest.mark.parametrize("view", [Experiment, HistoryPoint, Individual, SetAside, Worker])
+def test_every_field_that_the_master_tells_is_in_the_view(view: type) -> None:
+    told = {field.name for field in getattr(experiment_pb2, view.__name__).DESCRIPTOR.fields}
+    assert told <= {field.name for field in dataclasses.fields(view)}

@@ -585,6 +585,9 @@ async def test_a_worker_that_rejects_an_experiment_gets_no_more_of_it(house: Hou
     now = await house.look()
     assert now.leased == 0
     assert now.trouble == "none of 1 workers can play it; the last says: no such plug-in"
+    assert now.unable == 1
+    (seen,) = (await house.people.ListWorkers(experiment_pb2.ListWorkersRequest())).workers
+    assert seen.trouble == "cannot play one: no such plug-in"
     able = await house.greeted("able")
     again = await able.borrow(2)
     assert [lease.key.ticket for lease in again] == [lease.key.ticket for lease in leases]
