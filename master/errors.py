@@ -59,11 +59,11 @@ class StreamOrderError(MasterError):
 
 
 class ReplacedStreamError(MasterError):
-    """The same worker opened a newer stream."""
+    """Another process works under this worker's id: this one is not wanted any more."""
 
 
 class SilentStreamError(MasterError):
-    """Nothing came from a worker for too long."""
+    """Nothing came from a worker for too long; it may have stood still, and is welcome to come back."""
 
 
 class NotAllowedError(MasterError):
@@ -84,8 +84,8 @@ STATUS_CODES: dict[type[MasterError], grpc.StatusCode] = {
     NameTakenError: grpc.StatusCode.ALREADY_EXISTS,
     ConflictError: grpc.StatusCode.FAILED_PRECONDITION,
     StreamOrderError: grpc.StatusCode.FAILED_PRECONDITION,
-    ReplacedStreamError: grpc.StatusCode.ABORTED,
-    SilentStreamError: grpc.StatusCode.ABORTED,
+    ReplacedStreamError: grpc.StatusCode.ALREADY_EXISTS,
+    SilentStreamError: grpc.StatusCode.UNAVAILABLE,
     NotAllowedError: grpc.StatusCode.UNAUTHENTICATED,
     DrainingError: grpc.StatusCode.UNAVAILABLE,
     StoreFailingError: grpc.StatusCode.UNAVAILABLE,

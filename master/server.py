@@ -24,6 +24,7 @@ from master.journal.journal import Journal
 from master.journal.keys import Keys
 from master.journal.store import open_store
 from master.metrics import Metrics
+from master.steady_clock import SteadyClock
 from master.wire.experiment_service import ExperimentService
 from master.wire.interceptors import ErrorInterceptor, TokenInterceptor
 from master.wire.worker_messages import OrderWriter
@@ -81,7 +82,7 @@ class Master:
     @classmethod
     @contextlib.asynccontextmanager
     async def serving(
-        cls, config: MasterConfig, clock: Callable[[], float] = monotonic
+        cls, config: MasterConfig, clock: Callable[[], float] | None = None
     ) -> AsyncIterator[Master]:
         """Serve while the context lasts.
 
@@ -100,7 +101,7 @@ class Master:
                 observe_commit=metrics.observe_commit,
                 revive_store=store.revive,
             )  # fmt: skip
-            master = cls(config, journal, metrics, clock)
+            master = cls(config, journal, metrics, clock or SteadyClock())
             await master._open(stack)
             yield master
 

@@ -37,7 +37,8 @@ class WorkerServiceStub:
     """The worker speaks first, with `hello`; the master answers `welcome`, or ends the call with a status that says
     what does not fit (FAILED_PRECONDITION for another noise version). A stream that breaks loses nothing: leases stay
     with the worker for three heartbeats, and a worker that comes back names those that it holds and repeats the
-    results that were not acknowledged.
+    results that were not acknowledged. After the welcome one status alone means that it is not to come back:
+    ALREADY_EXISTS, another process works under its id. A worker that was silent for too long gets UNAVAILABLE.
     """
 
 @_typing.type_check_only
@@ -49,7 +50,8 @@ class WorkerServiceAsyncStub(WorkerServiceStub):
     """The worker speaks first, with `hello`; the master answers `welcome`, or ends the call with a status that says
     what does not fit (FAILED_PRECONDITION for another noise version). A stream that breaks loses nothing: leases stay
     with the worker for three heartbeats, and a worker that comes back names those that it holds and repeats the
-    results that were not acknowledged.
+    results that were not acknowledged. After the welcome one status alone means that it is not to come back:
+    ALREADY_EXISTS, another process works under its id. A worker that was silent for too long gets UNAVAILABLE.
     """
 
 class WorkerServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -64,7 +66,8 @@ class WorkerServiceServicer(metaclass=_abc_1.ABCMeta):
         """The worker speaks first, with `hello`; the master answers `welcome`, or ends the call with a status that says
         what does not fit (FAILED_PRECONDITION for another noise version). A stream that breaks loses nothing: leases stay
         with the worker for three heartbeats, and a worker that comes back names those that it holds and repeats the
-        results that were not acknowledged.
+        results that were not acknowledged. After the welcome one status alone means that it is not to come back:
+        ALREADY_EXISTS, another process works under its id. A worker that was silent for too long gets UNAVAILABLE.
         """
 
 def add_WorkerServiceServicer_to_server(servicer: WorkerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -207,7 +207,7 @@ class Fleet:
         """Begin a worker's stream; an older one of the same worker ends."""
         older = self._sessions.pop(identity.worker_id, None)
         if older is not None:
-            older.orders.put_nowait(End(ReplacedStreamError("this worker opened a newer stream")))
+            older.orders.put_nowait(End(_taken(identity.worker_id)))
             self.slots -= older.slots
         session = self._sessions[identity.worker_id] = Session(identity, slots, self._clock)
         self.slots += slots
@@ -237,3 +237,7 @@ class Fleet:
         for worker_id in gone:
             del self._away[worker_id]
         return gone
+
+
+def _taken(worker_id: str) -> ReplacedStreamError:
+    return ReplacedStreamError(f"another process came as hello.worker_id {worker_id!r}; give each its own")

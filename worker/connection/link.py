@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 STEADY_S = 5.0  # a stream that lasted so long was worth its welcome: the next try may come at once
 REMIND_S = 30.0  # time between two lines that say that the worker still waits
 
-# A master that answers hello with one of these will answer the same again.
+# A master that answers hello with one of these will answer the same again. Everything else means: come back.
 REFUSING_CODES = frozenset(
     {
         grpc.StatusCode.INVALID_ARGUMENT,
@@ -31,6 +31,7 @@ REFUSING_CODES = frozenset(
         grpc.StatusCode.UNIMPLEMENTED,
     }
 )
+TAKEN_CODE = grpc.StatusCode.ALREADY_EXISTS  # at any time: another process works under this worker's id
 
 
 class RefusedError(Exception):
@@ -103,7 +104,7 @@ def _explain(failures: BaseExceptionGroup[BaseException], welcomed: bool) -> str
     failure = failures.exceptions[0]
     if isinstance(failure, aio.AioRpcError):
         code, details = failure.code(), failure.details() or "no details"
-        if code is grpc.StatusCode.ABORTED or (code in REFUSING_CODES and not welcomed):
+        if code is TAKEN_CODE or (code in REFUSING_CODES and not welcomed):
             raise RefusedError(f"the master refuses this worker: {details} ({code.name})")
         return f"{code.name}: {details}"
     if isinstance(failure, TimeoutError):

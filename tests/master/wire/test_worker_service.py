@@ -269,7 +269,7 @@ async def test_a_message_of_no_known_kind_is_passed_over(house: House) -> None:
 async def test_a_newer_stream_of_a_worker_replaces_the_older(house: House) -> None:
     older = await house.greeted()
     newer = await house.greeted()
-    assert (await older.ending())[0] is grpc.StatusCode.ABORTED
+    assert (await older.ending())[0] is grpc.StatusCode.ALREADY_EXISTS
     assert len(await newer.borrow(2)) == 2
 
 
@@ -569,7 +569,7 @@ async def test_a_worker_that_falls_silent_loses_its_stream_and_its_leases(house:
     silent = await house.greeted("silent")
     (lease,) = await silent.borrow(1)
     await house.pass_time(3 * HEARTBEAT_S + 1)
-    assert (await silent.ending())[0] is grpc.StatusCode.ABORTED
+    assert (await silent.ending())[0] is grpc.StatusCode.UNAVAILABLE
     await house.pass_time(3 * HEARTBEAT_S + 1)
     other = await house.greeted("other")
     (again,) = await other.borrow(1)

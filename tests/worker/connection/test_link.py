@@ -411,7 +411,7 @@ async def test_a_worker_that_the_master_refuses_for_good_gives_up(
 
 
 async def test_a_worker_whose_id_another_process_took_gives_up(fleet: Fleet) -> None:
-    taken = fleet.master.refusing(grpc.StatusCode.ABORTED, after_welcome=True)
+    taken = fleet.master.refusing(grpc.StatusCode.ALREADY_EXISTS, after_welcome=True)
     async with working(fleet.link()) as (_, task), taken:
         with pytest.raises(RefusedError, match="as the test says"):
             await task
