@@ -146,6 +146,10 @@ class Algorithm(Protocol):
         """
         ...
 
+    def set_aside(self, ticket: int) -> None:
+        """Wait for this ticket no more: who plays cannot be scored. Raises as :meth:`tell` does."""
+        ...
+
     def adopt(self, ask: Ask) -> None:
         """Take back an Ask made before a restart, as if it had just been asked."""
         ...

@@ -97,6 +97,12 @@ class Candidates:
         if member is not None:
             member.in_flight += episodes
 
+    def give_back(self, genome: Genome, episodes: int, window: Window) -> None:
+        """Note that fresh episodes of this individual will never be told."""
+        for waiting in (self.trials.get(genome.id), window.find(genome.id)):
+            if waiting is not None:
+                waiting.in_flight = max(0, waiting.in_flight - episodes)
+
     def tell(self, genome: Genome, returns: tuple[float, ...]) -> NewChampion | None:
         """Take fresh episodes in; a trial given up meanwhile has no use for them."""
         trial = self.trials.get(genome.id)

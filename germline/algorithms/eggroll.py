@@ -99,6 +99,15 @@ class SliceAsk(NamedTuple):
         """Episodes that the work takes."""
         return len(self.episode_seeds) * (2 if self.pairs else 1)
 
+    def scored(self, returns: Sequence[float]) -> dict[int, tuple[float, ...]]:
+        """The returns of those pairs, by their number in the epoch, of which both members have all of theirs.
+
+        Of work that could not be scored: NaN stands for a return that is missing, and nothing at all for all.
+        """
+        each = self.episodes // max(self.pairs, 1)
+        own = {self.first_pair + k: tuple(returns[k * each : (k + 1) * each]) for k in range(self.pairs)}
+        return {k: told for k, told in own.items() if len(told) == each and all(map(math.isfinite, told))}
+
 
 @dataclass(frozen=True, slots=True)
 class EpochClosed:
@@ -156,6 +165,7 @@ class Eggroll:
         self.evaluations = self.episodes = self.frames = self.steps = 0
         self._pending: dict[int, SliceAsk] = {}
         self._unasked: list[int] = []
+        self._set_aside: list[int] = []
         self._last_sorted: list[float] = []
         self._open(0)
 
@@ -180,8 +190,30 @@ class Eggroll:
         check_result(result, ask.episodes)
         del self._pending[result.ticket]
         self._count(result, ask)
-        events = self._measure(ask, result.returns) if ask.pairs == 0 else self._score(ask, result.returns)
+        for pair, told in ask.scored(result.returns).items():
+            self._score(pair, told)
+        events = [] if ask.pairs else self._measure(ask, result.returns)
         return events + self._close_if_complete()
+
+    def set_aside(self, ticket: int, returns: Sequence[float] = ()) -> list[EggrollEvent]:
+        """Wait for this work no more: it cannot be scored. Its pairs are dropped but for those that are.
+
+        A centre that cannot be measured is not measured. Raises as :meth:`tell` does.
+
+        Args:
+            ticket: of the work.
+            returns: as a result has them, NaN where one is missing; empty if all are.
+        """
+        ask = self._pending.pop(ticket, None)
+        if ask is None:
+            raise self._no_such(ticket)
+        scored = ask.scored(returns)
+        for pair, told in scored.items():
+            self._score(pair, told)
+        self.evaluations += 2 * len(scored)
+        self.episodes += sum(map(len, scored.values()))
+        self._set_aside.append(ticket % self.settings.tickets_per_epoch)
+        return self._close_if_complete()
 
     def untell(self, result: Result) -> SliceAsk:
         """Take back a result of the open epoch that should not have been told; its work is pending again.
@@ -192,7 +224,8 @@ class Eggroll:
             UnknownTicketError: it is not of the open epoch, or not told.
         """
         epoch, place = divmod(result.ticket, self.settings.tickets_per_epoch)
-        if epoch != self.epoch or place in self._unasked or result.ticket in self._pending:
+        told = place not in (*self._unasked, *self._set_aside) and result.ticket not in self._pending
+        if epoch != self.epoch or not told:
             raise UnknownTicketError(f"ticket {result.ticket} is not told in epoch {self.epoch}")
         ask = self._pending[result.ticket] = self._ask_of(place)
         self._count(result, ask, -1)
@@ -244,6 +277,7 @@ class Eggroll:
             "fitness": [None if math.isnan(score) else score for score in self._fitness],
             "told_centre": self._told_centre,
             "unasked": list(self._unasked),
+            "set_aside": list(self._set_aside),
             "last": self._last_sorted,
             "best": list(self.best) if self.best else None,
             "former_best": list(self._former_best) if self._former_best else None,
@@ -263,6 +297,7 @@ class Eggroll:
         former = snapshot.get("former_best")  # snapshots of earlier builds have none
         self._former_best = MeasuredCentre(*former) if former else None
         self.evaluations, self.episodes, self.frames, self.steps = snapshot["counts"]
+        self._set_aside = list(snapshot.get("set_aside", ()))  # snapshots of earlier builds have none
         asked = [place for place in self._unasked if place not in snapshot["unasked"]]
         self._unasked = list(snapshot["unasked"])
         pending = [self._ask_of(place) for place in asked if not self._is_told(place)]
@@ -272,6 +307,7 @@ class Eggroll:
         self.epoch = epoch
         self._fitness = [math.nan] * (2 * self.settings.pairs)
         self._pending = {}
+        self._set_aside = []
         every = self.settings.validation_epochs
         self._told_centre = not (every and epoch % every == 0)
         self._former_best = self.best
@@ -289,6 +325,8 @@ class Eggroll:
         )
 
     def _is_told(self, place: int) -> bool:
+        if place in self._set_aside:
+            return True
         if place == 0:
             return self._told_centre
         return not math.isnan(self._fitness[2 * (place - 1) * self.settings.slice_pairs])
@@ -297,14 +335,13 @@ class Eggroll:
         epoch, place = divmod(ticket, self.settings.tickets_per_epoch)
         if ticket < 0 or epoch > self.epoch or (epoch == self.epoch and place in self._unasked):
             return UnknownTicketError(f"ticket {ticket} was never asked; epoch {self.epoch} is open")
-        return AlreadyToldError(f"ticket {ticket} was told before, or epoch {epoch} closed without it")
+        return AlreadyToldError(f"ticket {ticket} was told or set aside, or epoch {epoch} closed without it")
 
-    def _score(self, ask: SliceAsk, returns: tuple[float, ...]) -> list[EggrollEvent]:
-        episodes, first = self.settings.episodes, 2 * ask.first_pair
-        for member in range(2 * ask.pairs):
-            own = returns[member * episodes : (member + 1) * episodes]
-            self._fitness[first + member] = math.fsum(own) / episodes
-        return []
+    def _score(self, pair: int, returns: tuple[float, ...]) -> None:
+        """Note the fitness of a pair: plus has the first half of its returns, minus the second."""
+        episodes = self.settings.episodes
+        self._fitness[2 * pair] = math.fsum(returns[:episodes]) / episodes
+        self._fitness[2 * pair + 1] = math.fsum(returns[episodes:]) / episodes
 
     def _measure(self, ask: SliceAsk, returns: tuple[float, ...]) -> list[EggrollEvent]:
         self._told_centre = True

@@ -75,6 +75,13 @@ class GeneticAlgorithm:
             event = None if self.settings.validates else self._candidates.score(ask.genome, result.returns)
         return [event] if event is not None else []
 
+    def set_aside(self, ticket: int) -> None:
+        """Wait for this ticket no more: it cannot be scored. Raises as :meth:`tell` does."""
+        ask = self._tickets.get(ticket)
+        self._tickets.close(ticket)
+        if ask.purpose is Purpose.VALIDATE:
+            self._candidates.give_back(ask.genome, len(ask.episode_seeds), self._window)
+
     def adopt(self, ask: Ask) -> None:
         """Take back an Ask made before a restart."""
         self._lend(ask)
