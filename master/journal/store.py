@@ -17,6 +17,7 @@ from pathlib import Path
 from time import monotonic
 from types import TracebackType
 from typing import IO, NamedTuple, Self
+from urllib.parse import quote
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -114,7 +115,7 @@ class OwnStore:
     @property
     def url(self) -> str:
         """Where to connect."""
-        return f"unix://{self._socket}"
+        return f"unix://{quote(os.fspath(self._socket))}"
 
     async def __aenter__(self) -> Self:
         """Lock the folder and make a server run in it. Raises StoreError."""
@@ -126,6 +127,7 @@ class OwnStore:
         try:
             await self.revive()
         except BaseException:
+            await self._end_server()
             self._lock.close()
             raise
         return self
@@ -142,6 +144,12 @@ class OwnStore:
         await client.aclose()
         if self._lock is not None:
             self._lock.close()
+
+    async def _end_server(self) -> None:
+        """End the server that was started and is of no use: nobody else knows of it."""
+        if self._server is not None and self._server.poll() is None:
+            self._server.terminate()
+            await _wait_for_end(self._server.pid, self._server)
 
     async def revive(self) -> None:
         """Make sure that a server runs: take over one that does, start one that does not.

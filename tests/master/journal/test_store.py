@@ -48,6 +48,37 @@ async def test_the_server_ends_with_its_master_and_keeps_what_it_was_given(tmp_p
         await client.aclose()
 
 
+@pytest.mark.parametrize("name", ["job%2Fbranch", "lr#2", "what?", "%41", "a b", 'née\'s "best"', "a" * 90])
+async def test_a_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
+    async with OwnStore(tmp_path / name) as store:
+        client = connect(store.url)
+        assert (await client.config_get("dir"))["dir"] == str(tmp_path / name)
+        await client.aclose()
+
+
+async def test_a_server_that_does_not_answer_in_time_is_not_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("master.journal.store._START_S", 0.0)
+    monkeypatch.setattr(OwnStore, "_answers", _never)
+    started: list[subprocess.Popen[bytes]] = []
+    start = OwnStore._start
+
+    def starting(store: OwnStore) -> subprocess.Popen[bytes]:
+        started.append(start(store))
+        return started[0]
+
+    monkeypatch.setattr(OwnStore, "_start", starting)
+    with pytest.raises(StoreError, match="does not answer within 0 s"):
+        async with OwnStore(tmp_path):
+            pass
+    assert [server.poll() is None for server in started] == [False]
+
+
+async def _never(store: OwnStore) -> bool:
+    return False
+
+
 async def test_the_server_syncs_every_write_and_evicts_nothing(tmp_path: Path) -> None:
     async with OwnStore(tmp_path) as store:
         client = connect(store.url)
