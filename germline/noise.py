@@ -57,6 +57,14 @@ def table_values() -> npt.NDArray[np.float32]:
 
 
 @cache
+def uniform_values() -> npt.NDArray[np.float32]:
+    """Uniform values in the place of the normal ones, `[65536]` float32: ``(2 i - 65535) / 65536``."""
+    values = (2 * np.arange(TABLE_SIZE) - (TABLE_SIZE - 1)).astype(np.float32) / np.float32(TABLE_SIZE)
+    values.flags.writeable = False
+    return values
+
+
+@cache
 def stream_id(name: str) -> int:
     """The stream that belongs to a parameter's name: a 64-bit digest, never a position in an iteration."""
     return int.from_bytes(

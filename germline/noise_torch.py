@@ -6,7 +6,9 @@ same integers are computed with torch's int64 operations, which wrap like the un
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +16,9 @@ import torch
 from torch import Tensor
 
 from germline import noise
+
+Table: TypeAlias = Callable[[], npt.NDArray[np.float32]]
+"""What indices select from: :func:`germline.noise.table_values`, or another table of as many values."""
 
 _CHUNK = 1 << 16  # values; the table, a chunk's words and its products fit a core's second-level cache
 _LOW32 = 0xFFFFFFFF
@@ -28,10 +33,12 @@ def draw(
     """Standard normal noise, `[count]` float32 on the device, equal to :func:`germline.noise.draw`."""
     if device is None or device.type == "cpu":
         return torch.from_numpy(noise.draw(seed, stream, start, count, epoch))
-    return _table_on(device)[lanes(seed, stream, start, count, epoch, device)]
+    return _table_on(noise.table_values, device)[lanes(seed, stream, start, count, epoch, device)]
 
 
-def add_scaled(out: Tensor, base: Tensor, power: float, seed: int, stream: int) -> None:
+def add_scaled(
+    out: Tensor, base: Tensor, power: float, seed: int, stream: int, table: Table = noise.table_values
+) -> None:
     """``out = base + power * noise``: one float32 multiplication, then one float32 addition.
 
     The product is rounded before the sum, on every device; a fused operation would give other weights.
@@ -42,16 +49,17 @@ def add_scaled(out: Tensor, base: Tensor, power: float, seed: int, stream: int) 
         power: the mutation's power.
         seed: the mutation's seed.
         stream: the parameter's stream.
+        table: what the noise is taken from.
     """
     if out.device.type != "cpu":
-        scaled = draw(seed, stream, 0, out.numel(), device=out.device).mul_(_float32(power))
-        torch.add(base, scaled, out=out)
+        values = _table_on(table, out.device)[lanes(seed, stream, 0, out.numel(), 0, out.device)]
+        torch.add(base, values.mul_(_float32(power)), out=out)
     elif out.numel() < noise.TABLE_SIZE:
-        step = noise.draw(seed, stream, 0, out.numel()) * np.float32(power)
+        step = table().take(noise.lanes(seed, stream, 0, out.numel())) * np.float32(power)
         np.add(base.numpy(), step, out=out.numpy())
     else:
         # A scaled table gives the same products, with fewer multiplications.
-        _add_in_chunks(out.numpy(), base.numpy(), noise.table_values() * np.float32(power), seed, stream)
+        _add_in_chunks(out.numpy(), base.numpy(), table() * np.float32(power), seed, stream)
 
 
 def _add_in_chunks(
@@ -77,8 +85,8 @@ def _float32(power: float) -> float:
 
 
 @cache
-def _table_on(device: torch.device) -> Tensor:
-    return torch.from_numpy(noise.table_values().copy()).to(device)
+def _table_on(table: Table, device: torch.device) -> Tensor:
+    return torch.from_numpy(table().copy()).to(device)
 
 
 def lanes(seed: int, stream: int, start: int, count: int, epoch: int, device: torch.device) -> Tensor:

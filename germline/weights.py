@@ -9,26 +9,29 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
 from germline import noise_torch
 from germline.genome import Genome, Mutation
+from germline.laws import Law, Lawless, Start
 from germline.low_rank import Drawn, low_rank_step
 from germline.noise import stream_id
 from germline.pairs import NoiseKey, ParameterNoise
+from germline.starts import starts_of
 
 
 @runtime_checkable
 class PublishesInit(Protocol):
-    """A module that states its own published initialisation."""
+    """A module that states how its parameters start."""
 
-    def germline_init(self, name: str) -> tuple[float, float]:
-        """Mean and standard deviation of the parameter with this name at initialisation."""
+    def germline_init(self, name: str) -> tuple[float, float] | None:
+        """Mean and standard deviation of this parameter's normal start; None: as the constructor says."""
         ...
 
 
@@ -39,8 +42,7 @@ class Parameter:
     name: str
     shape: tuple[int, ...]
     offset: int
-    init_mean: float
-    init_std: float
+    start: Start = field(compare=False)
 
     @property
     def size(self) -> int:
@@ -64,20 +66,19 @@ class Layout:
         """Lay a module's trainable parameters out.
 
         Raises:
-            ValueError: if it has none, or one that is not floating point.
+            ValueError: if it has none, or one that is not floating point or that no seed could start again.
         """
-        parameters: list[Parameter] = []
-        offset = 0
-        for name, tensor in module.named_parameters():
-            if not tensor.requires_grad:
-                continue
+        evolved = {name: tensor for name, tensor in module.named_parameters() if tensor.requires_grad}
+        for name, tensor in evolved.items():
             if not tensor.is_floating_point():
                 raise ValueError(
                     f"policy parameter {name} has type {tensor.dtype}; weights are floating point"
                 )
-            mean, std = _init_of(module, name)
-            parameters.append(Parameter(name, tuple(tensor.shape), offset, mean, std))
-            offset += tensor.numel()
+        parameters: list[Parameter] = []
+        offset = 0
+        for name, start in _starts(module, list(evolved)).items():
+            parameters.append(Parameter(name, tuple(evolved[name].shape), offset, start))
+            offset += evolved[name].numel()
         if not parameters:
             raise ValueError(
                 f"policy {type(module).__name__} has no trainable parameters; there is nothing to evolve"
@@ -89,18 +90,41 @@ class Layout:
         return {p.name: p.view(flat).view(p.shape) for p in self.parameters}
 
 
-def _init_of(module: nn.Module, name: str) -> tuple[float, float]:
-    """Mean and standard deviation: the module's published ones, else those of torch's own defaults."""
-    if isinstance(module, PublishesInit):
-        return module.germline_init(name)
-    owner = module.get_submodule(name.rpartition(".")[0])
-    weight = getattr(owner, "weight", None)
-    if not isinstance(weight, Tensor) or weight.ndim < 2:  # norm layers: gain 1, bias 0
-        return (1.0 if name.endswith("weight") else 0.0), 0.0
-    if isinstance(owner, nn.Embedding):
-        return 0.0, 1.0
-    fan_in = math.prod(weight.shape[1:])
-    return 0.0, 1.0 / math.sqrt(3 * fan_in)  # that of uniform(-1/sqrt(fan_in), 1/sqrt(fan_in))
+def _starts(module: nn.Module, names: list[str]) -> dict[str, Start]:
+    """How these parameters start: as a module states it, else as they were made (:mod:`germline.starts`)."""
+    stated = {name: _stated(module, name) for name in names}
+    made = starts_of(module) if None in stated.values() else {}
+    return {n: Start(Law(*law)) if law else _repeatable(module, n, made[n]) for n, law in stated.items()}
+
+
+def _stated(module: nn.Module, name: str) -> tuple[float, float] | None:
+    """What the outermost module states that has something to say about a parameter."""
+    owner, rest = module, name
+    while True:
+        stated = owner.germline_init(rest) if isinstance(owner, PublishesInit) else None
+        child, dot, below = rest.partition(".")
+        if stated is not None or not dot:
+            return stated
+        owner, rest = owner.get_submodule(child), below
+
+
+def _repeatable(module: nn.Module, name: str, made: Start | Lawless) -> Start:
+    """A start that seeds can repeat.
+
+    Published genomes draw torch's default of linear layers and convolutions, which is uniform, by normal
+    noise that is as widely spread; so do all others.
+    """
+    if isinstance(made, Lawless):
+        raise ValueError(
+            f"parameter {name} {made.reason}, which no seed repeats on every machine; let the module "
+            f"state how it starts: germline_init(name) -> (mean, standard deviation)"
+        )
+    owner, law = module.get_submodule(name.rpartition(".")[0]), made.law
+    if not isinstance(owner, nn.Linear | _ConvNd) or law is None or not law.is_uniform or law.mean:
+        return made
+    fan_in = math.prod(owner.weight.shape[1:])
+    is_default = math.isclose(law.spread, 1 / math.sqrt(fan_in), rel_tol=1e-9)
+    return replace(made, law=Law(0.0, 1.0 / math.sqrt(3 * fan_in))) if is_default else made
 
 
 def rebuild(genome: Genome, layout: Layout, out: Tensor) -> None:
@@ -111,11 +135,9 @@ def rebuild(genome: Genome, layout: Layout, out: Tensor) -> None:
 
 
 def initialise(init_seed: int, layout: Layout, out: Tensor) -> None:
-    """Write a founder's weights, ``mean + std * noise``, into `out`, `[layout.size]` float32."""
+    """Write a founder's weights into `out`, `[layout.size]` float32."""
     for parameter in layout.parameters:
-        view = parameter.view(out).fill_(parameter.init_mean)
-        if parameter.init_std:
-            noise_torch.add_scaled(view, view, parameter.init_std, init_seed, stream_id(parameter.name))
+        parameter.start.write(parameter.view(out), init_seed, stream_id(parameter.name))
 
 
 def mutate(out: Tensor, base: Tensor, mutation: Mutation, layout: Layout) -> None:

@@ -138,29 +138,31 @@ def test_parameters_lie_side_by_side_from_the_vectors_start_to_its_end() -> None
 
 def test_torchs_own_layers_start_with_torchs_own_mean_and_spread() -> None:
     net = nn.Sequential(nn.Conv2d(2, 3, 3), nn.Linear(12, 5), nn.LayerNorm(5), nn.Embedding(4, 6))
-    starts = {p.name: (p.init_mean, p.init_std) for p in Layout.of(net).parameters}
+    layout = Layout.of(net)
+    views = layout.named_views(weights_of(FOUNDER, layout))
+    starts = {p.name: (p.start.law.mean, p.start.law.spread) for p in layout.parameters if p.start.law}
     assert starts == {
         "0.weight": (0.0, pytest.approx(1 / math.sqrt(3 * 18))),
         "0.bias": (0.0, pytest.approx(1 / math.sqrt(3 * 18))),
         "1.weight": (0.0, pytest.approx(1 / 6)),
         "1.bias": (0.0, pytest.approx(1 / 6)),
-        "2.weight": (1.0, 0.0),
-        "2.bias": (0.0, 0.0),
         "3.weight": (0.0, 1.0),
     }
+    assert views["2.weight"].tolist() == [1.0] * 5
+    assert views["2.bias"].tolist() == [0.0] * 5
 
 
 class Lone(nn.Module):
-    """A module with one parameter of its own, of which nothing is known."""
+    """A module with one parameter of its own."""
 
     def __init__(self, dtype: torch.dtype) -> None:
         super().__init__()
         self.gain = nn.Parameter(torch.ones(3, dtype=dtype))
 
 
-def test_a_parameter_of_which_nothing_is_known_starts_at_nought() -> None:
-    (gain,) = Layout.of(Lone(torch.float32)).parameters
-    assert (gain.init_mean, gain.init_std) == (0.0, 0.0)
+def test_a_parameter_that_is_the_same_throughout_starts_as_it_is() -> None:
+    layout = Layout.of(Lone(torch.float32))
+    assert weights_of(FOUNDER, layout).tolist() == [1.0] * 3
 
 
 def test_a_parameter_that_is_no_floating_point_number_is_refused_by_name() -> None:

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from torch import nn
 
-from germline.weights import Layout
 from worker.networks.policies.build import make_policy
 from worker.plugins import make_task
 from worker.tasks.base import SetupError, Task
@@ -64,8 +63,4 @@ def playable(settings: EngineSettings, task: Task | None = None) -> Playable:
         raise SetupError(f"evaluation.precision is {settings.precision!r}; allowed: {', '.join(PRECISIONS)}")
     task = task or make_task(settings.task, settings.task_arguments)
     policy = make_policy(settings.policy, task, hidden=settings.hidden, arguments=settings.policy_arguments)
-    try:
-        Layout.of(policy)
-    except ValueError as error:
-        raise SetupError(f"policy.name is {settings.policy!r}, which cannot evolve: {error}") from error
     return Playable(task, policy)

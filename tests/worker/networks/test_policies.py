@@ -9,6 +9,7 @@ from germline.genome import Genome
 from germline.weights import Layout, rebuild
 from worker.networks.policies.build import make_policy
 from worker.networks.policies.stages import same_padding
+from worker.networks.population import DensePopulation
 from worker.tasks.base import ContinuousActions, DiscreteActions, Lanes, SetupError, Spaces
 from worker.tasks.function import FunctionTask
 
@@ -71,6 +72,47 @@ class Unseeing(OneAnswer):
 
     def forward(self, observations: Tensor) -> Tensor:
         raise AttributeError("no eyes")
+
+
+class Tied(nn.Module):
+    """Two places with one weight, a frozen layer, a random buffer, and a start of its author's own."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.first, self.again = nn.Linear(8, 8), nn.Linear(8, 8)
+        self.again.weight = self.first.weight
+        self.frozen = nn.Linear(8, 8).requires_grad_(False)
+        self.register_buffer("shift", torch.randn(8))
+        self.head = nn.Linear(8, outputs)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, observations: Tensor) -> Tensor:
+        hidden = self.again(torch.tanh(self.first(observations + self.get_buffer("shift"))))
+        result: Tensor = self.head(torch.tanh(self.frozen(hidden)))
+        return result
+
+
+class Complex(OneAnswer):
+    """A module with complex weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.phase = nn.Parameter(torch.zeros(1, dtype=torch.complex64))
+
+
+class Orthogonal(OneAnswer):
+    """A module that starts in a way that no seed repeats."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        nn.init.orthogonal_(self.only.weight)
+
+
+class Constant(nn.Module):
+    """A module without weights."""
+
+    def forward(self, observations: Tensor) -> Tensor:
+        return observations[:, :2]
 
 
 @pytest.mark.parametrize(("name", "weights"), [("dqn2015", 1_687_206), ("uber2018", 4_046_502)])
@@ -144,6 +186,9 @@ def test_a_function_task_has_as_many_weights_as_its_dimension() -> None:
         (f"{__name__}:Tiny", Screen(), r"cannot see observations of shape \(4, 84, 84\) \(uint8\)"),
         (f"{__name__}:Screen", Vectors(), r"names <class '.*Screen'>; allowed: a torch module's class"),
         (f"{__name__}:GREY", Vectors(), "allowed: a torch module's class"),
+        (f"{__name__}:Complex", Vectors(), r"cannot evolve: parameter phase has type torch\.complex64"),
+        (f"{__name__}:Orthogonal", Vectors(), r"cannot evolve: parameter only\.weight .* germline_init"),
+        (f"{__name__}:Constant", Vectors(), "cannot evolve: policy Constant has no trainable parameters"),
         (f"{__name__}:Unbuilt", Vectors(), "whose constructor fails: KeyError: 'width'"),
         (f"{__name__}:Unseeing", Vectors(), "cannot see observations .*: AttributeError: no eyes"),
     ],
@@ -158,3 +203,27 @@ def test_settings_that_a_policy_does_not_have_are_refused() -> None:
         make_policy("dqn2015", Screen(), hidden=(8,))
     with pytest.raises(SetupError, match=r"policy.arguments do not fit 'dqn2015'"):
         make_policy("dqn2015", Screen(), arguments={"depth": 3})
+
+
+def test_a_genome_alone_says_what_a_network_answers_tied_frozen_and_random_parts_included() -> None:
+    seen = np.random.default_rng(0).standard_normal((2, 3, 8), np.float32)
+    answers = []
+    for _ in range(2):
+        policy = make_policy(f"{__name__}:Tied", Vectors())
+        population = DensePopulation(policy, Vectors.spaces, 2, 3)
+        for slot in range(2):
+            population.fill(slot, Genome.founder(5 + slot))
+        answers.append(population.act(seen, np.ones((2, 3), np.bool_)))
+
+    assert np.array_equal(answers[0], answers[1])
+    assert not np.array_equal(answers[0][0], answers[0][1])
+
+
+def test_what_the_author_froze_does_not_evolve_and_what_he_set_is_where_evolution_starts() -> None:
+    layout = Layout.of(make_policy(f"{__name__}:Tied", Vectors()))
+    flat = torch.empty(layout.size)
+    rebuild(Genome.founder(1), layout, flat)
+    views = layout.named_views(flat)
+
+    assert list(views) == ["first.weight", "first.bias", "again.bias", "head.weight", "head.bias"]
+    assert not views["head.bias"].any()

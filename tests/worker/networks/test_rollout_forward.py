@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from germline.weights import Layout
+from worker.networks.forward import family
 from worker.networks.forward.base import DTYPES, Forward
 from worker.networks.forward.choose import make_forward
 from worker.networks.forward.kernels import available
@@ -160,6 +161,31 @@ def test_small_networks_are_multiplied_together_and_agree_with_their_own_forward
     assert isinstance(forward, StackedForward)
     assert np.allclose(forward(seen, np.ones((SLOTS, ROWS), np.bool_)), wanted, atol=1e-6)
     assert seen.max() > 1  # the observations are still the caller's own
+
+
+@pytest.mark.parametrize("change", ["frozen", "tied", "without bias"])
+def test_a_line_of_layers_that_do_not_all_evolve_by_themselves_is_played_by_its_own_forward(
+    change: str,
+) -> None:
+    policy = Mlp(observation_shape=(8,), outputs=8, hidden=(8,))
+    if change == "frozen":
+        policy.layers[0].requires_grad_(False)
+    elif change == "tied":
+        policy.layers[1].weight = policy.layers[0].weight
+    else:
+        policy.layers[0] = nn.Linear(8, 8, bias=False)
+    layout = Layout.of(policy)
+    forward = make_forward(policy, layout, (8,), SLOTS, ROWS, torch.float32, CPU)
+
+    assert isinstance(forward, ModuleForward)
+    assert not family.plays(policy, CPU)
+    forward.load(0, networks(layout)[0])
+    named = dict(policy.named_parameters())
+    for name, value in layout.named_views(networks(layout)[0]).items():
+        named[name].data.copy_(value)
+    seen = np.random.default_rng(0).standard_normal((SLOTS, ROWS, 8)).astype(np.float32)
+    own = policy(torch.from_numpy(seen[0])).detach().numpy()
+    assert np.allclose(forward(seen, np.ones((SLOTS, ROWS), np.bool_))[0], own, atol=1e-6)
 
 
 @pytest.mark.parametrize(("hidden", "outputs"), [((32, 32), 2), ((64,), 6), ((100,), 18)])

@@ -11,7 +11,7 @@ from worker.networks.forward.base import Forward
 from worker.networks.forward.modules import ModuleForward
 from worker.networks.forward.packed import PackedForward
 from worker.networks.forward.stacked import StackedForward
-from worker.networks.policies.stages import Staged
+from worker.networks.policies.stages import Staged, is_plain
 
 SMALL = 200_000  # weights; below this a loop over networks costs more than their arithmetic
 
@@ -26,7 +26,7 @@ def make_forward(
     device: torch.device,
 ) -> Forward:
     """Build the fastest forward pass for `slots` networks with `rows` observations of `shape` each."""
-    if not isinstance(policy, Staged):
+    if not isinstance(policy, Staged) or not is_plain(policy):
         return ModuleForward(policy, layout, slots, dtype, device)
     if device.type != "cpu" or layout.size < SMALL:
         return StackedForward(policy, layout, shape, slots, dtype, device)

@@ -22,7 +22,7 @@ from germline.pairs import NoiseKey
 from worker.networks.forward.base import ActiveRows, Outputs
 from worker.networks.forward.family_lines import Order, Own, Shared
 from worker.networks.forward.family_maps import Convolution, FirstConvolution
-from worker.networks.policies.stages import Stage, Staged, activate
+from worker.networks.policies.stages import Stage, Staged, activate, is_plain
 from worker.tasks.base import Observations, Spaces
 
 LARGE = 100_000  # weights of a matrix that slots share
@@ -120,7 +120,7 @@ class FamilyForward:
 
 def plays(policy: nn.Module, device: torch.device) -> bool:
     """Whether a policy's relatives can be played this way."""
-    if device.type != "cpu" or not isinstance(policy, Staged):
+    if device.type != "cpu" or not isinstance(policy, Staged) or not is_plain(policy):
         return False
     sizes = {name: value.numel() for name, value in policy.named_parameters()}
     # A large convolution would have to be written out for every slot.

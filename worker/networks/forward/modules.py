@@ -58,6 +58,5 @@ def _with_parameters(
     """A copy of the module whose trainable parameters are views of a flat vector."""
     module = copy.deepcopy(policy).to(device=device, dtype=dtype).requires_grad_(False).eval()
     for name, view in layout.named_views(flat).items():
-        owner, _, attribute = name.rpartition(".")
-        setattr(module.get_submodule(owner), attribute, nn.Parameter(view, requires_grad=False))
+        module.get_parameter(name).data = view  # in whatever places a tied one stands
     return module

@@ -39,6 +39,14 @@ class Staged(Protocol):
     input_scale: float
 
 
+def is_plain(policy: nn.Module) -> bool:
+    """Whether a policy is a plain line of layers, each with a weight and a bias of its own that evolve."""
+    evolved = {name for name, parameter in policy.named_parameters() if parameter.requires_grad}
+    return isinstance(policy, Staged) and all(
+        {f"{stage.name}.weight", f"{stage.name}.bias"} <= evolved for stage in policy.stages
+    )
+
+
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     """Zeros before and after, so that a convolution gives ceil(size / stride); an odd one goes behind."""
     total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
