@@ -29,9 +29,11 @@ lint: setup ## style, types and the direction of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-mutants: setup ## break the code, a token at a time, and see whether the tests notice: MODULE=germline.genome, or all (an hour)
-	OMP_NUM_THREADS=1 nice -n 15 $(BIN)/mutmut run $(if $(MODULE),'$(MODULE).*')
-	$(BIN)/python tools/count_mutants.py
+MODULE ?= *
+SAMPLE ?= 10000
+mutants: setup ## break the code, a token at a time; do the tests notice? MODULE=germline.genome SAMPLE=60 for less than all
+	OMP_NUM_THREADS=1 nice -n 15 $(BIN)/mutmut run $$($(BIN)/python tools/mutants.py sample $(SAMPLE) '$(MODULE)')
+	$(BIN)/python tools/mutants.py table
 
 bench: setup ## measure against the references (minutes; wants a quiet machine)
 	$(BIN)/germline bench all

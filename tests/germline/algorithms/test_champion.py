@@ -1,0 +1,215 @@
+"""Who is re-played next, who is given up, and who has the title: candidates without a search around them."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from germline.algorithms.base import Champion, NewChampion
+from germline.algorithms.champion import Candidates, Trial
+from germline.algorithms.window import Member, Window
+from germline.genome import Genome
+
+WORST, MIDDLE, BEST = (Genome.founder(seed) for seed in range(3))
+ENOUGH = 4
+
+
+def leaders(*genomes: Genome) -> Window:
+    """A window of these, the later the better, each told of one episode."""
+    window = Window(100, "oldest")
+    for rank, genome in enumerate(genomes or (WORST, MIDDLE, BEST)):
+        window.add(Member(genome, rank, float(rank), 1))
+    return window
+
+
+def candidates(limit: int = 2) -> Candidates:
+    return Candidates(limit, ENOUGH)
+
+
+def play(pool: Candidates, genome: Genome, *returns: float, window: Window | None = None) -> object:
+    """Lend fresh episodes of an individual and tell them."""
+    pool.lend(genome, len(returns), window or Window(1, "oldest"))
+    return pool.tell(genome, returns)
+
+
+def turned(pool: Candidates, turn: int) -> Candidates:
+    """Breadth, depth, breadth, depth, breadth, title: which of these is due."""
+    pool.turn = turn
+    return pool
+
+
+def test_a_trial_reports_the_mean_and_standard_error_of_its_fresh_episodes() -> None:
+    trial = Trial(BEST)
+    assert [trial.add(value) for value in (1.0, 3.0, 8.0)] == [0.0, 2.0, 24.0]
+    error = math.sqrt(26 / 2 / 3)
+    assert trial.report(validated=True) == Champion(BEST, 4.0, 3, pytest.approx(error), True)
+
+
+def test_a_single_episode_tells_nothing_of_the_error() -> None:
+    trial = Trial(BEST)
+    trial.add(1.0)
+    assert math.isnan(trial.report(validated=False).standard_error)
+    trial.add(3.0)
+    assert trial.report(validated=False).standard_error == 1.0
+
+
+def test_breadth_re_plays_the_least_played_leader_and_the_best_of_equals() -> None:
+    pool, window = candidates(), leaders()
+    assert pool.choose(window) == BEST
+    pool.lend(BEST, 1, window)
+    assert turned(pool, 0).choose(window) == MIDDLE
+    pool.lend(MIDDLE, 2, window)
+    assert turned(pool, 0).choose(window) == BEST
+
+
+def test_breadth_ends_where_every_leader_was_played_enough() -> None:
+    pool, window = candidates(), leaders()
+    for genome in (BEST, MIDDLE):
+        pool.lend(genome, ENOUGH - 2, window)
+    assert pool.choose(window) == BEST
+    for genome in (BEST, MIDDLE):
+        pool.lend(genome, 1, window)
+    assert turned(pool, 0).choose(window) is None
+
+
+def test_depth_goes_on_with_the_surest_open_trial_and_never_with_one_not_begun() -> None:
+    pool, window = candidates(), leaders()
+    assert turned(pool, 1).choose(window) == BEST  # nothing is begun: breadth instead
+    play(pool, WORST, 5.0, 6.0, window=window)
+    play(pool, MIDDLE, 5.0, 6.0, 5.5, window=window)
+    pool.lend(BEST, 1, window)
+    assert turned(pool, 1).choose(window) == MIDDLE
+    pool.lend(MIDDLE, 1, window)
+    assert turned(pool, 3).choose(window) == WORST
+
+
+def test_the_surest_has_the_best_mean_less_one_standard_error_of_a_return() -> None:
+    pool, window = candidates(), leaders()
+    pool.know_noise(squares=100.0, weight=4.0)  # a standard deviation of 5
+    play(pool, WORST, 10.0)
+    pool.know_noise(squares=100.0, weight=4.0)
+    play(pool, MIDDLE, 8.0, 8.0, 8.0)
+    pool.know_noise(squares=100.0, weight=4.0)
+    assert turned(pool, 1).choose(window) == MIDDLE  # 8 - 5 / sqrt(3) beats 10 - 5
+    leading = pool.leading()
+    assert leading is not None
+    assert leading.genome == MIDDLE
+    pool.know_noise(squares=0.0, weight=0.0)
+    assert turned(pool, 1).choose(window) == WORST
+
+
+def test_a_title_is_defended_in_its_turn_up_to_five_times_enough() -> None:
+    pool, window = candidates(), leaders(WORST)
+    assert turned(pool, 5).choose(leaders()) == BEST  # nobody has the title: breadth instead
+    play(pool, BEST, *[1.0] * ENOUGH)
+    assert turned(pool, 5).choose(window) == BEST
+    pool.lend(BEST, 4 * ENOUGH - 1, window)
+    assert turned(pool, 5).choose(window) == BEST
+    pool.lend(BEST, 1, window)
+    assert turned(pool, 5).choose(window) == WORST
+    assert turned(pool, 0).choose(window) == WORST
+
+
+def test_turns_go_round_breadth_twice_depth_between_and_title_last() -> None:
+    pool, window = candidates(), leaders()
+    play(pool, WORST, *[9.0] * ENOUGH, window=window)
+    play(pool, MIDDLE, 9.0, window=window)
+    pool.turn = 0
+    chosen = []
+    for _ in range(12):
+        chosen.append(pool.choose(window))
+        pool.turn = pool.turn + 1 if pool.turn < 5 else 0
+    assert chosen == [BEST, MIDDLE, BEST, MIDDLE, BEST, WORST] * 2
+    for turn in range(6):
+        pool.turn = turn
+        pool.lend(MIDDLE, 0, window)
+        assert pool.turn == (turn + 1) % 6
+
+
+def test_what_is_on_its_way_is_counted_up_when_lent_and_down_when_told() -> None:
+    pool, window = candidates(), leaders()
+    pool.lend(BEST, 3, window)
+    member, trial = window.find(BEST.id), pool.trials[BEST.id]
+    assert member is not None
+    assert (member.in_flight, member.planned, trial.in_flight, trial.planned) == (3, 4, 3, 3)
+    pool.tell(BEST, (1.0, 1.0))
+    assert (trial.in_flight, trial.episodes, trial.planned) == (1, 2, 3)
+    pool.tell(BEST, (1.0, 1.0))
+    assert (trial.in_flight, trial.episodes) == (0, 4)
+
+
+def test_fresh_episodes_of_somebody_unknown_change_nothing() -> None:
+    pool = candidates()
+    assert pool.tell(BEST, (1.0,) * ENOUGH) is None
+    assert (pool.trials, pool.champion) == ({}, None)
+
+
+def test_the_title_goes_to_the_best_mean_of_those_played_enough_and_is_told_once() -> None:
+    pool = candidates()
+    assert play(pool, WORST, *[9.0] * (ENOUGH - 1)) is None
+    assert play(pool, MIDDLE, *[1.0] * ENOUGH) == NewChampion(MIDDLE, 1.0, ENOUGH)
+    assert play(pool, MIDDLE, 1.0) is None
+    assert play(pool, WORST, 9.0) == NewChampion(WORST, 9.0, ENOUGH)
+    leading = pool.leading()
+    assert leading is pool.champion is not None
+
+
+def test_of_equal_means_the_one_that_was_played_more_has_the_title() -> None:
+    pool = candidates()
+    play(pool, WORST, *[1.0] * ENOUGH)
+    assert play(pool, MIDDLE, *[1.0] * ENOUGH) is None
+    assert play(pool, MIDDLE, 1.0) == NewChampion(MIDDLE, 1.0, ENOUGH + 1)
+
+
+def test_a_trial_that_is_surely_worse_than_the_champion_is_given_up() -> None:
+    pool = candidates()
+    play(pool, BEST, 4.0, 6.0, 4.0, 6.0)
+    pool.know_noise(squares=36.0, weight=9.0)  # a standard deviation of 2
+    for genome, value in ((WORST, 2.5), (MIDDLE, 3.5)):
+        pool.lend(genome, 1, Window(1, "oldest"))
+        pool.tell(genome, (value,))
+    assert set(pool.trials) == {BEST.id, MIDDLE.id}
+
+
+def test_no_more_finished_trials_are_kept_than_candidates_and_the_least_goes() -> None:
+    pool = candidates(limit=2)
+    for genome, value in ((MIDDLE, 2.0), (WORST, 1.0), (BEST, 3.0)):
+        play(pool, genome, *[value] * ENOUGH)
+    assert set(pool.trials) == {MIDDLE.id, BEST.id}
+
+
+def test_three_open_trials_are_kept_for_each_candidate_and_the_least_sure_goes() -> None:
+    pool = candidates(limit=1)
+    genomes = [Genome.founder(seed) for seed in range(10, 14)]
+    for genome, value in zip(genomes[:3], (2.0, 1.0, 3.0), strict=True):
+        play(pool, genome, value)
+    assert len(pool.trials) == 3
+    play(pool, genomes[3], 4.0)
+    assert set(pool.trials) == {genomes[place].id for place in (0, 2, 3)}
+
+
+def test_noise_is_learnt_from_every_episode_but_a_trials_first_and_fades_over_a_thousand() -> None:
+    pool = candidates()
+    play(pool, BEST, 1.0)
+    assert (pool.noise_squares, pool.noise_weight) == (0.0, 0.0)
+    play(pool, BEST, 3.0)
+    assert (pool.noise_squares, pool.noise_weight) == (2.0, 1.0)
+    play(pool, BEST, 2.0)
+    assert pool.noise_squares == pytest.approx(2.0 * 0.999)
+    assert pool.noise_weight == pytest.approx(1.999)
+
+
+def test_without_validation_the_best_single_evaluation_has_the_title_until_it_is_beaten() -> None:
+    pool = candidates(limit=0)
+    assert pool.score(WORST, (1.0, 3.0)) == NewChampion(WORST, 2.0, 2)
+    assert pool.score(MIDDLE, (2.0,)) is None
+    assert pool.score(BEST, (2.5,)) == NewChampion(BEST, 2.5, 1)
+    assert list(pool.trials) == [BEST.id]
+    assert pool.leading() is pool.champion
+
+
+def test_nobody_leads_before_the_first_fresh_episode() -> None:
+    pool = candidates()
+    pool.lend(BEST, 1, leaders())
+    assert pool.leading() is None
