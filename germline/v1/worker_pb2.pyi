@@ -758,8 +758,9 @@ Global___EpochReport: _TypeAlias = EpochReport  # noqa: Y015
 
 @_typing.final
 class Reload(_message.Message):
-    """The worker's centre differs from the others'; it starts again from what follows on the stream. What it told of the
-    open epoch does not count, nor does a lease from before this message; it reports epoch 0 first.
+    """The worker starts again from what follows on the stream, and reports epoch 0 first. Either its centre differs from the
+    others': then what it told of the open epoch does not count, nor does a lease from before this message. Or a centre
+    is wanted that no worker has any more, and is asked for on the way.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

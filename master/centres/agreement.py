@@ -23,6 +23,7 @@ class Agreement:
         self._reports: dict[int, dict[str, str]] = {}  # epoch, worker, digest
         self._latest: dict[str, int] = {}  # worker, epoch of its last report
         self._starting_over: set[str] = set()
+        self._joining: dict[str, int] = {}  # worker, where the others were when it began behind them
 
     def report(self, worker: str, epoch: int, digest: str, workers: int = 0) -> list[str]:
         """Note a report; return the workers, of so many `workers`, whose centre is not the others'."""
@@ -30,6 +31,8 @@ class Agreement:
             return []
         self._starting_over.discard(worker)
         self._latest[worker] = epoch
+        if epoch >= self._joining.get(worker, 0):
+            self._joining.pop(worker, None)
         reports = self._reports.setdefault(epoch, {})
         reports[worker] = digest
         while len(self._reports) > _KEPT_EPOCHS:
@@ -39,6 +42,10 @@ class Agreement:
             self.forget(name)
         return wrong
 
+    def join(self, worker: str, epoch: int) -> None:
+        """This worker begins while the others are so far: until it has caught up, nobody waits for it."""
+        self._joining[worker] = epoch
+
     def start_over(self, worker: str) -> None:
         """This worker has been told to start over."""
         self._starting_over.add(worker)
@@ -47,6 +54,7 @@ class Agreement:
         """This worker's stream is over; a new one begins with what it is then."""
         self._starting_over.discard(worker)
         self._latest.pop(worker, None)
+        self._joining.pop(worker, None)
 
     def forget(self, worker: str) -> None:
         """Believe nothing of what this worker said."""
@@ -60,9 +68,14 @@ class Agreement:
         return common[0][0] if common else ""
 
     def is_settled(self, epoch: int, workers: Collection[str]) -> bool:
-        """Whether all of these workers have been so far, and nobody said anything else than the others."""
+        """Whether all of these workers have been so far, and nobody said anything else than the others.
+
+        Those that are still on their way to where the others were when they joined are not waited for, as
+        long as there are others: somebody always joins a large fleet.
+        """
         said = set(self._reports.get(epoch, {}).values())
-        return len(said) <= 1 and all(self._latest.get(worker, -1) >= epoch for worker in workers)
+        heard = [worker for worker in workers if worker not in self._joining] or workers
+        return len(said) <= 1 and all(self._latest.get(worker, -1) >= epoch for worker in heard)
 
 
 def _minority(reports: dict[str, str], workers: int) -> list[str]:

@@ -60,6 +60,7 @@ class Centre:
         self._wanted_newest = self._wanted_best = -1
         self._asked: dict[int, str] = {}  # wanted epoch, worker
         self._refused: set[tuple[int, str]] = set()
+        self._replayed: set[tuple[int, str]] = set()  # who had to come to a wanted epoch again
         self._incoming: dict[str, list[bytes]] = {}
         self._reloads: Counter[str] = Counter()
         self._handed_out = 0  # closed epochs that somebody takes care to announce
@@ -105,29 +106,25 @@ class Centre:
 
     # Checkpoints
 
-    def want_best(self, epoch: int) -> None:
-        """A centre was measured better than all before: its checkpoint is to be kept."""
-        self._wanted_best = epoch
+    def want_best(self, epoch: int | None) -> None:
+        """The best measured centre is the one after so many updates: its checkpoint is to be kept."""
+        self._wanted_best = -1 if epoch is None or self.has(epoch) else epoch
+
+    def want_newest(self) -> None:
+        """Want again what was wanted before a restart for late joiners."""
+        every = self._checkpoint_epochs
+        due = self.epochs - self.epochs % every if every else 0
+        if due > (self.newest.epoch if self.newest else 0):
+            self._wanted_newest = due
 
     def want_last(self) -> None:
         """The experiment is over: keep the centre as it is after the last closed epoch."""
         if self.newest is None or self.newest.epoch < self.closed_epochs:
             self._wanted_newest = self.closed_epochs
 
-    def want_best_no_more(self, epoch: int) -> None:
-        """The best centre's measurement does not count after all."""
-        if self._wanted_best == epoch:
-            self._wanted_best = -1
-
-    def give_up_best(self, workers: Iterable[str]) -> None:
-        """No longer want a best centre that none of these workers, which are all there are, has."""
-        if all((self._wanted_best, worker) in self._refused for worker in workers):
-            self._wanted_best = -1
-
-    @property
-    def has_best(self) -> bool:
-        """Whether the best measured centre is kept."""
-        return self.best is not None and self._wanted_best < 0
+    def has(self, epoch: int | None) -> bool:
+        """Whether this is the best measured centre whose checkpoint is kept."""
+        return self.best is not None and self.best.epoch == epoch
 
     @property
     def wanted(self) -> set[int]:
@@ -135,21 +132,48 @@ class Centre:
         return {epoch for epoch in (self._wanted_best, self._wanted_newest) if epoch >= 0}
 
     def to_ask(self, workers: Collection[str]) -> list[tuple[int, str]]:
-        """The checkpoints to ask these workers for now: (epoch, worker).
+        """The checkpoint to ask one of these workers for now: (epoch, worker), if there is one.
 
-        One that all of them have come to, and that nobody doubts: later joiners start from it.
+        One that all of them have come to, and that nobody doubts: later joiners start from it. One at a time,
+        the earliest first: it can be had from the scores until a later one is kept.
         """
+        epoch = self._next_wanted(workers)
+        worker = next((name for name in workers if (epoch, name) not in self._refused), None)
+        return [] if epoch < 0 or worker is None else [self._ask(epoch, worker)]
+
+    def to_replay(self, workers: Collection[str]) -> list[tuple[int, str]]:
+        """Who has to come to a wanted centre again, because nobody has it any more: (epoch, worker).
+
+        A best centre that the kept scores do not lead to is given up.
+        """
+        epoch = self._next_wanted(workers)
+        if epoch < 0 or not all((epoch, name) in self._refused for name in workers):
+            return []
+        worker = next((name for name in workers if (epoch, name) not in self._replayed), None)
+        if worker is None or (self.newest is not None and self.newest.epoch > epoch):
+            self._give_up(epoch)
+            return []
+        self._replayed.add((epoch, worker))
+        return [self._ask(epoch, worker)]
+
+    def _next_wanted(self, workers: Collection[str]) -> int:
+        """The earliest wanted checkpoint, if it can be asked for and is not; otherwise -1."""
         wanted = self.wanted
         self._asked = {epoch: worker for epoch, worker in self._asked.items() if epoch in wanted}
-        asks = []
-        for epoch in sorted(wanted - self._asked.keys()):
-            if epoch > self.epochs or not self.agreement.is_settled(epoch, workers):
-                continue
-            worker = next((name for name in workers if (epoch, name) not in self._refused), None)
-            if worker is not None:
-                self._asked[epoch] = worker
-                asks.append((epoch, worker))
-        return asks
+        epoch = min(wanted, default=-1)
+        can = epoch <= self.epochs and workers and self.agreement.is_settled(epoch, workers)
+        return epoch if can and epoch not in self._asked else -1
+
+    def _ask(self, epoch: int, worker: str) -> tuple[int, str]:
+        self._asked[epoch] = worker
+        return epoch, worker
+
+    def _give_up(self, epoch: int) -> None:
+        """Nobody can come to this centre: the next wanted one is another."""
+        if self._wanted_best == epoch:
+            self._wanted_best = -1
+        if self._wanted_newest == epoch:
+            self._wanted_newest = -1
 
     def lose(self, worker: str) -> None:
         """A worker is gone: what it was asked for is asked of another."""
@@ -178,8 +202,6 @@ class Centre:
     def store(self, checkpoint: Checkpoint) -> CheckpointStored:
         """Take a wanted checkpoint."""
         is_best = checkpoint.epoch == self._wanted_best
-        if is_best:
-            self._wanted_best = -1
         stored = CheckpointStored(checkpoint.epoch, checkpoint.digest, len(checkpoint.data), is_best)
         self.keep(stored)
         return stored
@@ -188,12 +210,15 @@ class Centre:
         """A checkpoint is in the store: live, and in a replay. Only the newest and the best are kept."""
         if stored.is_best:
             self.best = stored
+        if stored.epoch == self._wanted_best:
+            self._wanted_best = -1
         if self.newest is None or stored.epoch >= self.newest.epoch:
             self.newest = stored
             self.updates = [closed for closed in self.updates if closed.epoch >= stored.epoch]
         if stored.epoch >= self._wanted_newest:
             self._wanted_newest = -1
         self._refused = {(epoch, name) for epoch, name in self._refused if epoch > stored.epoch}
+        self._replayed = {(epoch, name) for epoch, name in self._replayed if epoch > stored.epoch}
 
     def kept(self) -> list[CheckpointStored]:
         """The checkpoints that are kept."""

@@ -35,7 +35,7 @@ def discard(experiment: Experiment, event: Discarded) -> list[Piece]:
         asks.append(ask := experiment.search.untell(result))
         experiment.progress.uncount(result, evaluations_of(ask))
         if isinstance(ask, SliceAsk) and not ask.pairs:
-            experiment.centre.want_best_no_more(ask.epoch)
+            experiment.want_best()  # the one before it is the best again
     return asks
 
 

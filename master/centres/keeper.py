@@ -112,20 +112,15 @@ class CentreKeeper:
             return
         players = self._players(experiment)
         if experiment.state.is_final:
-            self._finish_checkpoints(experiment, centre, players)
+            self._finish_checkpoints(experiment, players)
         for epoch, worker_id in centre.to_ask(players):
             players[worker_id].orders.put_nowait(AskCheckpoint(experiment.number, epoch))
+        for epoch, worker_id in centre.to_replay(players):
+            self._replay(experiment, centre, players[worker_id], epoch)
 
-    def _finish_checkpoints(
-        self, experiment: Experiment, centre: Centre, players: Mapping[str, Session]
-    ) -> None:
-        """An experiment is over, and a centre of it is not stored: find somebody who has it.
-
-        Whoever joins comes to the last centre by the scores; the best measured one may be gone with the
-        workers that had it.
-        """
+    def _finish_checkpoints(self, experiment: Experiment, players: Mapping[str, Session]) -> None:
+        """An experiment is over, and a centre of it is not stored: find somebody who comes to it."""
         if players:
-            centre.give_up_best(players)
             return
         idle = (s for s in self._fleet if s.identity.worker_id not in experiment.rejections)
         for session in islice(idle, 1):
@@ -134,6 +129,18 @@ class CentreKeeper:
                 experiment.settings.name, session.identity.worker_id,
             )  # fmt: skip
             session.introduce(experiment)
+
+    def _replay(self, experiment: Experiment, centre: Centre, session: Session, epoch: int) -> None:
+        """Nobody has a wanted centre any more: have a worker come to it again, and hand it out on the way.
+
+        Unlike one whose centre is wrong, it keeps its leases, and plays them when it is back.
+        """
+        name, worker_id = experiment.settings.name, session.identity.worker_id
+        reason = f"the centre after {epoch} epochs is wanted, and no worker has it any more"
+        logger.info("experiment %s: %s; worker %s replays it", name, reason, worker_id)
+        centre.agreement.start_over(worker_id)
+        session.orders.put_nowait(StartOver(experiment.number, reason))
+        session.catch_up(experiment, epoch)
 
     def _keep(self, experiment: Experiment, centre: Centre, worker_id: str, checkpoint: Checkpoint) -> None:
         agreed = centre.agreement.agreed(checkpoint.epoch)

@@ -16,11 +16,19 @@ from master.experiments.events import Piece
 
 
 class Leader(NamedTuple):
-    """The best that a search has to show: its mean over fresh episodes, and a sentence for the log."""
+    """The best that a search has to show: its mean over fresh episodes, and a sentence for the log.
+
+    Attributes:
+        name: of the individual, or of the centre.
+        mean: over fresh episodes.
+        text: for the log.
+        epoch: of a centre: the updates before it; None for an individual.
+    """
 
     name: str
     mean: float
     text: str
+    epoch: int | None = None
 
 
 class Search(Protocol):
@@ -194,7 +202,7 @@ class EggrollSearch:
     def leader(self) -> Leader | None:
         """The best measured centre."""
         best = self.algorithm.best
-        return None if best is None else Leader(f"epoch {best.epoch}", best.mean, _sentence(best))
+        return None if best is None else Leader(f"epoch {best.epoch}", best.mean, _sentence(best), best.epoch)
 
     def may_crown(self, piece: Piece) -> bool:
         """Only a measurement of the centre can."""

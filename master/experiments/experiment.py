@@ -185,6 +185,12 @@ class Experiment:
             progress.history.add(self._point(told.running_s))
         return events
 
+    def want_best(self) -> None:
+        """Have the checkpoint of the best measured centre kept, whichever it is by now."""
+        leader = self.search.leader()
+        if self.centre is not None:
+            self.centre.want_best(None if leader is None else leader.epoch)
+
     def end_if_fit(self) -> None:
         """A new best centre is in the store: that may have been what a stop condition waited for."""
         if self.is_running and self._has_reached_fitness():
@@ -282,7 +288,7 @@ class Experiment:
                 centre.close(event)
                 self._epoch_since_s = self._clock()
             elif isinstance(event, NewBestCentre):
-                centre.want_best(event.centre.epoch)
+                self.want_best()
 
     def _close_early(self) -> None:
         """Close the epoch without its last pairs, if enough are in: nobody waits for them any more."""
@@ -312,7 +318,7 @@ class Experiment:
         leader = self.search.leader()
         if leader is None or leader.mean < self.settings.stop.fitness:
             return False
-        return self.centre is None or self.centre.has_best
+        return self.centre is None or self.centre.has(leader.epoch)
 
     def _close(self, state: State) -> None:
         self.progress.stop_clock()

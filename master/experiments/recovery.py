@@ -59,6 +59,8 @@ def restore(experiment: Experiment, snapshot: Snapshot) -> None:
     experiment.workers = {worker.worker_id: worker for worker in snapshot.workers}
     if experiment.centre is not None:
         experiment.centre.restore(snapshot.closed_epochs, snapshot.epochs, snapshot.told)
+        for stored in snapshot.checkpoints:
+            experiment.centre.keep(stored)
 
 
 def replay(experiment: Experiment, event: Event) -> None:
@@ -78,16 +80,26 @@ def replay(experiment: Experiment, event: Event) -> None:
         experiment.progress.recall_running(event.running_s)
     elif isinstance(event, WorkerSeen):
         experiment.workers[event.worker_id] = event
-    elif not isinstance(event, Created | CheckpointStored):  # which the registry sees to
+    elif isinstance(event, CheckpointStored):
+        if experiment.centre is not None:
+            experiment.centre.keep(event)
+    elif not isinstance(event, Created):  # which the registry sees to
         assert_never(event)
+
+
+def want_checkpoints(experiment: Experiment) -> None:
+    """Want after a replay the checkpoints that were wanted before it and are not kept."""
+    if experiment.centre is not None:
+        experiment.want_best()
+        experiment.centre.want_newest()
+        if experiment.state.is_final:
+            experiment.centre.want_last()
 
 
 def revive(experiment: Experiment, head: int) -> None:
     """Go on after a replay up to journal entry `head`: what is pending is lent first."""
     if experiment.state.is_final:
         experiment.pending_work.expect_only(())
-        if experiment.centre is not None:
-            experiment.centre.want_last()
     experiment.pending_work.revive()
     experiment.attach(head, partial(take_snapshot, experiment))
     if experiment.is_running:

@@ -11,7 +11,7 @@ from germline.spec import SpecError
 from germline.v1 import spec_pb2
 from master.errors import InvalidFieldError, JournalLostError, NameTakenError, UnknownNameError
 from master.experiments import recovery
-from master.experiments.events import CheckpointStored, Created
+from master.experiments.events import Created
 from master.experiments.experiment import Experiment
 from master.experiments.settings import ExperimentSettings
 from master.journal.journal import Journal
@@ -83,19 +83,15 @@ class Registry:
     async def _recover_one(self, number: int) -> Experiment:
         snapshot, entries = await self._journal.load(number)
         experiment = None
-        stored: dict[int, CheckpointStored] = {}
         head = 0
         if snapshot is not None:
             experiment, head = self._make(snapshot.created), snapshot.position
             recovery.restore(experiment, snapshot)
-            stored = {checkpoint.epoch: checkpoint for checkpoint in snapshot.checkpoints}
         async for position, events in entries:
             head = position
             for event in events:
                 if isinstance(event, Created):
                     experiment = self._make(event)
-                elif isinstance(event, CheckpointStored):
-                    stored[event.epoch] = event
                 elif experiment is not None:
                     recovery.replay(experiment, event)
             await asyncio.sleep(0)
@@ -103,22 +99,18 @@ class Registry:
             raise JournalLostError(
                 f"experiment {number} has neither a snapshot nor a beginning in the journal"
             )
-        await self._recall_checkpoints(experiment, stored)
+        recovery.want_checkpoints(experiment)
+        await self._hold_checkpoints(experiment)
         recovery.revive(experiment, head)
         return experiment
 
-    async def _recall_checkpoints(self, experiment: Experiment, stored: dict[int, CheckpointStored]) -> None:
-        """Bring back the newest and the best of an evolution strategy's checkpoints; others are deleted."""
+    async def _hold_checkpoints(self, experiment: Experiment) -> None:
+        """Have the checkpoints of an evolution strategy at hand if somebody may start from them."""
         centre = experiment.centre
-        if centre is None:
+        if centre is None or (experiment.state.is_final and not centre.wanted):
             return
-        best = [checkpoint.epoch for checkpoint in stored.values() if checkpoint.is_best]
-        newest = sorted(stored)[-1:]
-        is_done = experiment.state.is_final and newest == [centre.closed_epochs]
-        for epoch in sorted({*best[-1:], *newest}):
-            centre.keep(stored[epoch])
-            if not is_done:
-                await self._journal.checkpoints.hold(experiment.number, epoch)
+        for kept in centre.kept():
+            await self._journal.checkpoints.hold(experiment.number, kept.epoch)
 
     def _begin(self, settings: ExperimentSettings) -> Experiment:
         number = max(self._by_number, default=0) + 1

@@ -142,14 +142,19 @@ class Session:
         if experiment.number not in self._introduced:
             self._introduced.add(experiment.number)
             self.orders.put_nowait(Introduce(experiment))
+            if experiment.centre is not None:
+                experiment.centre.agreement.join(self.identity.worker_id, experiment.centre.epochs)
             self.catch_up(experiment)
 
     def knows(self, experiment: Experiment) -> bool:
         """Whether the experiment was introduced on this stream."""
         return experiment.number in self._introduced
 
-    def catch_up(self, experiment: Experiment) -> None:
-        """Send what takes a fresh centre to where the others' are; a centre that is there ignores it."""
+    def catch_up(self, experiment: Experiment, wanted: int | None = None) -> None:
+        """Send what takes a fresh centre to where the others' are; a centre that is there ignores it.
+
+        If a checkpoint on this way is wanted, it is asked for when the centre stands there.
+        """
         number, centre = experiment.number, experiment.centre
         if centre is None:
             return
@@ -157,8 +162,12 @@ class Session:
         if checkpoint is not None:
             for part in range(checkpoint.parts):
                 self.orders.put_nowait(SendPart(number, checkpoint, part))
+        if wanted == (checkpoint.epoch if checkpoint is not None else 0):
+            self.orders.put_nowait(AskCheckpoint(number, wanted))
         for closed in centre.updates:
             self.orders.put_nowait(Update(number, closed))
+            if wanted == closed.epoch + 1:
+                self.orders.put_nowait(AskCheckpoint(number, wanted))
 
     def _lend_part(self, experiment: Experiment, work: list[Work]) -> None:
         known, unknown, forget = self.known, [], []

@@ -118,7 +118,7 @@ class MasterMessages:
 
     def _on_reload(self, message: worker_pb2.MasterMessage) -> None:
         number = message.reload.experiment
-        logger.error("experiment %d starts over from a checkpoint: %s", number, message.reload.reason)
+        logger.warning("experiment %d starts over from a checkpoint: %s", number, message.reload.reason)
         self._evolve(number, _reload)
 
     def _evolve(self, experiment: int, change: Callable[[Evolving], object]) -> None:

@@ -7,6 +7,7 @@ import pytest
 from germline.algorithms.eggroll import EpochClosed
 from master.centres.agreement import Agreement
 from master.centres.centre import PART_BYTES, Centre, Checkpoint
+from master.experiments.events import CheckpointStored
 from master.work.leases import LeaseTable
 
 
@@ -152,6 +153,29 @@ def test_a_centre_is_settled_when_every_worker_has_come_so_far_and_none_differs(
     assert not digests.is_settled(4, "ab")
 
 
+def test_a_worker_that_joins_behind_the_others_is_not_waited_for_until_it_has_caught_up() -> None:
+    digests = Agreement()
+    digests.report("a", 4, "x", 2)
+    digests.join("late", 4)
+    assert digests.is_settled(4, ["a", "late"])
+    digests.report("late", 3, "w", 2)
+    assert digests.is_settled(4, ["a", "late"])
+    digests.report("late", 4, "x", 2)
+    assert not digests.is_settled(5, ["a", "late"])
+    digests.report("a", 5, "y", 2)
+    assert not digests.is_settled(5, ["a", "late"])
+
+
+def test_of_workers_that_all_join_behind_all_are_waited_for() -> None:
+    digests = Agreement()
+    for worker in "ab":
+        digests.join(worker, 4)
+    digests.report("a", 3, "w", 2)
+    assert not digests.is_settled(3, "ab")
+    digests.report("b", 3, "w", 2)
+    assert digests.is_settled(3, "ab")
+
+
 # Checkpoints
 
 
@@ -188,15 +212,38 @@ def test_a_worker_that_has_not_the_state_is_not_asked_again() -> None:
     assert centre.to_ask(["a", "b"]) == [(4, "b")]
 
 
-def test_a_best_centre_that_nobody_has_is_given_up() -> None:
+def test_a_wanted_centre_that_nobody_has_any_more_is_come_to_again_by_one_after_the_other() -> None:
     centre = centre_after(4)
     centre.want_best(2)
     for worker in "ab":
-        centre.give_up_best("ab")
-        assert centre.wanted == {2}
+        assert centre.to_replay("ab") == []
+        assert centre.to_ask("ab") == [(2, worker)]
         centre.take_part(worker, 2, 0, 0, b"")
-    centre.give_up_best("ab")
+    assert centre.to_ask("ab") == []
+    for worker in "ab":
+        assert centre.to_replay("ab") == [(2, worker)]
+        assert centre.to_replay("ab") == []
+        centre.take_part(worker, 2, 0, 0, b"")
+    assert centre.to_replay("ab") == []
     assert not centre.wanted
+
+
+def test_a_best_centre_to_which_no_kept_scores_lead_is_given_up() -> None:
+    centre = centre_after(4)
+    centre.keep(CheckpointStored(3, "digest 3", 4, is_best=False))
+    centre.want_best(2)
+    centre.take_part("a", 2, 0, 0, b"")
+    assert centre.to_replay("a") == []
+    assert not centre.wanted
+
+
+def test_a_wanted_best_centre_is_asked_for_before_a_later_one_takes_its_scores_away() -> None:
+    centre = centre_after(4, checkpoint_epochs=4)
+    centre.want_best(2)
+    assert centre.to_ask("ab") == [(2, "a")]
+    assert centre.to_ask("ab") == []
+    centre.store(Checkpoint(2, "digest 2", b"data"))
+    assert centre.to_ask("ab") == [(4, "a")]
 
 
 def test_the_last_centre_is_wanted_unless_it_is_here() -> None:

@@ -12,8 +12,9 @@ from germline import noise
 from germline.algorithms.base import Result
 from germline.algorithms.eggroll import SliceAsk
 from germline.spec import loads
+from master.centres.centre import Centre
 from master.centres.keeper import Part
-from master.experiments.events import CheckpointStored, evaluations_of
+from master.experiments.events import CheckpointStored, State, evaluations_of
 from master.experiments.experiment import Experiment, WorkerIdentity
 from master.experiments.registry import Registry
 from master.journal.journal import Journal
@@ -51,6 +52,7 @@ validation_epochs = {validation_epochs}
 checkpoint_epochs = {checkpoint_epochs}
 [stop]
 evaluations = {evaluations}
+fitness = {fitness}
 """
 
 
@@ -105,6 +107,9 @@ class Worker:
         work, self.work = self.work, []
         assert await self.tell(work) == 0
 
+    def has_not(self, epoch: int) -> None:
+        self._dispatcher.keeper.take_part(self.session, Part(1, epoch, "", 0, 0, b""))
+
     def save(self, epoch: int, digest: str) -> None:
         self._dispatcher.keeper.take_part(self.session, Part(1, epoch, digest, 0, 1, digest.encode()))
 
@@ -135,13 +140,25 @@ class House:
     def experiment(self) -> Experiment:
         return self.registry.named("bowl")
 
-    def create(self, epochs: int = 100, validation_epochs: int = 0, checkpoint_epochs: int = 0) -> None:
+    @property
+    def centre(self) -> Centre:
+        assert self.experiment.centre is not None
+        return self.experiment.centre
+
+    def create(
+        self,
+        epochs: int = 100,
+        validation_epochs: int = 0,
+        checkpoint_epochs: int = 0,
+        fitness: float = 1e9,
+    ) -> None:
         evaluations = 2 * PAIRS * epochs
         text = SPEC.format(
             pairs=PAIRS,
             evaluations=evaluations,
             validation_epochs=validation_epochs,
             checkpoint_epochs=checkpoint_epochs,
+            fitness=fitness,
         )
         self.registry.create(loads(text))
 
@@ -363,6 +380,73 @@ async def test_a_checkpoint_is_asked_for_once_every_worker_has_said_the_same(hou
     assert isinstance(introduction, Introduce)
     assert isinstance(part, SendPart)
     assert part.checkpoint.part(0) == b"centre 1"
+
+
+@pytest.mark.parametrize("with_snapshot", [False, True])
+async def test_a_restart_still_wants_the_best_centre_and_ends_the_run_only_with_its_weights(
+    url: str, with_snapshot: bool
+) -> None:
+    async with opened(url) as house:
+        house.create(validation_epochs=1, fitness=100.0)
+        (only,) = await house.crew("only")  # measures less than 100
+        only.report(1, "centre 1")
+        only.save(0, "centre 0")
+        only.ask(1)
+        await only.tell(only.work[:1], bonus=1e6)
+        assert house.centre.wanted == {1}
+        await house.journal.flush(PATIENCE_S, with_snapshots=with_snapshot)
+    async with opened(url) as house:
+        only = house.worker("only")
+        assert house.centre.wanted == {1}
+        only.ask(PAIRS)
+        only.report(1, "centre 1")
+        await only.play()
+        await house.closes(true_fitness(1))
+        only.ask(1)
+        await only.tell(only.work[:1])  # a later measurement, worse than the best
+        assert not house.experiment.state.is_final
+        only.save(1, "centre 1")
+        assert house.experiment.state is State.COMPLETE
+        assert house.centre.best == CheckpointStored(1, "centre 1", 8, is_best=True)
+
+
+async def test_a_late_joiner_does_not_keep_the_best_centre_from_being_asked_for(house: House) -> None:
+    house.create(validation_epochs=1)
+    a, b = await house.crew("a", "b")
+    late = house.worker("late")
+    late.session.introduce(house.experiment)
+    late.report(0, "centre 0")
+    a.save(0, "centre 0")
+    for worker in (a, b):
+        worker.report(1, "centre 1")
+    b.ask(1)
+    await b.tell(b.work, bonus=1e6)
+    assert a.orders() == [AskCheckpoint(1, 1)]
+
+
+async def test_a_best_centre_that_everybody_has_dropped_is_come_to_again(house: House) -> None:
+    house.create(validation_epochs=1, fitness=100.0)
+    (only,) = await house.crew("only")
+    only.report(1, "centre 1")
+    only.ask(1 + PAIRS)
+    best, *slices = only.work
+    only.work.clear()
+    await only.tell([best], bonus=1e6)
+    assert house.centre.wanted == {1}
+    await only.tell(slices)
+    await house.closes(true_fitness(1))
+    only.report(2, "centre 2")
+    only.orders()
+    only.has_not(0)
+    only.has_not(1)
+    replay = [order for order in only.orders() if not isinstance(order, Introduce)]
+    kinds = [type(order) for order in replay]
+    assert kinds == [StartOver, Update, AskCheckpoint, Update]
+    assert replay[2] == AskCheckpoint(1, 1)
+    for epoch in range(3):
+        only.report(epoch, f"centre {epoch}")
+    only.save(1, "centre 1")
+    assert house.experiment.state is State.COMPLETE
 
 
 @pytest.mark.parametrize("restarts", [False, True])

@@ -114,16 +114,18 @@ class Rebirth(RuleBasedStateMachine):
         entry = EntryWriter().write(self.book.events[self.written :])
         for event in EntryReader().read(entry):
             recovery.replay(again, event)
+        recovery.want_checkpoints(again)
         assert self._essence(again) == self._essence(self.live)
 
     def _essence(self, experiment: Experiment) -> tuple[object, ...]:
         snapshot = recovery.take_snapshot(experiment, 1)
         progress = {k: v for k, v in snapshot.progress.items() if k not in ("starts", "running_s")}
         pending = sorted(ask.ticket for ask in experiment.search.pending())
+        wanted = experiment.centre.wanted if experiment.centre is not None else None
         epochs = [repr(closed) for closed in snapshot.epochs]  # a missing score equals itself only so
         return (
             snapshot.state, snapshot.algorithm, progress, snapshot.workers, snapshot.closed_epochs,
-            epochs, sorted(snapshot.told), pending,
+            epochs, sorted(snapshot.told), pending, wanted,
         )  # fmt: skip
 
 
