@@ -119,6 +119,6 @@ def _bounded(actions: ContinuousActions, outputs: Outputs) -> npt.NDArray[np.flo
     """tanh, stretched to the bounds; a number without bounds on both sides is only clipped."""
     low, high = actions.low, actions.high
     bounded = np.isfinite(low) & np.isfinite(high)
-    bottom, top = np.where(bounded, low, -1), np.where(bounded, high, 1)
-    stretched = (top + bottom) / 2 + (top - bottom) / 2 * np.tanh(outputs)
-    return np.where(bounded, stretched, np.clip(outputs, low, high)).astype(np.float32)
+    bottom, top = np.where(bounded, low, -1) / 2, np.where(bounded, high, 1) / 2  # halved: no sum overflows
+    stretched = (top + bottom) + (top - bottom) * np.tanh(outputs)
+    return np.clip(np.where(bounded, stretched, outputs), low, high).astype(np.float32)

@@ -11,6 +11,8 @@ import numpy.typing as npt
 Observations = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
 Actions = npt.NDArray[np.int64] | npt.NDArray[np.float32]
 LaneIndices = npt.NDArray[np.intp]
+Picture = npt.NDArray[np.uint8] | npt.NDArray[np.floating]
+"""What a person would see, `[height, width]` or `[height, width, channels]`: 0 to 255, or floats in 0..1."""
 
 
 class SetupError(ValueError):

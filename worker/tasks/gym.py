@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import logging
+import time
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
 import numpy as np
-import numpy.typing as npt
 from gymnasium import spaces as gym_spaces
 
-from worker.plugins import import_module
-from worker.tasks.base import (
-    Actions,
-    ContinuousActions,
-    DiscreteActions,
-    LaneIndices,
-    Observations,
-    SetupError,
-    Spaces,
-    Stepped,
-)
+from worker.plugins import described, import_module
+from worker.tasks.base import Actions, LaneIndices, Observations, Picture, SetupError, Spaces, Stepped
+from worker.tasks.gym_actions import actions_of, converter
+from worker.tasks.gym_repeats import Environment, repeats
+
+logger = logging.getLogger(__name__)
 
 _LARGEST_SEED = 2**31 - 1  # what every environment accepts
-Environment = gymnasium.Env[Any, Any]
+_USUAL_STEPS_PER_SECOND = 30.0
 
 
 class GymTask:
@@ -43,42 +39,81 @@ class GymTask:
             SetupError: if it cannot be made, or its spaces are of other kinds.
         """
         self._id, self._max_steps, self._arguments = id, max_steps, dict(arguments or {})
-        environment = self._make()
-        self.spaces = Spaces(*_seen(id, environment), _actions(id, environment))
+        environment = self.make()
+        self.spaces = Spaces(*_seen(id, environment), actions_of(id, environment.action_space))
         environment.close()
+        self.fresh_each_time = self._wants_fresh_environments()
 
     def make_lanes(self, count: int) -> GymLanes:
         """Make the environment `count` times."""
-        return GymLanes([self._make() for _ in range(count)], self.spaces)
+        return GymLanes(self, count)
 
-    def _make(self) -> Environment:
+    def make(self) -> Environment:
+        """A fresh environment.
+
+        Raises:
+            SetupError: if it cannot be made.
+        """
         module, colon, _ = self._id.partition(":")
         if colon:
             import_module("task.gym.id", self._id, module)
         settings: dict[str, Any] = {"max_episode_steps": self._max_steps, **self._arguments}
         try:
             return gymnasium.make(self._id, **settings)
-        except (gymnasium.error.Error, ImportError, TypeError, ValueError) as error:
+        except gymnasium.error.Error as error:
             raise SetupError(f"task.gym.id is {self._id!r}; Gymnasium cannot make it: {error}") from error
+        except (Exception, SystemExit) as error:  # whatever somebody's constructor does
+            says = described(error)
+            raise SetupError(f"task.gym.id is {self._id!r}; Gymnasium cannot make it: {says}") from error
+
+    def _wants_fresh_environments(self) -> bool:
+        """Whether each episode needs an environment of its own, to be its seed and its actions."""
+        found = repeats(self.make)
+        if found == "never":
+            raise SetupError(
+                f"task.gym.id is {self._id!r}, which plays another episode each time under one seed and the "
+                "same actions; allowed: environments whose reset(seed) determines all that follows, as "
+                "self.np_random does"
+            )
+        if found == "when fresh":
+            began_s = time.perf_counter()
+            self.make().close()
+            logger.warning(
+                "task.gym.id is %r, which remembers something over reset(seed): every episode is played in a "
+                "fresh environment, and making one takes %.1f ms",
+                self._id,
+                1e3 * (time.perf_counter() - began_s),
+            )
+        return found == "when fresh"
 
 
 class GymLanes:
     """Environments side by side, stepped one after the other on the calling thread."""
 
-    def __init__(self, environments: list[Environment], spaces: Spaces) -> None:
-        """Take the environments over."""
-        self.count = len(environments)
-        self.observations: Observations = np.zeros(
-            (self.count, *spaces.observation_shape), spaces.observation_dtype
-        )
-        self._environments = environments
-        self._to_action = _converter(spaces.actions)
+    def __init__(self, task: GymTask, count: int) -> None:
+        """Make the environments."""
+        self.count = count
+        shape, dtype = task.spaces.observation_shape, task.spaces.observation_dtype
+        self.observations: Observations = np.zeros((count, *shape), dtype)
+        self._task = task
+        self._environments = [task.make() for _ in range(count)]
+        self._is_used = [False] * count
+        self._to_action = converter(self._environments[0].action_space)
         self._lanes: list[int] = []
         self._actions: Actions = np.zeros(0, np.int64)
+
+    @property
+    def steps_per_second(self) -> float:
+        """The environment's own pace, for people who watch."""
+        return float(self._environments[0].metadata.get("render_fps") or _USUAL_STEPS_PER_SECOND)
 
     def begin(self, lanes: LaneIndices, seeds: list[int]) -> None:
         """Start an episode on each of the lanes."""
         for lane, seed in zip(lanes.tolist(), seeds, strict=True):
+            if self._is_used[lane] and self._task.fresh_each_time:
+                self._environments[lane].close()
+                self._environments[lane] = self._task.make()
+            self._is_used[lane] = True
             self.observations[lane], _ = self._environments[lane].reset(seed=seed % _LARGEST_SEED)
 
     def send(self, lanes: LaneIndices, actions: Actions) -> None:
@@ -96,8 +131,8 @@ class GymLanes:
             rewards[i], ended[i] = reward, terminated or truncated
         return Stepped(rewards, ended, np.ones(len(self._lanes), np.int64))
 
-    def picture(self, lane: int) -> npt.NDArray[np.uint8]:
-        """What a person would see on a lane now, RGB; for videos.
+    def picture(self, lane: int) -> Picture:
+        """What a person would see on a lane now; for videos.
 
         Raises:
             SetupError: if the environment was not made with render_mode "rgb_array", or cannot draw here.
@@ -106,9 +141,9 @@ class GymLanes:
             shown = self._environments[lane].render()
         except gymnasium.error.Error as error:
             raise SetupError(f"task.gym.id cannot be drawn here: {error}") from error
-        if not isinstance(shown, np.ndarray) or shown.ndim != 3:
+        if not isinstance(shown, np.ndarray):
             raise SetupError('task.gym.arguments.render_mode is missing; videos need "rgb_array"')
-        return shown.astype(np.uint8)
+        return shown
 
     def close(self) -> None:
         """Close the environments."""
@@ -122,20 +157,3 @@ def _seen(id: str, environment: Environment) -> tuple[tuple[int, ...], np.dtype[
     if not isinstance(space, gym_spaces.Box):
         raise SetupError(f"task.gym.id is {id!r}, whose observation is {space}; allowed: a Box")
     return tuple(space.shape), np.dtype(np.uint8 if space.dtype == np.uint8 else np.float32)
-
-
-def _actions(id: str, environment: Environment) -> DiscreteActions | ContinuousActions:
-    space = environment.action_space
-    if isinstance(space, gym_spaces.Discrete):
-        return DiscreteActions(int(space.n))
-    if isinstance(space, gym_spaces.Box):
-        low, high = (np.asarray(bound, np.float32).reshape(-1) for bound in (space.low, space.high))
-        return ContinuousActions(low, high, tuple(space.shape))
-    raise SetupError(f"task.gym.id is {id!r}, whose action is {space}; allowed: Discrete or Box")
-
-
-def _converter(actions: DiscreteActions | ContinuousActions) -> Callable[[Any], Any]:
-    """From a row of the policy's actions to what the environment takes."""
-    if isinstance(actions, DiscreteActions):
-        return int
-    return lambda row: row.reshape(actions.shape)
