@@ -54,6 +54,66 @@ def test_senseless_settings_are_refused_by_name(settings: dict[str, object], say
         GaSettings(**settings)  # type: ignore[arg-type]
 
 
+LIMITS: list[dict[str, object]] = [
+    {"window": 10_000_000, "founders": 1},
+    {"window": 1, "parents": 1},
+    {"window": 5, "parents": 5, "founders": 1},
+    {"tournament_size": 1},
+    {"rank": 255},
+    {"candidates": 0},
+    {"validation_share": 0.0},
+    {"power": 1e3},
+    {"power_schedule": "self_adapted", "final_power": 0.002},
+    {"power_schedule": "linear", "final_power": 1e3, "power_evaluations": 1},
+    {"power_schedule": "exponential", "final_power": 0.5, "power_evaluations": 10**15},
+]
+
+
+@pytest.mark.parametrize("settings", LIMITS, ids=str)
+def test_settings_at_their_limits_are_allowed(settings: dict[str, object]) -> None:
+    GaSettings(**settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        *(
+            ({field: 10_000_001}, rf"^{field} is 10000001; allowed: a whole number in 1\.\.10000000$")
+            for field in (
+                "window",
+                "tournament_size",
+                "founders",
+                "litter",
+                "episodes",
+                "validation_episodes",
+            )
+        ),
+        ({"candidates": 10_000_001}, r"^candidates is 10000001; allowed: a whole number in 0\.\.10000000$"),
+        ({"founders": 2.0}, r"^founders is 2.0; allowed: a whole number"),
+        ({"power": 1_001.0}, r"^power is 1001.0; allowed: a number above 0 and at most 1000$"),
+        ({"validation_share": 1.0}, r"^validation_share is 1.0; allowed: a number from 0 to below 1$"),
+        (
+            {"power_schedule": "linear", "final_power": 1.0, "power_evaluations": 10**15 + 1},
+            r"^power_evaluations is 1000000000000001; allowed: a whole number in 1\.\.1000000000000000$",
+        ),
+        (
+            {"power_schedule": "cosine"},
+            "^power_schedule is 'cosine'; allowed: one of constant, linear, exponential, self_adapted$",
+        ),
+        ({"power_schedule": "linear"}, "^final_power is missing; power_schedule 'linear' needs it$"),
+        (
+            {"power_schedule": "exponential", "final_power": 1.0},
+            "^power_evaluations is missing; power_schedule 'exponential' needs it$",
+        ),
+    ],
+)
+def test_settings_beyond_their_limits_are_refused_with_what_is_allowed(
+    settings: dict[str, object], says: str
+) -> None:
+    with pytest.raises(ValueError, match=says):
+        GaSettings(**settings)  # type: ignore[arg-type]
+
+
 def test_the_defaults_are_those_of_uber() -> None:
     settings = GaSettings()
     assert (settings.window, settings.parents, settings.power) == (1_000, 20, 0.002)

@@ -1,0 +1,191 @@
+"""Events and snapshots come back from their bytes as they were; bytes that cannot be read say why."""
+
+from __future__ import annotations
+
+import zlib
+
+import pytest
+
+from germline.algorithms.base import Ask, Purpose, Result
+from germline.algorithms.eggroll import EpochClosed, SliceAsk
+from germline.genome import Genome, Mutation
+from germline.spec import loads
+from germline.v1 import journal_pb2
+from master.errors import JournalFormatError
+from master.experiments.events import (
+    CheckpointStored,
+    Created,
+    Discarded,
+    Event,
+    State,
+    StateChanged,
+    Told,
+    WorkerSeen,
+)
+from master.journal.codec import (
+    EntryReader,
+    EntryWriter,
+    Snapshot,
+    parent_of,
+    read_snapshot,
+    write_snapshot,
+)
+
+SPEC = loads("""
+name = "codec"
+[task.function]
+path = "germline.functions:sphere"
+[policy]
+name = "vector"
+[algorithm.ga]
+""")
+CREATED = Created(3, SPEC.SerializeToString(deterministic=True), 1_700_000_000.5)
+FOUNDER = Genome.founder(2**64 - 1)
+CHILD = FOUNDER.child(Mutation(2**64 - 2, 0.5, 3))
+GRANDCHILD = CHILD.child(Mutation(7, 0.25))
+
+
+def explore(ticket: int, genome: Genome) -> Ask:
+    parent = genome.parent()
+    return Ask(ticket, genome, Purpose.EXPLORE, (ticket, 2**64 - 1), parent.id if parent else None)
+
+
+EVENTS: list[Event] = [
+    CREATED,
+    WorkerSeen(1, "w-1", "cpu:AMD", {"torch": "2.13", "numpy": "2.4"}, 2),
+    explore(0, FOUNDER),
+    explore(1, CHILD),
+    explore(2, GRANDCHILD),
+    Ask(3, CHILD, Purpose.VALIDATE, (5,)),
+    Told(Result(1, (1e300, -2.0), 4_000, 1_000), 1, 12.5),
+    SliceAsk(9, 4, 6, 2, (11, 12)),
+    SliceAsk(10, 5, 0, 0, (13,)),
+    EpochClosed(4, (1.5, -2.5)),
+    CheckpointStored(5, "d1", 123, is_best=True),
+    CheckpointStored(6, "d2", 456, is_best=False),
+    Discarded(2, (9, 10)),
+    StateChanged(State.PAUSED, 1_700_000_100.25, 99.5),
+]
+
+
+def entry_of(*events: Event, writer: EntryWriter | None = None) -> bytes:
+    return (writer or EntryWriter()).write(events)
+
+
+def explained(encoded: bytes) -> list[bool]:
+    """Of each ask in an entry, whether it brings a whole genome."""
+    entry = journal_pb2.JournalEntry.FromString(encoded)
+    return [bool(event.asked.encoded) for event in entry.events]
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_every_kind_of_event_comes_back_as_it_was(at_once: bool) -> None:
+    writer, reader = EntryWriter(), EntryReader()
+    entries = [writer.write(EVENTS)] if at_once else [writer.write([event]) for event in EVENTS]
+    assert [event for entry in entries for event in reader.read(entry)] == EVENTS
+
+
+def test_a_child_finds_the_parent_that_an_entry_before_it_explained() -> None:
+    reader = EntryReader()
+    events = [explore(0, FOUNDER), explore(1, CHILD), explore(2, GRANDCHILD)]
+    *_, grandchild = reader.read(entry_of(*events))
+    assert isinstance(grandchild, Ask)
+    assert grandchild.genome == GRANDCHILD
+    line = list(grandchild.genome.ancestors())
+    assert [each.id for each in line] == [FOUNDER.id, CHILD.id, GRANDCHILD.id]
+
+
+def test_relatives_share_their_line_in_memory() -> None:
+    sibling = CHILD.child(Mutation(8, 0.25))
+    first, second = EntryReader().read(
+        entry_of(Ask(0, GRANDCHILD, Purpose.VALIDATE, (1,)), Ask(1, sibling, Purpose.VALIDATE, (1,)))
+    )
+    assert isinstance(first, Ask)
+    assert isinstance(second, Ask)
+    assert first.genome.parent() is second.genome.parent()
+
+
+def test_a_genome_is_explained_once_and_again_after_a_snapshot() -> None:
+    writer = EntryWriter()
+    asks = [explore(0, CHILD), explore(1, GRANDCHILD), Ask(2, GRANDCHILD, Purpose.VALIDATE, (1,))]
+    assert explained(entry_of(*asks, writer=writer)) == [True, False, False]
+    assert explained(entry_of(*asks, writer=writer)) == [False, False, False]
+    writer.begin_anew()
+    assert explained(entry_of(asks[1], asks[2], asks[0], writer=writer)) == [True, False, True]
+
+
+def test_an_entry_that_names_a_genome_nobody_explained_is_refused() -> None:
+    writer = EntryWriter()
+    entry_of(explore(0, CHILD), writer=writer)
+    later = entry_of(explore(1, GRANDCHILD), writer=writer)
+    with pytest.raises(
+        JournalFormatError, match=f"^journal names genome {CHILD.id:016x} but does not explain it$"
+    ):
+        list(EntryReader().read(later))
+
+
+def test_only_a_child_has_a_parent_to_explain() -> None:
+    assert parent_of(explore(1, CHILD)) is FOUNDER
+    for ask in (explore(4, FOUNDER), Ask(4, CHILD, Purpose.VALIDATE, (1,))):
+        with pytest.raises(ValueError, match=r"^ticket 4 asks for no child$"):
+            parent_of(ask)
+
+
+SNAPSHOT = Snapshot(
+    position=12,
+    created=CREATED,
+    state=State.PAUSED,
+    algorithm={"population": [1.5, None]},
+    progress={"evaluations": 7},
+    workers=[WorkerSeen(1, "w-1", "cpu", {"torch": "2.13"}, 2)],
+    closed_epochs=5,
+    epochs=(EpochClosed(4, (1.0, 2.0)),),
+    checkpoints=(CheckpointStored(4, "d", 9, is_best=True),),
+    told=(Told(Result(1, (1.0,), 4, 1), 1, 2.5),),
+)
+
+
+def test_a_snapshot_comes_back_as_it_was() -> None:
+    assert read_snapshot(write_snapshot(SNAPSHOT)) == SNAPSHOT
+
+
+def changed(**fields: object) -> bytes:
+    """A snapshot's bytes with some fields replaced."""
+    message = journal_pb2.Snapshot.FromString(write_snapshot(SNAPSHOT))
+    for name, value in fields.items():
+        setattr(message, name, value)
+    return message.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("encoded", "says"),
+    [
+        (b"\xff\xff", "^Snapshot of 2 bytes is damaged: "),
+        (changed(format_version=2), "^Snapshot is of format version 2; this build reads 1$"),
+        (changed(algorithm=b"junk"), "^snapshot holds 4 bytes that are no packed JSON: "),
+        (changed(progress=zlib.compress(b"[1")), "^snapshot holds 10 bytes that are no packed JSON: "),
+        (changed(progress=zlib.compress(b"[]")), "^snapshot holds a JSON list; it must be an object$"),
+    ],
+)
+def test_a_snapshot_that_cannot_be_read_says_why(encoded: bytes, says: str) -> None:
+    with pytest.raises(JournalFormatError, match=says):
+        read_snapshot(encoded)
+
+
+@pytest.mark.parametrize(
+    ("encoded", "says"),
+    [
+        (b"\xff\xff", "^JournalEntry of 2 bytes is damaged: "),
+        (
+            journal_pb2.JournalEntry(format_version=9).SerializeToString(),
+            "^JournalEntry is of format version 9; this build reads 1$",
+        ),
+        (
+            journal_pb2.JournalEntry(format_version=1, events=[journal_pb2.Event()]).SerializeToString(),
+            "^journal holds an event of kind None; this build knows none such$",
+        ),
+    ],
+)
+def test_an_entry_that_cannot_be_read_says_why(encoded: bytes, says: str) -> None:
+    with pytest.raises(JournalFormatError, match=says):
+        list(EntryReader().read(encoded))
