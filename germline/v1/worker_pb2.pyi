@@ -248,22 +248,26 @@ class LeaseKey(_message.Message):
     EXPERIMENT_FIELD_NUMBER: _builtins.int
     TICKET_FIELD_NUMBER: _builtins.int
     ATTEMPT_FIELD_NUMBER: _builtins.int
+    IDENTITY_FIELD_NUMBER: _builtins.int
     experiment: _builtins.int
     """Number of the experiment on this master."""
     ticket: _builtins.int
     """Number of the work within its experiment; the same when the work is lent again."""
     attempt: _builtins.int
     """Rises each time the work is lent again, also over restarts of the master."""
+    identity: _builtins.int
+    """Identity of the experiment, as its introduction said; work of another one does not count. 0: not said."""
     def __init__(
         self,
         *,
         experiment: _builtins.int = ...,
         ticket: _builtins.int = ...,
         attempt: _builtins.int = ...,
+        identity: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "experiment", b"experiment", "ticket", b"ticket"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "experiment", b"experiment", "identity", b"identity", "ticket", b"ticket"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -381,19 +385,23 @@ class Rejection(_message.Message):
 
     EXPERIMENT_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    IDENTITY_FIELD_NUMBER: _builtins.int
     experiment: _builtins.int
     """Number of the experiment, all of whose leases go back."""
     reason: _builtins.str
     """What is wrong, for people."""
+    identity: _builtins.int
+    """Identity of the experiment; 0: not said."""
     def __init__(
         self,
         *,
         experiment: _builtins.int = ...,
         reason: _builtins.str = ...,
+        identity: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["experiment", b"experiment", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["experiment", b"experiment", "identity", b"identity", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -547,8 +555,13 @@ class ExperimentIntroduction(_message.Message):
 
     EXPERIMENT_FIELD_NUMBER: _builtins.int
     SPEC_FIELD_NUMBER: _builtins.int
+    IDENTITY_FIELD_NUMBER: _builtins.int
     experiment: _builtins.int
     """Number of the experiment on this master; leases name it."""
+    identity: _builtins.int
+    """Tells it from every other experiment of this or another store that has or had its number; never 0. A worker that
+    knows the number under another identity drops what it holds of it.
+    """
     @_builtins.property
     def spec(self) -> _spec_pb2.ExperimentSpec:
         """Its settings, with no field left out."""
@@ -558,10 +571,11 @@ class ExperimentIntroduction(_message.Message):
         *,
         experiment: _builtins.int = ...,
         spec: _spec_pb2.ExperimentSpec | None = ...,
+        identity: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["experiment", b"experiment", "spec", b"spec"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["experiment", b"experiment", "identity", b"identity", "spec", b"spec"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -735,22 +749,26 @@ class EpochReport(_message.Message):
     EXPERIMENT_FIELD_NUMBER: _builtins.int
     EPOCH_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
+    IDENTITY_FIELD_NUMBER: _builtins.int
     experiment: _builtins.int
     """Number of the experiment."""
     epoch: _builtins.int
     """Updates applied: 0 is the initial centre."""
     digest: _builtins.str
     """Digest of the weights."""
+    identity: _builtins.int
+    """Identity of the experiment; 0: not said."""
     def __init__(
         self,
         *,
         experiment: _builtins.int = ...,
         epoch: _builtins.int = ...,
         digest: _builtins.str = ...,
+        identity: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "epoch", b"epoch", "experiment", b"experiment"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "epoch", b"epoch", "experiment", b"experiment", "identity", b"identity"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -823,6 +841,7 @@ class CheckpointPart(_message.Message):
     PARTS_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
+    IDENTITY_FIELD_NUMBER: _builtins.int
     experiment: _builtins.int
     """Number of the experiment."""
     epoch: _builtins.int
@@ -835,6 +854,8 @@ class CheckpointPart(_message.Message):
     """The bytes: a safetensors file."""
     digest: _builtins.str
     """Digest of the weights in it."""
+    identity: _builtins.int
+    """From a worker: identity of the experiment; 0: not said."""
     def __init__(
         self,
         *,
@@ -844,10 +865,11 @@ class CheckpointPart(_message.Message):
         parts: _builtins.int = ...,
         data: _builtins.bytes = ...,
         digest: _builtins.str = ...,
+        identity: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "digest", b"digest", "epoch", b"epoch", "experiment", b"experiment", "part", b"part", "parts", b"parts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "digest", b"digest", "epoch", b"epoch", "experiment", b"experiment", "identity", b"identity", "part", b"part", "parts", b"parts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -19,8 +19,17 @@ from master.work.fleet import AskCheckpoint, Fleet, Session, StartOver, Update
 logger = logging.getLogger(__name__)
 
 
+class Report(NamedTuple):
+    """Where a worker's centre stands after so many updates; the experiment's identity is 0 if not said."""
+
+    number: int
+    epoch: int
+    digest: str
+    identity: int = 0
+
+
 class Part(NamedTuple):
-    """A part of a checkpoint, as a worker sends it."""
+    """A part of a checkpoint, as a worker sends it; the experiment's identity is 0 if not said."""
 
     number: int
     epoch: int
@@ -28,6 +37,7 @@ class Part(NamedTuple):
     part: int
     parts: int
     data: bytes
+    identity: int = 0
 
 
 class CentreKeeper:
@@ -55,12 +65,13 @@ class CentreKeeper:
                 self._journal.when_durable(partial(self._announce, experiment, centre, epoch))
         return any_closed
 
-    def report(self, session: Session, number: int, epoch: int, digest: str) -> bool:
+    def report(self, session: Session, report: Report) -> bool:
         """A worker says where its centre stands; those that differ from the others start over.
 
         Whether work came back because of it.
         """
-        experiment, worker_id = self._registry.find(number), session.identity.worker_id
+        number, epoch, digest, identity = report
+        experiment, worker_id = self._registry.find(number, identity), session.identity.worker_id
         if experiment is None or experiment.centre is None or worker_id in experiment.rejections:
             return False
         if experiment.state.is_final and not experiment.centre.wanted:
@@ -74,9 +85,10 @@ class CentreKeeper:
 
     def take_part(self, session: Session, part: Part) -> None:
         """A worker sends a part of a checkpoint; the last one stores it."""
-        experiment, worker_id = self._registry.find(part.number), session.identity.worker_id
+        experiment = self._registry.find(part.number, part.identity)
         if experiment is None or experiment.centre is None:
             return
+        worker_id = session.identity.worker_id
         centre = experiment.centre
         data = centre.take_part(worker_id, part.epoch, part.part, part.parts, part.data)
         if data is not None:

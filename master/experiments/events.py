@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import hashlib
 from collections.abc import Mapping
 from typing import NamedTuple, TypeAlias
 
@@ -33,6 +34,11 @@ class Created(NamedTuple):
     number: int
     spec: bytes
     time: float
+
+    def identity(self, store_id: int) -> int:
+        """A uint64, never 0, that tells it from every other experiment of this or another store."""
+        named = f"{store_id} {self.number} {self.time!r}".encode()
+        return int.from_bytes(hashlib.blake2b(named, digest_size=8).digest(), "little") or 1
 
 
 class Told(NamedTuple):

@@ -66,6 +66,7 @@ class Experiment:
     Attributes:
         settings: what its spec means.
         created: its first event.
+        identity: tells it from every other experiment, of this or another store.
         state: where it stands.
         search: its algorithm.
         centre: what is known of an evolution strategy's centre; None for a genetic algorithm.
@@ -88,6 +89,7 @@ class Experiment:
         self.settings = settings
         self.created = created
         self.number = created.number
+        self.identity = created.identity(journal.store_id)
         self.state = State.RUNNING
         self.search = settings.make_search()
         self.centre: Centre | None = settings.make_centre()

@@ -33,9 +33,10 @@ class Registry:
         """Yield the experiments, oldest first."""
         return iter(list(self._by_number.values()))
 
-    def find(self, number: int) -> Experiment | None:
-        """The experiment with this number."""
-        return self._by_number.get(number)
+    def find(self, number: int, identity: int = 0) -> Experiment | None:
+        """The experiment with this number, and with this identity unless that is 0: not said."""
+        found = self._by_number.get(number)
+        return None if found is None or identity not in (0, found.identity) else found
 
     def named(self, name: str) -> Experiment:
         """The experiment with this name. Raises UnknownNameError."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -64,6 +65,7 @@ class Journal:
 
     Attributes:
         boot: number of this start of a master.
+        store_id: tells the store from every other; drawn by its first master.
         trouble: why the store does not take anything just now; empty if it does.
         checkpoints: kept beside the entries; a change is stored with what is written after it.
     """
@@ -78,6 +80,7 @@ class Journal:
         revive_store: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.boot = 0
+        self.store_id = 0
         self.trouble = ""
         self._client = client
         self._keys = keys
@@ -100,6 +103,8 @@ class Journal:
     async def open(self) -> list[int]:
         """Take the store over from any master before; return the numbers of the experiments in it."""
         self.boot = int(await self._client.incr(self._keys.boot))
+        await self._client.set(self._keys.store, secrets.randbits(63), nx=True)
+        self.store_id = int(await self._client.get(self._keys.store) or 0)
         heads = await self._client.hkeys(self._keys.heads)
         return sorted(int(number) for number in heads)
 
@@ -274,8 +279,8 @@ class Journal:
             channel.queued.clear()
             channel.head += 1
             snapshots.append(channel.cut_snapshot())
-        keys = [self._keys.boot, self._keys.heads]
-        args: list[bytes | int] = [self.boot]
+        keys = [self._keys.boot, self._keys.heads, self._keys.store]
+        args: list[bytes | int] = [self.boot, self.store_id]
         for snapshot in snapshots:
             number = snapshot.created.number
             keys += [self._keys.snapshot(number), self._keys.entries(number)]

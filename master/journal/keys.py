@@ -23,6 +23,11 @@ class Keys:
         return f"{self._root}:boot"
 
     @property
+    def store(self) -> str:
+        """A random number that tells this store from every other; drawn by its first master."""
+        return f"{self._root}:store"
+
+    @property
     def heads(self) -> str:
         """Hash: the number of each experiment, to the number of its last journal entry."""
         return f"{self._root}:heads"

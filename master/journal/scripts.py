@@ -49,13 +49,15 @@ return 'OK'
 """
 )
 
-# KEYS: boot, heads, (snapshot, entries) each. ARGV: boot, (experiment, position, snapshot) each.
+# KEYS: boot, heads, store, (snapshot, entries) each. ARGV: boot, store id, (experiment, position, snapshot)
+# each.
 RESEED = (
     _FENCE
     + """
 redis.call('SET', KEYS[1], ARGV[1])
-for i = 3, #KEYS, 2 do
-  local at = 2 + 3 * (i - 3) / 2
+redis.call('SET', KEYS[3], ARGV[2])
+for i = 4, #KEYS, 2 do
+  local at = 3 + 3 * (i - 4) / 2
   redis.call('SET', KEYS[i], ARGV[at + 2])
   redis.call('DEL', KEYS[i + 1])
   redis.call('HSET', KEYS[2], ARGV[at], ARGV[at + 1])

@@ -10,7 +10,7 @@ from typing import assert_never
 from germline.algorithms.base import Ask, Result
 from germline.algorithms.eggroll import SliceAsk
 from germline.v1 import genome_pb2, worker_pb2
-from master.centres.keeper import Part
+from master.centres.keeper import Part, Report
 from master.errors import StreamOrderError
 from master.experiments.experiment import RefusedResult, WorkerIdentity
 from master.journal.codec import parent_of
@@ -64,7 +64,7 @@ def read_hello(message: worker_pb2.WorkerMessage) -> Greeting:
 
 def read_keys(messages: Iterable[worker_pb2.LeaseKey]) -> list[Key]:
     """Names of leases."""
-    return [Key(message.experiment, message.ticket, message.attempt) for message in messages]
+    return [Key(key.experiment, key.ticket, key.attempt, key.identity) for key in messages]
 
 
 def read_results(messages: Iterable[worker_pb2.Result]) -> Iterator[tuple[Key, Result]]:
@@ -73,14 +73,22 @@ def read_results(messages: Iterable[worker_pb2.Result]) -> Iterator[tuple[Key, R
         lease = message.lease
         ticket = lease.ticket
         yield (
-            Key(lease.experiment, ticket, lease.attempt),
+            Key(lease.experiment, ticket, lease.attempt, lease.identity),
             Result(ticket, tuple(message.returns), message.frames, message.steps),
         )
 
 
 def read_part(message: worker_pb2.CheckpointPart) -> Part:
     """A part of a checkpoint."""
-    return Part(message.experiment, message.epoch, message.digest, message.part, message.parts, message.data)
+    return Part(
+        message.experiment, message.epoch, message.digest, message.part, message.parts, message.data,
+        message.identity,
+    )  # fmt: skip
+
+
+def read_report(message: worker_pb2.EpochReport) -> Report:
+    """Where a worker's centre stands."""
+    return Report(message.experiment, message.epoch, message.digest, message.identity)
 
 
 class OrderWriter:
@@ -102,6 +110,7 @@ class OrderWriter:
             message.welcome.master_id, message.welcome.heartbeat_s = order
         elif isinstance(order, Introduce):
             message.introduction.experiment = order.experiment.number
+            message.introduction.identity = order.experiment.identity
             message.introduction.spec.CopyFrom(order.experiment.settings.spec)
         elif isinstance(order, Revoke):
             message.revocation.leases.extend(map(_write_key, order.keys))
@@ -118,12 +127,13 @@ class OrderWriter:
             if isinstance(work.ask, Ask):
                 leases.known.append(self._known_genome(work.ask))
         leases.forget.extend(order.forget)
-        number, lease_s = order.experiment.number, order.experiment.settings.lease_s
+        number, identity = order.experiment.number, order.experiment.identity
+        lease_s = order.experiment.settings.lease_s
         add = leases.leases.add
         for ask, held in order.work:
             lease = add()
             key = lease.key
-            key.experiment, key.ticket, key.attempt = number, ask.ticket, held.attempt
+            key.experiment, key.ticket, key.attempt, key.identity = number, ask.ticket, held.attempt, identity
             if isinstance(ask, SliceAsk):
                 part = lease.slice
                 part.epoch, part.first_pair, part.pairs = ask.epoch, ask.first_pair, ask.pairs
@@ -173,4 +183,5 @@ def _write_refusal(refused: RefusedResult) -> worker_pb2.Refusal:
 
 
 def _write_key(key: Key) -> worker_pb2.LeaseKey:
-    return worker_pb2.LeaseKey(experiment=key.experiment, ticket=key.ticket, attempt=key.attempt)
+    number, ticket, attempt, identity = key
+    return worker_pb2.LeaseKey(experiment=number, ticket=ticket, attempt=attempt, identity=identity)

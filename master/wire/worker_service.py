@@ -11,7 +11,14 @@ import grpc.aio
 
 from germline.v1 import worker_pb2, worker_pb2_grpc
 from master.errors import StreamOrderError
-from master.wire.worker_messages import OrderWriter, read_hello, read_keys, read_part, read_results
+from master.wire.worker_messages import (
+    OrderWriter,
+    read_hello,
+    read_keys,
+    read_part,
+    read_report,
+    read_results,
+)
 from master.work.dispatcher import Dispatcher
 from master.work.fleet import End, Session
 
@@ -65,10 +72,9 @@ class WorkerService(worker_pb2_grpc.WorkerServiceServicer):
             self._dispatcher.goodbye(session, goodbye.reason, read_keys(goodbye.returned))
         elif kind == "rejection":
             rejection = message.rejection
-            self._dispatcher.rejection(session, rejection.experiment, rejection.reason)
+            self._dispatcher.rejection(session, rejection.experiment, rejection.reason, rejection.identity)
         elif kind == "epoch_report":
-            report = message.epoch_report
-            self._dispatcher.epoch_report(session, report.experiment, report.epoch, report.digest)
+            self._dispatcher.epoch_report(session, read_report(message.epoch_report))
         elif kind == "checkpoint":
             self._dispatcher.keeper.take_part(session, read_part(message.checkpoint))
         elif kind == "hello":

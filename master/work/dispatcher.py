@@ -12,7 +12,7 @@ from prometheus_client.core import GaugeMetricFamily
 
 from germline import noise
 from germline.algorithms.base import Result
-from master.centres.keeper import CentreKeeper
+from master.centres.keeper import CentreKeeper, Report
 from master.errors import DrainingError, Refusal, SilentStreamError, StreamOrderError
 from master.experiments.experiment import Experiment, RefusedResult, WorkerIdentity
 from master.experiments.registry import Registry
@@ -93,11 +93,11 @@ class Dispatcher:
     def results(self, session: Session, sequence: int, results: Iterable[tuple[Key, Result]]) -> None:
         """Take results in; they are acknowledged as soon as they are durable."""
         refused: list[RefusedResult] = []
-        for number, group in groupby(results, key=_experiment_of):
+        for (number, identity), group in groupby(results, key=_experiment_of):
             told = list(group)
-            experiment = self._registry.find(number)
+            experiment = self._registry.find(number, identity)
             if experiment is None:
-                text = f"lease.experiment is {number}; no such experiment is here"
+                text = f"lease.experiment is {number}, identity {identity:016x}; no such experiment is here"
                 refused += [RefusedResult(key, Refusal.UNKNOWN, text) for key, _ in told]
             else:
                 refused += self._tell(session, experiment, told)
@@ -118,9 +118,9 @@ class Dispatcher:
         self._metrics.count_accepted(progress.evaluations - evaluations, progress.frames - frames)
         return refused
 
-    def epoch_report(self, session: Session, number: int, epoch: int, digest: str) -> None:
+    def epoch_report(self, session: Session, report: Report) -> None:
         """A worker says where its centre stands."""
-        if self.keeper.report(session, number, epoch, digest):
+        if self.keeper.report(session, report):
             self.send_revocations()
             self.lend_all()
 
@@ -131,9 +131,9 @@ class Dispatcher:
         session.frames_per_second = frames / max(now - session.beat, 1e-3)
         session.beat = now
 
-    def rejection(self, session: Session, number: int, reason: str) -> None:
+    def rejection(self, session: Session, number: int, reason: str, identity: int = 0) -> None:
         """A worker can never play an experiment: others get its work."""
-        experiment = self._registry.find(number)
+        experiment = self._registry.find(number, identity)
         if experiment is None:
             return
         worker_id = session.identity.worker_id
@@ -204,7 +204,7 @@ class Dispatcher:
             if experiment.pending_work.revoked:
                 by_worker: dict[str, list[Key]] = {}
                 for lease in experiment.pending_work.revoked:
-                    key = Key(experiment.number, lease.ticket, lease.attempt)
+                    key = Key(experiment.number, lease.ticket, lease.attempt, experiment.identity)
                     by_worker.setdefault(lease.worker, []).append(key)
                 experiment.pending_work.revoked.clear()
                 for worker_id, keys in by_worker.items():
@@ -315,7 +315,7 @@ class Dispatcher:
     def _renew(self, worker_id: str, held: Iterable[Key]) -> set[Key]:
         kept = set()
         for key in held:
-            experiment = self._registry.find(key.experiment)
+            experiment = self._registry.find(key.experiment, key.identity)
             if experiment is not None and experiment.pending_work.renew(worker_id, key.ticket, key.attempt):
                 kept.add(key)
         return kept
@@ -349,5 +349,5 @@ def _lend_some(session: Session, experiment: Experiment, n: int, reserve: int) -
     return bool(work)
 
 
-def _experiment_of(told: tuple[Key, Result]) -> int:
-    return told[0].experiment
+def _experiment_of(told: tuple[Key, Result]) -> tuple[int, int]:
+    return told[0].experiment, told[0].identity

@@ -19,11 +19,12 @@ class UnknownLeaseError(ValueError):
 
 
 class Key(NamedTuple):
-    """Names a lease of any experiment, as workers do."""
+    """Names a lease of any experiment, as workers do; the identity of that experiment is 0 if not said."""
 
     experiment: int
     ticket: int
     attempt: int
+    identity: int = 0
 
 
 class Lease(NamedTuple):

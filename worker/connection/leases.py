@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from itertools import chain
 from typing import NamedTuple
 
-from worker.playing.lease_work import LeaseKey, Score
+from worker.playing.lease_work import ExperimentKey, LeaseKey, Score
 
 MAX_BATCH = 4096  # scores in one message; the contract's limit
 MAX_UNACKNOWLEDGED = 16_384  # scores; beyond it the worker takes no more work until the master catches up
@@ -66,7 +66,7 @@ class LeaseBook:
         for key in keys:
             self._lent -= self._unplayed.pop(key, 0)
 
-    def drop_experiment(self, experiment: int) -> None:
+    def drop_experiment(self, experiment: ExperimentKey) -> None:
         """Drop all unplayed leases of one experiment."""
         self.revoke([key for key in self._unplayed if key.experiment == experiment])
 

@@ -9,7 +9,8 @@ from functools import partial
 from germline.v1 import worker_pb2
 from worker.centres.epoch_engine import Evolving
 from worker.connection import wire
-from worker.connection.worker_state import WorkerState
+from worker.connection.worker_state import Introduced, WorkerState
+from worker.playing.lease_work import ExperimentKey
 
 logger = logging.getLogger(__name__)
 
@@ -58,23 +59,25 @@ class MasterMessages:
 
     def _on_introduction(self, message: worker_pb2.MasterMessage) -> None:
         """Keep what plays if the experiment is the one we know; otherwise its old leases mean nothing now."""
-        state, number, spec = self._state, message.introduction.experiment, message.introduction.spec
-        encoded = spec.SerializeToString(deterministic=True)
-        if state.specs.get(number) != encoded:
-            state.leases.drop_experiment(number)
-            self._wake()
-            state.specs[number] = encoded
+        state, spec = self._state, message.introduction.spec
+        experiment = ExperimentKey(message.introduction.experiment, message.introduction.identity)
+        introduced = Introduced(experiment, spec.SerializeToString(deterministic=True))
+        known = state.introduced.get(experiment.number)
+        if known is None or not known.means(introduced):
+            if known is not None:
+                state.leases.drop_experiment(known.experiment)
+                self._wake()
+            state.introduced[experiment.number] = introduced
             build = state.settings.build
-            state.playing.introduce(number, lambda: build(spec))
-            logger.info("experiment %d is %s", number, spec.name)
+            state.playing.introduce(experiment, lambda: build(spec))
+            logger.info("experiment %s is %s", experiment, spec.name)
         if spec.algorithm.WhichOneof("kind") == "eggroll":  # the master compares where its workers stand
-            state.playing.evolve(number, lambda _: None)
+            state.playing.evolve(experiment, lambda _: None)
 
     def _on_leases(self, message: worker_pb2.MasterMessage) -> None:
         assignments = self._known.read(message.leases)
         for assignment in assignments:
-            if assignment.key.experiment not in self._state.specs:
-                raise wire.ProtocolError(f"lease {assignment.key} came before its experiment")
+            self._expect(assignment.key.experiment)
         for assignment in assignments:
             self._state.leases.lend([assignment.key], assignment.size)
         self._state.playing.lend(assignments)
@@ -113,18 +116,26 @@ class MasterMessages:
 
     def _on_checkpoint_request(self, message: worker_pb2.MasterMessage) -> None:
         wanted = message.checkpoint_request
-        if wanted.experiment in self._state.specs:
-            self._state.playing.save(wanted.experiment, wanted.epoch)
+        known = self._state.introduced.get(wanted.experiment)
+        if known is not None:
+            self._state.playing.save(known.experiment, wanted.epoch)
 
     def _on_reload(self, message: worker_pb2.MasterMessage) -> None:
         number = message.reload.experiment
         logger.warning("experiment %d starts over from a checkpoint: %s", number, message.reload.reason)
         self._evolve(number, _reload)
 
-    def _evolve(self, experiment: int, change: Callable[[Evolving], object]) -> None:
-        if experiment not in self._state.specs:
-            raise wire.ProtocolError(f"an epoch of experiment {experiment} came before the experiment")
-        self._state.playing.evolve(experiment, change)
+    def _evolve(self, number: int, change: Callable[[Evolving], object]) -> None:
+        known = self._state.introduced.get(number)
+        if known is None:
+            raise wire.ProtocolError(f"an epoch of experiment {number} came before the experiment")
+        self._state.playing.evolve(known.experiment, change)
+
+    def _expect(self, experiment: ExperimentKey) -> None:
+        """Refuse work of what was not introduced under this number."""
+        known = self._state.introduced.get(experiment.number)
+        if known is None or known.experiment != experiment:
+            raise wire.ProtocolError(f"a lease of experiment {experiment} came before the experiment")
 
     def _on_drain(self, message: worker_pb2.MasterMessage) -> None:
         logger.info("the master is about to stop: %s", message.drain.reason)

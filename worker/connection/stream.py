@@ -16,7 +16,7 @@ from germline.v1 import worker_pb2
 from worker.connection import wire
 from worker.connection.master_messages import MasterMessages
 from worker.connection.worker_state import WorkerState
-from worker.playing.lease_work import CentreReport, Failure
+from worker.playing.lease_work import CentreReport, ExperimentKey, Failure
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class Stream:
         self._stop = stop
         self._wake = asyncio.Event()
         self._orders = MasterMessages(state, self._wake.set)
-        self._rejections: dict[int, Failure] = {}
+        self._rejections: dict[ExperimentKey, Failure] = {}
         self._mail_due = False
         self._beat_due = False
         self.welcomed = False

@@ -15,6 +15,7 @@ from worker.playing.lease_work import (
     Assignment,
     CentreReport,
     Checkpoint,
+    ExperimentKey,
     Failure,
     LeaseKey,
     Notice,
@@ -76,7 +77,10 @@ def heartbeat(pulse: Pulse) -> worker_pb2.WorkerMessage:
 def notice(told: Notice) -> Iterator[worker_pb2.WorkerMessage]:
     """Say something about an evolution strategy's centre, in as many messages as it takes."""
     if isinstance(told, CentreReport):
-        report = worker_pb2.EpochReport(experiment=told.experiment, epoch=told.epoch, digest=told.digest)
+        number, identity = told.experiment
+        report = worker_pb2.EpochReport(
+            experiment=number, identity=identity, epoch=told.epoch, digest=told.digest
+        )
         yield worker_pb2.WorkerMessage(epoch_report=report)
     else:
         for part in _parts(told):
@@ -88,7 +92,8 @@ def _parts(checkpoint: Checkpoint) -> Iterator[worker_pb2.CheckpointPart]:
     parts = -(-len(checkpoint.data) // PART_BYTES)
     for part in range(max(parts, 1)):
         yield worker_pb2.CheckpointPart(
-            experiment=checkpoint.experiment,
+            experiment=checkpoint.experiment.number,
+            identity=checkpoint.experiment.identity,
             epoch=checkpoint.epoch,
             part=part,
             parts=parts,
@@ -120,7 +125,8 @@ class Assembly:
 
 def rejection(failure: Failure) -> worker_pb2.WorkerMessage:
     """An experiment that this worker cannot play."""
-    refused = worker_pb2.Rejection(experiment=failure.experiment, reason=failure.reason)
+    number, identity = failure.experiment
+    refused = worker_pb2.Rejection(experiment=number, identity=identity, reason=failure.reason)
     return worker_pb2.WorkerMessage(rejection=refused)
 
 
@@ -132,7 +138,8 @@ def goodbye(reason: str, returned: Iterable[LeaseKey]) -> worker_pb2.WorkerMessa
 
 def lease_key(message: worker_pb2.LeaseKey) -> LeaseKey:
     """The name of a lease."""
-    return LeaseKey(message.experiment, message.ticket, message.attempt)
+    experiment = ExperimentKey(message.experiment, message.identity)
+    return LeaseKey(experiment, message.ticket, message.attempt)
 
 
 def by_reason(
@@ -146,7 +153,8 @@ def by_reason(
 
 
 def _key_message(key: LeaseKey) -> worker_pb2.LeaseKey:
-    return worker_pb2.LeaseKey(experiment=key.experiment, ticket=key.ticket, attempt=key.attempt)
+    (number, identity), ticket, attempt = key
+    return worker_pb2.LeaseKey(experiment=number, ticket=ticket, attempt=attempt, identity=identity)
 
 
 def _result(score: Score) -> worker_pb2.Result:

@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from grpc import aio
 
@@ -14,7 +15,7 @@ from worker.connection import wire
 from worker.connection.leases import LeaseBook
 from worker.connection.prefetch import Prefetch
 from worker.playing.engine import Engine
-from worker.playing.lease_work import Failure, LeaseKey, Notice
+from worker.playing.lease_work import ExperimentKey, Failure, LeaseKey, Notice
 from worker.playing.outbox import PATIENCE_S, Outbox
 from worker.playing.playing_thread import PlayingThread
 
@@ -38,6 +39,18 @@ class LinkSettings:
     """Longest time that a score waits for company."""
 
 
+class Introduced(NamedTuple):
+    """An experiment as a master introduced it: what it is, and its encoded spec."""
+
+    experiment: ExperimentKey
+    spec: bytes
+
+    def means(self, other: Introduced) -> bool:
+        """Whether this is the same experiment: by its identity, or by its spec where none is said."""
+        same = self.experiment == other.experiment
+        return same and (self.experiment.identity != 0 or self.spec == other.spec)
+
+
 class WorkerState:
     """Where what was played and the master's words meet.
 
@@ -47,7 +60,7 @@ class WorkerState:
         playing: the thread that plays.
         prefetch: how much to hold beyond the slots.
         leases: leases held, and scores that the master has not acknowledged.
-        specs: the experiments that the master introduced, encoded, by number.
+        introduced: the experiments that masters introduced, by number.
         notices: of centres, to be told.
     """
 
@@ -58,7 +71,7 @@ class WorkerState:
         self.playing = PlayingThread(self.outbox)
         self.prefetch = Prefetch(time.monotonic())
         self.leases = LeaseBook(settings.slots + self.prefetch.beyond(settings.slots))
-        self.specs: dict[int, bytes] = {}
+        self.introduced: dict[int, Introduced] = {}
         self.notices: deque[Notice] = deque()
 
     @property

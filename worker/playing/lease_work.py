@@ -7,10 +7,23 @@ from typing import NamedTuple
 from worker.playing.engine import Evaluation, Played
 
 
+class ExperimentKey(NamedTuple):
+    """Names an experiment of one store: its number there, and its identity, which no other one has.
+
+    A master of an earlier build says no identity: it is 0.
+    """
+
+    number: int
+    identity: int = 0
+
+    def __str__(self) -> str:
+        return str(self.number)
+
+
 class LeaseKey(NamedTuple):
     """Names one lending of one piece of work; `attempt` rises with every lending of it."""
 
-    experiment: int
+    experiment: ExperimentKey
     ticket: int
     attempt: int
 
@@ -25,14 +38,14 @@ Score = Played[LeaseKey]
 class Failure(NamedTuple):
     """An experiment that this worker cannot play, and a sentence that says why."""
 
-    experiment: int
+    experiment: ExperimentKey
     reason: str
 
 
 class CentreReport(NamedTuple):
     """Where an evolution strategy's centre stands after `epoch` updates."""
 
-    experiment: int
+    experiment: ExperimentKey
     epoch: int
     digest: str
 
@@ -40,7 +53,7 @@ class CentreReport(NamedTuple):
 class Checkpoint(NamedTuple):
     """A centre and its optimiser's memory after `epoch` updates; no data: the worker does not hold it."""
 
-    experiment: int
+    experiment: ExperimentKey
     epoch: int
     digest: str
     data: bytes

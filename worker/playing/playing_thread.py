@@ -16,7 +16,16 @@ from functools import partial
 from worker.centres.epoch_engine import Evolving
 from worker.playing.engine import Engine
 from worker.playing.experiment_player import ExperimentPlayer
-from worker.playing.lease_work import Assignment, CentreReport, Checkpoint, Failure, LeaseKey, Pulse, Score
+from worker.playing.lease_work import (
+    Assignment,
+    CentreReport,
+    Checkpoint,
+    ExperimentKey,
+    Failure,
+    LeaseKey,
+    Pulse,
+    Score,
+)
 from worker.playing.outbox import Outbox
 from worker.tasks.base import SetupError
 
@@ -37,9 +46,9 @@ class PlayingThread:
         self._ordered = threading.Event()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="playing", daemon=True)
-        self._players: dict[int, ExperimentPlayer] = {}
-        self._failed: dict[int, str] = {}
-        self._last_work_s: dict[int, float] = {}
+        self._players: dict[ExperimentKey, ExperimentPlayer] = {}
+        self._failed: dict[ExperimentKey, str] = {}
+        self._last_work_s: dict[ExperimentKey, float] = {}
         self._meter = _Meter(clock)
         self.slots = 0
         """How many individuals the largest engine plays at a time; 0 before there is one."""
@@ -55,7 +64,7 @@ class PlayingThread:
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
-    def introduce(self, experiment: int, build: Callable[[], Engine[LeaseKey]]) -> None:
+    def introduce(self, experiment: ExperimentKey, build: Callable[[], Engine[LeaseKey]]) -> None:
         """Play this experiment with what `build` makes; drops work under another meaning of the number."""
         self._order(partial(self._introduce, experiment, build))
 
@@ -67,11 +76,11 @@ class PlayingThread:
         """Drop work, played half or not at all."""
         self._order(partial(self._revoke, frozenset(keys)))
 
-    def evolve(self, experiment: int, change: Callable[[Evolving], object]) -> None:
+    def evolve(self, experiment: ExperimentKey, change: Callable[[Evolving], object]) -> None:
         """Change an evolution strategy's centre, in the order of the calls, and report its digest."""
         self._order(partial(self._evolve, experiment, change))
 
-    def save(self, experiment: int, epoch: int) -> None:
+    def save(self, experiment: ExperimentKey, epoch: int) -> None:
         """Hand out the state of an evolution strategy's centre after so many updates."""
         self._order(partial(self._save, experiment, epoch))
 
@@ -96,11 +105,11 @@ class PlayingThread:
         for player in self._players.values():
             player.rest()
 
-    def _tick(self, experiment: int) -> None:
+    def _tick(self, experiment: ExperimentKey) -> None:
         """Advance one experiment."""
         self._guard(experiment, partial(self._advance, experiment))
 
-    def _guard(self, experiment: int, action: Callable[[], None]) -> None:
+    def _guard(self, experiment: ExperimentKey, action: Callable[[], None]) -> None:
         """Whatever an experiment's code raises is its own failure; the others play on."""
         if experiment in self._failed:
             return
@@ -110,10 +119,10 @@ class PlayingThread:
         except SetupError as error:
             self._fail(experiment, str(error))
         except Exception as error:
-            logger.exception("experiment %d broke while it played", experiment)
+            logger.exception("experiment %s broke while it played", experiment)
             self._fail(experiment, f"{type(error).__name__}: {error}")
 
-    def _advance(self, experiment: int) -> None:
+    def _advance(self, experiment: ExperimentKey) -> None:
         player = self._players[experiment]
         frames = player.frames
         scores = self._play_a_slice(player)
@@ -137,7 +146,7 @@ class PlayingThread:
             self.slots = slots
             self._outbox.nudge()
 
-    def _evolve(self, experiment: int, change: Callable[[Evolving], object]) -> None:
+    def _evolve(self, experiment: ExperimentKey, change: Callable[[Evolving], object]) -> None:
         def report() -> None:
             engine = self._players[experiment].evolving()
             change(engine)
@@ -145,7 +154,7 @@ class PlayingThread:
 
         self._guard(experiment, report)
 
-    def _save(self, experiment: int, epoch: int) -> None:
+    def _save(self, experiment: ExperimentKey, epoch: int) -> None:
         def save() -> None:
             state = self._players[experiment].evolving().state(epoch)
             digest, data = (state.digest, state.data) if state else ("", b"")
@@ -153,20 +162,21 @@ class PlayingThread:
 
         self._guard(experiment, save)
 
-    def _fail(self, experiment: int, reason: str) -> None:
-        logger.error("experiment %d cannot be played here: %s", experiment, reason)
+    def _fail(self, experiment: ExperimentKey, reason: str) -> None:
+        logger.error("experiment %s cannot be played here: %s", experiment, reason)
         self._players[experiment].rest()
         self._failed[experiment] = reason
         self._outbox.fail(Failure(experiment, reason))
 
-    def _introduce(self, experiment: int, build: Callable[[], Engine[LeaseKey]]) -> None:
-        if experiment in self._players:
-            self._players[experiment].rest()
-        self._failed.pop(experiment, None)
+    def _introduce(self, experiment: ExperimentKey, build: Callable[[], Engine[LeaseKey]]) -> None:
+        for former in [key for key in self._players if key.number == experiment.number]:
+            self._players.pop(former).rest()
+            self._failed.pop(former, None)
+            self._last_work_s.pop(former, None)
         self._players[experiment] = ExperimentPlayer(build)
 
     def _lend(self, assignments: list[Assignment]) -> None:
-        by_experiment: defaultdict[int, list[Assignment]] = defaultdict(list)
+        by_experiment: defaultdict[ExperimentKey, list[Assignment]] = defaultdict(list)
         for assignment in assignments:
             by_experiment[assignment.key.experiment].append(assignment)
         for experiment, work in by_experiment.items():

@@ -13,7 +13,7 @@ from germline.algorithms.base import Result
 from germline.algorithms.eggroll import SliceAsk
 from germline.spec import loads
 from master.centres.centre import Centre
-from master.centres.keeper import Part
+from master.centres.keeper import Part, Report
 from master.experiments.events import CheckpointStored, State, evaluations_of
 from master.experiments.experiment import Experiment, WorkerIdentity
 from master.experiments.registry import Registry
@@ -88,7 +88,7 @@ class Worker:
                 self._heard.append(order)
 
     def report(self, epoch: int, digest: str) -> None:
-        self._dispatcher.epoch_report(self.session, 1, epoch, digest)
+        self._dispatcher.epoch_report(self.session, Report(1, epoch, digest))
 
     async def tell(self, work: Iterable[Work], bonus: float = 0.0) -> int:
         """Tell the true score, or one with a bonus; how many results were refused."""
@@ -238,7 +238,7 @@ async def test_what_a_worker_told_of_the_open_epoch_with_a_wrong_centre_does_not
     reload, update, revoke = odd.orders()
     assert isinstance(reload, StartOver)
     assert isinstance(update, Update)
-    assert revoke == Revoke([Key(1, held.ask.ticket, held.lease.attempt)])
+    assert revoke == Revoke([Key(1, held.ask.ticket, held.lease.attempt, house.experiment.identity)])
     odd.report(1, "wrong")  # it was on its way
     assert odd.orders() == []
 
@@ -380,6 +380,16 @@ async def test_a_checkpoint_is_asked_for_once_every_worker_has_said_the_same(hou
     assert isinstance(introduction, Introduce)
     assert isinstance(part, SendPart)
     assert part.checkpoint.part(0) == b"centre 1"
+
+
+async def test_a_centre_of_another_store_is_neither_compared_nor_kept(house: House) -> None:
+    house.create(checkpoint_epochs=1)
+    (only,) = await house.crew("only")
+    other = house.experiment.identity ^ 1
+    house.dispatcher.epoch_report(only.session, Report(1, 1, "foreign", other))
+    assert house.centre.digest == ""
+    house.dispatcher.keeper.take_part(only.session, Part(1, 1, "foreign", 0, 1, b"foreign", other))
+    assert house.centre.newest is None
 
 
 @pytest.mark.parametrize("with_snapshot", [False, True])

@@ -40,6 +40,8 @@ close_after_s = 1.0
 class Book:
     """What an experiment needs of a journal, and the events that it got."""
 
+    store_id = 7
+
     def __init__(self) -> None:
         self.events: list[Event] = []
 

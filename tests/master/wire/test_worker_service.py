@@ -576,6 +576,42 @@ async def test_a_worker_that_falls_silent_loses_its_stream_and_its_leases(house:
     assert again.key.ticket == lease.key.ticket
 
 
+async def test_work_of_another_store_counts_for_nothing_here(house: House) -> None:
+    worker = await house.greeted()
+    (lease, other) = await worker.borrow(2)
+    assert lease.key.identity == house.master.registry.named("one").identity
+    foreign = worker_pb2.LeaseKey()
+    foreign.CopyFrom(lease.key)
+    foreign.identity ^= 1
+    code, sentence = await worker.refused(worker_pb2.Result(lease=foreign, returns=[1.0, 1.0]))
+    assert code == "UNKNOWN"
+    assert f"lease.experiment is 1, identity {foreign.identity:016x}; no such experiment" in sentence
+    rejection = worker_pb2.Rejection(experiment=1, identity=foreign.identity, reason="no such plug-in")
+    await worker.say(rejection=rejection)
+    assert not (await worker.tell(played(lease))).refused
+    assert len(await worker.borrow(1)) == 1
+    back = await house.greeted(held=[foreign, other.key])
+    assert list((await back.hear("revocation")).revocation.leases) == [foreign]
+
+
+async def test_a_worker_of_an_earlier_build_says_no_identity_and_is_heard(house: House) -> None:
+    worker = await house.greeted()
+    (lease,) = await worker.borrow(1)
+    lease.key.ClearField("identity")
+    assert not (await worker.tell(played(lease))).refused
+
+
+async def test_two_stores_give_their_experiments_different_identities_and_keep_them(
+    serve: Serve, tmp_path: Path
+) -> None:
+    identities = []
+    for folder in ("a", "b", "a"):
+        async with serve(store_folder=tmp_path / folder) as house:
+            await house.create()
+            identities.append(house.master.registry.named("one").identity)
+    assert identities[0] == identities[2] != identities[1]
+
+
 async def test_a_worker_that_rejects_an_experiment_gets_no_more_of_it(house: House) -> None:
     worker = await house.greeted("picky")
     leases = await worker.borrow(2)

@@ -6,11 +6,11 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from worker.connection.leases import MAX_BATCH, MAX_UNACKNOWLEDGED, Batch, LeaseBook
 from worker.connection.prefetch import COVER_S, MAX_PREFETCH, Prefetch
-from worker.playing.lease_work import LeaseKey, Score
+from worker.playing.lease_work import ExperimentKey, LeaseKey, Score
 
 
 def key(ticket: int, experiment: int = 1) -> LeaseKey:
-    return LeaseKey(experiment, ticket, 1)
+    return LeaseKey(ExperimentKey(experiment), ticket, 1)
 
 
 def score(ticket: int, experiment: int = 1) -> Score:
@@ -90,7 +90,7 @@ def test_a_revoked_lease_is_not_told() -> None:
 def test_dropping_an_experiment_leaves_the_others_alone() -> None:
     leases = LeaseBook(room=4)
     leases.lend([key(1, experiment=1), key(1, experiment=2)])
-    leases.drop_experiment(1)
+    leases.drop_experiment(ExperimentKey(1))
     assert leases.unplayed() == [key(1, experiment=2)]
 
 

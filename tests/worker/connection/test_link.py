@@ -17,7 +17,7 @@ from worker.connection.link import Link, RefusedError
 from worker.connection.wire import Identity
 from worker.connection.worker_state import LinkSettings
 from worker.playing.engine import Evaluation, Played
-from worker.playing.lease_work import CentreReport, LeaseKey
+from worker.playing.lease_work import CentreReport, ExperimentKey, LeaseKey
 from worker.tasks.base import SetupError
 
 PATIENCE_S = 20.0
@@ -77,9 +77,9 @@ class Conversation:
         await self.say(worker_pb2.MasterMessage(welcome=greeting))
         return hello
 
-    async def introduce(self, experiment: int, name: str = "test") -> None:
+    async def introduce(self, experiment: int, name: str = "test", identity: int = 0) -> None:
         spec = spec_pb2.ExperimentSpec(name=name)
-        introduction = worker_pb2.ExperimentIntroduction(experiment=experiment, spec=spec)
+        introduction = worker_pb2.ExperimentIntroduction(experiment=experiment, spec=spec, identity=identity)
         await self.say(worker_pb2.MasterMessage(introduction=introduction))
 
     async def lend(self, *leases: worker_pb2.Lease, known: tuple[Genome, ...] = ()) -> None:
@@ -141,9 +141,9 @@ async def serving(master: ScriptedMaster, port: int = 0) -> AsyncIterator[int]:
 
 
 def lease(
-    ticket: int, genome: Genome, *, experiment: int = 1, seeds: tuple[int, ...] = (1,)
+    ticket: int, genome: Genome, *, experiment: int = 1, seeds: tuple[int, ...] = (1,), identity: int = 0
 ) -> worker_pb2.Lease:
-    key = worker_pb2.LeaseKey(experiment=experiment, ticket=ticket, attempt=1)
+    key = worker_pb2.LeaseKey(experiment=experiment, ticket=ticket, attempt=1, identity=identity)
     return worker_pb2.Lease(key=key, genome=genome.id, episode_seeds=seeds, lease_s=60.0)
 
 
@@ -371,6 +371,46 @@ async def test_a_new_meaning_of_an_experiments_number_drops_its_old_leases(fleet
         assert link.state.leases.unplayed() == []
 
 
+async def test_work_of_another_store_is_told_as_its_own_and_the_rest_of_it_is_dropped(fleet: Fleet) -> None:
+    link = fleet.link()
+    engine = fleet.engines["test"] = Echo()
+    engine.endless.add(2)
+    async with working(link):
+        first = await fleet.master.next_stream()
+        await first.welcome()
+        await first.introduce(1, identity=5)
+        leases = lease(1, FOUNDER, identity=5), lease(2, FOUNDER, seeds=(2,), identity=5)
+        await first.lend(*leases, known=(FOUNDER,))
+        await first.hear("results")
+        first.end(grpc.StatusCode.UNAVAILABLE)
+        second = await fleet.master.next_stream()
+        hello = await second.welcome()
+        assert {(key.ticket, key.identity) for key in hello.held} == {(1, 5), (2, 5)}
+        (told,) = await second.hear_results(1)
+        assert (told.lease.ticket, told.lease.identity) == (1, 5)
+        await second.introduce(1, identity=6)  # the very same spec, in another store
+        await second.lend(lease(7, FOUNDER, identity=6), known=(FOUNDER,))
+        (told,) = await second.hear_results(1)
+        assert (told.lease.ticket, told.lease.identity) == (7, 6)
+        assert link.state.leases.unplayed() == []
+
+
+async def test_an_experiment_whose_identity_stays_goes_on_whatever_else_its_spec_says(fleet: Fleet) -> None:
+    engine = fleet.engines["test"] = Echo()
+    engine.gate.clear()
+    async with working(fleet.link()):
+        first = await fleet.master.next_stream()
+        await first.welcome()
+        await first.introduce(1, identity=5)
+        await first.lend(lease(1, FOUNDER, identity=5), known=(FOUNDER,))
+        first.end(grpc.StatusCode.UNAVAILABLE)
+        second = await fleet.master.next_stream()
+        await second.welcome()
+        await second.introduce(1, "raised", identity=5)
+        engine.gate.set()
+        assert [each.lease.ticket for each in await second.hear_results(1)] == [1]
+
+
 @pytest.mark.parametrize(
     "code",
     [grpc.StatusCode.CANCELLED, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.FAILED_PRECONDITION],
@@ -452,16 +492,18 @@ async def test_scores_of_the_last_moment_are_told_before_goodbye_and_acknowledge
 async def test_a_centre_is_told_before_the_scores_that_were_played_with_it(fleet: Fleet) -> None:
     link = fleet.link(patience_s=PATIENCE_S)
     async with half_way(fleet, link) as (_, _, stream):
-        link.state.outbox.notify(CentreReport(1, 3, "digest"))
+        link.state.outbox.notify(CentreReport(ExperimentKey(1, 77), 3, "digest"))
         while (heard := await stream.hear_any()) is not None and heard.WhichOneof("kind") != "epoch_report":
             assert heard.WhichOneof("kind") == "credit"
+        assert heard is not None
+        assert (heard.epoch_report.experiment, heard.epoch_report.identity) == (1, 77)
         await stream.hear_results(1)
 
 
 async def test_a_centre_is_told_before_the_last_scores_of_a_worker_that_leaves(fleet: Fleet) -> None:
     link = fleet.link(patience_s=PATIENCE_S)
     async with half_way(fleet, link) as (stop, task, stream):
-        link.state.outbox.notify(CentreReport(1, 3, "digest"))
+        link.state.outbox.notify(CentreReport(ExperimentKey(1, 77), 3, "digest"))
         stop.set()
         while (heard := await stream.hear_any()) is not None and heard.WhichOneof("kind") != "epoch_report":
             assert heard.WhichOneof("kind") == "credit"

@@ -11,7 +11,7 @@ from germline.genome import Genome
 from worker.playing import playing_thread as stage_module
 from worker.playing.engine import Evaluation, Played
 from worker.playing.experiment_player import ExperimentPlayer
-from worker.playing.lease_work import Assignment, Failure, LeaseKey, Score
+from worker.playing.lease_work import Assignment, ExperimentKey, Failure, LeaseKey, Score
 from worker.playing.outbox import ENOUGH, Outbox
 from worker.playing.playing_thread import PlayingThread
 from worker.tasks.base import SetupError
@@ -21,7 +21,7 @@ PATIENCE_S = 20.0
 
 
 def work(ticket: int, experiment: int = 1) -> Assignment:
-    return Assignment(LeaseKey(experiment, ticket, 1), FOUNDER, (ticket,))
+    return Assignment(LeaseKey(ExperimentKey(experiment), ticket, 1), FOUNDER, (ticket,))
 
 
 class OneByOne:
@@ -111,7 +111,7 @@ async def playing(listener: Listener) -> AsyncIterator[PlayingThread]:
 async def test_everything_lent_is_played_and_no_slot_more_than_there_is() -> None:
     listener, engine = Listener(), OneByOne(slots=3)
     async with playing(listener) as stage:
-        stage.introduce(1, lambda: engine)
+        stage.introduce(ExperimentKey(1), lambda: engine)
         stage.lend(work(ticket) for ticket in range(100))
         await listener.until(lambda: len(listener.scores) == 100)
         assert sorted(score.key.ticket for score in listener.scores) == list(range(100))
@@ -124,23 +124,23 @@ async def test_everything_lent_is_played_and_no_slot_more_than_there_is() -> Non
 async def test_experiments_take_turns_however_much_one_of_them_has_to_do() -> None:
     listener = Listener()
     async with playing(listener) as stage:
-        stage.introduce(1, OneByOne)
-        stage.introduce(2, OneByOne)
+        stage.introduce(ExperimentKey(1), OneByOne)
+        stage.introduce(ExperimentKey(2), OneByOne)
         stage.lend([work(ticket) for ticket in range(20_000)] + [work(0, experiment=2)])
-        await listener.until(lambda: any(score.key.experiment == 2 for score in listener.scores))
+        await listener.until(lambda: any(score.key.experiment.number == 2 for score in listener.scores))
         assert len(listener.scores) < 20_000
 
 
 async def test_an_engine_that_breaks_fails_its_own_experiment_only() -> None:
     listener, broken = Listener(), OneByOne(fails_at=13)
     async with playing(listener) as stage:
-        stage.introduce(1, lambda: broken)
-        stage.introduce(2, OneByOne)
+        stage.introduce(ExperimentKey(1), lambda: broken)
+        stage.introduce(ExperimentKey(2), OneByOne)
         stage.lend([work(13)])
         await listener.until(lambda: bool(listener.failures))
         stage.lend([work(5, experiment=2)])
         await listener.until(lambda: bool(listener.scores))
-    assert listener.failures == [Failure(1, "ZeroDivisionError: division by zero")]
+    assert listener.failures == [Failure(ExperimentKey(1), "ZeroDivisionError: division by zero")]
     assert broken.closed == 1
 
 
@@ -150,15 +150,19 @@ async def test_work_for_an_experiment_that_failed_fails_again_until_it_means_som
 
     listener = Listener()
     async with playing(listener) as stage:
-        stage.introduce(1, refuse)
+        stage.introduce(ExperimentKey(1), refuse)
         stage.lend([work(1)])
         await listener.until(lambda: len(listener.failures) == 1)
         stage.lend([work(2)])
         await listener.until(lambda: len(listener.failures) == 2)
-        stage.introduce(1, OneByOne)
+        stage.introduce(ExperimentKey(1), OneByOne)
         stage.lend([work(3)])
         await listener.until(lambda: bool(listener.scores))
-    assert listener.failures[0] == listener.failures[1] == Failure(1, "task.atari.game is 'chess'")
+    assert (
+        listener.failures[0]
+        == listener.failures[1]
+        == Failure(ExperimentKey(1), "task.atari.game is 'chess'")
+    )
 
 
 async def test_an_engine_without_work_is_freed_and_built_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +175,7 @@ async def test_an_engine_without_work_is_freed_and_built_again(monkeypatch: pyte
 
     listener = Listener()
     async with playing(listener) as stage:
-        stage.introduce(1, build)
+        stage.introduce(ExperimentKey(1), build)
         for ticket in range(2):
             stage.lend([work(ticket)])
             await listener.until(lambda ticket=ticket: len(listener.scores) == ticket + 1)  # type: ignore[misc]
@@ -185,7 +189,7 @@ async def test_the_busy_share_counts_the_tick_that_is_under_way() -> None:
     gate = threading.Event()
     listener, engine = Listener(), Stuck(gate)
     async with playing(listener) as stage:
-        stage.introduce(1, lambda: engine)
+        stage.introduce(ExperimentKey(1), lambda: engine)
         assert stage.pulse().busy_share == 0.0
         stage.lend([work(1)])
         async with asyncio.timeout(PATIENCE_S):
@@ -196,7 +200,7 @@ async def test_the_busy_share_counts_the_tick_that_is_under_way() -> None:
 
 async def test_the_loop_is_woken_once_for_many_scores_but_a_lone_one_does_not_wait_for_ever() -> None:
     listener = Listener(patience_s=PATIENCE_S)
-    score = Score(LeaseKey(1, 1, 1), (1.0,), 4, 1, 0.0)
+    score = Score(LeaseKey(ExperimentKey(1), 1, 1), (1.0,), 4, 1, 0.0)
     for _ in range(ENOUGH * 3):
         listener.outbox.put([score])
     await asyncio.sleep(0)
@@ -211,7 +215,7 @@ async def test_the_loop_is_woken_once_for_many_scores_but_a_lone_one_does_not_wa
 async def test_the_last_scores_do_not_wait_for_company() -> None:
     listener = Listener(patience_s=PATIENCE_S * 10)
     async with playing(listener) as stage:
-        stage.introduce(1, OneByOne)
+        stage.introduce(ExperimentKey(1), OneByOne)
         stage.lend([work(1), work(2)])
         await listener.until(lambda: len(listener.scores) == 2)
 
