@@ -116,6 +116,13 @@ def test_draws_of_other_seeds_streams_and_epochs_are_uncorrelated() -> None:
     assert worst < 5 / math.sqrt(n)
 
 
+def test_a_generator_begins_at_the_first_block_outside_evolution_strategies() -> None:
+    assert np.array_equal(noise.next_lanes(noise.generator(3, 4), 40), noise.lanes(3, 4, 0, 40, epoch=0))
+    assert np.array_equal(
+        noise.next_lanes(noise.generator(3, 4, 2, 5), 40), noise.lanes(3, 4, 32, 40, epoch=5)
+    )
+
+
 def test_drawing_touches_no_global_generator() -> None:
     random.seed(1)
     np.random.seed(1)

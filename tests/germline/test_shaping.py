@@ -76,7 +76,7 @@ def test_if_every_member_is_missing_nothing_counts(name: ShapingName, groups: in
 
 @pytest.mark.parametrize(("name", "groups"), ALL)
 def test_scores_of_any_type_are_taken_as_the_float64_that_they_are(name: ShapingName, groups: int) -> None:
-    single = np.random.default_rng(1).normal(size=400).astype(np.float32)
+    single = np.random.default_rng(1).normal(size=20_000).astype(np.float32)
     shaped = shape(single, name, groups)
     assert shaped.weights.dtype == np.int64
     assert shaped.weights.tolist() == shape(single.astype(np.float64), name, groups).weights.tolist()

@@ -17,6 +17,7 @@ from germline.algorithms.eggroll import (
     Eggroll,
     EggrollSettings,
     EpochClosed,
+    MeasuredCentre,
     NewBestCentre,
     SliceAsk,
     centre_seed,
@@ -243,6 +244,25 @@ def test_senseless_settings_are_refused_by_name(settings: dict[str, Any], says: 
 def test_the_first_centre_is_a_founder_whose_seed_no_work_shares() -> None:
     assert centre_seed(1) == centre_seed(1) != centre_seed(2)
     assert centre_seed(1) not in [Dice(1, ticket).seed for ticket in range(100)]
+
+
+def test_a_single_episode_tells_nothing_of_a_centres_error() -> None:
+    settings = EggrollSettings(pairs=1, validation_epochs=1, validation_episodes=1)
+    (event,) = (algorithm := Eggroll(settings, 1)).tell(Result(algorithm.ask(1)[0].ticket, (2.0,), 4, 1))
+    assert event == NewBestCentre(MeasuredCentre(0, 2.0, 1, math.inf))
+
+
+def test_the_error_of_a_centre_is_the_standard_error_of_its_mean() -> None:
+    (event,) = (algorithm := Eggroll(SETTINGS, 1)).tell(
+        Result(algorithm.ask(1)[0].ticket, (1.0, 3.0, 8.0), 4, 1)
+    )
+    assert event == NewBestCentre(MeasuredCentre(0, 4.0, 3, math.sqrt(26 / 2 / 3)))
+
+
+@pytest.mark.parametrize("seed", [-1, 2**64])
+def test_a_seed_beyond_uint64_is_refused_by_name(seed: int) -> None:
+    with pytest.raises(ValueError, match=rf"^seed is {seed}"):
+        Eggroll(SETTINGS, seed)
 
 
 def test_quantiles_are_of_the_last_closed_epoch_and_survive_a_restart() -> None:

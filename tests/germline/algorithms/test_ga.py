@@ -213,6 +213,12 @@ def test_equal_genomes_are_one_individual() -> None:
     assert (member.fitness, member.episodes) == (2.0, 2)
 
 
+@pytest.mark.parametrize("seed", [-1, 2**64])
+def test_a_seed_beyond_uint64_is_refused_by_name(seed: int) -> None:
+    with pytest.raises(ValueError, match=rf"^seed is {seed}"):
+        GeneticAlgorithm(SMALL, seed)
+
+
 def test_the_dice_of_an_ask_depend_on_the_seed_and_its_ticket_only() -> None:
     one, other = (GeneticAlgorithm(SMALL, seed=9) for _ in range(2))
     asks = one.ask(30)

@@ -1,0 +1,109 @@
+"""One experiment's end of the journal: entries are numbered; snapshots come when they are due and cheap."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from germline.algorithms.base import Ask, Purpose
+from germline.genome import Genome, Mutation
+from germline.v1 import journal_pb2
+from master.experiments.events import Created, State, StateChanged
+from master.journal import channel as channel_module
+from master.journal.channel import Channel
+from master.journal.codec import Snapshot
+
+INTERVAL_S = 60.0
+PAUSED = StateChanged(State.PAUSED, 1.0, 2.0)
+CHILD = Genome.founder(1).child(Mutation(2, 0.5))
+ASKED = Ask(0, CHILD, Purpose.EXPLORE, (1,), Genome.founder(1).id)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(channel_module, "monotonic", clock)
+    return clock
+
+
+def opened(wake: Callable[[], None] = lambda: None, snapshot: Callable[[], None] = lambda: None) -> Channel:
+    """A channel whose last entry is the seventh."""
+
+    def take(position: int) -> Snapshot:
+        snapshot()
+        return Snapshot(position, Created(1, b"", 0.0), State.RUNNING, {}, {}, [])
+
+    return Channel(1, 7, take, wake)
+
+
+def test_the_first_event_of_an_entry_wakes_the_committer_and_the_others_let_it_be(clock: Clock) -> None:
+    woken: list[str] = []
+    channel = opened(lambda: woken.append("woken"))
+    for _ in range(3):
+        channel.write(PAUSED)
+    assert (woken, channel.queued) == (["woken"], [PAUSED] * 3)
+    channel.cut_entry()
+    channel.write(PAUSED)
+    assert woken == ["woken", "woken"]
+
+
+def test_an_entry_holds_what_was_queued_under_the_next_number(clock: Clock) -> None:
+    channel = opened()
+    for events in (2, 1):
+        for _ in range(events):
+            channel.write(PAUSED)
+        entry = journal_pb2.JournalEntry.FromString(channel.cut_entry())
+        assert (len(entry.events), channel.queued) == (events, [])
+    assert (channel.head, channel.events_since_snapshot) == (9, 3)
+
+
+def test_a_snapshot_is_due_after_its_interval_if_anything_happened(clock: Clock) -> None:
+    channel = opened()
+    clock.now += INTERVAL_S
+    assert not channel.is_snapshot_due(INTERVAL_S)
+    channel.write(PAUSED)
+    channel.cut_entry()
+    assert channel.is_snapshot_due(INTERVAL_S)
+    clock.now -= 0.001
+    assert not channel.is_snapshot_due(INTERVAL_S)
+
+
+def test_a_snapshot_is_due_after_a_million_events_whenever_that_is(clock: Clock) -> None:
+    channel = opened()
+    channel.events_since_snapshot = 999_999
+    assert not channel.is_snapshot_due(INTERVAL_S)
+    channel.events_since_snapshot = 1_000_000
+    assert channel.is_snapshot_due(INTERVAL_S)
+
+
+def test_snapshots_take_a_hundredth_of_the_time_at_most(clock: Clock) -> None:
+    def slow() -> None:
+        clock.now += 2.0
+
+    channel = opened(snapshot=slow)
+    channel.cut_snapshot()
+    channel.events_since_snapshot = 1_000_000
+    clock.now += 197.9
+    assert not channel.is_snapshot_due(INTERVAL_S)
+    clock.now += 0.1
+    assert channel.is_snapshot_due(INTERVAL_S)
+
+
+def test_a_snapshot_is_of_the_last_entry_and_what_follows_explains_itself_again(clock: Clock) -> None:
+    channel = opened()
+    channel.write(ASKED)
+    explained = channel.cut_entry()
+    clock.now += INTERVAL_S
+    assert channel.cut_snapshot().position == 8
+    assert (channel.events_since_snapshot, channel.snapshot_time) == (0, clock.now)
+    channel.write(ASKED)
+    assert channel.cut_entry() == explained
