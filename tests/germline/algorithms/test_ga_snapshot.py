@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from germline.algorithms.base import Purpose, Result
 from germline.algorithms.ga import GeneticAlgorithm
 from germline.algorithms.ga_settings import GaSettings
+from germline.algorithms.ga_snapshot import GenomeShelf
+from germline.genome import Genome
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "ga-snapshot-v1.json"
 SETTINGS = GaSettings(
@@ -93,6 +95,17 @@ def test_lost_tickets_survive_a_restart() -> None:
         through_text(algorithm).tell(Result(4, (1.0,), 4, 1))
 
 
+def test_a_shelf_gives_each_genome_one_place_and_knows_no_other() -> None:
+    founders = [Genome.founder(seed) for seed in range(3)]
+    shelf = GenomeShelf(founders[:1])
+    assert [shelf.place(genome) for genome in (*founders, *founders)] == [0, 1, 2, 0, 1, 2]
+    read = GenomeShelf.read(shelf.write())
+    assert [read.at(place, "x") for place in range(3)] == founders
+    for place in (-1, 3):
+        with pytest.raises(ValueError, match=f"^x names genome {place}; the snapshot holds 3$"):
+            read.at(place, "x")
+
+
 def test_a_snapshot_does_not_change_with_the_run_that_goes_on() -> None:
     algorithm = live(GeneticAlgorithm(SETTINGS, seed=3), 20)
     snapshot = algorithm.snapshot()
@@ -152,7 +165,29 @@ def drop(field: str) -> Callable[[dict[str, Any]], None]:
         (spoil("tickets", "next", value=True), "tickets.next is True"),
         (spoil("tickets", "pending", 0, 2, value="CHEAT"), "purpose 'CHEAT'; allowed: EXPLORE, VALIDATE"),
         (spoil("tickets", "pending", 0, 3, value=[0.5]), "episode_seeds is 0.5"),
-        (spoil("tickets", "lost", value=[[1]]), "tickets.lost has a row"),
+        (spoil("tickets", "lost", value=[[1]]), r"^tickets.lost has a row \[1\]; it must have 2 values$"),
+        (spoil("tickets", "lost", value=[["a", 2]]), "^tickets.lost is 'a', which has the wrong type$"),
+        (spoil("tickets", "lost", value=None), "^tickets.lost is None"),
+        (spoil("tickets", "pending", value={}), "^tickets.pending is {}"),
+        (spoil("tickets", "pending", 0, value=7), "^tickets.pending has a row 7; it must have 5 values$"),
+        (spoil("tickets", "pending", 0, 0, value="x"), "^tickets.pending is 'x'"),
+        (spoil("tickets", "pending", 0, 4, value="x"), "^tickets.pending is 'x'"),
+        (spoil("tickets", value=[]), r"^tickets is \[\]; it must be an object$"),
+        (spoil("tickets", "luck", value=1), r"^tickets lacks \[\] and has unknown \['luck'\]$"),
+        (spoil("candidates", value=None), "^candidates is None; it must be an object$"),
+        (spoil("candidates", "luck", value=1), r"^candidates lacks \[\] and has unknown \['luck'\]$"),
+        (spoil("candidates", "trials", value=1), "^candidates.trials is 1"),
+        (spoil("candidates", "trials", 0, 0, value=-1), "^candidates.trials names genome -1"),
+        (spoil("candidates", "champion", value=-1), "^candidates.champion is -1; there are"),
+        (spoil("candidates", "champion", value="me"), "^candidates.champion is 'me'"),
+        (spoil("candidates", "turn", value=None), "^candidates.turn is None"),
+        (spoil("candidates", "noise_squares", value="x"), "^candidates.noise_squares is 'x'"),
+        (spoil("candidates", "noise_weight", value="x"), "^candidates.noise_weight is 'x'"),
+        (spoil("window", 0, 1, value=0.5), "^window is 0.5, which has the wrong type$"),
+        (spoil("window", 0, 3, value=True), "^window is True, which has the wrong type$"),
+        (spoil("litter_left", value=None), "^snapshot.litter_left is None"),
+        (spoil("counts", "luck", value=1), r"^counts lacks \[\] and has unknown \['luck'\]$"),
+        (spoil("settings", value=3), "^settings is 3; it must be an object$"),
         (spoil("candidates", "champion", value=99), "candidates.champion is 99"),
         (spoil("candidates", "trials", 0, 1, value=None), "candidates.trials is None"),
         (spoil("counts", value={}), "counts lacks"),

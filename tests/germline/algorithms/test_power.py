@@ -18,17 +18,17 @@ DICE = Dice(1, 1)
 
 
 def scheduled(schedule: PowerSchedule, ticket: int, asks: int = 640) -> float:
-    settings = GaSettings(power=1.0, power_schedule=schedule, final_power=0.25, power_evaluations=asks)
+    settings = GaSettings(power=2.0, power_schedule=schedule, final_power=0.5, power_evaluations=asks)
     return power_rule(settings)(ticket, FOUNDER, DICE)
 
 
-@pytest.mark.parametrize(("schedule", "halfway"), [("linear", 0.625), ("exponential", 0.5)])
+@pytest.mark.parametrize(("schedule", "halfway"), [("linear", 1.25), ("exponential", 1.0)])
 def test_a_schedule_is_at_its_start_its_middle_and_its_end_on_time(
     schedule: PowerSchedule, halfway: float
 ) -> None:
     tickets = (0, 9, 320, 639, 640, 10**9)
     powers = [scheduled(schedule, ticket) for ticket in tickets]
-    assert powers == [1.0, 1.0, pytest.approx(halfway), scheduled(schedule, 630), 0.25, 0.25]
+    assert powers == [2.0, 2.0, pytest.approx(halfway), scheduled(schedule, 630), 0.5, 0.5]
 
 
 @pytest.mark.parametrize("schedule", ["linear", "exponential"])
@@ -39,7 +39,7 @@ def test_a_schedule_has_64_steps_of_equal_length(schedule: PowerSchedule) -> Non
 
 
 def test_a_schedule_of_one_ask_is_over_after_it() -> None:
-    assert [scheduled("linear", ticket, asks=1) for ticket in range(3)] == [1.0, 0.25, 0.25]
+    assert [scheduled("linear", ticket, asks=1) for ticket in range(3)] == [2.0, 0.5, 0.5]
 
 
 def dice_with(word: int) -> Dice:

@@ -1,4 +1,4 @@
-"""What an emulator tells its console, frame by frame, and what it shows of it; no real game is played."""
+"""What an emulator tells its console, frame by frame, and what it shows of it; no game is played."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import ale_py
 import numpy as np
 import pytest
 
-from worker.tasks.emulator import Emulator
+from worker.tasks.atari import rom_of
+from worker.tasks.emulator import Emulator, load
 from worker.tasks.protocols import PROTOCOLS, AtariProtocol
 from worker.tasks.screen import Gray, Screens
 
@@ -51,6 +52,12 @@ class Console:
         out = np.zeros(SIZE, np.uint8) if out is None else out
         out.fill(0 if self.flickers and self.frame % 2 == 0 else self.frame + 10)
         return out
+
+    def getScreenRGB(self) -> Gray:  # noqa: N802
+        return np.full((*SIZE, 3), self.frame, np.uint8)
+
+    def getRAM(self) -> Gray:  # noqa: N802
+        return np.full(128, self.frame, np.uint8)
 
     def getLegalActionSet(self) -> list[SimpleNamespace]:  # noqa: N802
         return [SimpleNamespace(value=value) for value in LEGAL]
@@ -176,6 +183,21 @@ def test_what_flickers_is_seen_if_the_protocol_pools_the_last_two_frames(pooled:
     emulator.begin(0)
     emulator.step(0)
     assert seen(observation)[-1] == shown
+
+
+def test_people_see_the_console_in_colour_and_its_memory_as_they_are_now() -> None:
+    emulator, _ = switched_on(Console())
+    emulator.begin(0)
+    emulator.step(0)
+    assert (emulator.picture().shape, int(emulator.picture().max())) == ((*SIZE, 3), 4)
+    assert emulator.memory().tolist() == [4] * 128
+
+
+def test_a_console_has_no_randomness_of_its_own() -> None:
+    console = load(rom_of("pong"))
+    assert console.getFloat("repeat_action_probability") == 0.0
+    assert console.getInt("random_seed") == 0
+    assert console.getScreenGrayscale().any()
 
 
 def test_an_ended_episode_keeps_the_picture_that_the_last_action_was_chosen_by() -> None:
