@@ -55,6 +55,11 @@ def test_nobody_is_champion_before_enough_fresh_episodes() -> None:
     assert algorithm.champion.validated
 
 
+def test_every_second_ask_is_a_re_play_from_the_first_result_on_where_that_is_the_share() -> None:
+    asks, _ = play(GeneticAlgorithm(SETTINGS, seed=1), 20, hidden)
+    assert [ask.purpose for ask in asks] == [Purpose.EXPLORE, Purpose.VALIDATE] * 10
+
+
 def test_a_provisional_leader_is_known_from_the_first_result_on() -> None:
     algorithm = GeneticAlgorithm(SETTINGS, seed=1)
     assert algorithm.leader() is None
