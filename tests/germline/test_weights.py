@@ -117,6 +117,24 @@ def test_a_published_initialisation_replaces_the_default() -> None:
     assert views["weight"].std() == pytest.approx(2.0, rel=0.05)
 
 
+class Stating(nn.Module):
+    """A module that states how all within it starts, whatever that would say of itself."""
+
+    def __init__(self, value: float, inner: nn.Module) -> None:
+        super().__init__()
+        self.value, self.inner = value, inner
+
+    def germline_init(self, name: str) -> tuple[float, float]:
+        assert name in ("inner.weight", "inner.inner.weight")
+        return self.value, 0.0
+
+
+def test_the_outermost_module_that_states_a_start_has_its_way_at_any_depth() -> None:
+    net = nn.Sequential(nn.Sequential(Stating(1.0, Stating(2.0, nn.Linear(2, 2, bias=False)))))
+    (weight,) = (layout := Layout.of(net)).named_views(weights_of(FOUNDER, layout)).values()
+    assert torch.equal(weight, torch.ones(2, 2))
+
+
 def test_a_module_without_parameters_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match="ReLU has no trainable parameters"):
         Layout.of(nn.ReLU())
