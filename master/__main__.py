@@ -10,7 +10,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from germline import logs
+from germline import logs, signals
 from germline.settings import parse
 from master.config import MasterConfig
 from master.errors import JournalFormatError, JournalLostError
@@ -49,13 +49,16 @@ async def _serve(config: MasterConfig) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    def on_signal(number: signal.Signals) -> None:
+    def told(number: signal.Signals) -> None:
         logger.info("got %s", number.name)
         stop.set()
         loop.remove_signal_handler(number)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal, number)
+    def left_alone() -> None:
+        logger.info("whoever started this master is gone")
+        stop.set()
+
+    signals.heed(told, left_alone)
     async with Master.serving(config) as master:
         stopping, breaking = asyncio.create_task(stop.wait()), asyncio.create_task(master.broken())
         await asyncio.wait((stopping, breaking), return_when=asyncio.FIRST_COMPLETED)

@@ -16,6 +16,7 @@ import os
 import signal
 from collections.abc import Callable
 
+from germline import signals
 from worker.config import WorkerConfig
 from worker.connection.channel import opener
 from worker.connection.link import Link
@@ -62,10 +63,13 @@ async def work(config: WorkerConfig) -> bool:
 
 
 def _heed_signals(stop: asyncio.Event) -> None:
-    """Let SIGTERM and Ctrl-C ask the worker to leave."""
-    loop, asked = asyncio.get_running_loop(), on_signal(stop, os._exit)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, asked, number)
+    """Let SIGTERM and Ctrl-C ask the worker to leave, and the end of whoever started it."""
+
+    def left_alone() -> None:
+        logger.info("whoever started this worker is gone: handing the leases back")
+        stop.set()
+
+    signals.heed(on_signal(stop, os._exit), left_alone)
 
 
 def on_signal(stop: asyncio.Event, leave: Callable[[int], object]) -> Callable[[signal.Signals], None]:

@@ -45,13 +45,17 @@ class Child:
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     def start(self) -> None:
-        """Start it, in a session of its own: Ctrl-C is for `run`, which then drains its children in order."""
+        """Start it, in a session of its own: Ctrl-C is for `run`, which then drains its children in order.
+
+        Its standard input is a pipe of ours, on which it hears that we are gone.
+        """
+        self._release()
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self._started_s = time.monotonic()
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(  # noqa: S603 - our own modules
                 [sys.executable, "-m", "germline.cli.child", self.module, *self.arguments],
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=dict(self.environment),
@@ -93,6 +97,12 @@ class Child:
         if self._process and self.is_running:
             self._process.kill()
             self._process.wait()
+        self._release()
+
+    def _release(self) -> None:
+        """Let go of the pipe of a process that has ended."""
+        if self._process and self._process.stdin:
+            self._process.stdin.close()
 
     def wait(self, until: float) -> bool:
         """Wait until it has ended, or until this point in monotonic time; whether it has."""

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
-from germline.cli.output import duration, line_text, mean_text, number
+from germline.cli.output import duration, line_text, mean_text, number, unheard
 from germline.client import Experiment, HistoryPoint, Worker
 from germline.genome import format_id
 
@@ -36,7 +36,8 @@ class Display:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._live.stop()
+        with unheard():
+            self._live.stop()
 
     def show(
         self,

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import errno
 import json
 import math
-from collections.abc import Mapping, Sequence
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
-from typing import TypeAlias
+from typing import TextIO, TypeAlias
 
 import typer
 from rich.console import Console
@@ -19,8 +23,39 @@ from germline.spec import to_toml
 
 Json: TypeAlias = bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"] | None
 
-console = Console()
-notes = Console(stderr=True)
+_NOBODY_LISTENS = (errno.EPIPE, errno.EIO)  # the end of a pipe, and of a terminal
+
+
+class _Console(Console):
+    """Lets a reader that is gone be noticed as elsewhere; rich's own would end the process."""
+
+    def on_broken_pipe(self) -> None:
+        raise  # noqa: PLE0704 - rich calls this where it caught the error
+
+
+console = _Console()
+notes = _Console(stderr=True)
+
+
+@contextmanager
+def unheard() -> Iterator[None]:
+    """Around what is said: what is done goes on, without a word, when nobody listens any more."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NOBODY_LISTENS:
+            raise
+        for stream in (sys.stdout, sys.stderr):
+            _silence_if_broken(stream)
+
+
+def _silence_if_broken(stream: TextIO) -> None:
+    try:
+        stream.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def emit(value: Json) -> None:

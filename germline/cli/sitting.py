@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import enum
-import signal
-import threading
 import time
-from types import FrameType
 
 import typer
 
 from germline.cli import report
+from germline.cli.ending import DRAINING, Ending
 from germline.cli.errors import CommandError, Exit
 from germline.cli.fleet import Fleet, obituary
 from germline.cli.folder import RunFolder
 from germline.cli.live import Display, line
-from germline.cli.output import console, emit
+from germline.cli.output import console, emit, unheard
 from germline.client import Client, Experiment, MasterError, NotReachableError, RefusedError
 from germline.spec import to_toml
 from germline.v1 import spec_pb2
@@ -82,15 +80,15 @@ class Sitting:
         """
         self._folder, self._spec, self._fleet = folder, spec, fleet
         self._shown, self._seconds, self._resumes = shown, seconds, resumes
-        self._asked_to_end = threading.Event()
+        self._ending = Ending(says_so=shown is not Shown.DISPLAY)
 
     def sit(self, client: Client) -> Exit:
         """Run it all; whatever happens, no process is left behind."""
-        self._take_signals()
+        self._ending.heed_signals()
         try:
             return self._sit(client)
         except KeyboardInterrupt:
-            typer.echo(f"germline: killed; {_KEPT}", err=True)
+            self._say(f"killed; {_KEPT}")
             return Exit.INTERRUPTED
         except NotReachableError as error:
             raise CommandError(f"{error}; {_KEPT}", Exit.UNREACHABLE) from None
@@ -106,13 +104,16 @@ class Sitting:
         self._fleet.drain_workers(_DRAIN_S)
         final = self._conclude(client, experiment.name)
         self._fleet.drain_master(_DRAIN_S)
-        return Exit.INTERRUPTED if self._asked_to_end.is_set() and not final.is_over else Exit.OK
+        return Exit.INTERRUPTED if self._ending.asked and not final.is_over else Exit.OK
 
     def _start_master(self, client: Client) -> None:
         """Start it, and wait until it has read its journal and answers."""
         self._fleet.master.start()
+        clocks = _Clocks(time.monotonic())
         while self._fleet.master.status is None:
-            if self._asked_to_end.is_set():
+            if clocks.is_due("hint", _HINT_S):
+                self._say(f"still waiting for the master; its log is {self._fleet.master.log}")
+            if self._ending.asked:
                 raise KeyboardInterrupt
             try:
                 client.wait_until_ready(1.0)
@@ -138,7 +139,7 @@ class Sitting:
         there = client.experiment(self._spec.name)
         if not (self._resumes and report.same_search(there.spec, self._spec)):
             raise CommandError(report.conflict(self._folder, there.spec, self._spec), Exit.USAGE)
-        typer.echo("germline: going on with the [stop] that the run was started with", err=True)
+        self._say("going on with the [stop] that the run was started with")
         return there
 
     def _look_on(self, client: Client) -> None:
@@ -146,14 +147,16 @@ class Sitting:
         with Display(console) if self._shown is Shown.DISPLAY else contextlib.nullcontext() as display:
             started = time.monotonic()
             clocks = _Clocks(started)
-            while not self._asked_to_end.wait(_LOOK_S):
+            while not self._ending.wait(_LOOK_S):
                 note = self._tend()
                 experiment = self._look(client, clocks)
                 if experiment is None:
                     continue
                 self._show(client, experiment, clocks, display, note)
                 if self._is_done(experiment, clocks) or self._is_time_up(experiment, started):
-                    return
+                    break
+        if self._ending.asked and self._shown is Shown.DISPLAY:
+            self._say(DRAINING)
 
     def _tend(self) -> str:
         happened = self._fleet.tend()
@@ -164,6 +167,10 @@ class Sitting:
     def _note(self, text: str) -> None:
         """Say something in passing; a display has a place of its own for it."""
         if self._shown is not Shown.DISPLAY:
+            self._say(text)
+
+    def _say(self, text: str) -> None:
+        with unheard():
             typer.echo(f"germline: {text}", err=True)
 
     def _look(self, client: Client, clocks: _Clocks) -> Experiment | None:
@@ -186,10 +193,11 @@ class Sitting:
             note = f"no result yet; the logs are in {self._folder.logs}"
             self._note(note)
         if display is not None:
-            with contextlib.suppress(MasterError):
+            with contextlib.suppress(MasterError), unheard():
                 display.show(experiment, client.workers(), client.history(experiment.name), note)
         elif self._shown is Shown.LINES and clocks.is_due("line", _LINE_S):
-            typer.echo(line(experiment))
+            with unheard():
+                typer.echo(line(experiment))
 
     def _is_done(self, experiment: Experiment, clocks: _Clocks) -> bool:
         """Whether it is over and its last centre is stored: only its workers have that, so they stay."""
@@ -211,19 +219,9 @@ class Sitting:
         """Leave everything in the folder, and say what came of it."""
         final = client.experiment(name)
         result = report.write(self._folder, client, final, len(self._fleet.workers))
-        if self._shown is Shown.NOTHING:
-            emit(report.as_json(result))
-        else:
-            report.show(self._folder, final, result)
+        with unheard():
+            if self._shown is Shown.NOTHING:
+                emit(report.as_json(result))
+            else:
+                report.show(self._folder, final, result)
         return final
-
-    def _take_signals(self) -> None:
-        """The first Ctrl-C or SIGTERM asks for the end, the second one does not ask."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._on_signal)
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self._asked_to_end.is_set():
-            raise KeyboardInterrupt
-        self._asked_to_end.set()
-        typer.echo("germline: draining; once more to kill", err=True)

@@ -1,10 +1,12 @@
 """`germline run` with real processes: a master, its store, workers, and people who press Ctrl-C."""
 
 import base64
+import contextlib
 import json
 import os
 import signal
 import subprocess
+import sys
 import sysconfig
 import time
 import tomllib
@@ -86,7 +88,8 @@ def start(tmp_path: Path) -> Iterator[Start]:
     for process in started:
         if process.poll() is None:
             process.kill()
-        process.communicate()
+        if process.stdout and not process.stdout.closed:
+            process.communicate()
 
 
 def finish(process: subprocess.Popen[str], code: int = 0) -> dict[str, Any]:
@@ -190,6 +193,43 @@ def test_a_run_survives_the_death_of_a_worker_and_of_its_master(start: Start, tm
     assert process.returncode == 0, err
     assert json.loads(out)["evaluations"] == 120_000
     assert "ended with status -9 and was started again (1/5)" in err
+
+
+def servers_in(folder: Path) -> list[str]:
+    """The store's servers that work in a folder, by their command lines."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            command = file.read_text()
+            if str(folder) in command and "valkey-server" in command:
+                found.append(command)
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+def test_a_run_that_is_killed_leaves_no_process_behind(start: Start, tmp_path: Path) -> None:
+    process = start("run", "sphere.toml", "--evaluations", "1000000", "--workers", "1", "--json")
+    wait_for(lambda: evaluations_told(tmp_path) > 10)
+    assert servers_in(tmp_path)
+    process.kill()
+    process.wait()
+    wait_for(lambda: not servers_in(tmp_path))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+def test_a_run_whose_terminal_and_reader_are_gone_drains_and_leaves_its_champion(
+    start: Start, tmp_path: Path
+) -> None:
+    process = start("run", "sphere.toml", "--evaluations", "1000000", "--workers", "1", "--plain")
+    wait_for(lambda: evaluations_told(tmp_path) > 10)
+    assert process.stdout
+    assert process.stderr
+    process.stdout.close()
+    process.stderr.close()
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(240) == 130
+    assert (tmp_path / "runs" / "sphere" / "champion.toml").exists()
+    assert not servers_in(tmp_path)
 
 
 def test_a_second_run_in_the_same_folder_is_refused(start: Start, tmp_path: Path) -> None:
