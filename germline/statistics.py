@@ -33,13 +33,13 @@ def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval
     Raises:
         ValueError: if there are no values, one is not finite, or the confidence is not between 0 and 1.
     """
-    scores = _checked(values, confidence)
+    scores, exponent = _scaled(_checked(values, confidence))
     mean = float(scores.mean())
     if scores.size == 1:
-        return Interval(mean, math.nan, math.nan)
+        return Interval(_back(mean, exponent), math.nan, math.nan)
     error = float(scores.std(ddof=1)) / math.sqrt(scores.size)
     half = t_quantile(0.5 + confidence / 2, scores.size - 1) * error
-    return Interval(mean, mean - half, mean + half)
+    return Interval(*(_back(value, exponent) for value in (mean, mean - half, mean + half)))
 
 
 def bootstrap_interval(values: Sequence[float], confidence: float = 0.95, seed: int = 0) -> Interval:
@@ -47,17 +47,18 @@ def bootstrap_interval(values: Sequence[float], confidence: float = 0.95, seed: 
 
     For scores with outliers (Agarwal et al. 2021, arXiv 2108.13264); `seed` fixes the resamples.
     """
-    scores = _checked(values, confidence)
+    scores, exponent = _scaled(_checked(values, confidence))
     random = np.random.default_rng(seed)
     resamples = np.sort(random.choice(scores, size=(_RESAMPLES, scores.size)), axis=1)
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]
     low, high = np.quantile(_iqm_of_sorted(resamples), tails)
-    return Interval(interquartile_mean(values), float(low), float(high))
+    return Interval(interquartile_mean(values), _back(float(low), exponent), _back(float(high), exponent))
 
 
 def interquartile_mean(values: Sequence[float]) -> float:
     """The mean of the middle half; values on its edges count in part, so that exactly half is cut away."""
-    return float(_iqm_of_sorted(np.sort(_checked(values, 0.5))[np.newaxis, :])[0])
+    scores, exponent = _scaled(np.sort(_checked(values, 0.5)))
+    return _back(float(_iqm_of_sorted(scores[np.newaxis, :])[0]), exponent)
 
 
 def t_quantile(probability: float, freedom: int) -> float:
@@ -110,3 +111,17 @@ def _checked(values: Sequence[float], confidence: float) -> npt.NDArray[np.float
     if not 0 < confidence < 1:
         raise ValueError(f"confidence is {confidence}; it lies between 0 and 1")
     return scores
+
+
+def _scaled(scores: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], int]:
+    """Scores over a power of two, and its exponent: their squares are floats, and no bit is lost."""
+    _, exponent = math.frexp(float(np.abs(scores).max()))
+    return np.ldexp(scores, -exponent), exponent
+
+
+def _back(value: float, exponent: int) -> float:
+    """A scaled value as it is; infinite beyond all floats."""
+    try:
+        return math.ldexp(value, exponent)
+    except OverflowError:
+        return math.copysign(math.inf, value)

@@ -88,7 +88,8 @@ class Champion(NamedTuple):
         genome: who it is.
         mean: its mean return; over fresh episodes only, if it is validated.
         episodes: how many episodes that is.
-        standard_error: of the mean; NaN where one episode, or none, tells nothing of it.
+        standard_error: of the mean; NaN where one episode, or none, tells nothing of it, infinite where it
+            is beyond what is counted.
         validated: False for a provisional leader, which has not yet played enough fresh episodes.
     """
 

@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from germline.algorithms.base import Champion, NewChampion
+from germline.algorithms.means import LARGEST_SQUARE, mean_with
 from germline.algorithms.window import Window
 from germline.genome import Genome
 
@@ -34,7 +35,7 @@ class Trial:
         genome: the candidate.
         episodes: fresh episodes told.
         mean: their mean return.
-        squares: sum of squared deviations from the mean.
+        squares: sum of squared deviations from the mean, as far as a float holds it.
         in_flight: fresh episodes asked and not told.
     """
 
@@ -53,14 +54,15 @@ class Trial:
         """What is known, for people."""
         n = self.episodes
         error = math.sqrt(self.squares / (n - 1) / n) if n > 1 else math.nan
+        if self.squares >= LARGEST_SQUARE:
+            error = math.inf
         return Champion(self.genome, self.mean, n, error, validated)
 
     def add(self, value: float) -> float:
         """Take in one return (Welford's update); gives back what it adds to the sum of squares."""
+        former, self.mean = self.mean, mean_with(self.mean, self.episodes, (value,))
         self.episodes += 1
-        delta = value - self.mean
-        self.mean += delta / self.episodes
-        growth = delta * (value - self.mean)
+        growth = min((value - former) * (value - self.mean), LARGEST_SQUARE)
         self.squares += growth
         return growth
 

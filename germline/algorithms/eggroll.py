@@ -20,6 +20,7 @@ from germline.algorithms.base import (
     check_result,
 )
 from germline.algorithms.draws import Dice
+from germline.algorithms.means import mean_of, standard_error
 from germline.genome import check_seed
 
 FORMAT_VERSION = 1
@@ -188,11 +189,13 @@ class Eggroll:
         if ask is None:
             raise self._no_such(result.ticket)
         check_result(result, ask.episodes)
+        scores = self._scores(ask.scored(result.returns))
+        measured = None if ask.pairs else _measured(ask, result.returns)
+        # Nothing has changed so far, and nothing fails from here on.
         del self._pending[result.ticket]
         self._count(result, ask)
-        for pair, told in ask.scored(result.returns).items():
-            self._score(pair, told)
-        events = [] if ask.pairs else self._measure(ask, result.returns)
+        self._note(scores)
+        events = [] if measured is None else self._rank(measured)
         return events + self._close_if_complete()
 
     def set_aside(self, ticket: int, returns: Sequence[float] = ()) -> list[EggrollEvent]:
@@ -204,12 +207,13 @@ class Eggroll:
             ticket: of the work.
             returns: as a result has them, NaN where one is missing; empty if all are.
         """
-        ask = self._pending.pop(ticket, None)
+        ask = self._pending.get(ticket)
         if ask is None:
             raise self._no_such(ticket)
         scored = ask.scored(returns)
-        for pair, told in scored.items():
-            self._score(pair, told)
+        scores = self._scores(scored)
+        del self._pending[ticket]
+        self._note(scores)
         self.evaluations += 2 * len(scored)
         self.episodes += sum(map(len, scored.values()))
         self._set_aside.append(ticket % self.settings.tickets_per_epoch)
@@ -337,21 +341,25 @@ class Eggroll:
             return UnknownTicketError(f"ticket {ticket} was never asked; epoch {self.epoch} is open")
         return AlreadyToldError(f"ticket {ticket} was told or set aside, or epoch {epoch} closed without it")
 
-    def _score(self, pair: int, returns: tuple[float, ...]) -> None:
-        """Note the fitness of a pair: plus has the first half of its returns, minus the second."""
-        episodes = self.settings.episodes
-        self._fitness[2 * pair] = math.fsum(returns[:episodes]) / episodes
-        self._fitness[2 * pair + 1] = math.fsum(returns[episodes:]) / episodes
+    def _scores(self, scored: dict[int, tuple[float, ...]]) -> dict[int, float]:
+        """The fitness of members, by their place: plus has the first half of its pair's returns."""
+        episodes, scores = self.settings.episodes, {}
+        for pair, returns in scored.items():
+            scores[2 * pair] = mean_of(returns[:episodes])
+            scores[2 * pair + 1] = mean_of(returns[episodes:])
+        return scores
 
-    def _measure(self, ask: SliceAsk, returns: tuple[float, ...]) -> list[EggrollEvent]:
+    def _note(self, scores: dict[int, float]) -> None:
+        for place, score in scores.items():
+            self._fitness[place] = score
+
+    def _rank(self, measured: MeasuredCentre) -> list[EggrollEvent]:
+        """Note that the centre is measured; it may be the best so far."""
         self._told_centre = True
-        mean = math.fsum(returns) / len(returns)
-        variance = math.fsum((r - mean) ** 2 for r in returns) / max(len(returns) - 1, 1)
-        error = math.sqrt(variance / len(returns)) if len(returns) > 1 else math.inf
-        if self.best is not None and mean <= self.best.mean:
+        if self.best is not None and measured.mean <= self.best.mean:
             return []
-        self.best = MeasuredCentre(ask.epoch, mean, len(returns), error)
-        return [NewBestCentre(self.best)]
+        self.best = measured
+        return [NewBestCentre(measured)]
 
     def _close_if_complete(self) -> list[EggrollEvent]:
         return [] if self._pending or self._unasked else [self._close()]
@@ -375,3 +383,7 @@ class Eggroll:
         """What must be the same for a snapshot to make sense."""
         s = self.settings
         return [s.pairs, s.slice_pairs, s.episodes, s.validation_epochs, s.validation_episodes]
+
+
+def _measured(ask: SliceAsk, returns: tuple[float, ...]) -> MeasuredCentre:
+    return MeasuredCentre(ask.epoch, mean_of(returns), len(returns), standard_error(returns))

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TypeAlias
 
 from germline.algorithms.ga_settings import Replacement
+from germline.algorithms.means import mean_with
 from germline.genome import Genome
 
 
@@ -89,9 +90,8 @@ class Window:
     def revise(self, member: Member, returns: tuple[float, ...]) -> None:
         """Let a member's fitness be the mean over these episodes too."""
         del self._ranked[bisect_left(self._ranked, _key(member))]
-        total = member.episodes + len(returns)
-        member.fitness += (sum(returns) - len(returns) * member.fitness) / total
-        member.episodes = total
+        member.fitness = mean_with(member.fitness, member.episodes, returns)
+        member.episodes += len(returns)
         insort(self._ranked, _key(member))
 
     def _remove(self, member: Member) -> None:

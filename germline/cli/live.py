@@ -157,9 +157,9 @@ def sparkline(values: Sequence[float], width: int = _CURVE_WIDTH) -> str:
     """Numbers as a row of bars, from the smallest to the largest; at most `width` of them, evenly picked."""
     count = min(width, len(values))
     picked = [values[i * (len(values) - 1) // max(1, count - 1)] for i in range(count)]
-    low, high = min(picked), max(picked)
+    low, high = min(picked) / 2, max(picked) / 2  # halves: the ends may be further apart than a float goes
     span = (high - low) or 1.0
-    return "".join(_BARS[int((value - low) / span * (len(_BARS) - 1))] for value in picked)
+    return "".join(_BARS[int((value / 2 - low) / span * (len(_BARS) - 1))] for value in picked)
 
 
 def line(experiment: Experiment) -> str:

@@ -23,6 +23,7 @@ from germline.spec import to_toml
 
 Json: TypeAlias = bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"] | None
 
+_LONGEST = 1e15  # from here on numbers are written with a power of ten
 _NOBODY_LISTENS = (errno.EPIPE, errno.EIO)  # the end of a pipe, and of a terminal
 
 
@@ -121,7 +122,9 @@ def _plain(value: Experiment | HistoryPoint | Worker, without: Sequence[str] = (
 
 def number(value: float | None, digits: int = 1) -> str:
     """A number for people; a dash for none."""
-    return "-" if value is None else f"{value:,.{digits}f}"
+    if value is None:
+        return "-"
+    return f"{value:,.{digits}f}" if abs(value) < _LONGEST else f"{value:.6g}"
 
 
 def duration(seconds: float) -> str:

@@ -815,7 +815,7 @@ class Individual(_message.Message):
     validation_episodes: _builtins.int
     """How many validation episodes there are."""
     validated_half_width: _builtins.float
-    """Half width of the 95 % confidence interval of the validated mean. Absent below two episodes."""
+    """Half width of the 95 % confidence interval of the validated mean. Absent below two episodes, and beyond 1e145."""
     mutations: _builtins.int
     """Length of its line."""
     genome: _builtins.bytes

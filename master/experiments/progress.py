@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from germline.algorithms.base import JsonValue, Result
+from germline.algorithms.means import mean_of
 
 MAX_POINTS = 2_048
 QUANTILES = (0.0, 0.1, 0.5, 0.9, 1.0)
@@ -142,7 +143,7 @@ class Rates:
 
 def _best_mean(returns: tuple[float, ...], episodes: int) -> float:
     """The best mean of so many returns that stand together."""
-    return max(sum(returns[i : i + episodes]) / episodes for i in range(0, len(returns), episodes))
+    return max(mean_of(returns[i : i + episodes]) for i in range(0, len(returns), episodes))
 
 
 def _read_points(points: Iterable[list[Any]]) -> Iterable[Point]:

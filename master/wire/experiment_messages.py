@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -86,8 +87,7 @@ def write_best_centre(best: MeasuredCentre, centre: Centre) -> experiment_pb2.In
         validation_episodes=best.episodes,
         mutations=best.epoch,
     )
-    if best.episodes > 1:
-        individual.validated_half_width = _Z_95 * best.standard_error
+    _write_half_width(individual, best.standard_error)
     return individual
 
 
@@ -181,9 +181,15 @@ def _individual(genome: Genome, fitness: float, champion: Champion | None) -> ex
     if champion is not None and champion.validated:
         individual.validated_mean = champion.mean
         individual.validation_episodes = champion.episodes
-        if champion.episodes > 1:
-            individual.validated_half_width = _Z_95 * champion.standard_error
+        _write_half_width(individual, champion.standard_error)
     return individual
+
+
+def _write_half_width(individual: experiment_pb2.Individual, standard_error: float) -> None:
+    """Half of the mean's confidence interval; absent where it is not known, or beyond all numbers."""
+    half_width = _Z_95 * standard_error
+    if math.isfinite(half_width):
+        individual.validated_half_width = half_width
 
 
 def _timestamp(seconds: float) -> Timestamp:

@@ -127,7 +127,7 @@ class Dispatcher:
     def heartbeat(self, session: Session, busy_share: float, frames: int) -> None:
         """A worker is alive."""
         now = self._clock()
-        session.busy_share = busy_share
+        session.busy_share = busy_share if 0 <= busy_share <= 1 else 0.0
         session.frames_per_second = frames / max(now - session.beat, 1e-3)
         session.beat = now
 

@@ -95,3 +95,11 @@ def test_the_order_of_scores_does_not_matter_to_the_interquartile_mean(scores: l
 def test_senseless_scores_are_refused(scores: list[float], confidence: float, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         mean_interval(scores, confidence)
+
+
+def test_scores_whose_squares_are_no_floats_have_intervals() -> None:
+    scores = [-1e200, -1.5e200, -2e200, -1.1e200, -1.4e200]
+    small = [score / 2.0**700 for score in scores]
+    for interval in (mean_interval, bootstrap_interval):
+        assert list(interval(scores)) == [value * 2.0**700 for value in interval(small)]
+    assert mean_interval([1.7e308, -1.7e308]).high == math.inf

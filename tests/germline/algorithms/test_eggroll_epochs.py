@@ -290,3 +290,39 @@ def test_an_ask_of_a_closed_epoch_needs_nothing_after_a_restart() -> None:
     after.adopt(old)
     assert after.pending() == []
     assert len(after.ask(100)) == 3
+
+
+@pytest.mark.parametrize("size", [1e170, 1e200, 1e307])
+def test_huge_scores_count_and_the_centre_has_a_mean_with_an_error(size: float) -> None:
+    algorithm = Eggroll(SETTINGS, seed=3)
+    dice = random.Random(0)  # noqa: S311 - a toy score
+    events = [
+        event
+        for ask in algorithm.ask(100)
+        for event in algorithm.tell(
+            Result(ask.ticket, tuple(-size * dice.random() for _ in range(ask.episodes)), 4, 1)
+        )
+    ]
+    closed = next(event for event in events if isinstance(event, EpochClosed))
+    assert all(map(math.isfinite, closed.fitness))
+    assert algorithm.best is not None
+    assert 0 < algorithm.best.standard_error < size
+    through_text(algorithm)
+
+
+def test_a_score_whose_sum_is_no_float_beside_others_counts_all_the_same() -> None:
+    algorithm = Eggroll(EggrollSettings(pairs=1, slice_pairs=1, episodes=2, validation_epochs=0), seed=3)
+    (ask,) = algorithm.ask(1)
+    (closed,) = algorithm.tell(Result(ask.ticket, (0.0, -1.5e308, 1.5e308, 1.5e308), 4, 1))
+    assert closed == EpochClosed(0, (-7.5e307, 1.5e308))
+
+
+@pytest.mark.parametrize("returns", [(math.nan,) * 3, (1.0, 2.0), (1e308,) * 3])
+def test_a_result_that_is_refused_changes_nothing(returns: tuple[float, ...]) -> None:
+    algorithm = Eggroll(SETTINGS, seed=3)
+    centre, *_ = algorithm.ask(3)
+    before = algorithm.snapshot()
+    with pytest.raises(ValueError, match="returns"):
+        algorithm.tell(Result(centre.ticket, returns, 4, 1))
+    assert repr(algorithm.snapshot()) == repr(before)
+    assert centre in algorithm.pending()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Callable
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from germline.algorithms.base import Ask, Event, NewChampion, Purpose, Result
-from germline.algorithms.champion import Candidates
+from germline.algorithms.champion import Candidates, Trial
 from germline.algorithms.ga import GeneticAlgorithm
 from germline.algorithms.ga_settings import GaSettings
 from germline.algorithms.window import Window
@@ -268,3 +269,24 @@ def test_on_a_plateau_where_all_means_are_equal_the_champion_stays_and_a_restart
     restored = GeneticAlgorithm(SETTINGS, seed=1)
     restored.restore(algorithm.snapshot())
     assert restored.champion == algorithm.champion
+
+
+@pytest.mark.parametrize("size", [1e150, 1e170, 1.7e308])
+def test_huge_scores_leave_every_number_finite_and_the_search_goes_on(size: float) -> None:
+    algorithm = GeneticAlgorithm(SETTINGS, seed=1)
+    random = np.random.default_rng(0)
+    play(algorithm, 400, lambda _: size * (random.random() - 0.5) * 2)
+    written = json.dumps(algorithm.snapshot(), allow_nan=False)
+    assert "validation_credit" in written
+    asks, _ = play(algorithm, 2_000, noisy(1, hidden, 0.1))
+    assert any(ask.purpose is Purpose.VALIDATE for ask in asks)
+    assert algorithm.champion is not None
+    assert math.isfinite(algorithm.champion.mean)
+
+
+def test_the_error_of_a_mean_beyond_all_squares_is_infinite() -> None:
+    trial = Trial(Genome.founder(1))
+    for value in (1e200, -1e200):
+        trial.add(value)
+    report = trial.report(validated=True)
+    assert (report.mean, report.standard_error) == (0.0, math.inf)

@@ -47,6 +47,24 @@ parents = 4
 """)
 
 
+EGGROLL = loads("""
+name = "es"
+[task.function]
+path = "germline.functions:sphere"
+[policy]
+name = "vector"
+[algorithm.eggroll]
+pairs = 30
+slice_pairs = 1
+validation_epochs = 1
+validation_episodes = 5
+""")
+
+
+def _returns_of(lease: worker_pb2.Lease) -> int:
+    return len(lease.episode_seeds) * (2 if lease.slice.pairs else 1)
+
+
 class Clock:
     def __init__(self) -> None:
         self.now = 1_000.0
@@ -574,6 +592,19 @@ async def test_a_worker_that_falls_silent_loses_its_stream_and_its_leases(house:
     other = await house.greeted("other")
     (again,) = await other.borrow(1)
     assert again.key.ticket == lease.key.ticket
+
+
+@pytest.mark.parametrize("size", [1e170, 1e200])
+async def test_huge_scores_count_and_cost_nobody_a_stream(house: House, size: float) -> None:
+    await house.create(EGGROLL)
+    worker = await house.greeted()
+    await worker.say(credit=worker_pb2.Credit(evaluations=60))
+    leases = [lease for _ in range(2) for lease in (await worker.hear("leases")).leases.leases]
+    worker.skipped |= {"leases"}
+    told = [played(lease, returns=[-size * (1 + n) for n in range(_returns_of(lease))]) for lease in leases]
+    assert not (await worker.tell(*told)).refused
+    assert all([(await house.look(name)).evaluations > 20 for name in ("one", "es")])
+    assert (await house.look("es")).champion.validated_mean == pytest.approx(-size * 3)
 
 
 async def test_work_of_another_store_counts_for_nothing_here(house: House) -> None:
