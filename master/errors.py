@@ -16,6 +16,7 @@ class Refusal(enum.IntEnum):
     NOT_FINITE = 4
     WRONG_LENGTH = 5
     CLOSED = 6
+    FAILED = 7
 
 
 class RefusedResultError(Exception):
@@ -24,6 +25,10 @@ class RefusedResultError(Exception):
     def __init__(self, code: Refusal, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+class UnscoredError(RefusedResultError):
+    """The right worker tells the right work, but no score: another worker may try."""
 
 
 class JournalLostError(RuntimeError):

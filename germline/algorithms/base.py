@@ -60,16 +60,20 @@ class Result(NamedTuple):
         returns: the sum of raw rewards of each episode, in the order of ``episode_seeds``.
         frames: emulator frames played, all episodes together.
         steps: agent actions taken, all episodes together.
+        failure: why it could not be scored; empty if it was. No algorithm is told of it otherwise.
     """
 
     ticket: int
     returns: tuple[float, ...]
     frames: int
     steps: int
+    failure: str = ""
 
 
 def check_result(result: Result, episodes: int) -> None:
     """Raise ValueError, naming the field, unless an Ask of so many episodes can have this result."""
+    if result.failure:
+        raise ValueError(f"failure is {result.failure!r}; it is no result, set ticket {result.ticket} aside")
     if len(result.returns) != episodes:
         raise ValueError(
             f"returns has {len(result.returns)} values; ticket {result.ticket} asked for {episodes} episodes"

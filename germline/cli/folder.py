@@ -16,7 +16,7 @@ from typing import Any
 
 from germline.cli.errors import CommandError, Exit
 from germline.cli.output import Json, experiment_json, history_json, individual_json
-from germline.client import Client, Experiment, HistoryPoint, Individual, RefusedError, SetAside
+from germline.client import Client, Experiment, HistoryPoint, Individual, RefusedError, Unscored
 from germline.genome import Genome, format_id, parse_id
 from germline.spec import loads
 
@@ -189,7 +189,7 @@ class Archive:
                 "created": datetime.fromisoformat(fields["created"]),
                 "champion": _individual(champion) if champion else None,
                 "fitness_quantiles": tuple(fields["fitness_quantiles"]),
-                "set_aside": tuple(SetAside(**each) for each in fields.get("set_aside", ())),
+                "set_aside": tuple(Unscored(**each) for each in fields.get("set_aside", ())),
             }
         )
 

@@ -11,7 +11,7 @@ Example::
 
 from germline.client.client import Client
 from germline.client.errors import MasterError, NotReachableError, RefusedError
-from germline.client.views import Checkpoint, Experiment, HistoryPoint, Individual, SetAside, State, Worker
+from germline.client.views import Checkpoint, Experiment, HistoryPoint, Individual, State, Unscored, Worker
 
 __all__ = [
     "Checkpoint",
@@ -22,7 +22,7 @@ __all__ = [
     "MasterError",
     "NotReachableError",
     "RefusedError",
-    "SetAside",
     "State",
+    "Unscored",
     "Worker",
 ]

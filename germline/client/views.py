@@ -51,7 +51,7 @@ class Individual:
 
 
 @dataclass(frozen=True, slots=True)
-class SetAside:
+class Unscored:
     """Work that could not be scored; the attributes are those of the message of this name."""
 
     name: str
@@ -60,7 +60,7 @@ class SetAside:
     worker: str
 
     @classmethod
-    def of(cls, message: experiment_pb2.SetAside) -> SetAside:
+    def of(cls, message: experiment_pb2.Unscored) -> Unscored:
         """Read the message."""
         return cls(message.name, message.reason, message.attempts, message.worker)
 
@@ -94,7 +94,7 @@ class Experiment:
     checkpoints_wanted: int = 0  # looks that were written down by earlier builds have none, nor what follows
     trouble: str = ""
     failed: int = 0
-    set_aside: tuple[SetAside, ...] = ()
+    set_aside: tuple[Unscored, ...] = ()
     unable: int = 0
 
     @property
@@ -131,7 +131,7 @@ class Experiment:
             checkpoints_wanted=message.checkpoints_wanted,
             trouble=message.trouble,
             failed=message.failed,
-            set_aside=tuple(map(SetAside.of, message.set_aside)),
+            set_aside=tuple(map(Unscored.of, message.set_aside)),
             unable=message.unable,
         )
 

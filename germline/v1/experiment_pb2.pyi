@@ -716,7 +716,7 @@ class Experiment(_message.Message):
         """Best validated individual. Absent until one has enough fresh episodes."""
 
     @_builtins.property
-    def set_aside(self) -> _containers.RepeatedCompositeFieldContainer[Global___SetAside]:
+    def set_aside(self) -> _containers.RepeatedCompositeFieldContainer[Global___Unscored]:
         """The last of them, newest last; at most 10."""
 
     def __init__(
@@ -746,7 +746,7 @@ class Experiment(_message.Message):
         trouble: _builtins.str = ...,
         checkpoints_wanted: _builtins.int = ...,
         failed: _builtins.int = ...,
-        set_aside: _abc.Iterable[Global___SetAside] | None = ...,
+        set_aside: _abc.Iterable[Global___Unscored] | None = ...,
         unable: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_best_fitness", b"_best_fitness", "best_fitness", b"best_fitness", "champion", b"champion", "created", b"created", "spec", b"spec"]  # noqa: Y015
@@ -760,7 +760,7 @@ class Experiment(_message.Message):
 Global___Experiment: _TypeAlias = Experiment  # noqa: Y015
 
 @_typing.final
-class SetAside(_message.Message):
+class Unscored(_message.Message):
     """Work that could not be scored."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -791,7 +791,7 @@ class SetAside(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___SetAside: _TypeAlias = SetAside  # noqa: Y015
+Global___Unscored: _TypeAlias = Unscored  # noqa: Y015
 
 @_typing.final
 class Individual(_message.Message):

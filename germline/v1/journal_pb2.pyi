@@ -64,6 +64,7 @@ class Event(_message.Message):
     EPOCH_CLOSED_FIELD_NUMBER: _builtins.int
     CHECKPOINT_STORED_FIELD_NUMBER: _builtins.int
     DISCARDED_FIELD_NUMBER: _builtins.int
+    SET_ASIDE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def created(self) -> Global___Created:
         """The experiment began."""
@@ -96,6 +97,10 @@ class Event(_message.Message):
     def discarded(self) -> Global___Discarded:
         """Evaluations that had been accepted do not count after all."""
 
+    @_builtins.property
+    def set_aside(self) -> Global___SetAside:
+        """Work that could not be scored was set aside."""
+
     def __init__(
         self,
         *,
@@ -107,12 +112,13 @@ class Event(_message.Message):
         epoch_closed: Global___EpochClosed | None = ...,
         checkpoint_stored: Global___CheckpointStored | None = ...,
         discarded: Global___Discarded | None = ...,
+        set_aside: Global___SetAside | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "checkpoint_stored", b"checkpoint_stored", "created", b"created", "discarded", b"discarded", "epoch_closed", b"epoch_closed", "kind", b"kind", "state_changed", b"state_changed", "told", b"told", "worker_seen", b"worker_seen"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "checkpoint_stored", b"checkpoint_stored", "created", b"created", "discarded", b"discarded", "epoch_closed", b"epoch_closed", "kind", b"kind", "set_aside", b"set_aside", "state_changed", b"state_changed", "told", b"told", "worker_seen", b"worker_seen"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "checkpoint_stored", b"checkpoint_stored", "created", b"created", "discarded", b"discarded", "epoch_closed", b"epoch_closed", "kind", b"kind", "state_changed", b"state_changed", "told", b"told", "worker_seen", b"worker_seen"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "checkpoint_stored", b"checkpoint_stored", "created", b"created", "discarded", b"discarded", "epoch_closed", b"epoch_closed", "kind", b"kind", "set_aside", b"set_aside", "state_changed", b"state_changed", "told", b"told", "worker_seen", b"worker_seen"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["created", "asked", "told", "state_changed", "worker_seen", "epoch_closed", "checkpoint_stored", "discarded"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["created", "asked", "told", "state_changed", "worker_seen", "epoch_closed", "checkpoint_stored", "discarded", "set_aside"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -374,6 +380,50 @@ class Discarded(_message.Message):
 Global___Discarded: _TypeAlias = Discarded  # noqa: Y015
 
 @_typing.final
+class SetAside(_message.Message):
+    """Work that could not be scored was set aside: nobody waits for it any more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TICKET_FIELD_NUMBER: _builtins.int
+    RETURNS_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
+    WORKER_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    RUNNING_S_FIELD_NUMBER: _builtins.int
+    ticket: _builtins.int
+    """Number of the work."""
+    attempts: _builtins.int
+    """How many attempts failed."""
+    worker_id: _builtins.str
+    """The worker that tried last, and"""
+    reason: _builtins.str
+    """what went wrong there, for people."""
+    running_s: _builtins.float
+    """Running time of the experiment at this moment, in seconds."""
+    @_builtins.property
+    def returns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Of a slice whose members could be scored in part: their returns, and NaN for the others; empty if there are none."""
+
+    def __init__(
+        self,
+        *,
+        ticket: _builtins.int = ...,
+        returns: _abc.Iterable[_builtins.float] | None = ...,
+        attempts: _builtins.int = ...,
+        worker_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        running_s: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "reason", b"reason", "returns", b"returns", "running_s", b"running_s", "ticket", b"ticket", "worker_id", b"worker_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetAside: _TypeAlias = SetAside  # noqa: Y015
+
+@_typing.final
 class StateChanged(_message.Message):
     """The experiment changed its state."""
 
@@ -382,22 +432,26 @@ class StateChanged(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     TIME_FIELD_NUMBER: _builtins.int
     RUNNING_S_FIELD_NUMBER: _builtins.int
+    TROUBLE_FIELD_NUMBER: _builtins.int
     state: _builtins.int
     """The new state: an ExperimentState."""
     time: _builtins.float
     """Seconds since 1970."""
     running_s: _builtins.float
     """Running time of the experiment at this moment, in seconds."""
+    trouble: _builtins.str
+    """Why it paused by itself, for people; empty if somebody wanted it."""
     def __init__(
         self,
         *,
         state: _builtins.int = ...,
         time: _builtins.float = ...,
         running_s: _builtins.float = ...,
+        trouble: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["running_s", b"running_s", "state", b"state", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["running_s", b"running_s", "state", b"state", "time", b"time", "trouble", b"trouble"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -480,6 +534,7 @@ class Snapshot(_message.Message):
     EPOCHS_FIELD_NUMBER: _builtins.int
     CHECKPOINTS_FIELD_NUMBER: _builtins.int
     TOLD_FIELD_NUMBER: _builtins.int
+    TROUBLE_FIELD_NUMBER: _builtins.int
     format_version: _builtins.int
     """Version of this format; 1."""
     position: _builtins.str
@@ -492,6 +547,8 @@ class Snapshot(_message.Message):
     """Counters and curve: UTF-8 JSON, zlib-compressed."""
     closed_epochs: _builtins.int
     """Closed epochs of an evolution strategy."""
+    trouble: _builtins.str
+    """Why it paused by itself, for people; empty if it did not."""
     @_builtins.property
     def created(self) -> Global___Created:
         """What the experiment is."""
@@ -526,10 +583,11 @@ class Snapshot(_message.Message):
         epochs: _abc.Iterable[Global___EpochClosed] | None = ...,
         checkpoints: _abc.Iterable[Global___CheckpointStored] | None = ...,
         told: _abc.Iterable[Global___Told] | None = ...,
+        trouble: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created", b"created"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["algorithm", b"algorithm", "checkpoints", b"checkpoints", "closed_epochs", b"closed_epochs", "created", b"created", "epochs", b"epochs", "format_version", b"format_version", "position", b"position", "progress", b"progress", "state", b"state", "told", b"told", "workers", b"workers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["algorithm", b"algorithm", "checkpoints", b"checkpoints", "closed_epochs", b"closed_epochs", "created", b"created", "epochs", b"epochs", "format_version", b"format_version", "position", b"position", "progress", b"progress", "state", b"state", "told", b"told", "trouble", b"trouble", "workers", b"workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -557,6 +557,8 @@ class Evaluation(_message.Message):
     EPISODES_FIELD_NUMBER: _builtins.int
     PRECISION_FIELD_NUMBER: _builtins.int
     LEASE_S_FIELD_NUMBER: _builtins.int
+    MAX_ATTEMPTS_FIELD_NUMBER: _builtins.int
+    MAX_EPISODE_S_FIELD_NUMBER: _builtins.int
     episodes: _builtins.int
     """Episodes that one evaluation plays; its fitness is their mean return."""
     precision: Global___Precision.ValueType
@@ -565,27 +567,45 @@ class Evaluation(_message.Message):
     """How long a worker may keep one lease before the work is lent again. Work that is lent again is never lost, and a
     late result still counts; choose more than the longest episode takes.
     """
+    max_attempts: _builtins.int
+    """Failed attempts, on different workers as far as there are so many, after which an individual is set aside. An attempt
+    fails with a return that is no number, with an exception, with an episode over its time, or with its worker's end.
+    """
+    max_episode_s: _builtins.float
+    """How long one episode may take; one that takes longer could not be scored. Choose far more than the longest takes on
+    the slowest worker.
+    """
     def __init__(
         self,
         *,
         episodes: _builtins.int | None = ...,
         precision: Global___Precision.ValueType | None = ...,
         lease_s: _builtins.float | None = ...,
+        max_attempts: _builtins.int | None = ...,
+        max_episode_s: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_episodes", b"_episodes", "_lease_s", b"_lease_s", "_precision", b"_precision", "episodes", b"episodes", "lease_s", b"lease_s", "precision", b"precision"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_episodes", b"_episodes", "_lease_s", b"_lease_s", "_max_attempts", b"_max_attempts", "_max_episode_s", b"_max_episode_s", "_precision", b"_precision", "episodes", b"episodes", "lease_s", b"lease_s", "max_attempts", b"max_attempts", "max_episode_s", b"max_episode_s", "precision", b"precision"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_episodes", b"_episodes", "_lease_s", b"_lease_s", "_precision", b"_precision", "episodes", b"episodes", "lease_s", b"lease_s", "precision", b"precision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_episodes", b"_episodes", "_lease_s", b"_lease_s", "_max_attempts", b"_max_attempts", "_max_episode_s", b"_max_episode_s", "_precision", b"_precision", "episodes", b"episodes", "lease_s", b"lease_s", "max_attempts", b"max_attempts", "max_episode_s", b"max_episode_s", "precision", b"precision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__episodes: _TypeAlias = _typing.Literal["episodes"]  # noqa: Y015
     _WhichOneofArgType__episodes: _TypeAlias = _typing.Literal["_episodes", b"_episodes"]  # noqa: Y015
     _WhichOneofReturnType__lease_s: _TypeAlias = _typing.Literal["lease_s"]  # noqa: Y015
     _WhichOneofArgType__lease_s: _TypeAlias = _typing.Literal["_lease_s", b"_lease_s"]  # noqa: Y015
+    _WhichOneofReturnType__max_attempts: _TypeAlias = _typing.Literal["max_attempts"]  # noqa: Y015
+    _WhichOneofArgType__max_attempts: _TypeAlias = _typing.Literal["_max_attempts", b"_max_attempts"]  # noqa: Y015
+    _WhichOneofReturnType__max_episode_s: _TypeAlias = _typing.Literal["max_episode_s"]  # noqa: Y015
+    _WhichOneofArgType__max_episode_s: _TypeAlias = _typing.Literal["_max_episode_s", b"_max_episode_s"]  # noqa: Y015
     _WhichOneofReturnType__precision: _TypeAlias = _typing.Literal["precision"]  # noqa: Y015
     _WhichOneofArgType__precision: _TypeAlias = _typing.Literal["_precision", b"_precision"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__episodes) -> _WhichOneofReturnType__episodes | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__lease_s) -> _WhichOneofReturnType__lease_s | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_attempts) -> _WhichOneofReturnType__max_attempts | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_episode_s) -> _WhichOneofReturnType__max_episode_s | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__precision) -> _WhichOneofReturnType__precision | None: ...
 

@@ -55,6 +55,13 @@ class Search(Protocol):
         """Take a result; what happened to the epoch because of it."""
         ...
 
+    def set_aside(self, ticket: int, returns: Sequence[float]) -> Sequence[EggrollEvent]:
+        """Wait no more for work that cannot be scored, but for what these returns score of it.
+
+        What happened to the epoch because of it.
+        """
+        ...
+
     def untell(self, result: Result) -> Piece:
         """Take back a result of the open epoch; the work that it was of is pending again."""
         ...
@@ -121,6 +128,11 @@ class GaSearch:
         self.algorithm.tell(result)
         return ()
 
+    def set_aside(self, ticket: int, returns: Sequence[float]) -> Sequence[EggrollEvent]:
+        """Wait no more for an individual that cannot be scored."""
+        self.algorithm.set_aside(ticket)
+        return ()
+
     def untell(self, result: Result) -> Piece:
         """Nothing is ever taken back: an individual plays what it is, whoever plays it."""
         raise ValueError(f"ticket {result.ticket} is of a genetic algorithm, which has no open epoch")
@@ -185,6 +197,10 @@ class EggrollSearch:
     def tell(self, result: Result) -> Sequence[EggrollEvent]:
         """Take a result; what happened to the epoch because of it."""
         return self.algorithm.tell(result)
+
+    def set_aside(self, ticket: int, returns: Sequence[float]) -> Sequence[EggrollEvent]:
+        """Wait no more for pairs that cannot be scored; the others count."""
+        return self.algorithm.set_aside(ticket, returns)
 
     def untell(self, result: Result) -> Piece:
         """Take back a result of the open epoch."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import enum
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 from germline.algorithms.base import Ask, Result
 from germline.algorithms.eggroll import EpochClosed, SliceAsk
+from germline.genome import format_id
+
+_NAMED = 8  # pairs of a slice
 
 Piece: TypeAlias = Ask | SliceAsk
 """A piece of work: an individual to play, or a slice of an epoch."""
@@ -50,11 +53,15 @@ class Told(NamedTuple):
 
 
 class StateChanged(NamedTuple):
-    """The experiment changed its state, at this time (since 1970) and this running time."""
+    """The experiment changed its state, at this time (since 1970) and this running time.
+
+    `trouble` says why it paused by itself.
+    """
 
     state: State
     time: float
     running_s: float
+    trouble: str = ""
 
 
 class WorkerSeen(NamedTuple):
@@ -91,8 +98,28 @@ class Discarded(NamedTuple):
     tickets: tuple[int, ...]
 
 
+class SetAside(NamedTuple):
+    """Work that could not be scored: nobody waits for it any more.
+
+    Attributes:
+        ticket: of the work.
+        returns: of a slice of which some members are scored, NaN for the others; empty if there are none.
+        attempts: how many failed.
+        worker_id: who tried last.
+        reason: what went wrong there, for people.
+        running_s: running time of the experiment at this moment.
+    """
+
+    ticket: int
+    returns: tuple[float, ...]
+    attempts: int
+    worker_id: str
+    reason: str
+    running_s: float
+
+
 Event: TypeAlias = (
-    Created | Piece | Told | StateChanged | WorkerSeen | EpochClosed | CheckpointStored | Discarded
+    Created | Piece | Told | StateChanged | WorkerSeen | EpochClosed | CheckpointStored | Discarded | SetAside
 )  # a Piece: the algorithm asked for it
 
 
@@ -104,3 +131,16 @@ def returns_of(piece: Piece) -> int:
 def evaluations_of(piece: Piece) -> int:
     """For how many evaluations a result of this work counts."""
     return 2 * piece.pairs or 1 if isinstance(piece, SliceAsk) else 1
+
+
+def unscored_name(piece: Piece, returns: Sequence[float]) -> str:
+    """Whose work this is, for people: an individual, a centre, or those pairs that no returns score."""
+    if isinstance(piece, Ask):
+        return f"individual {format_id(piece.genome.id)}"
+    if not piece.pairs:
+        return f"the centre of epoch {piece.epoch}"
+    scored = piece.scored(returns)
+    pairs = [k for k in range(piece.first_pair, piece.first_pair + piece.pairs) if k not in scored]
+    names = ", ".join(f"{piece.epoch}.{pair}" for pair in pairs[:_NAMED])
+    more = f" and {len(pairs) - _NAMED} more" if len(pairs) > _NAMED else ""
+    return f"pair{'s' if len(pairs) > 1 else ''} {names}{more}"

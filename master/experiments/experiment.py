@@ -7,32 +7,38 @@ import logging
 import math
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
+from itertools import chain
 from time import time
 from typing import NamedTuple
 
 from germline.algorithms.base import Result
-from germline.algorithms.eggroll import EggrollEvent, EpochClosed, NewBestCentre
+from germline.algorithms.eggroll import EggrollEvent, EpochClosed, NewBestCentre, SliceAsk
 from germline.algorithms.ga import GeneticAlgorithm
 from master.centres.centre import Centre
-from master.errors import ConflictError, Refusal, RefusedResultError
+from master.errors import ConflictError, Refusal, RefusedResultError, UnscoredError
 from master.experiments.algorithm_seam import GaSearch
 from master.experiments.events import (
     Created,
     Event,
     Piece,
+    SetAside,
     State,
     StateChanged,
     Told,
     WorkerSeen,
     evaluations_of,
+    returns_of,
+    unscored_name,
 )
-from master.experiments.progress import QUANTILES, Point, Progress, Rates
+from master.experiments.outcomes import Outcomes
+from master.experiments.progress import QUANTILES, Point, Progress, Rates, Unscored
 from master.experiments.settings import ExperimentSettings
 from master.journal.channel import TakeSnapshot
 from master.journal.checkpoints import Checkpoints
 from master.journal.journal import Journal, WriteEvent
 from master.work.leases import Key, Start
 from master.work.pending_work import PendingWork, Work
+from master.work.retries import merged
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +81,7 @@ class Experiment:
         rates: how fast they rise.
         workers: that have told it something, by name.
         rejections: workers that get none of its work, and why.
+        trouble: why it paused by itself; empty if it did not.
     """
 
     def __init__(
@@ -93,11 +100,13 @@ class Experiment:
         self.state = State.RUNNING
         self.search = settings.make_search()
         self.centre: Centre | None = settings.make_centre()
-        self.pending_work = PendingWork(settings.name, settings.lease_s, clock, starts)
+        self.pending_work = PendingWork(settings.lease_s, clock, starts, settings.max_attempts)
         self.progress = Progress(clock)
         self.rates = Rates(clock)
         self.workers: dict[str, WorkerSeen] = {}
         self.rejections: dict[str, str] = {}
+        self.trouble = ""
+        self._outcomes = Outcomes()
         self._journal = journal
         self._write: WriteEvent | None = None
         self._over = asyncio.Event()
@@ -135,7 +144,15 @@ class Experiment:
         """Evaluations that are lent now, about."""
         return len(self.pending_work.leases) * self.search.evaluations_a_piece
 
-    def lend(self, worker: str, n: int, known: Collection[int], reserve: int) -> list[Work]:
+    def lend(
+        self,
+        worker: str,
+        n: int,
+        known: Collection[int],
+        reserve: int,
+        crew: Collection[str] = (),
+        trials: int = 1,
+    ) -> list[Work]:
         """Lend work of n evaluations to a worker that knows some genomes; less, at the tail of an epoch.
 
         Args:
@@ -143,15 +160,17 @@ class Experiment:
             n: how many evaluations; the last piece of work may exceed them.
             known: ids of genomes that the worker has been sent.
             reserve: evaluations to keep asked beyond that, so that there is a choice of parents.
+            crew: the workers that play this: what failed on one is for another.
+            trials: work that the worker may hold at a time of what others were lost with.
         """
         pieces = self._pieces(n)
-        short = pieces + self._pieces(reserve) - self.pending_work.waiting
+        short = pieces + self._pieces(reserve) - self.pending_work.waiting_for_any
         if short > 0:
             asks = self.search.ask(short)
             self.pending_work.add(asks)
             for ask in asks:
                 self.write(ask)
-        return self.pending_work.lend(worker, pieces, known)
+        return self.pending_work.lend(worker, pieces, known, crew, trials)
 
     def lend_twins(self, worker: str, n: int) -> list[Work]:
         """Lend about n evaluations of an epoch's tail a second time, which others hold already."""
@@ -175,16 +194,37 @@ class Experiment:
                 refused.append(RefusedResult(key, error.code, str(error)))
         return refused
 
+    def lose(self, worker_id: str, reason: str, tickets: Collection[int], lost_with: int) -> None:
+        """A worker was lost with `lost_with` pieces of work that may be why; these are mine."""
+        for ticket in self.pending_work.lose(worker_id, reason, tickets, lost_with):
+            self._set_aside(ticket)
+
     def take_in(self, told: Told) -> Sequence[EggrollEvent]:
         """Count a result, live and in a replay; what happened to the epoch because of it."""
-        result, progress = told.result, self.progress
+        result = told.result
         events = self.search.tell(result)
-        progress.count(result, evaluations_of(self.pending_work.settle(result.ticket)))
+        evaluations = evaluations_of(self.pending_work.settle(result.ticket))
+        self.progress.count(result, evaluations)
+        self._outcomes.note(evaluations)
         if self.centre is not None:
             self.centre.told[result.ticket] = told
-        place = self.search.place(events, progress.evaluations)
-        if place is not None and progress.history.is_due(place):
-            progress.history.add(self._point(told.running_s))
+        self._draw(events, told.running_s)
+        return events
+
+    def take_aside(self, event: SetAside) -> Sequence[EggrollEvent]:
+        """Wait no more for work that cannot be scored, live and in a replay; what happened to the epoch."""
+        ticket, returns = event.ticket, event.returns
+        events = self.search.set_aside(ticket, returns)
+        piece = self.pending_work.settle(ticket)
+        scored = piece.scored(returns) if isinstance(piece, SliceAsk) else {}
+        if scored:
+            self.progress.count(Result(ticket, tuple(chain(*scored.values())), 0, 0), 2 * len(scored))
+        failed = evaluations_of(piece) - 2 * len(scored)
+        if failed:
+            name = unscored_name(piece, returns)
+            self.progress.count_failed(failed, Unscored(name, event.reason, event.attempts, event.worker_id))
+        self._outcomes.note(2 * len(scored), failed)
+        self._draw(events, event.running_s)
         return events
 
     def want_best(self) -> None:
@@ -200,12 +240,12 @@ class Experiment:
 
     # What people ask
 
-    def pause(self) -> None:
-        """Lend no more. Raises ConflictError if the experiment is over."""
+    def pause(self, trouble: str = "") -> None:
+        """Lend no more; `trouble` says why, if nobody wanted it. Raises ConflictError if it is over."""
         if self.state is not State.PAUSED:
             self._check_not_over("paused")
             self.progress.stop_clock()
-            self._change(State.PAUSED)
+            self._change(State.PAUSED, trouble)
 
     def resume(self) -> None:
         """Undo a pause. Raises ConflictError if the experiment is over."""
@@ -261,13 +301,58 @@ class Experiment:
             raise RefusedResultError(
                 Refusal.CLOSED, f"experiment {self.settings.name} is {self.state.name.lower()}"
             )
-        ask = self.pending_work.check(worker_id, attempt, told.result)
+        try:
+            ask = self.pending_work.check(worker_id, attempt, told.result)
+        except UnscoredError as error:
+            self._fail(worker_id, attempt, told.result, str(error))
+            raise
         events = self.take_in(told)
         self.write(told)
         self._follow(events)
         self.pending_work.close(told.result.ticket, worker_id)
         if self._is_over(ask):
             self._close(State.COMPLETE)
+
+    def _fail(self, worker_id: str, attempt: int, result: Result, reason: str) -> None:
+        """An attempt brought no score: another worker tries, or there were enough of them."""
+        logger.info(
+            "experiment %s: ticket %d failed on worker %s: %s",
+            self.settings.name, result.ticket, worker_id, reason,
+        )  # fmt: skip
+        if self.pending_work.fail(worker_id, attempt, result, reason):
+            self._set_aside(result.ticket)
+
+    def _set_aside(self, ticket: int) -> None:
+        """Wait no more for work that too many workers could not score, but for scored pairs of a slice."""
+        piece, failures = self.pending_work.piece(ticket), self.pending_work.retries.failures(ticket)
+        returns = merged(failures, returns_of(piece)) if isinstance(piece, SliceAsk) else ()
+        last = failures[-1]
+        logger.warning(
+            "experiment %s: %s is set aside after %d failed attempts, the last on worker %s: %s",
+            self.settings.name, unscored_name(piece, returns), len(failures), last.worker, last.reason,
+        )  # fmt: skip
+        event = SetAside(ticket, returns, len(failures), last.worker, last.reason, self.progress.running_s)
+        events = self.take_aside(event)
+        self.write(event)
+        self._follow(events)
+        self.pending_work.close(ticket, last.worker)
+        if self._is_over(piece):
+            self._close(State.COMPLETE)
+        elif self.is_running and self._outcomes.are_hopeless:
+            self.pause(self._hopelessness())
+
+    def _hopelessness(self) -> str:
+        failed, last = self._outcomes.failed, self.progress.set_aside[-1]
+        return (
+            f"{failed} of the last {failed + self._outcomes.scored} individuals could not be scored; "
+            f"the last, {last.name}, failed {last.attempts} times, then on {last.worker}: {last.reason}"
+        )
+
+    def _draw(self, events: Sequence[EggrollEvent], running_s: float) -> None:
+        """Add a point to the curve, if one is due after these events."""
+        place = self.search.place(events, self.progress.evaluations)
+        if place is not None and self.progress.history.is_due(place):
+            self.progress.history.add(self._point(running_s))
 
     def _point(self, running_s: float) -> Point:
         leader = self.search.leader()
@@ -329,12 +414,18 @@ class Experiment:
             self.centre.want_last()
         self._change(state)
 
-    def _change(self, state: State) -> None:
-        self.state = state
+    def enter(self, state: State, trouble: str) -> None:
+        """Stand there from now on, live and in a replay; whoever goes on begins with a clean record."""
+        self.state, self.trouble = state, trouble
+        self._outcomes.clear()
+
+    def _change(self, state: State, trouble: str = "") -> None:
+        self.enter(state, trouble)
         if state.is_final:
             self._over.set()
-        self.write(StateChanged(state, time(), self.progress.running_s))
-        logger.info("experiment %s is %s", self.settings.name, state.name.lower())
+        self.write(StateChanged(state, time(), self.progress.running_s, trouble))
+        why = f": {trouble}" if trouble else ""
+        logger.info("experiment %s is %s%s", self.settings.name, state.name.lower(), why)
 
     def _check_not_over(self, done: str) -> None:
         if self.state.is_final:

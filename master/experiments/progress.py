@@ -13,6 +13,7 @@ MAX_POINTS = 2_048
 QUANTILES = (0.0, 0.1, 0.5, 0.9, 1.0)
 
 _RATE_WINDOW_S = 30.0
+_NAMED = 10  # of those that were set aside
 
 
 class Point(NamedTuple):
@@ -48,10 +49,32 @@ class History:
             self.points = self.points[1::2]
 
 
+class Unscored(NamedTuple):
+    """Work that was set aside; see germline.v1.Unscored."""
+
+    name: str
+    reason: str
+    attempts: int
+    worker: str
+
+
 class Progress:
-    """Counters of one experiment; the clock is injected, and time in which it did not run does not count."""
+    """Counters of one experiment; the clock is injected, and time in which it did not run does not count.
+
+    Attributes:
+        evaluations: accepted ones.
+        episodes: in them.
+        frames: emulator frames in them.
+        steps: agent steps in them.
+        best_fitness: of any single evaluation.
+        failed: individuals that were set aside.
+        set_aside: the last of them.
+        history: the curve.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
+        self.failed = 0
+        self.set_aside: deque[Unscored] = deque(maxlen=_NAMED)
         self.evaluations = self.episodes = self.frames = self.steps = 0
         self.best_fitness: float | None = None
         self.history = History()
@@ -89,6 +112,11 @@ class Progress:
         if self.best_fitness is None or fitness > self.best_fitness:
             self.best_fitness = fitness
 
+    def count_failed(self, failed: int, unscored: Unscored) -> None:
+        """So many individuals were set aside with this work."""
+        self.failed += failed
+        self.set_aside.append(unscored)
+
     def uncount(self, result: Result, evaluations: int) -> None:
         """Take a result out again that was accepted by mistake; the best score stays what it was."""
         self.evaluations -= evaluations
@@ -104,6 +132,8 @@ class Progress:
             "frames": self.frames,
             "steps": self.steps,
             "best_fitness": self.best_fitness,
+            "failed": self.failed,
+            "set_aside": [list(unscored) for unscored in self.set_aside],
             "running_s": self.running_s,
             "stride": self.history.stride,
             "points": [list(point) for point in self.history.points],
@@ -113,6 +143,8 @@ class Progress:
         """Become what :meth:`snapshot` wrote."""
         for counter in ("evaluations", "episodes", "frames", "steps", "best_fitness"):
             setattr(self, counter, snapshot[counter])
+        self.failed = snapshot.get("failed", 0)  # which snapshots of earlier builds lack
+        self.set_aside.extend(Unscored(*each) for each in snapshot.get("set_aside", ()))
         self._ran_s = snapshot["running_s"]
         self.history.stride = snapshot["stride"]
         self.history.points = list(_read_points(snapshot["points"]))

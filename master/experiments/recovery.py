@@ -13,6 +13,7 @@ from master.experiments.events import (
     Created,
     Discarded,
     Event,
+    SetAside,
     StateChanged,
     Told,
     WorkerSeen,
@@ -37,6 +38,7 @@ def take_snapshot(experiment: Experiment, position: int) -> Snapshot:
         algorithm=experiment.search.snapshot(),
         progress={**experiment.progress.snapshot(), **experiment.pending_work.snapshot()},
         workers=list(experiment.workers.values()),
+        trouble=experiment.trouble,
     )
     centre = experiment.centre
     if centre is None:
@@ -51,7 +53,7 @@ def take_snapshot(experiment: Experiment, position: int) -> Snapshot:
 
 def restore(experiment: Experiment, snapshot: Snapshot) -> None:
     """Become what a snapshot says."""
-    experiment.state = snapshot.state
+    experiment.enter(snapshot.state, snapshot.trouble)
     experiment.search.restore(snapshot.algorithm)
     experiment.progress.restore(snapshot.progress)
     pending = () if snapshot.state.is_final else experiment.search.pending()
@@ -68,6 +70,9 @@ def replay(experiment: Experiment, event: Event) -> None:
     if isinstance(event, Told):
         experiment.take_in(event)
         experiment.progress.recall_running(event.running_s)
+    elif isinstance(event, SetAside):
+        experiment.take_aside(event)
+        experiment.progress.recall_running(event.running_s)
     elif isinstance(event, Ask | SliceAsk):
         experiment.search.adopt(event)
         experiment.pending_work.expect(event)
@@ -76,14 +81,13 @@ def replay(experiment: Experiment, event: Event) -> None:
     elif isinstance(event, Discarded):
         _replay_discarded(experiment, event)
     elif isinstance(event, StateChanged):
-        experiment.state = event.state
+        experiment.enter(event.state, event.trouble)
         experiment.progress.recall_running(event.running_s)
     elif isinstance(event, WorkerSeen):
         experiment.workers[event.worker_id] = event
-    elif isinstance(event, CheckpointStored):
-        if experiment.centre is not None:
-            experiment.centre.keep(event)
-    elif not isinstance(event, Created):  # which the registry sees to
+    elif isinstance(event, CheckpointStored) and experiment.centre is not None:
+        experiment.centre.keep(event)
+    elif not isinstance(event, Created | CheckpointStored):  # of a genetic algorithm there is none
         assert_never(event)
 
 

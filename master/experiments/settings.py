@@ -31,6 +31,7 @@ class ExperimentSettings:
         name: what people call the experiment.
         share: its part of the fleet, relative to the others'.
         lease_s: how long a worker may keep a lease.
+        max_attempts: failed attempts after which an individual is set aside.
         precision: number of the forward pass's germline.v1.Precision.
         stop: when it is complete.
         spec: the whole spec as message, and
@@ -40,6 +41,7 @@ class ExperimentSettings:
     name: str
     share: int
     lease_s: float
+    max_attempts: int
     precision: int
     stop: Stop
     spec: spec_pb2.ExperimentSpec
@@ -56,6 +58,7 @@ class ExperimentSettings:
             name=spec.name,
             share=spec.share,
             lease_s=spec.evaluation.lease_s,
+            max_attempts=spec.evaluation.max_attempts,
             precision=spec.evaluation.precision,
             stop=_stop_of(spec.stop),
             spec=spec,

@@ -48,6 +48,7 @@ class Snapshot(NamedTuple):
         epochs: the last of them: all since the newest checkpoint.
         checkpoints: that are kept.
         told: of the open epoch.
+        trouble: why it paused by itself.
     """
 
     position: int
@@ -60,6 +61,7 @@ class Snapshot(NamedTuple):
     epochs: Sequence[EpochClosed] = ()
     checkpoints: Sequence[CheckpointStored] = ()
     told: Sequence[Told] = ()
+    trouble: str = ""
 
 
 class EntryWriter:
@@ -181,6 +183,7 @@ def write_snapshot(snapshot: Snapshot) -> bytes:
         closed_epochs=snapshot.closed_epochs,
         epochs=[journal_pb2.EpochClosed(epoch=e.epoch, fitness=e.fitness) for e in snapshot.epochs],
         checkpoints=[checkpoint_message(checkpoint) for checkpoint in snapshot.checkpoints],
+        trouble=snapshot.trouble,
     )
     for told in snapshot.told:
         write_told(message.told.add(), told)
@@ -201,6 +204,7 @@ def read_snapshot(encoded: bytes) -> Snapshot:
         epochs=tuple(EpochClosed(e.epoch, tuple(e.fitness)) for e in message.epochs),
         checkpoints=tuple(map(read_checkpoint, message.checkpoints)),
         told=tuple(map(read_told, message.told)),
+        trouble=message.trouble,
     )
 
 

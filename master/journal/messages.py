@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeAlias, assert_never
 
 from germline.algorithms.base import Result
@@ -12,6 +13,7 @@ from master.experiments.events import (
     CheckpointStored,
     Created,
     Discarded,
+    SetAside,
     State,
     StateChanged,
     Told,
@@ -21,7 +23,7 @@ from master.experiments.events import (
 
 def write_told(message: journal_pb2.Told, told: Told) -> None:
     """Fill in that an evaluation was accepted."""
-    ticket, returns, frames, steps = told.result
+    ticket, returns, frames, steps, _ = told.result
     message.ticket = ticket
     message.returns.extend(returns)
     message.frames = frames
@@ -44,7 +46,7 @@ def write_slice(message: journal_pb2.Asked, ask: SliceAsk) -> None:
     part.epoch, part.first_pair, part.pairs = ask.epoch, ask.first_pair, ask.pairs
 
 
-Rare: TypeAlias = Created | StateChanged | WorkerSeen | EpochClosed | CheckpointStored | Discarded
+Rare: TypeAlias = Created | StateChanged | WorkerSeen | EpochClosed | CheckpointStored | Discarded | SetAside
 
 
 def write_rare(message: journal_pb2.Event, event: Rare) -> None:
@@ -54,6 +56,7 @@ def write_rare(message: journal_pb2.Event, event: Rare) -> None:
     elif isinstance(event, StateChanged):
         changed = message.state_changed
         changed.state, changed.time, changed.running_s = int(event.state), event.time, event.running_s
+        changed.trouble = event.trouble
     elif isinstance(event, WorkerSeen):
         message.worker_seen.CopyFrom(worker_message(event))
     elif isinstance(event, EpochClosed):
@@ -64,26 +67,55 @@ def write_rare(message: journal_pb2.Event, event: Rare) -> None:
     elif isinstance(event, Discarded):
         message.discarded.worker = event.worker
         message.discarded.tickets.extend(event.tickets)
+    elif isinstance(event, SetAside):
+        message.set_aside.CopyFrom(_set_aside_message(event))
     else:
         assert_never(event)
 
 
 def read_rare(event: journal_pb2.Event, kind: str | None) -> Rare:
     """What :func:`write_rare` wrote. Raises JournalFormatError for a kind that this build does not know."""
-    if kind == "created":
-        return read_created(event.created)
-    if kind == "state_changed":
-        changed = event.state_changed
-        return StateChanged(State(changed.state), changed.time, changed.running_s)
-    if kind == "worker_seen":
-        return read_worker(event.worker_seen)
-    if kind == "epoch_closed":
-        return EpochClosed(event.epoch_closed.epoch, tuple(event.epoch_closed.fitness))
-    if kind == "checkpoint_stored":
-        return read_checkpoint(event.checkpoint_stored)
-    if kind == "discarded":
-        return Discarded(event.discarded.worker, tuple(event.discarded.tickets))
-    raise JournalFormatError(f"journal holds an event of kind {kind}; this build knows none such")
+    read = _READERS.get(kind or "")
+    if read is None:
+        raise JournalFormatError(f"journal holds an event of kind {kind}; this build knows none such")
+    return read(event)
+
+
+_READERS: dict[str, Callable[[journal_pb2.Event], Rare]] = {
+    "created": lambda event: read_created(event.created),
+    "state_changed": lambda event: _read_state(event.state_changed),
+    "worker_seen": lambda event: read_worker(event.worker_seen),
+    "epoch_closed": lambda event: EpochClosed(event.epoch_closed.epoch, tuple(event.epoch_closed.fitness)),
+    "checkpoint_stored": lambda event: read_checkpoint(event.checkpoint_stored),
+    "discarded": lambda event: Discarded(event.discarded.worker, tuple(event.discarded.tickets)),
+    "set_aside": lambda event: _read_set_aside(event.set_aside),
+}
+
+
+def _read_state(message: journal_pb2.StateChanged) -> StateChanged:
+    return StateChanged(State(message.state), message.time, message.running_s, message.trouble)
+
+
+def _set_aside_message(event: SetAside) -> journal_pb2.SetAside:
+    return journal_pb2.SetAside(
+        ticket=event.ticket,
+        returns=event.returns,
+        attempts=event.attempts,
+        worker_id=event.worker_id,
+        reason=event.reason,
+        running_s=event.running_s,
+    )
+
+
+def _read_set_aside(message: journal_pb2.SetAside) -> SetAside:
+    return SetAside(
+        message.ticket,
+        tuple(message.returns),
+        message.attempts,
+        message.worker_id,
+        message.reason,
+        message.running_s,
+    )
 
 
 def checkpoint_message(stored: CheckpointStored) -> journal_pb2.CheckpointStored:

@@ -48,6 +48,8 @@ def write_experiment(experiment: Experiment, trouble: str, unable: int) -> exper
         leases_lost=leases.expired + leases.returned,
         trouble=trouble,
         unable=unable,
+        failed=progress.failed,
+        set_aside=[experiment_pb2.Unscored(**each._asdict()) for each in progress.set_aside],
     )
     if experiment.centre is None:
         _write_individuals(message, experiment.algorithm)

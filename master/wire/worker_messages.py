@@ -32,6 +32,8 @@ from master.work.leases import Key
 
 _WORKER_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _MAX_SLOTS = 1_000_000
+_MAX_PROCESS = 64  # characters
+_MAX_FAILURE = 1_000  # characters of a reason that are kept
 _MAX_ENCODED_BYTES = 64 * 2**20
 
 
@@ -57,6 +59,7 @@ def read_hello(message: worker_pb2.WorkerMessage) -> Greeting:
         version=hello.version,
         noise_version=hello.noise_version,
         noise_digest=hello.noise_digest,
+        process=hello.process[:_MAX_PROCESS],
         slots=hello.slots,
         held=read_keys(hello.held),
     )
@@ -72,9 +75,12 @@ def read_results(messages: Iterable[worker_pb2.Result]) -> Iterator[tuple[Key, R
     for message in messages:
         lease = message.lease
         ticket = lease.ticket
+        failure = message.failure
+        if failure:
+            failure = " ".join(failure[:_MAX_FAILURE].split()) or "no reason was given"
         yield (
             Key(lease.experiment, ticket, lease.attempt, lease.identity),
-            Result(ticket, tuple(message.returns), message.frames, message.steps),
+            Result(ticket, tuple(message.returns), message.frames, message.steps, failure),
         )
 
 

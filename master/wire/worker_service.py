@@ -69,7 +69,8 @@ class WorkerService(worker_pb2_grpc.WorkerServiceServicer):
             self._dispatcher.heartbeat(session, beat.busy_share, beat.frames)
         elif kind == "goodbye":
             goodbye = message.goodbye
-            self._dispatcher.goodbye(session, goodbye.reason, read_keys(goodbye.returned))
+            returned, suspected = read_keys(goodbye.returned), read_keys(goodbye.suspected)
+            self._dispatcher.goodbye(session, goodbye.reason, returned, suspected)
         elif kind == "rejection":
             rejection = message.rejection
             self._dispatcher.rejection(session, rejection.experiment, rejection.reason, rejection.identity)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import groupby
 from typing import NamedTuple
@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 _MAX_CREDIT = 65_536
 _MAX_RESERVE = 1_024
 _RESERVE_SHARE = 4  # asked beyond what is lent: a quarter of what the fleet plays
+_TRIAL_SHARE = 4  # a quarter of a worker's slots may play what others were lost with
+_UNSCORED = (Refusal.FAILED, Refusal.NOT_FINITE, Refusal.WRONG_LENGTH)  # another worker may try
 
 
 class Greeting(NamedTuple):
@@ -38,6 +40,7 @@ class Greeting(NamedTuple):
     noise_digest: str
     slots: int
     held: Sequence[Key]
+    process: str = ""
 
 
 class Dispatcher:
@@ -70,7 +73,9 @@ class Dispatcher:
         self._check_fit(greeting)
         if self._draining:
             raise DrainingError(f"the master is draining: {self._draining}")
-        session = self.fleet.join(greeting.identity, greeting.slots)
+        if self.fleet.is_anew(greeting.identity.worker_id, greeting.process):
+            self._begin_anew(greeting.identity.worker_id)
+        session = self.fleet.join(greeting.identity, greeting.slots, greeting.process)
         session.orders.put_nowait(self._welcome)
         kept = self._renew(greeting.identity.worker_id, greeting.held)
         lost = self._give_back_all_but(greeting.identity.worker_id, kept)
@@ -104,7 +109,7 @@ class Dispatcher:
         self._metrics.count_refused([refusal.code for refusal in refused])
         self._journal.when_durable(partial(session.orders.put_nowait, Acknowledge(sequence, refused)))
         self.send_revocations()
-        if self.keeper.conduct():
+        if self.keeper.conduct() or any(refusal.code in _UNSCORED for refusal in refused):
             self.lend_all()
 
     def _tell(
@@ -148,13 +153,17 @@ class Dispatcher:
             logger.error("experiment %s: %s", experiment.settings.name, trouble)
         self.lend_all()
 
-    def goodbye(self, session: Session, reason: str, returned: Sequence[Key]) -> None:
-        """A worker leaves; its leases go to others at once."""
+    def goodbye(
+        self, session: Session, reason: str, returned: Sequence[Key], suspected: Sequence[Key] = ()
+    ) -> None:
+        """A worker leaves; its leases go to others at once, with a doubt about those that may be why."""
         if not self.fleet.leave(session, for_good=True):
             return
-        self.keeper.lose(session.identity.worker_id)
-        count = self._give_back_all(session.identity.worker_id)
-        logger.info("worker %s leaves: %s; %d leases come back", session.identity.worker_id, reason, count)
+        worker_id = session.identity.worker_id
+        self.keeper.lose(worker_id)
+        count = self._lose(worker_id, reason, suspected)
+        logger.info("worker %s leaves: %s; %d leases come back", worker_id, reason, count)
+        self.send_revocations()
         self.lend_all()
 
     def finish(self, session: Session) -> None:
@@ -188,10 +197,27 @@ class Dispatcher:
         while session.credit > 0 and hungry:
             claims = [Claim(experiment.claimed, experiment.settings.share) for experiment in hungry]
             parts = zip(hungry, divide(session.credit, claims), strict=True)
-            hungry = [e for e, n in parts if n == 0 or _lend_some(session, e, n, reserve)]
+            hungry = [e for e, n in parts if n == 0 or self._lend_some(session, e, n, reserve)]
         if session.credit > 0 and not any(e.pending_work.tickets_of(worker_id) for e in experiments):
             for experiment in experiments:
                 session.lend(experiment, experiment.lend_twins(worker_id, session.credit))
+
+    def _lend_some(self, session: Session, experiment: Experiment, n: int, reserve: int) -> bool:
+        """Lend a worker work of about n evaluations; False if the experiment has none.
+
+        Less is no sign that nothing is left: a centre's measurement counts for less than a slice.
+        """
+        crew = self._crew(experiment) if len(experiment.pending_work.retries) else ()
+        trials = max(session.slots // _TRIAL_SHARE, 1)
+        known = session.known.keys()
+        work = experiment.lend(session.identity.worker_id, n, known, reserve, crew, trials)
+        session.lend(experiment, work)
+        return bool(work)
+
+    def _crew(self, experiment: Experiment) -> list[str]:
+        """The workers that are connected and play an experiment."""
+        names = (session.identity.worker_id for session in self.fleet)
+        return [name for name in names if name not in experiment.rejections]
 
     def lend_all(self) -> None:
         """Give every worker with room what there is: work came back, or an experiment began."""
@@ -239,6 +265,11 @@ class Dispatcher:
             ),
             ("germline_experiments_running", "Experiments that want work done.", len(running)),
             (
+                "germline_set_aside",
+                "Individuals that could not be scored, of all experiments.",
+                sum(e.progress.failed for e in self._registry),
+            ),
+            (
                 "germline_store_failing",
                 "1 while the store does not take the journal.",
                 bool(self._journal.trouble),
@@ -282,7 +313,9 @@ class Dispatcher:
             session.orders.put_nowait(End(None))
 
     def trouble(self, experiment: Experiment) -> str:
-        """What keeps an experiment from going on, for people; empty if nothing does."""
+        """What keeps an experiment from going on, or made it pause, for people; empty if nothing does."""
+        if experiment.trouble:
+            return experiment.trouble
         if not experiment.is_running:
             return ""
         reasons, workers = self.rejections(experiment), len(self.fleet)
@@ -330,23 +363,48 @@ class Dispatcher:
             )
         return lost
 
+    def _begin_anew(self, worker_id: str) -> None:
+        """A worker's process began anew: what it held may be why, and it may be able to play more now."""
+        lost = self._lose(worker_id, "the worker's process ended while it held this")
+        for experiment in self._registry:
+            experiment.rejections.pop(worker_id, None)
+        if lost:
+            logger.warning("worker %s began anew; %d leases are lent again", worker_id, lost)
+
     def _take_back(self, worker_id: str) -> int:
-        count = self._give_back_all(worker_id)
+        count = self._lose(worker_id, f"the worker was away for {self.fleet.away_s:g} s while it held this")
         logger.warning("worker %s has been away too long; %d leases are lent again", worker_id, count)
         return count
+
+    def _lose(self, worker_id: str, reason: str, suspected: Collection[Key] | None = None) -> int:
+        """A worker was lost, and all that it holds goes to others; what it was lost with may be why.
+
+        Args:
+            worker_id: the worker.
+            reason: what happened, for people.
+            suspected: what it was lost with; None for all that it holds.
+
+        Returns:
+            How many leases came back.
+        """
+        held = {e: e.pending_work.suspects(worker_id, _tickets_in(e, suspected)) for e in self._registry}
+        most = max((suspects.losses for suspects in held.values()), default=0)
+        blamed = {e: suspects.tickets for e, suspects in held.items() if suspects.losses == most}
+        count = sum(map(len, blamed.values()))
+        for experiment, tickets in blamed.items():
+            experiment.lose(worker_id, reason, tickets, count)
+        return count + self._give_back_all(worker_id)
 
     def _give_back_all(self, worker_id: str) -> int:
         return sum(experiment.pending_work.give_back(worker_id) for experiment in self._registry)
 
 
-def _lend_some(session: Session, experiment: Experiment, n: int, reserve: int) -> bool:
-    """Lend a worker work of about n evaluations; False if the experiment has none.
-
-    Less is no sign that nothing is left: a centre's measurement counts for less than a slice.
-    """
-    work = experiment.lend(session.identity.worker_id, n, session.known.keys(), reserve)
-    session.lend(experiment, work)
-    return bool(work)
+def _tickets_in(experiment: Experiment, keys: Collection[Key] | None) -> set[int] | None:
+    """The tickets of one experiment among these leases; None for any."""
+    if keys is None:
+        return None
+    mine = (key for key in keys if key.experiment == experiment.number)
+    return {key.ticket for key in mine if key.identity in (0, experiment.identity)}
 
 
 def _experiment_of(told: tuple[Key, Result]) -> tuple[int, int]:

@@ -116,10 +116,14 @@ class Session:
         frames_per_second: over its last heartbeat interval.
         connected: seconds since 1970.
         heard: clock time of its last message.
+        process: the worker's, see germline.v1.Hello; empty if it does not say.
     """
 
-    def __init__(self, identity: WorkerIdentity, slots: int, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, identity: WorkerIdentity, slots: int, clock: Callable[[], float], process: str = ""
+    ) -> None:
         self.identity = identity
+        self.process = process
         self.slots = slots
         self.credit = 0
         self.known: OrderedDict[int, None] = OrderedDict()
@@ -186,6 +190,13 @@ class Session:
         self.orders.put_nowait(Lend(experiment, work, unknown, forget))
 
 
+class _Away(NamedTuple):
+    """A worker that broke off: since when, and its process."""
+
+    since: float
+    process: str
+
+
 class Fleet:
     """The workers that are connected, and those that broke off not long ago.
 
@@ -198,7 +209,7 @@ class Fleet:
         self.away_s = away_s
         self._clock = clock
         self._sessions: dict[str, Session] = {}
-        self._away: dict[str, float] = {}
+        self._away: dict[str, _Away] = {}
         self.slots = 0
 
     def __len__(self) -> int:
@@ -212,13 +223,18 @@ class Fleet:
         """A worker's stream, if it is connected."""
         return self._sessions.get(worker_id)
 
-    def join(self, identity: WorkerIdentity, slots: int) -> Session:
+    def is_anew(self, worker_id: str, process: str) -> bool:
+        """Whether this process is another one than what was here, or not long ago, under the same name."""
+        here = self._sessions.get(worker_id) or self._away.get(worker_id)
+        return here is not None and bool(process and here.process) and here.process != process
+
+    def join(self, identity: WorkerIdentity, slots: int, process: str = "") -> Session:
         """Begin a worker's stream; an older one of the same worker ends."""
         older = self._sessions.pop(identity.worker_id, None)
         if older is not None:
             older.orders.put_nowait(End(_taken(identity.worker_id)))
             self.slots -= older.slots
-        session = self._sessions[identity.worker_id] = Session(identity, slots, self._clock)
+        session = self._sessions[identity.worker_id] = Session(identity, slots, self._clock, process)
         self.slots += slots
         self._away.pop(identity.worker_id, None)
         return session
@@ -231,7 +247,7 @@ class Fleet:
         del self._sessions[worker_id]
         self.slots -= session.slots
         if not for_good:
-            self._away[worker_id] = self._clock()
+            self._away[worker_id] = _Away(self._clock(), session.process)
         return True
 
     def silent(self) -> list[Session]:
@@ -242,7 +258,7 @@ class Fleet:
     def gone(self) -> list[str]:
         """Forget and return the workers that broke off too long ago."""
         limit = self._clock() - self.away_s
-        gone = [worker_id for worker_id, since in self._away.items() if since < limit]
+        gone = [worker_id for worker_id, away in self._away.items() if away.since < limit]
         for worker_id in gone:
             del self._away[worker_id]
         return gone

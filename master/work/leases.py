@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import NamedTuple
 
 LENDINGS_PER_BOOT = 4_096
@@ -111,11 +111,10 @@ class LeaseTable:
             leases.append(lease)
         return leases
 
-    def lend_twins(self, n: int, worker: str) -> list[Lease]:
+    def lend_twins(self, n: int, worker: str, without: Container[int] = ()) -> list[Lease]:
         """Lend up to n pieces of others' work a second time, oldest first; told once, it counts once."""
-        found = [
-            held for held in self._lent.values() if held.worker != worker and held.ticket not in self._twins
-        ]
+        others = (held for held in self._lent.values() if held.worker != worker)
+        found = [held for held in others if held.ticket not in self._twins and held.ticket not in without]
         deadline = self.clock() + self.lease_s
         twins = [Lease(held.ticket, self._next_attempt(held.ticket), worker, deadline) for held in found[:n]]
         self._twins.update((twin.ticket, twin) for twin in twins)
@@ -162,10 +161,17 @@ class LeaseTable:
         if tickets is None:
             gone = self.held_by(worker)
         else:
-            wanted = set(tickets)
-            gone = [lease for lease in self.held_by(worker) if lease.ticket in wanted]
+            found = [held.get(ticket) for ticket in set(tickets) for held in (self._lent, self._twins)]
+            gone = [lease for lease in found if lease is not None and lease.worker == worker]
         self.returned += len(gone)
         return self._take_back(gone)
+
+    def end(self, ticket: int, attempt: int, worker: str) -> None:
+        """Take one lease back that brought nothing, if its worker still holds it; its work waits."""
+        for lease in (self._lent.get(ticket), self._twins.get(ticket)):
+            if lease is not None and lease[:3] == (ticket, attempt, worker):
+                self.returned += 1
+                self._take_back([lease])
 
     def void(self, worker: str) -> list[Lease]:
         """Take back what a worker holds, and let nothing count that it tells of any lease up to now.
@@ -241,6 +247,11 @@ class LeaseTable:
     def is_lent(self, ticket: int) -> bool:
         """Whether somebody holds this work."""
         return ticket in self._lent
+
+    def is_with(self, ticket: int, worker: str) -> bool:
+        """Whether this worker holds this work."""
+        held = self._lent.get(ticket)
+        return held is not None and held.worker == worker
 
     def _take_back(self, gone: list[Lease]) -> list[Lease]:
         """Take leases back; return those whose work now waits: nobody holds it a second time."""

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 from germline.algorithms.base import JsonValue, Result
-from master.errors import Refusal, RefusedResultError
+from master.errors import Refusal, RefusedResultError, UnscoredError
 from master.experiments.events import Piece, returns_of
 from master.work.leases import ForeignLeaseError, Lease, LeaseTable, Start, UnknownLeaseError
+from master.work.retries import Failure, Retries, Suspects
 from master.work.waiting import WaitingWork
-
-logger = logging.getLogger(__name__)
-
-_MAX_SPOILED = 3
 
 
 class Work(NamedTuple):
@@ -28,31 +24,34 @@ class Work(NamedTuple):
 class PendingWork:
     """Follows every piece of work from its ask until it is told: it waits, or it is lent; never neither.
 
-    The one exception is work that nobody can do: told wrongly again and again, it stays pending, unlent.
-
     Attributes:
         leases: who holds what.
+        retries: what failed, and waits to be tried again.
         revoked: leases that are not wanted any more, and whose workers are still to be told so.
         next_ticket: the first ticket that was not asked yet.
     """
 
     def __init__(
-        self, name: str, lease_s: float, clock: Callable[[], float], starts: Sequence[Start]
+        self, lease_s: float, clock: Callable[[], float], starts: Sequence[Start], max_attempts: int = 3
     ) -> None:
         """Begin with nothing; `starts` are the master's, this one last."""
         self.leases = LeaseTable(lease_s, clock, starts)
+        self.retries = Retries(max_attempts)
         self.revoked: list[Lease] = []
         self.next_ticket = 0
-        self._name = name
         self._starts = list(starts)
         self._next_ticket_kept = 0  # next_ticket when the last of the earlier starts was last written down
         self._waiting = WaitingWork()
         self._pending: dict[int, Piece] = {}
-        self._spoiled: dict[int, int] = {}
 
     @property
     def waiting(self) -> int:
         """Work that waits for a worker."""
+        return len(self._waiting) + len(self.retries)
+
+    @property
+    def waiting_for_any(self) -> int:
+        """Work that waits, and that every worker may have: it did not fail yet."""
         return len(self._waiting)
 
     # Lending
@@ -64,24 +63,35 @@ class PendingWork:
             self.next_ticket = asks[-1].ticket + 1
         self._waiting.add(asks)
 
-    def lend(self, worker: str, n: int, known: Collection[int]) -> list[Work]:
-        """Lend up to n pieces of what waits, by preference with genomes that the worker knows."""
-        asks = self._waiting.take(n, known)
+    def lend(
+        self, worker: str, n: int, known: Collection[int], crew: Collection[str] = (), trials: int = 1
+    ) -> list[Work]:
+        """Lend up to n pieces of what waits, by preference with genomes that the worker knows.
+
+        What failed before goes to another of the `crew`, and of what workers were lost with only so many
+        `trials` to each; see :meth:`.retries.Retries.take`.
+        """
+        asks = self.retries.take(worker, n, crew, trials, lambda ticket: self.leases.is_with(ticket, worker))
+        asks += self._waiting.take(n - len(asks), known)
         return list(map(Work, asks, self.leases.lend([ask.ticket for ask in asks], worker)))
 
     def lend_twins(self, worker: str, n: int) -> list[Work]:
         """Lend up to n pieces of work a second time, which others hold already."""
-        return [Work(self._pending[twin.ticket], twin) for twin in self.leases.lend_twins(n, worker)]
+        twins = self.leases.lend_twins(n, worker, without=self.retries.failed)
+        return [Work(self._pending[twin.ticket], twin) for twin in twins]
 
     def renew(self, worker: str, ticket: int, attempt: int) -> bool:
         """Let a worker that came back keep a lease; False if it is not its to keep."""
         if ticket not in self._pending or not self.leases.renew(ticket, attempt, worker):
             return False
         self._waiting.withdraw(ticket)
+        self.retries.excuse(ticket, attempt)
         return True
 
     def give_back(self, worker: str, tickets: Iterable[int] | None = None) -> int:
         """Take back what a worker holds, all or some of it, to lend it to others; return how many."""
+        if tickets is None:
+            self.retries.leave(worker)
         return self._put_back(self.leases.give_back(worker, tickets))
 
     def void(self, worker: str) -> None:
@@ -97,6 +107,35 @@ class PendingWork:
         """Take back leases that ran out, to lend them to others; return how many."""
         return self._put_back(self.leases.expire())
 
+    def suspects(self, worker: str, tickets: Collection[int] | None = None) -> Suspects:
+        """A worker is lost: what of all that it holds, or of these tickets, may be why."""
+        held = self.tickets_of(worker)
+        return self.retries.suspects(held if tickets is None else held.intersection(tickets))
+
+    def lose(self, worker: str, reason: str, tickets: Collection[int], lost_with: int) -> list[int]:
+        """A worker is lost, of which this may be why, or other work of `lost_with` pieces in all.
+
+        Returns the tickets of what is not lent again, because too many were lost with it.
+        """
+        for lease in self.leases.held_by(worker):
+            if lease.ticket in tickets:
+                failure = Failure(worker, reason, lost_with=lost_with)
+                self.retries.note(lease.ticket, lease.attempt, failure)
+        gone = self.leases.give_back(worker, tickets)
+        return [lease.ticket for lease in gone if not self._try_again(lease.ticket)]
+
+    def fail(self, worker: str, attempt: int, result: Result, reason: str) -> bool:
+        """An attempt brought no score: another worker may try. Whether this was the last try.
+
+        Who holds it beside may still tell it; only then it is known.
+        """
+        ticket = result.ticket
+        if not self.retries.note(ticket, attempt, Failure(worker, reason, result.returns)):
+            return False
+        self.leases.end(ticket, attempt, worker)
+        self._waiting.withdraw(ticket)
+        return not self.leases.is_lent(ticket) and not self._try_again(ticket)
+
     def tickets_of(self, worker: str) -> set[int]:
         """The work that a worker holds."""
         return {lease.ticket for lease in self.leases.held_by(worker)}
@@ -107,8 +146,8 @@ class PendingWork:
         """The work that a result is of.
 
         Raises:
-            RefusedResultError: the work is not pending, the lease is not this worker's, or the result cannot
-                be; in the last case the work is lent again.
+            RefusedResultError: the work is not pending, or the lease is not this worker's.
+            UnscoredError: the result is no score; nothing has changed yet, see :meth:`fail`.
         """
         ticket = result.ticket
         ask = self._pending.get(ticket)
@@ -120,11 +159,7 @@ class PendingWork:
             raise RefusedResultError(Refusal.FOREIGN, str(error)) from None
         except UnknownLeaseError as error:
             raise RefusedResultError(Refusal.UNKNOWN, str(error)) from None
-        try:
-            _check_returns(result.returns, returns_of(ask))
-        except RefusedResultError:
-            self._note_spoiled(ticket, worker)
-            raise
+        _check_score(result, returns_of(ask))
         return ask
 
     def close(self, ticket: int, worker: str) -> None:
@@ -132,11 +167,13 @@ class PendingWork:
         in_vain = (self.leases.close(ticket, worker), self.leases.close_twin(ticket, worker))
         self.revoked += [lease for lease in in_vain if lease is not None]
         self._waiting.withdraw(ticket)
+        self.retries.forget(ticket)
 
     def close_all(self) -> None:
         """Nothing of this is wanted any more."""
         self.revoked += self.leases.close_all()
         self._waiting.clear()
+        self.retries.clear()
         self._pending.clear()
 
     def reopen(self, asks: Iterable[Piece]) -> None:
@@ -152,6 +189,10 @@ class PendingWork:
         """A result of this is wanted."""
         self._pending[ask.ticket] = ask
         self.next_ticket = max(self.next_ticket, ask.ticket + 1)
+
+    def piece(self, ticket: int) -> Piece:
+        """What was asked under a pending ticket."""
+        return self._pending[ticket]
 
     def settle(self, ticket: int) -> Piece:
         """The result of this is in; return what was asked."""
@@ -192,33 +233,35 @@ class PendingWork:
 
     def _put_back(self, leases: list[Lease]) -> int:
         for lease in leases:
-            self._waiting.put_back(self._pending[lease.ticket])
+            queue = self.retries.put if lease.ticket in self.retries.failed else self._waiting.put_back
+            queue(self._pending[lease.ticket])
         return len(leases)
 
-    def _note_spoiled(self, ticket: int, worker: str) -> None:
-        """Lend work again whose result no evaluation can have; but not for ever, it would fill the fleet."""
-        for lease in self.leases.give_back(worker, (ticket,)):
-            self._spoiled[ticket] = self._spoiled.get(ticket, 0) + 1
-            if self._spoiled[ticket] < _MAX_SPOILED:
-                self._waiting.put_back(self._pending[ticket])
-            else:
-                logger.warning(
-                    "experiment %s: ticket %d was told wrongly %d times, last by %s; it is not lent again",
-                    self._name, ticket, _MAX_SPOILED, lease.worker,
-                )  # fmt: skip
+    def _try_again(self, ticket: int) -> bool:
+        """Let another worker try what nobody holds; False if too many have."""
+        if self.retries.is_hopeless(ticket):
+            return False
+        self.retries.put(self._pending[ticket])
+        return True
 
     def _why_not_pending(self, ticket: int) -> RefusedResultError:
         if ticket >= self.next_ticket:
             return RefusedResultError(Refusal.UNKNOWN, f"lease.ticket is {ticket}; it was never lent")
-        return RefusedResultError(Refusal.ALREADY_TOLD, f"ticket {ticket} was told before; it counts once")
+        return RefusedResultError(
+            Refusal.ALREADY_TOLD, f"ticket {ticket} was told before, or set aside; it counts once"
+        )
 
 
-def _check_returns(returns: tuple[float, ...], episodes: int) -> None:
+def _check_score(result: Result, episodes: int) -> None:
+    """Raise UnscoredError, naming the field, unless work of so many episodes can have this result."""
+    returns = result.returns
+    if result.failure:
+        raise UnscoredError(Refusal.FAILED, result.failure)
     if len(returns) != episodes:
-        raise RefusedResultError(
+        raise UnscoredError(
             Refusal.WRONG_LENGTH, f"returns has {len(returns)} values; the lease has {episodes} episode seeds"
         )
     if not math.isfinite(sum(returns)):
-        raise RefusedResultError(
-            Refusal.NOT_FINITE, f"returns is {returns}; every return must be finite, and so must their sum"
-        )
+        wrong = [f"returns[{i}] is {value}" for i, value in enumerate(returns) if not math.isfinite(value)]
+        what = wrong[0] if wrong else f"returns has the sum {sum(returns)}"
+        raise UnscoredError(Refusal.NOT_FINITE, f"{what}; every return must be finite, and so must their sum")

@@ -16,7 +16,7 @@ from germline.client import (
     Individual,
     NotReachableError,
     RefusedError,
-    SetAside,
+    Unscored,
     Worker,
 )
 from germline.connection import options_for
@@ -191,7 +191,7 @@ def test_which_addresses_only_this_machine_reaches(address: str, local: bool) ->
     assert bool(options_for(address)) is local
 
 
-@pytest.mark.parametrize("view", [Experiment, HistoryPoint, Individual, SetAside, Worker])
+@pytest.mark.parametrize("view", [Experiment, HistoryPoint, Individual, Unscored, Worker])
 def test_every_field_that_the_master_tells_is_in_the_view(view: type) -> None:
     told = {field.name for field in getattr(experiment_pb2, view.__name__).DESCRIPTOR.fields}
     assert told <= {field.name for field in dataclasses.fields(view)}

@@ -15,7 +15,7 @@ from germline.v1 import experiment_pb2
 
 SPEC = loads('name = "a"\n[task.gym]\nid = "CartPole-v1"\n[policy]\nname = "mlp"\n[algorithm.ga]\n')
 TROUBLE = "none of 2 workers can play it; the last says: [task] is no plug-in"
-ASIDE = experiment_pb2.SetAside(name="00ff", reason="[Errno 2] no licence", attempts=3, worker="w-1")
+ASIDE = experiment_pb2.Unscored(name="00ff", reason="[Errno 2] no licence", attempts=3, worker="w-1")
 LOOK = Experiment.of(
     experiment_pb2.Experiment(
         spec=SPEC,

@@ -1,5 +1,6 @@
 """An evolution strategy's experiment that comes back from its journal is the one that wrote it."""
 
+import math
 from collections.abc import Callable
 from typing import cast
 
@@ -27,6 +28,8 @@ name = "bowl"
 path = "germline.functions:sphere"
 [policy]
 name = "vector"
+[evaluation]
+max_attempts = 2
 [algorithm.eggroll]
 pairs = 5
 slice_pairs = 2
@@ -50,7 +53,7 @@ class Book:
 
 
 class Rebirth(RuleBasedStateMachine):
-    """Workers play, leave and are discredited, epochs close early; a replay comes to the same at any time."""
+    """Workers play, fail, leave, die and are discredited, epochs close early; a replay is always the same."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -85,6 +88,22 @@ class Rebirth(RuleBasedStateMachine):
         returns = tuple(score + number for number in range(cast(SliceAsk, ask).episodes))
         result = Result(ask.ticket, returns, 7, 5)
         self.live.tell(WorkerIdentity(worker, "cpu", {}), [(Key(1, ask.ticket, lease.attempt), result)])
+
+    @precondition(lambda self: self.work)
+    @rule(data=st.data(), score=st.floats(-1e3, 1e3))
+    def fail(self, data: st.DataObject, score: float) -> None:
+        place = data.draw(st.integers(0, len(self.work) - 1))
+        worker, (ask, lease) = self.work.pop(place)
+        scores = st.lists(st.sampled_from([score, math.nan]), min_size=1)
+        returns = tuple(data.draw(scores))[: cast(SliceAsk, ask).episodes]
+        result = Result(ask.ticket, returns, 7, 5, failure="it broke")
+        self.live.tell(WorkerIdentity(worker, "cpu", {}), [(Key(1, ask.ticket, lease.attempt), result)])
+
+    @rule(worker=st.sampled_from(WORKERS))
+    def die(self, worker: str) -> None:
+        tickets = self.live.pending_work.suspects(worker).tickets
+        self.live.lose(worker, "it is gone", tickets, len(tickets))
+        self.live.pending_work.give_back(worker)
 
     @rule(worker=st.sampled_from(WORKERS))
     def discredit(self, worker: str) -> None:
@@ -126,8 +145,8 @@ class Rebirth(RuleBasedStateMachine):
         wanted = experiment.centre.wanted if experiment.centre is not None else None
         epochs = [repr(closed) for closed in snapshot.epochs]  # a missing score equals itself only so
         return (
-            snapshot.state, snapshot.algorithm, progress, snapshot.workers, snapshot.closed_epochs,
-            epochs, sorted(snapshot.told), pending, wanted,
+            snapshot.state, snapshot.trouble, snapshot.algorithm, progress, snapshot.workers,
+            snapshot.closed_epochs, epochs, sorted(snapshot.told), pending, wanted,
         )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ needs a new file.
 import asyncio
 import base64
 import json
+import math
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -87,8 +88,16 @@ def seen(experiment: Experiment) -> Json:
         "frames": experiment.progress.frames,
         "best_fitness": experiment.progress.best_fitness,
         "points": len(experiment.progress.history.points),
+        **_seen_trouble(experiment),
         **(_seen_individuals(experiment) if experiment.centre is None else _seen_centre(experiment)),
     }
+
+
+def _seen_trouble(experiment: Experiment) -> Json:
+    """Nothing of an experiment of which everything could be scored: earlier files have none of it."""
+    set_aside = [list(each) for each in experiment.progress.set_aside]
+    trouble = {"trouble": experiment.trouble, "failed": experiment.progress.failed, "set_aside": set_aside}
+    return trouble if any(trouble.values()) else {}
 
 
 def _seen_individuals(experiment: Experiment) -> Json:
@@ -156,6 +165,25 @@ async def write_eggroll(path: Path) -> None:
         _write(path, [await _dump(client, first), await _dump(client, second)])
 
 
+async def write_set_aside(path: Path) -> None:
+    """A genetic algorithm that pauses by itself, and an evolution strategy that goes on without a pair."""
+    async with master() as (registry, journal, client):
+        paused = registry.create(loads(EGGROLL_SPEC.format(name="golden-trouble")))
+        paused.pause("nobody can be scored")
+        first = registry.create(SPEC)
+        for turn in range(60):
+            if first.is_running:
+                _fail(first, f"w-{turn}", 1)
+            await journal.flush(10.0, with_snapshots=turn == 50)
+        second = registry.create(loads(EGGROLL_SPEC.format(name="golden-pair")))
+        _fail(second, "w-0", 3)
+        _fail(second, "w-1", 2)
+        _fail(second, "w-0", 1)
+        _tell(second, "w-1", 2)
+        await journal.flush(10.0)
+        _write(path, [await _dump(client, each) for each in (paused, first, second)])
+
+
 def _write(path: Path, experiments: list[Json]) -> None:
     path.write_text(json.dumps({"experiments": experiments}, indent=1) + "\n")
 
@@ -168,6 +196,17 @@ def _play(experiment: Experiment, turn: int) -> None:
         for ask, lease in work[:5]
     ]
     assert not experiment.tell(identity, told)
+
+
+def _fail(experiment: Experiment, name: str, pieces: int) -> None:
+    """A worker cannot score what it gets; of a slice, it can score all but the first member."""
+    identity = WorkerIdentity(name, "cpu", {"torch": "2.13.0"})
+    results = []
+    for ask, lease in experiment.lend(name, 4 * pieces, (), 0)[:pieces]:
+        told = (math.nan, *range(1, ask.episodes)) if isinstance(ask, SliceAsk) and ask.pairs else ()
+        result = Result(ask.ticket, told, 400, 100, failure="it broke")
+        results.append((Key(experiment.number, ask.ticket, lease.attempt), result))
+    assert len(experiment.tell(identity, results)) == len(results)
 
 
 def _begin_epochs(experiment: Experiment) -> None:
@@ -239,7 +278,7 @@ def snapshots() -> list[journal_pb2.Snapshot]:
     return [journal_pb2.Snapshot.FromString(base64.b64decode(each)) for each in stored if each]
 
 
-FILES = {"journal-v1": write_ga, "eggroll-v1": write_eggroll}
+FILES = {"journal-v1": write_ga, "eggroll-v1": write_eggroll, "set-aside-v1": write_set_aside}
 
 
 @pytest.fixture

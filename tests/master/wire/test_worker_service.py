@@ -11,7 +11,7 @@ import pytest
 from grpc import aio
 
 from germline import noise
-from germline.genome import Genome, Mutation
+from germline.genome import Genome, Mutation, format_id
 from germline.spec import loads
 from germline.v1 import experiment_pb2, spec_pb2, worker_pb2
 from germline.v1.experiment_pb2_grpc import ExperimentServiceStub
@@ -717,3 +717,67 @@ async def _until(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while not holds():
             await asyncio.sleep(0)
+
+
+async def test_what_a_worker_cannot_score_is_refused_and_another_tries_it(house: House) -> None:
+    worker = await house.greeted("one")
+    other = await house.greeted("other")
+    (lease,) = await worker.borrow(1)
+    failed = worker_pb2.Result(lease=lease.key, failure="ValueError:\n  no\tsuch thing")
+    assert await worker.refused(failed) == ("FAILED", "ValueError: no such thing")
+    assert lease.key.ticket not in [fresh.key.ticket for fresh in await worker.borrow(4)]
+    (again,) = await other.borrow(1)
+    assert again.key.ticket == lease.key.ticket
+    assert not (await other.tell(played(again))).refused
+
+
+async def test_an_individual_that_nobody_can_score_is_named_to_people(house: House) -> None:
+    workers = [await house.greeted(name) for name in ("a", "b", "c")]
+    for worker in workers:
+        (lease,) = await worker.borrow(1)
+        genome = worker.genome_of(lease)
+        await worker.refused(worker_pb2.Result(lease=lease.key, failure="no licence"))
+    now = await house.look()
+    assert now.failed == 1
+    (aside,) = now.set_aside
+    assert (aside.attempts, aside.worker, aside.reason) == (3, "c", "no licence")
+    assert aside.name == f"individual {format_id(genome.id)}"
+
+
+async def test_what_a_process_held_that_died_is_lent_again_one_by_one(house: House) -> None:
+    worker = await house.greeted(process="first")
+    held = {lease.key.ticket for lease in await worker.borrow(4)}
+    worker.call.cancel()
+    again = await house.greeted(process="second")
+    tickets = {lease.key.ticket for lease in await again.borrow(4)}
+    assert len(tickets & held) == 1
+
+
+async def test_what_a_process_that_lives_never_got_is_under_no_suspicion(house: House) -> None:
+    worker = await house.greeted(process="first")
+    held = {lease.key.ticket for lease in await worker.borrow(4)}
+    worker.call.cancel()
+    again = await house.greeted(process="first")
+    assert {lease.key.ticket for lease in await again.borrow(4)} == held
+
+
+async def test_a_worker_that_was_started_again_may_be_able_to_play_what_it_rejected(house: House) -> None:
+    worker = await house.greeted(process="first")
+    await worker.say(rejection=worker_pb2.Rejection(experiment=1, reason="no such plug-in"))
+    await worker.tell()
+    worker.call.cancel()
+    again = await house.greeted(process="second")
+    assert len(await again.borrow(2)) == 2
+
+
+async def test_what_was_being_played_as_a_worker_broke_is_suspected_and_the_rest_is_not(house: House) -> None:
+    worker = await house.greeted("broken")
+    first, *rest = await worker.borrow(4)
+    suspected = [first.key, rest[0].key]
+    await worker.say(goodbye=worker_pb2.Goodbye(reason="an episode hung", suspected=suspected))
+    await worker.call.done_writing()
+    assert (await worker.ending())[0] is grpc.StatusCode.OK
+    other = await house.greeted("other")
+    tickets = [lease.key.ticket for lease in await other.borrow(4)]
+    assert len({key.ticket for key in suspected} & set(tickets)) == 1
+    assert {lease.key.ticket for lease in rest[1:]} <= set(tickets)

@@ -24,12 +24,12 @@ def slice_ask(ticket: int, what: int) -> SliceAsk:
 
 def test_a_start_that_ended_before_its_snapshot_is_not_forgotten() -> None:
     """Start 1 lent ticket 1 and lost it, start 2 asked it anew for another: start 3 must not mix them."""
-    first = PendingWork("test", LEASE_S, lambda: 0.0, [Start(1, 0)])
+    first = PendingWork(LEASE_S, lambda: 0.0, [Start(1, 0)])
     first.add([slice_ask(0, 0)])
     written = first.snapshot()
     first.add([slice_ask(1, 1)])
     kept, lost = first.lend("a", 2, ())
-    third = PendingWork("test", LEASE_S, lambda: 0.0, [Start(3, 0)])
+    third = PendingWork(LEASE_S, lambda: 0.0, [Start(3, 0)])
     third.restore(written, [slice_ask(0, 0)])
     third.expect(slice_ask(1, 2))  # by start 2
     third.revive()
@@ -85,7 +85,7 @@ class Restarts(RuleBasedStateMachine):
         self.pending_work = self.make()
 
     def make(self) -> PendingWork:
-        return PendingWork("test", LEASE_S, lambda: self.now, [Start(self.boot, 0)])
+        return PendingWork(LEASE_S, lambda: self.now, [Start(self.boot, 0)])
 
     # What happened
 
