@@ -130,6 +130,57 @@ def test_work_that_is_reopened_never_gets_an_attempt_a_second_time(table: LeaseT
     assert attempts == sorted(set(attempts))
 
 
+def test_reopened_work_goes_on_at_the_next_multiple_of_128(clock: Clock) -> None:
+    table = LeaseTable(LEASE_S, clock, [Start(3, 0)])
+    attempts = []
+    for _ in range(3):
+        attempts.append((lease := lend(table, 7, "a")).attempt)
+        tell(table, lease)
+        table.reopen(7)
+    assert attempts == [3 * 4096 + 1, 3 * 4096 + 128 + 1, 3 * 4096 + 256 + 1]
+
+
+def test_both_who_hold_work_may_tell_it_and_no_third(table: LeaseTable) -> None:
+    first = lend(table, 7, "a")
+    (twin,) = table.lend_twins(1, "b")
+    for lease in (first, twin):
+        table.check(7, lease.attempt, lease.worker)
+        with pytest.raises(ForeignLeaseError, match=f"was lent to {lease.worker}, not to c"):
+            table.check(7, lease.attempt, "c")
+
+
+def test_twins_are_lent_of_the_oldest_work_of_others_that_has_none(table: LeaseTable) -> None:
+    table.lend([1, 2, 3], "a")
+    table.lend([4], "b")
+    assert [twin.ticket for twin in table.lend_twins(2, "b")] == [1, 2]
+    assert [twin.ticket for twin in table.lend_twins(9, "c")] == [3, 4]
+    assert table.lend_twins(9, "d") == []
+    assert table.holders() == {"a": 3, "b": 3, "c": 2}
+
+
+def test_a_twin_runs_out_alone_and_its_work_stays_with_the_other(table: LeaseTable, clock: Clock) -> None:
+    lend(table, 7, "a")
+    (twin,) = table.lend_twins(1, "b")
+    clock.now += LEASE_S / 2
+    lease = table.held_by("a")[0]
+    assert table.renew(7, lease.attempt, "a")
+    clock.now += LEASE_S / 2
+    assert table.expire() == []
+    assert (table.expired, table.holders()) == (1, {"a": 1})
+    table.check(7, twin.attempt, "b")
+
+
+def test_nothing_is_remembered_of_work_that_was_told(table: LeaseTable, clock: Clock) -> None:
+    lend(table, 7, "a")
+    (twin,) = table.lend_twins(1, "b")
+    table.void("a")
+    clock.now += LEASE_S
+    table.expire()
+    tell(table, twin)
+    table.close_twin(7, "b")
+    assert {name: kept for name, kept in vars(table).items() if isinstance(kept, dict) and kept} == {}
+
+
 def test_a_foreign_result_is_refused_and_changes_nothing(table: LeaseTable) -> None:
     lease = lend(table, 7, "a")
     with pytest.raises(ForeignLeaseError, match="was lent to a, not to b"):

@@ -209,6 +209,9 @@ def test_a_worker_without_credit_loses_its_work_and_nothing_it_tells_of_it_count
     code, sentence = refused(lambda: pending.check("a", work.lease.attempt, result(0)))
     assert (code, "is void" in sentence) == (Refusal.UNKNOWN, True)
     assert pending.tickets_of("b") == {1}
+    other = pending.revoked[:]
+    pending.void("b")
+    assert [lease.ticket for lease in pending.revoked] == [other[0].ticket, 1]
 
 
 def test_what_nobody_wants_any_more_is_revoked_and_counts_no_more(pending: PendingWork) -> None:
