@@ -11,7 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from germline.algorithms.base import AlreadyToldError, Ask, Purpose, Result, TicketError, UnknownTicketError
+from germline.algorithms.base import (
+    AlreadyToldError,
+    Ask,
+    Purpose,
+    Result,
+    TicketError,
+    UnknownTicketError,
+    check_result,
+)
 from germline.algorithms.ga import GeneticAlgorithm
 from germline.algorithms.ga_settings import GaSettings
 from germline.genome import Genome, Mutation, float32
@@ -193,6 +201,13 @@ def test_an_impossible_result_is_refused_by_name_and_changes_nothing(
     assert algorithm.snapshot() == before
     tell(algorithm, ask, 1.0)
     assert algorithm.evaluations == 1
+
+
+def test_frames_and_steps_count_from_nought() -> None:
+    check_result(Result(1, (1.0,), 0, 0), 1)
+    for frames, steps, says in ((-1, 0, "frames is -1"), (0, -1, "steps is -1")):
+        with pytest.raises(ValueError, match=f"^{says}; it counts from 0$"):
+            check_result(Result(1, (1.0,), frames, steps), 1)
 
 
 def test_returns_whose_sum_overflows_are_refused() -> None:
