@@ -56,6 +56,11 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self._traces: dict[int, _Trace] = {}
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """No: torch would import its whole compiler, for seconds, to keep it away from here."""
+        return False
+
     def __torch_dispatch__(
         self,
         func: Any,

@@ -44,6 +44,16 @@ class Start:
     given: Tensor | None = None
     is_given: Tensor | None = None
 
+    def is_like(self, other: Start) -> bool:
+        """Whether another start is the same, but for what chance decides."""
+        return self.law == other.law and torch.equal(self._fixed(), other._fixed())
+
+    def _fixed(self) -> Tensor:
+        """What chance does not decide."""
+        if self.given is None:
+            return torch.empty(0)
+        return self.given if self.is_given is None else self.given.where(self.is_given, 0.0)
+
     def write(self, out: Tensor, seed: int, stream: int) -> None:
         """Write a founder's values into `out`, `[n]` float32."""
         if self.law is not None:

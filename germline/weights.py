@@ -85,6 +85,12 @@ class Layout:
             )
         return cls(tuple(parameters), offset)
 
+    @torch.no_grad()
+    def write(self, flat: Tensor, module: nn.Module) -> None:
+        """Copy one network's flat vector into a module's parameters, in place."""
+        for name, view in self.named_views(flat).items():
+            module.get_parameter(name).copy_(view)
+
     def named_views(self, flat: Tensor) -> dict[str, Tensor]:
         """The parameters of one network as views of its flat vector."""
         return {p.name: p.view(flat).view(p.shape) for p in self.parameters}

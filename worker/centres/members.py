@@ -19,6 +19,7 @@ from germline.pairs import Member, NoiseKey
 from worker.networks.forward import family
 from worker.networks.forward.base import DTYPES, ActiveRows, Outputs
 from worker.networks.forward.family import FamilyForward
+from worker.networks.policies.recurrent import Recurrent
 from worker.networks.policies.stages import Staged
 from worker.networks.population import DensePopulation, Individual, choose
 from worker.playing.engine import Evaluation, Key
@@ -93,6 +94,8 @@ class LowRankRows:
         Raises:
             UntraceableError: if the network's forward pass cannot be shared.
         """
+        if isinstance(evolution.network, Recurrent):
+            raise UntraceableError("the network remembers")
         self._per_pass = max(1, min(slots, _PASS_ROWS // rows))
         self.slots = -(-slots // self._per_pass) * self._per_pass
         self._rows, self._outputs = rows, spaces.actions.outputs
@@ -169,6 +172,9 @@ class MemberPopulation:
         """Give a slot a member's noise."""
         member = expect_member(genome)
         self._forward.bind(slot, self._evolution.key(member.pair), member.sign * self._evolution.sigma)
+
+    def begin(self, slot: int, row: int) -> None:
+        """An episode begins; what plays here remembers nothing."""
 
     def act(self, observations: Observations, active: ActiveRows) -> Actions:
         """Feed every active row to its member, and choose."""

@@ -75,6 +75,9 @@ class LitterPopulation:
         else:
             self._join(slot, parent, NoiseKey(last.seed), last.power)
 
+    def begin(self, slot: int, row: int) -> None:
+        """An episode begins; plain lines of layers remember nothing."""
+
     def act(self, observations: Observations, active: ActiveRows) -> Actions:
         """Feed every active row to its network, and choose."""
         return choose(self._actions, self._family(observations, active))

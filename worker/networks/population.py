@@ -32,8 +32,12 @@ class Population(Protocol):
         """Write an individual's network into a slot; a genome's `parent`, if known, saves finding it out."""
         ...
 
+    def begin(self, slot: int, row: int) -> None:
+        """An episode begins on a row: what its network remembers of the last one is forgotten."""
+        ...
+
     def act(self, observations: Observations, active: ActiveRows) -> Actions:
-        """Actions of the active rows; what a row gets depends on its network and its observation alone.
+        """Actions of the active rows; a row's depend on its network and what it saw since its beginning.
 
         Args:
             observations: `[slots, rows, *shape]`.
@@ -91,6 +95,10 @@ class DensePopulation:
         else:
             self._cache.write_child(parent, genome, row)
         self._forward.load(slot, row)
+
+    def begin(self, slot: int, row: int) -> None:
+        """An episode begins on a row."""
+        self._forward.begin(slot, row)
 
     def weights(self, slot: int) -> Tensor:
         """The float32 weights of a slot, `[size]`."""

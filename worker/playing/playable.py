@@ -62,5 +62,11 @@ def playable(settings: EngineSettings, task: Task | None = None) -> Playable:
     if settings.precision not in PRECISIONS:
         raise SetupError(f"evaluation.precision is {settings.precision!r}; allowed: {', '.join(PRECISIONS)}")
     task = task or make_task(settings.task, settings.task_arguments)
-    policy = make_policy(settings.policy, task, hidden=settings.hidden, arguments=settings.policy_arguments)
+    policy = make_policy(
+        settings.policy,
+        task,
+        hidden=settings.hidden,
+        arguments=settings.policy_arguments,
+        precision=settings.precision,
+    )
     return Playable(task, policy)

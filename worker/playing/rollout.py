@@ -140,6 +140,7 @@ class Rollout(Generic[Key]):
         """Let a row play the evaluation's next episode."""
         seed = slot.evaluation.episode_seeds[slot.begun]
         self._lanes.begin(np.array([index * self._rows + row]), [seed])
+        self._population.begin(index, row)
         slot.episode_of_row[row] = slot.begun
         slot.begun += 1
         self._active[index, row] = True

@@ -66,6 +66,9 @@ class Names:
     def fill(self, slot: int, genome: Individual, parent: Genome | None = None) -> None:
         self._answers[slot] = expect_genome(genome).init_seed
 
+    def begin(self, slot: int, row: int) -> None:
+        """Nothing to forget."""
+
     def act(self, observations: Observations, active: ActiveRows) -> Actions:
         return np.repeat(self._answers[:, None], self.rows, axis=1)
 

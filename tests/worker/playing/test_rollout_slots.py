@@ -62,6 +62,9 @@ class Filled:
     def fill(self, slot: int, genome: Individual, parent: Genome | None = None) -> None:
         self.fills.append((slot, expect_genome(genome), parent))
 
+    def begin(self, slot: int, row: int) -> None:
+        """Nothing to forget."""
+
     def act(self, observations: Observations, active: ActiveRows) -> Actions:
         self.asked.append((observations.shape, active.tolist()))
         return np.zeros((self.slots, self.rows), np.int64)

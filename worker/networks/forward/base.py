@@ -26,6 +26,10 @@ class Forward(Protocol):
         """Take the weights of a slot, `[size]` float32 in the layout's order."""
         ...
 
+    def begin(self, slot: int, row: int) -> None:
+        """An episode begins: forget the last one. Nothing to do for networks that remember nothing."""
+        return
+
     def __call__(self, observations: Observations, active: ActiveRows) -> Outputs:
         """Outputs of the active rows.
 

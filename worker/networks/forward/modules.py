@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from germline.weights import Layout
 from worker.networks.forward.base import ActiveRows, Outputs
+from worker.networks.forward.memory import Memory
+from worker.networks.policies.recurrent import Recurrent
 from worker.tasks.base import Observations
 
 
@@ -27,6 +29,8 @@ class ModuleForward:
         self._dtype, self._device = dtype, device
         self._flat = torch.zeros(slots, layout.size, dtype=dtype, device=device)
         self._modules = [_with_parameters(policy, layout, row, dtype, device) for row in self._flat]
+        recurrent = [module for module in self._modules if isinstance(module, Recurrent)]
+        self._memory = Memory(recurrent, dtype, device) if recurrent else None
         self._buffers = {name: buffer.clone() for name, buffer in self._modules[0].named_buffers()}
 
     @torch.inference_mode()
@@ -35,6 +39,13 @@ class ModuleForward:
         self._flat[slot].copy_(weights)
         for name, buffer in self._modules[slot].named_buffers():
             buffer.copy_(self._buffers[name])
+        if self._memory:
+            self._memory.forget(slot)
+
+    def begin(self, slot: int, row: int) -> None:
+        """An episode begins."""
+        if self._memory:
+            self._memory.begin(slot, row)
 
     @torch.inference_mode()
     def __call__(self, observations: Observations, active: ActiveRows) -> Outputs:
@@ -42,14 +53,19 @@ class ModuleForward:
         seen = torch.from_numpy(observations).to(self._device)
         if seen.is_floating_point():
             seen = seen.to(self._dtype)
-        answers: dict[int, Tensor] = {}
-        for slot in np.flatnonzero(active.any(axis=1)).tolist():
-            answers[slot] = self._modules[slot](seen[slot])
+        playing = np.flatnonzero(active.any(axis=1)).tolist()
+        answers = {slot: self._answer(slot, seen[slot]) for slot in playing}
         sample = next(iter(answers.values()))
         outputs = torch.zeros(len(active), *sample.shape, dtype=torch.float32, device=self._device)
         for slot, answer in answers.items():
             outputs[slot] = answer
         return outputs.cpu().numpy()
+
+    def _answer(self, slot: int, observations: Tensor) -> Tensor:
+        if self._memory:
+            return self._memory.step(slot, observations)
+        answer: Tensor = self._modules[slot](observations)
+        return answer
 
 
 def _with_parameters(

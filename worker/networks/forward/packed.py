@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from germline.weights import Layout
-from worker.networks.forward.base import ActiveRows, Outputs
+from worker.networks.forward.base import ActiveRows, Forward, Outputs
 from worker.networks.forward.kernels import convolve, multiply, pack_convolution, pack_linear
 from worker.networks.policies.stages import Stage, Staged
 from worker.tasks.base import Observations
@@ -30,7 +30,7 @@ class _Packed:
     bias: Tensor
 
 
-class PackedForward:
+class PackedForward(Forward):
     """Staged networks with ReLUs, each with packed weights: a :class:`.base.Forward`."""
 
     def __init__(

@@ -7,14 +7,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from germline.weights import Layout
-from worker.networks.forward.base import ActiveRows, Outputs
+from worker.networks.forward.base import ActiveRows, Forward, Outputs
 from worker.networks.policies.stages import Stage, Staged, activate
 from worker.tasks.base import Observations
 
 _WIDTH = 16  # outputs of a product come in whole vectors of the processor
 
 
-class StackedForward:
+class StackedForward(Forward):
     """Staged networks as stacks of matrices, `[slots, inputs, outputs]`; a :class:`Forward`.
 
     Shapes are always the full ones, so a row's sums never depend on how many rows are active. Outputs are

@@ -5,20 +5,25 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.parameter import is_lazy
 
 from germline.starts import watched
 from germline.weights import Layout
+from worker.networks.policies.trial import MisfitError, look, try_out
 from worker.networks.policies.vector import Vector
 from worker.plugins import POLICIES, described, imported, registered
 from worker.tasks.base import SetupError, Spaces, Task, WeightsTask
 
 
 def make_policy(
-    name: str, task: Task, *, hidden: Sequence[int] = (), arguments: Mapping[str, object] | None = None
+    name: str,
+    task: Task,
+    *,
+    hidden: Sequence[int] = (),
+    arguments: Mapping[str, object] | None = None,
+    precision: str = "float32",
 ) -> nn.Module:
     """Build a policy for a task.
 
@@ -30,6 +35,7 @@ def make_policy(
         task: what it is to play.
         hidden: widths of hidden layers, if the policy takes them.
         arguments: more keyword arguments of the class.
+        precision: "float32" or "bfloat16", in which it is to play.
 
     Raises:
         SetupError: if there is no such policy, it cannot be built, or does not fit the task.
@@ -40,8 +46,13 @@ def make_policy(
         return Vector(dimension=task.dimension)
     kind = _policy_class(name)
     keywords = _keywords(name, kind, task.spaces, hidden, dict(arguments or {}))
-    policy = _built(name, kind, keywords, task.spaces)
-    _check_fit(name, policy, task.spaces)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            policy, another = (_built(name, kind, keywords, task.spaces) for _ in range(2))
+            _expect_alike(policy, another)
+            try_out(policy, another, task.spaces, precision)
+    except MisfitError as error:
+        raise SetupError(f"policy.name is {name!r}, which {error}") from error
     return policy
 
 
@@ -75,18 +86,31 @@ def _built(name: str, kind: type[nn.Module], keywords: dict[str, object], spaces
     def make() -> nn.Module:
         policy = _constructed(name, kind, keywords).eval()
         if any(map(is_lazy, policy.parameters())):
-            _look(name, policy, spaces)
+            look(policy, spaces)
         return policy
 
     try:
-        with torch.random.fork_rng(devices=[]):
-            policy = watched(make)
+        policy = watched(make)
         Layout.of(policy)
-    except SetupError:
+    except (SetupError, MisfitError):
         raise
     except ValueError as error:
-        raise SetupError(f"policy.name is {name!r}, which cannot evolve: {error}") from error
+        raise MisfitError(f"cannot evolve: {error}") from error
     return policy
+
+
+def _expect_alike(policy: nn.Module, another: nn.Module) -> None:
+    """What a constructor sets, chance of torch aside, is the same each time."""
+    parameters, others = Layout.of(policy).parameters, Layout.of(another).parameters
+    if parameters != others:
+        raise MisfitError("has other parameters each time it is constructed")
+    for parameter, other in zip(parameters, others, strict=True):
+        if not parameter.start.is_like(other.start):
+            raise MisfitError(
+                f"starts differently each time it is constructed, by a chance that is not torch's: parameter "
+                f"{parameter.name}; let torch draw it, or the module state how it starts: "
+                f"germline_init(name) -> (mean, standard deviation)"
+            )
 
 
 def _constructed(name: str, kind: type[nn.Module], keywords: dict[str, object]) -> nn.Module:
@@ -98,28 +122,3 @@ def _constructed(name: str, kind: type[nn.Module], keywords: dict[str, object]) 
         raise SetupError(f"policy.arguments do not fit {name!r}: {error}") from error
     except (Exception, SystemExit) as error:  # whatever somebody's constructor does
         raise SetupError(f"policy.name is {name!r}, whose constructor fails: {described(error)}") from error
-
-
-def _check_fit(name: str, policy: nn.Module, spaces: Spaces) -> None:
-    """Show the policy two blank observations and look at its answer."""
-    rows, wanted = 2, spaces.actions.outputs
-    answer = _look(name, policy, spaces, rows)
-    if not isinstance(answer, Tensor) or tuple(answer.shape) != (rows, wanted):
-        shape = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
-        raise SetupError(
-            f"policy.name is {name!r}, which answers {rows} observations with {shape}; "
-            f"the task wants ({rows}, {wanted}): one output for each action"
-        )
-
-
-def _look(name: str, policy: nn.Module, spaces: Spaces, rows: int = 2) -> object:
-    """What a policy answers to blank observations."""
-    blank = torch.from_numpy(np.zeros((rows, *spaces.observation_shape), spaces.observation_dtype))
-    try:
-        with torch.no_grad():
-            return policy(blank)
-    except Exception as error:  # whatever somebody's forward does
-        raise SetupError(
-            f"policy.name is {name!r}, which cannot see observations of shape {spaces.observation_shape} "
-            f"({spaces.observation_dtype}): {described(error)}"
-        ) from error
