@@ -76,9 +76,15 @@ class RunFolder:
                 Exit.USAGE,
             )
 
-    def remember_master(self, address: str, experiment: str) -> None:
-        """Note where the run's master listens."""
-        _write_json(self.path / "run.json", {"master": address, "experiment": experiment})
+    def remember(self, address: str, experiment: str, stop: str) -> None:
+        """Note where the run's master listens, and which stop conditions the person's spec had."""
+        _write_json(self.path / "run.json", {"master": address, "experiment": experiment, "stop": stop})
+
+    @property
+    def last_stop(self) -> str | None:
+        """The stop conditions of the person's spec when the run last began; None if nobody noted them."""
+        note = self.path / "run.json"
+        return _read_json(note).get("stop") if note.exists() else None
 
     def draw_token(self) -> str:
         """A token for this sitting: others on this machine could reach the port, too."""

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
-from germline.cli.output import duration, line_text, mean_text, number, unheard
+from germline.cli.output import duration, line_text, mean_text, number, unheard, until_text
 from germline.client import Experiment, HistoryPoint, Worker
 from germline.genome import format_id
 
@@ -96,12 +96,7 @@ def set_aside_text(experiment: Experiment) -> str:
 
 
 def _progress(experiment: Experiment) -> str:
-    stop = experiment.spec.stop
-    goals = [f"{stop.evaluations:,} evaluations" if stop.HasField("evaluations") else ""]
-    goals.append(f"{stop.frames:,} frames" if stop.HasField("frames") else "")
-    goals.append(duration(stop.seconds) if stop.HasField("seconds") else "")
-    goals.append(f"a mean of {stop.fitness:g}" if stop.HasField("fitness") else "")
-    until = ", until " + " or ".join(goal for goal in goals if goal) if any(goals) else ""
+    until = f", {until_text(experiment.spec.stop)}"
     counts = f"{experiment.evaluations:,} evaluations, {experiment.frames:,} frames"
     return f"{counts} in {duration(experiment.running_s)}{until}"
 

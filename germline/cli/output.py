@@ -20,6 +20,7 @@ from rich.console import Console
 from germline.client import Experiment, HistoryPoint, Individual, Worker
 from germline.genome import Genome, format_id
 from germline.spec import to_toml
+from germline.v1 import spec_pb2
 
 Json: TypeAlias = bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"] | None
 
@@ -135,6 +136,15 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def until_text(stop: spec_pb2.Stop) -> str:
+    """When an experiment is complete, for people."""
+    goals = [f"{stop.evaluations:,} evaluations" if stop.HasField("evaluations") else ""]
+    goals.append(f"{stop.frames:,} frames" if stop.HasField("frames") else "")
+    goals.append(duration(stop.seconds) if stop.HasField("seconds") else "")
+    goals.append(f"a mean of {stop.fitness:g}" if stop.HasField("fitness") else "")
+    return f"until {' or '.join(filter(None, goals))}" if any(goals) else "until it is stopped"
 
 
 def moment(when: datetime) -> str:

@@ -11,8 +11,6 @@ from germline.cli.folder import RunFolder
 from germline.cli.output import Json, console, genome_text
 from germline.client import Client, Experiment, Individual
 from germline.genome import format_id
-from germline.spec import to_toml
-from germline.v1 import spec_pb2
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,23 +110,3 @@ def show(folder: RunFolder, final: Experiment, result: Result) -> None:
         typer.echo(f"policy card: {folder.champion}")
     if not final.is_over:
         typer.echo(f"{final.name} is not complete; run the same command again to go on")
-
-
-def same_search(one: spec_pb2.ExperimentSpec, other: spec_pb2.ExperimentSpec) -> bool:
-    """Whether two specs differ in nothing but their stop conditions."""
-    specs = []
-    for spec in (one, other):
-        without = spec_pb2.ExperimentSpec()
-        without.CopyFrom(spec)
-        without.ClearField("stop")
-        specs.append(without)
-    return specs[0] == specs[1]
-
-
-def conflict(folder: RunFolder, there: spec_pb2.ExperimentSpec, here: spec_pb2.ExperimentSpec) -> str:
-    """Why a spec cannot go on in a folder that holds another one, line by line."""
-    old, new = to_toml(there).splitlines(), to_toml(here).splitlines()
-    lines = [f"  there: {line}" for line in old if line not in new]
-    lines += [f"  here:  {line}" for line in new if line not in old]
-    sentence = f"{folder.path} holds {here.name!r} with another spec; use --folder for a run of its own"
-    return "\n".join([sentence, *lines])

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from germline.cli.beginning import Wanted
 from germline.cli.errors import CommandError, Exit
 from germline.cli.fleet import Child, Fleet
 from germline.cli.folder import RunFolder
@@ -19,8 +20,7 @@ from germline.cli.sitting import Shown, Sitting
 from germline.cli.target import JsonOption
 from germline.client import Client
 from germline.settings import PREFIX
-from germline.spec import complete, load
-from germline.v1 import spec_pb2
+from germline.spec import load
 
 _LOGGING = (PREFIX + "LOG_LEVEL", PREFIX + "LOG_FORMAT")
 _WORKER_BYTES = 1 << 30  # a worker with torch, its slots and its cache
@@ -36,7 +36,7 @@ def run(
     evaluations: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Stop after so many evaluations, whatever the spec says.", show_default=False
+            min=1, help="Complete after so many evaluations, whatever the spec says.", show_default=False
         ),
     ] = None,
     seconds: Annotated[
@@ -60,32 +60,25 @@ def run(
 ) -> None:
     """Evolve on this machine: all in one, with a live display.
 
-    Ctrl-C drains and leaves everything resumable; a second Ctrl-C kills. Run again to go on. At the end the
-    champion's policy card is in runs/NAME/champion.toml. With --json the last line of standard output is one
-    JSON object.
+    Ctrl-C drains and leaves everything resumable; a second Ctrl-C kills. Run again to go on: a complete run
+    does so once its spec has another [stop], or with more --evaluations. At the end the champion's policy
+    card is in runs/NAME/champion.toml. With --json the last line of standard output is one JSON object.
 
     Example: germline run experiments/pong.toml
     Example: germline run experiments/function.toml --evaluations 2000 --workers 2 --json
     """
-    wanted = _wanted(spec, evaluations)
-    check_playable(wanted, str(spec))
-    place = RunFolder(folder or Path("runs") / wanted.name)
+    wanted = Wanted.of(load(spec), evaluations, str(spec))
+    check_playable(wanted.spec, str(spec))
+    place = RunFolder(folder or Path("runs") / wanted.spec.name)
     shown = Shown.NOTHING if as_json else Shown.LINES if plain or not console.is_terminal else Shown.DISPLAY
     with place.locked():
-        place.check_holds(wanted.name)
+        place.check_holds(wanted.spec.name)
         token = place.draw_token()
         address = f"127.0.0.1:{port or _free_port()}"
         fleet = _fleet(place, address, workers or default_workers(), device, _environment(token))
-        sitting = Sitting(place, wanted, fleet, shown=shown, seconds=seconds, resumes=evaluations is None)
+        sitting = Sitting(place, wanted, fleet, shown=shown, seconds=seconds)
         with Client(address, token=token) as client:
             raise typer.Exit(sitting.sit(client))
-
-
-def _wanted(path: Path, evaluations: int | None) -> spec_pb2.ExperimentSpec:
-    spec = load(path)
-    if evaluations is not None:
-        spec.stop.evaluations = evaluations
-    return complete(spec, str(path))
 
 
 def _environment(token: str) -> dict[str, str]:

@@ -9,15 +9,14 @@ import time
 import typer
 
 from germline.cli import report
+from germline.cli.beginning import Wanted, begin
 from germline.cli.ending import DRAINING, Ending
 from germline.cli.errors import CommandError, Exit
 from germline.cli.fleet import Fleet, obituary
 from germline.cli.folder import RunFolder
 from germline.cli.live import Display, line
 from germline.cli.output import console, emit, unheard
-from germline.client import Client, Experiment, MasterError, NotReachableError, RefusedError
-from germline.spec import to_toml
-from germline.v1 import spec_pb2
+from germline.client import Client, Experiment, MasterError, NotReachableError
 
 _DRAIN_S = 30.0
 _LOST_S = 60.0  # a master that is being restarted may be silent for so long
@@ -61,25 +60,23 @@ class Sitting:
     def __init__(
         self,
         folder: RunFolder,
-        spec: spec_pb2.ExperimentSpec,
+        wanted: Wanted,
         fleet: Fleet,
         *,
         shown: Shown,
         seconds: float | None,
-        resumes: bool,
     ) -> None:
         """Start nothing yet; see :meth:`sit`.
 
         Args:
             folder: where everything is kept.
-            spec: complete.
+            wanted: which experiment, and until when.
             fleet: what to start.
             shown: what to show meanwhile.
             seconds: how long to sit; None for as long as it takes.
-            resumes: whether to go on with the stop conditions that the folder's experiment was started with.
         """
-        self._folder, self._spec, self._fleet = folder, spec, fleet
-        self._shown, self._seconds, self._resumes = shown, seconds, resumes
+        self._folder, self._wanted, self._fleet = folder, wanted, fleet
+        self._shown, self._seconds = shown, seconds
         self._ending = Ending(says_so=shown is not Shown.DISPLAY)
 
     def sit(self, client: Client) -> Exit:
@@ -97,7 +94,7 @@ class Sitting:
 
     def _sit(self, client: Client) -> Exit:
         self._start_master(client)
-        experiment = self._begin(client)
+        experiment = begin(client, self._folder, self._wanted)
         if not experiment.is_over or experiment.checkpoints_wanted:
             self._fleet.start_workers()
             self._look_on(client)
@@ -121,26 +118,6 @@ class Sitting:
                 continue
             return
         raise CommandError(f"the master did not start: {obituary(self._fleet.master)}")
-
-    def _begin(self, client: Client) -> Experiment:
-        """Create the experiment, or find and resume the one that the folder holds."""
-        try:
-            experiment = client.create(self._spec)
-        except RefusedError as error:
-            if error.code != "ALREADY_EXISTS":
-                raise
-            experiment = self._find(client)
-        self._folder.remember_master(client.address, experiment.name)
-        self._folder.spec.write_text(to_toml(experiment.spec))
-        return client.resume(experiment.name) if experiment.state == "paused" else experiment
-
-    def _find(self, client: Client) -> Experiment:
-        """The folder's experiment, if only its stop conditions are other ones and none were asked for."""
-        there = client.experiment(self._spec.name)
-        if not (self._resumes and report.same_search(there.spec, self._spec)):
-            raise CommandError(report.conflict(self._folder, there.spec, self._spec), Exit.USAGE)
-        self._say("going on with the [stop] that the run was started with")
-        return there
 
     def _look_on(self, client: Client) -> None:
         """Show what happens and tend the fleet, until it is time to end."""
@@ -176,7 +153,7 @@ class Sitting:
     def _look(self, client: Client, clocks: _Clocks) -> Experiment | None:
         """The experiment as it stands; None while the master is away, which a restart may take."""
         try:
-            experiment = client.experiment(self._spec.name)
+            experiment = client.experiment(self._wanted.spec.name)
             clocks.heard_s = time.monotonic()
             if clocks.is_due("save", _SAVE_S):
                 self._folder.save(client, experiment.name)

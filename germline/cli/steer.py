@@ -1,4 +1,4 @@
-"""Commands that change what a master does: submit, pause, resume, stop."""
+"""Commands that change what a master does: submit, pause, resume, stop, extend, delete."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from typing import Annotated
 
 import typer
 
+from germline.cli.errors import CommandError, Exit
 from germline.cli.folder import RunFolder
-from germline.cli.output import emit, experiment_json
+from germline.cli.output import emit, experiment_json, until_text
 from germline.cli.target import JsonOption, NameArgument, Target, name_or_only, with_target
 from germline.client import Client, Experiment
 from germline.spec import load
+from germline.v1 import spec_pb2
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (submit, pause, resume, stop):
+    for command in (submit, pause, resume, stop, extend, delete):
         app.command()(with_target(command))
 
 
@@ -54,11 +56,57 @@ def resume(target: Target, name: NameArgument = None, as_json: JsonOption = Fals
 
 
 def stop(target: Target, name: NameArgument = None, as_json: JsonOption = False) -> None:
-    """End an experiment for good. What it found stays.
+    """End an experiment. What it found stays.
 
     Example: germline stop cartpole
     """
     _steer(Client.stop, target, name, as_json)
+
+
+def extend(
+    target: Target,
+    name: NameArgument = None,
+    evaluations: Annotated[
+        int | None, typer.Option(min=1, help="Complete after so many in all.", show_default=False)
+    ] = None,
+    frames: Annotated[
+        int | None, typer.Option(min=1, help="Complete after so many in all.", show_default=False)
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option(min=0, help="Complete after so much running time.", show_default=False)
+    ] = None,
+    fitness: Annotated[
+        float | None,
+        typer.Option(help="Complete when the champion's mean has come so far.", show_default=False),
+    ] = None,
+    only: Annotated[bool, typer.Option("--only", help="Forget the conditions that are not named.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Change when an experiment is complete. One that is complete or stopped goes on from where it ended.
+
+    Example: germline extend pong --evaluations 5000
+    Example: germline extend pong --fitness 20 --only
+    """
+    stop = spec_pb2.Stop(evaluations=evaluations, frames=frames, seconds=seconds, fitness=fitness)
+    if not stop.ListFields() and not only:
+        raise CommandError(
+            "say how far: --evaluations, --frames, --seconds or --fitness; or --only for no end at all",
+            Exit.USAGE,
+        )
+    _steer(lambda client, name: client.extend(name, stop, only=only), target, name, as_json)
+
+
+def delete(
+    target: Target,
+    name: Annotated[str, typer.Argument(help="The experiment; it must be complete or stopped.")],
+) -> None:
+    """Forget an experiment, with everything that the master stored of it. There is no way back.
+
+    Example: germline delete cartpole
+    """
+    with target.connect() as client:
+        client.delete(name)
+    typer.echo(f"{name} is deleted")
 
 
 def _steer(
@@ -73,4 +121,7 @@ def _say(experiment: Experiment, as_json: bool) -> None:
     if as_json:
         emit(experiment_json(experiment))
     else:
-        typer.echo(f"{experiment.name} is {experiment.state}, {experiment.evaluations:,} evaluations")
+        until = until_text(experiment.spec.stop)
+        typer.echo(
+            f"{experiment.name} is {experiment.state}, {experiment.evaluations:,} evaluations, {until}"
+        )

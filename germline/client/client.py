@@ -138,9 +138,24 @@ class Client:
         return Experiment.of(self._call(self._stub.ResumeExperiment, request).experiment)
 
     def stop(self, name: str) -> Experiment:
-        """End it for good; its individuals stay."""
+        """End it; its individuals stay."""
         request = experiment_pb2.StopExperimentRequest(name=name)
         return Experiment.of(self._call(self._stub.StopExperiment, request).experiment)
+
+    def extend(self, name: str, stop: spec_pb2.Stop, *, only: bool = False) -> Experiment:
+        """Change when it is complete; one that is complete or stopped goes on.
+
+        Args:
+            name: of the experiment.
+            stop: the conditions that change.
+            only: forget the conditions that are absent from `stop`.
+        """
+        request = experiment_pb2.ExtendExperimentRequest(name=name, stop=stop, only=only)
+        return Experiment.of(self._call(self._stub.ExtendExperiment, request).experiment)
+
+    def delete(self, name: str) -> None:
+        """Forget an experiment that is over, with everything that was stored of it."""
+        self._call(self._stub.DeleteExperiment, experiment_pb2.DeleteExperimentRequest(name=name))
 
     def individuals(self, name: str, limit: int = 100, *, with_genomes: bool = False) -> list[Individual]:
         """Members of the population, best first, at most `limit` (1 to 10,000)."""

@@ -26,15 +26,15 @@ from germline.v1 import spec_pb2 as germline_dot_v1_dot_spec__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cgermline/v1/experiment.proto\x12\x0bgermline.v1\x1a\x16germline/v1/spec.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"D\n\x17\x43reateExperimentRequest\x12)\n\x04spec\x18\x01 \x01(\x0b\x32\x1b.germline.v1.ExperimentSpec\"G\n\x18\x43reateExperimentResponse\x12+\n\nexperiment\x18\x01 \x01(\x0b\x32\x17.germline.v1.Experiment\"$\n\x14GetExperimentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"D\n\x15GetExperimentResponse\x12+\n\nexperiment\x18\x01 \x01(\x0b\x32\x17.germline.v1.Experiment\"\x18\n\x16ListExperimentsRequest\"G\n\x17ListExperimentsResponse\x12,\n\x0b\x65xperiments\x18\x01 \x03(\x0b\x32\x17.germline.v1.Experiment\"&\n\x16PauseExperimentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"F\n\x17PauseExperimentResponse\x12+\n\nexperiment\x18\x01 \x01(\x0b\x32\x17.germline.v1.Experiment\"\'\n\x17ResumeExperimentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"G\n\x18ResumeExperimentResponse\x12+\n\nexperiment\x18\x01 \x01(\x0b\x32\x17.germline.v1.Experiment\"%\n\x15StopExperimentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"E\n\x16StopExperimentResponse\x12+\n\nexperiment\x18\x01 \x01(\x0b\x32\x17.germline.v1.Experiment\"N\n\x16WatchExperimentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x17\n\ninterval_s\x18\x02 \x01(\x01H\x00\x88\x01\x01\x42\r\n\x0b_interval_s\"F\n\x17WatchExperimentResponse\x12+\n\nexperiment\x18\x01 \x01(\x0b\x32\x17.germline.v1.Experiment\"Z\n\x16ListIndividualsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\x05limit\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x14\n\x0cwith_genomes\x18\x03 \x01(\x08\x42\x08\n\x06_limit\"G\n\x17ListIndividualsResponse\x12,\n\x0bindividuals\x18\x01 \x03(\x0b\x32\x17.germline.v1.Individual\"<\n\x14GetIndividualRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x02id\x18\x02 \x01(\x06H\x00\x88\x01\x01\x42\x05\n\x03_id\"D\n\x15GetIndividualResponse\x12+\n\nindividual\x18\x01 \x01(\x0b\x32\x17.germline.v1.Individual\"!\n\x11GetHistoryRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"?\n\x12GetHistoryResponse\x12)\n\x06points\x18\x01 \x03(\x0b\x32\x19.germline.v1.HistoryPoint\"$\n\x14GetCheckpointRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"D\n\x15GetCheckpointResponse\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"\x14\n\x12ListWorkersRequest\";\n\x13ListWorkersResponse\x12$\n\x07workers\x18\x01 \x03(\x0b\x32\x13.germline.v1.Worker\"\xa6\x05\n\nExperiment\x12\x0e\n\x06number\x18\x01 \x01(\r\x12)\n\x04spec\x18\x02 \x01(\x0b\x32\x1b.germline.v1.ExperimentSpec\x12+\n\x05state\x18\x03 \x01(\x0e\x32\x1c.germline.v1.ExperimentState\x12+\n\x07\x63reated\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x65valuations\x18\x05 \x01(\x04\x12\x10\n\x08\x65pisodes\x18\x06 \x01(\x04\x12\x0e\n\x06\x66rames\x18\x07 \x01(\x04\x12\r\n\x05steps\x18\x08 \x01(\x04\x12\x11\n\trunning_s\x18\t \x01(\x01\x12\x19\n\x11\x66rames_per_second\x18\n \x01(\x01\x12\x1e\n\x16\x65valuations_per_second\x18\x0b \x01(\x01\x12\x19\n\x11\x66itness_quantiles\x18\x0c \x03(\x01\x12\x19\n\x0c\x62\x65st_fitness\x18\r \x01(\x01H\x00\x88\x01\x01\x12)\n\x08\x63hampion\x18\x0e \x01(\x0b\x32\x17.germline.v1.Individual\x12\x12\n\npopulation\x18\x0f \x01(\r\x12\x15\n\rlineage_depth\x18\x10 \x01(\r\x12\x0e\n\x06leased\x18\x11 \x01(\r\x12\x0f\n\x07workers\x18\x12 \x01(\r\x12\x13\n\x0bleases_lost\x18\x13 \x01(\x04\x12\x0e\n\x06\x65pochs\x18\x14 \x01(\x04\x12\x15\n\rcentre_digest\x18\x15 \x01(\t\x12\x0f\n\x07trouble\x18\x16 \x01(\t\x12\x1a\n\x12\x63heckpoints_wanted\x18\x17 \x01(\r\x12\x0e\n\x06\x66\x61iled\x18\x18 \x01(\x04\x12(\n\tset_aside\x18\x19 \x03(\x0b\x32\x15.germline.v1.Unscored\x12\x0e\n\x06unable\x18\x1a \x01(\rB\x0f\n\r_best_fitness\"J\n\x08Unscored\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x03 \x01(\r\x12\x0e\n\x06worker\x18\x04 \x01(\t\"\xd5\x01\n\nIndividual\x12\n\n\x02id\x18\x01 \x01(\x06\x12\x0f\n\x07\x66itness\x18\x02 \x01(\x01\x12\x1b\n\x0evalidated_mean\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x1b\n\x13validation_episodes\x18\x04 \x01(\r\x12!\n\x14validated_half_width\x18\x05 \x01(\x01H\x01\x88\x01\x01\x12\x11\n\tmutations\x18\x06 \x01(\r\x12\x0e\n\x06genome\x18\x07 \x01(\x0c\x42\x11\n\x0f_validated_meanB\x17\n\x15_validated_half_width\"\x8f\x01\n\x0cHistoryPoint\x12\x13\n\x0b\x65valuations\x18\x01 \x01(\x04\x12\x0e\n\x06\x66rames\x18\x02 \x01(\x04\x12\x11\n\trunning_s\x18\x03 \x01(\x01\x12\x19\n\x11\x66itness_quantiles\x18\x04 \x03(\x01\x12\x1a\n\rchampion_mean\x18\x05 \x01(\x01H\x00\x88\x01\x01\x42\x10\n\x0e_champion_mean\"\xce\x01\n\x06Worker\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x02 \x01(\t\x12\r\n\x05slots\x18\x03 \x01(\r\x12\x0e\n\x06leased\x18\x04 \x01(\r\x12\x13\n\x0b\x65valuations\x18\x05 \x01(\x04\x12\x12\n\nbusy_share\x18\x06 \x01(\x02\x12\x19\n\x11\x66rames_per_second\x18\x07 \x01(\x01\x12-\n\tconnected\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07trouble\x18\t \x01(\t*\xab\x01\n\x0f\x45xperimentState\x12 \n\x1c\x45XPERIMENT_STATE_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x45XPERIMENT_STATE_RUNNING\x10\x01\x12\x1b\n\x17\x45XPERIMENT_STATE_PAUSED\x10\x02\x12\x1c\n\x18\x45XPERIMENT_STATE_STOPPED\x10\x03\x12\x1d\n\x19\x45XPERIMENT_STATE_COMPLETE\x10\x04\x32\xd5\x08\n\x11\x45xperimentService\x12_\n\x10\x43reateExperiment\x12$.germline.v1.CreateExperimentRequest\x1a%.germline.v1.CreateExperimentResponse\x12V\n\rGetExperiment\x12!.germline.v1.GetExperimentRequest\x1a\".germline.v1.GetExperimentResponse\x12\\\n\x0fListExperiments\x12#.germline.v1.ListExperimentsRequest\x1a$.germline.v1.ListExperimentsResponse\x12\\\n\x0fPauseExperiment\x12#.germline.v1.PauseExperimentRequest\x1a$.germline.v1.PauseExperimentResponse\x12_\n\x10ResumeExperiment\x12$.germline.v1.ResumeExperimentRequest\x1a%.germline.v1.ResumeExperimentResponse\x12Y\n\x0eStopExperiment\x12\".germline.v1.StopExperimentRequest\x1a#.germline.v1.StopExperimentResponse\x12^\n\x0fWatchExperiment\x12#.germline.v1.WatchExperimentRequest\x1a$.germline.v1.WatchExperimentResponse0\x01\x12\\\n\x0fListIndividuals\x12#.germline.v1.ListIndividualsRequest\x1a$.germline.v1.ListIndividualsResponse\x12V\n\rGetIndividual\x12!.germline.v1.GetIndividualRequest\x1a\".germline.v1.GetIndividualResponse\x12M\n\nGetHistory\x12\x1e.germline.v1.GetHistoryRequest\x1a\x1f.germline.v1.GetHistoryResponse\x12X\n\rGetCheckpoint\x12!.germline.v1.GetCheckpointRequest\x1a\".germline.v1.GetCheckpointResponse0\x01\x12P\n\x0bListWorkers\x12\x1f.germline.v1.ListWorkersRequest\x1a .germline.v1.ListWorkersResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cgermline/v1/experiment.proto\x12\x0bgermline.v1\x1a\x16germline/v1/spec.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"D\n\x17\x43reateExperimentRequest\x12)\n\x04spec\x18\x01 \x01(\x0b\x32\x1b.germline.v1.ExperimentSpec\"G\n\x18\x43reateExperimentResponse\x12+\n\nexperiment\x18\x01 \x01(\x0b\x32\x17.germline.v1.Experiment\"$\n\x14GetExperimentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"D\n\x15GetExperimentResponse\x12+\n\nexperiment\x18\x01 \x01(\x0b\x32\x17.germline.v1.Experiment\"\x18\n\x16ListExperimentsRequest\"G\n\x17ListExperimentsResponse\x12,\n\x0b\x65xperiments\x18\x01 \x03(\x0b\x32\x17.germline.v1.Experiment\"&\n\x16PauseExperimentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"F\n\x17PauseExperimentResponse\x12+\n\nexperiment\x18\x01 \x01(\x0b\x32\x17.germline.v1.Experiment\"\'\n\x17ResumeExperimentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"G\n\x18ResumeExperimentResponse\x12+\n\nexperiment\x18\x01 \x01(\x0b\x32\x17.germline.v1.Experiment\"%\n\x15StopExperimentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"E\n\x16StopExperimentResponse\x12+\n\nexperiment\x18\x01 \x01(\x0b\x32\x17.germline.v1.Experiment\"V\n\x17\x45xtendExperimentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1f\n\x04stop\x18\x02 \x01(\x0b\x32\x11.germline.v1.Stop\x12\x0c\n\x04only\x18\x03 \x01(\x08\"G\n\x18\x45xtendExperimentResponse\x12+\n\nexperiment\x18\x01 \x01(\x0b\x32\x17.germline.v1.Experiment\"\'\n\x17\x44\x65leteExperimentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x1a\n\x18\x44\x65leteExperimentResponse\"N\n\x16WatchExperimentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x17\n\ninterval_s\x18\x02 \x01(\x01H\x00\x88\x01\x01\x42\r\n\x0b_interval_s\"F\n\x17WatchExperimentResponse\x12+\n\nexperiment\x18\x01 \x01(\x0b\x32\x17.germline.v1.Experiment\"Z\n\x16ListIndividualsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\x05limit\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x14\n\x0cwith_genomes\x18\x03 \x01(\x08\x42\x08\n\x06_limit\"G\n\x17ListIndividualsResponse\x12,\n\x0bindividuals\x18\x01 \x03(\x0b\x32\x17.germline.v1.Individual\"<\n\x14GetIndividualRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x02id\x18\x02 \x01(\x06H\x00\x88\x01\x01\x42\x05\n\x03_id\"D\n\x15GetIndividualResponse\x12+\n\nindividual\x18\x01 \x01(\x0b\x32\x17.germline.v1.Individual\"!\n\x11GetHistoryRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"?\n\x12GetHistoryResponse\x12)\n\x06points\x18\x01 \x03(\x0b\x32\x19.germline.v1.HistoryPoint\"$\n\x14GetCheckpointRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"D\n\x15GetCheckpointResponse\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"\x14\n\x12ListWorkersRequest\";\n\x13ListWorkersResponse\x12$\n\x07workers\x18\x01 \x03(\x0b\x32\x13.germline.v1.Worker\"\xa6\x05\n\nExperiment\x12\x0e\n\x06number\x18\x01 \x01(\r\x12)\n\x04spec\x18\x02 \x01(\x0b\x32\x1b.germline.v1.ExperimentSpec\x12+\n\x05state\x18\x03 \x01(\x0e\x32\x1c.germline.v1.ExperimentState\x12+\n\x07\x63reated\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x65valuations\x18\x05 \x01(\x04\x12\x10\n\x08\x65pisodes\x18\x06 \x01(\x04\x12\x0e\n\x06\x66rames\x18\x07 \x01(\x04\x12\r\n\x05steps\x18\x08 \x01(\x04\x12\x11\n\trunning_s\x18\t \x01(\x01\x12\x19\n\x11\x66rames_per_second\x18\n \x01(\x01\x12\x1e\n\x16\x65valuations_per_second\x18\x0b \x01(\x01\x12\x19\n\x11\x66itness_quantiles\x18\x0c \x03(\x01\x12\x19\n\x0c\x62\x65st_fitness\x18\r \x01(\x01H\x00\x88\x01\x01\x12)\n\x08\x63hampion\x18\x0e \x01(\x0b\x32\x17.germline.v1.Individual\x12\x12\n\npopulation\x18\x0f \x01(\r\x12\x15\n\rlineage_depth\x18\x10 \x01(\r\x12\x0e\n\x06leased\x18\x11 \x01(\r\x12\x0f\n\x07workers\x18\x12 \x01(\r\x12\x13\n\x0bleases_lost\x18\x13 \x01(\x04\x12\x0e\n\x06\x65pochs\x18\x14 \x01(\x04\x12\x15\n\rcentre_digest\x18\x15 \x01(\t\x12\x0f\n\x07trouble\x18\x16 \x01(\t\x12\x1a\n\x12\x63heckpoints_wanted\x18\x17 \x01(\r\x12\x0e\n\x06\x66\x61iled\x18\x18 \x01(\x04\x12(\n\tset_aside\x18\x19 \x03(\x0b\x32\x15.germline.v1.Unscored\x12\x0e\n\x06unable\x18\x1a \x01(\rB\x0f\n\r_best_fitness\"J\n\x08Unscored\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x03 \x01(\r\x12\x0e\n\x06worker\x18\x04 \x01(\t\"\xd5\x01\n\nIndividual\x12\n\n\x02id\x18\x01 \x01(\x06\x12\x0f\n\x07\x66itness\x18\x02 \x01(\x01\x12\x1b\n\x0evalidated_mean\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x1b\n\x13validation_episodes\x18\x04 \x01(\r\x12!\n\x14validated_half_width\x18\x05 \x01(\x01H\x01\x88\x01\x01\x12\x11\n\tmutations\x18\x06 \x01(\r\x12\x0e\n\x06genome\x18\x07 \x01(\x0c\x42\x11\n\x0f_validated_meanB\x17\n\x15_validated_half_width\"\x8f\x01\n\x0cHistoryPoint\x12\x13\n\x0b\x65valuations\x18\x01 \x01(\x04\x12\x0e\n\x06\x66rames\x18\x02 \x01(\x04\x12\x11\n\trunning_s\x18\x03 \x01(\x01\x12\x19\n\x11\x66itness_quantiles\x18\x04 \x03(\x01\x12\x1a\n\rchampion_mean\x18\x05 \x01(\x01H\x00\x88\x01\x01\x42\x10\n\x0e_champion_mean\"\xce\x01\n\x06Worker\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x02 \x01(\t\x12\r\n\x05slots\x18\x03 \x01(\r\x12\x0e\n\x06leased\x18\x04 \x01(\r\x12\x13\n\x0b\x65valuations\x18\x05 \x01(\x04\x12\x12\n\nbusy_share\x18\x06 \x01(\x02\x12\x19\n\x11\x66rames_per_second\x18\x07 \x01(\x01\x12-\n\tconnected\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07trouble\x18\t \x01(\t*\xab\x01\n\x0f\x45xperimentState\x12 \n\x1c\x45XPERIMENT_STATE_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x45XPERIMENT_STATE_RUNNING\x10\x01\x12\x1b\n\x17\x45XPERIMENT_STATE_PAUSED\x10\x02\x12\x1c\n\x18\x45XPERIMENT_STATE_STOPPED\x10\x03\x12\x1d\n\x19\x45XPERIMENT_STATE_COMPLETE\x10\x04\x32\x97\n\n\x11\x45xperimentService\x12_\n\x10\x43reateExperiment\x12$.germline.v1.CreateExperimentRequest\x1a%.germline.v1.CreateExperimentResponse\x12V\n\rGetExperiment\x12!.germline.v1.GetExperimentRequest\x1a\".germline.v1.GetExperimentResponse\x12\\\n\x0fListExperiments\x12#.germline.v1.ListExperimentsRequest\x1a$.germline.v1.ListExperimentsResponse\x12\\\n\x0fPauseExperiment\x12#.germline.v1.PauseExperimentRequest\x1a$.germline.v1.PauseExperimentResponse\x12_\n\x10ResumeExperiment\x12$.germline.v1.ResumeExperimentRequest\x1a%.germline.v1.ResumeExperimentResponse\x12Y\n\x0eStopExperiment\x12\".germline.v1.StopExperimentRequest\x1a#.germline.v1.StopExperimentResponse\x12_\n\x10\x45xtendExperiment\x12$.germline.v1.ExtendExperimentRequest\x1a%.germline.v1.ExtendExperimentResponse\x12_\n\x10\x44\x65leteExperiment\x12$.germline.v1.DeleteExperimentRequest\x1a%.germline.v1.DeleteExperimentResponse\x12^\n\x0fWatchExperiment\x12#.germline.v1.WatchExperimentRequest\x1a$.germline.v1.WatchExperimentResponse0\x01\x12\\\n\x0fListIndividuals\x12#.germline.v1.ListIndividualsRequest\x1a$.germline.v1.ListIndividualsResponse\x12V\n\rGetIndividual\x12!.germline.v1.GetIndividualRequest\x1a\".germline.v1.GetIndividualResponse\x12M\n\nGetHistory\x12\x1e.germline.v1.GetHistoryRequest\x1a\x1f.germline.v1.GetHistoryResponse\x12X\n\rGetCheckpoint\x12!.germline.v1.GetCheckpointRequest\x1a\".germline.v1.GetCheckpointResponse0\x01\x12P\n\x0bListWorkers\x12\x1f.germline.v1.ListWorkersRequest\x1a .germline.v1.ListWorkersResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'germline.v1.experiment_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_EXPERIMENTSTATE']._serialized_start=2857
-  _globals['_EXPERIMENTSTATE']._serialized_end=3028
+  _globals['_EXPERIMENTSTATE']._serialized_start=3087
+  _globals['_EXPERIMENTSTATE']._serialized_end=3258
   _globals['_CREATEEXPERIMENTREQUEST']._serialized_start=102
   _globals['_CREATEEXPERIMENTREQUEST']._serialized_end=170
   _globals['_CREATEEXPERIMENTRESPONSE']._serialized_start=172
@@ -59,40 +59,48 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STOPEXPERIMENTREQUEST']._serialized_end=715
   _globals['_STOPEXPERIMENTRESPONSE']._serialized_start=717
   _globals['_STOPEXPERIMENTRESPONSE']._serialized_end=786
-  _globals['_WATCHEXPERIMENTREQUEST']._serialized_start=788
-  _globals['_WATCHEXPERIMENTREQUEST']._serialized_end=866
-  _globals['_WATCHEXPERIMENTRESPONSE']._serialized_start=868
-  _globals['_WATCHEXPERIMENTRESPONSE']._serialized_end=938
-  _globals['_LISTINDIVIDUALSREQUEST']._serialized_start=940
-  _globals['_LISTINDIVIDUALSREQUEST']._serialized_end=1030
-  _globals['_LISTINDIVIDUALSRESPONSE']._serialized_start=1032
-  _globals['_LISTINDIVIDUALSRESPONSE']._serialized_end=1103
-  _globals['_GETINDIVIDUALREQUEST']._serialized_start=1105
-  _globals['_GETINDIVIDUALREQUEST']._serialized_end=1165
-  _globals['_GETINDIVIDUALRESPONSE']._serialized_start=1167
-  _globals['_GETINDIVIDUALRESPONSE']._serialized_end=1235
-  _globals['_GETHISTORYREQUEST']._serialized_start=1237
-  _globals['_GETHISTORYREQUEST']._serialized_end=1270
-  _globals['_GETHISTORYRESPONSE']._serialized_start=1272
-  _globals['_GETHISTORYRESPONSE']._serialized_end=1335
-  _globals['_GETCHECKPOINTREQUEST']._serialized_start=1337
-  _globals['_GETCHECKPOINTREQUEST']._serialized_end=1373
-  _globals['_GETCHECKPOINTRESPONSE']._serialized_start=1375
-  _globals['_GETCHECKPOINTRESPONSE']._serialized_end=1443
-  _globals['_LISTWORKERSREQUEST']._serialized_start=1445
-  _globals['_LISTWORKERSREQUEST']._serialized_end=1465
-  _globals['_LISTWORKERSRESPONSE']._serialized_start=1467
-  _globals['_LISTWORKERSRESPONSE']._serialized_end=1526
-  _globals['_EXPERIMENT']._serialized_start=1529
-  _globals['_EXPERIMENT']._serialized_end=2207
-  _globals['_UNSCORED']._serialized_start=2209
-  _globals['_UNSCORED']._serialized_end=2283
-  _globals['_INDIVIDUAL']._serialized_start=2286
-  _globals['_INDIVIDUAL']._serialized_end=2499
-  _globals['_HISTORYPOINT']._serialized_start=2502
-  _globals['_HISTORYPOINT']._serialized_end=2645
-  _globals['_WORKER']._serialized_start=2648
-  _globals['_WORKER']._serialized_end=2854
-  _globals['_EXPERIMENTSERVICE']._serialized_start=3031
-  _globals['_EXPERIMENTSERVICE']._serialized_end=4140
+  _globals['_EXTENDEXPERIMENTREQUEST']._serialized_start=788
+  _globals['_EXTENDEXPERIMENTREQUEST']._serialized_end=874
+  _globals['_EXTENDEXPERIMENTRESPONSE']._serialized_start=876
+  _globals['_EXTENDEXPERIMENTRESPONSE']._serialized_end=947
+  _globals['_DELETEEXPERIMENTREQUEST']._serialized_start=949
+  _globals['_DELETEEXPERIMENTREQUEST']._serialized_end=988
+  _globals['_DELETEEXPERIMENTRESPONSE']._serialized_start=990
+  _globals['_DELETEEXPERIMENTRESPONSE']._serialized_end=1016
+  _globals['_WATCHEXPERIMENTREQUEST']._serialized_start=1018
+  _globals['_WATCHEXPERIMENTREQUEST']._serialized_end=1096
+  _globals['_WATCHEXPERIMENTRESPONSE']._serialized_start=1098
+  _globals['_WATCHEXPERIMENTRESPONSE']._serialized_end=1168
+  _globals['_LISTINDIVIDUALSREQUEST']._serialized_start=1170
+  _globals['_LISTINDIVIDUALSREQUEST']._serialized_end=1260
+  _globals['_LISTINDIVIDUALSRESPONSE']._serialized_start=1262
+  _globals['_LISTINDIVIDUALSRESPONSE']._serialized_end=1333
+  _globals['_GETINDIVIDUALREQUEST']._serialized_start=1335
+  _globals['_GETINDIVIDUALREQUEST']._serialized_end=1395
+  _globals['_GETINDIVIDUALRESPONSE']._serialized_start=1397
+  _globals['_GETINDIVIDUALRESPONSE']._serialized_end=1465
+  _globals['_GETHISTORYREQUEST']._serialized_start=1467
+  _globals['_GETHISTORYREQUEST']._serialized_end=1500
+  _globals['_GETHISTORYRESPONSE']._serialized_start=1502
+  _globals['_GETHISTORYRESPONSE']._serialized_end=1565
+  _globals['_GETCHECKPOINTREQUEST']._serialized_start=1567
+  _globals['_GETCHECKPOINTREQUEST']._serialized_end=1603
+  _globals['_GETCHECKPOINTRESPONSE']._serialized_start=1605
+  _globals['_GETCHECKPOINTRESPONSE']._serialized_end=1673
+  _globals['_LISTWORKERSREQUEST']._serialized_start=1675
+  _globals['_LISTWORKERSREQUEST']._serialized_end=1695
+  _globals['_LISTWORKERSRESPONSE']._serialized_start=1697
+  _globals['_LISTWORKERSRESPONSE']._serialized_end=1756
+  _globals['_EXPERIMENT']._serialized_start=1759
+  _globals['_EXPERIMENT']._serialized_end=2437
+  _globals['_UNSCORED']._serialized_start=2439
+  _globals['_UNSCORED']._serialized_end=2513
+  _globals['_INDIVIDUAL']._serialized_start=2516
+  _globals['_INDIVIDUAL']._serialized_end=2729
+  _globals['_HISTORYPOINT']._serialized_start=2732
+  _globals['_HISTORYPOINT']._serialized_end=2875
+  _globals['_WORKER']._serialized_start=2878
+  _globals['_WORKER']._serialized_end=3084
+  _globals['_EXPERIMENTSERVICE']._serialized_start=3261
+  _globals['_EXPERIMENTSERVICE']._serialized_end=4564
 # @@protoc_insertion_point(module_scope)

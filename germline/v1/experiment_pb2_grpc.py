@@ -66,6 +66,16 @@ class ExperimentServiceStub:
                 request_serializer=germline_dot_v1_dot_experiment__pb2.StopExperimentRequest.SerializeToString,
                 response_deserializer=germline_dot_v1_dot_experiment__pb2.StopExperimentResponse.FromString,
                 _registered_method=True)
+        self.ExtendExperiment = channel.unary_unary(
+                '/germline.v1.ExperimentService/ExtendExperiment',
+                request_serializer=germline_dot_v1_dot_experiment__pb2.ExtendExperimentRequest.SerializeToString,
+                response_deserializer=germline_dot_v1_dot_experiment__pb2.ExtendExperimentResponse.FromString,
+                _registered_method=True)
+        self.DeleteExperiment = channel.unary_unary(
+                '/germline.v1.ExperimentService/DeleteExperiment',
+                request_serializer=germline_dot_v1_dot_experiment__pb2.DeleteExperimentRequest.SerializeToString,
+                response_deserializer=germline_dot_v1_dot_experiment__pb2.DeleteExperimentResponse.FromString,
+                _registered_method=True)
         self.WatchExperiment = channel.unary_stream(
                 '/germline.v1.ExperimentService/WatchExperiment',
                 request_serializer=germline_dot_v1_dot_experiment__pb2.WatchExperimentRequest.SerializeToString,
@@ -140,7 +150,23 @@ class ExperimentServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def StopExperiment(self, request, context):
-        """Ends an experiment for good; its individuals stay. Stopping a complete one changes nothing.
+        """Ends an experiment; its individuals stay. Stopping a complete one changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExtendExperiment(self, request, context):
+        """Changes when an experiment is complete. One that is complete or stopped goes on from where it ended, with the
+        population or centre that it had; a paused one stays paused. A condition that holds already is FAILED_PRECONDITION.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteExperiment(self, request, context):
+        """Forgets an experiment that is complete, stopped or damaged, with everything that was stored of it; its name is free
+        then, its number is never used again. Whoever watches it is told NOT_FOUND, and so is a second call.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -220,6 +246,16 @@ def add_ExperimentServiceServicer_to_server(servicer, server):
                     servicer.StopExperiment,
                     request_deserializer=germline_dot_v1_dot_experiment__pb2.StopExperimentRequest.FromString,
                     response_serializer=germline_dot_v1_dot_experiment__pb2.StopExperimentResponse.SerializeToString,
+            ),
+            'ExtendExperiment': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExtendExperiment,
+                    request_deserializer=germline_dot_v1_dot_experiment__pb2.ExtendExperimentRequest.FromString,
+                    response_serializer=germline_dot_v1_dot_experiment__pb2.ExtendExperimentResponse.SerializeToString,
+            ),
+            'DeleteExperiment': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteExperiment,
+                    request_deserializer=germline_dot_v1_dot_experiment__pb2.DeleteExperimentRequest.FromString,
+                    response_serializer=germline_dot_v1_dot_experiment__pb2.DeleteExperimentResponse.SerializeToString,
             ),
             'WatchExperiment': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchExperiment,
@@ -416,6 +452,60 @@ class ExperimentService:
             '/germline.v1.ExperimentService/StopExperiment',
             germline_dot_v1_dot_experiment__pb2.StopExperimentRequest.SerializeToString,
             germline_dot_v1_dot_experiment__pb2.StopExperimentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExtendExperiment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/germline.v1.ExperimentService/ExtendExperiment',
+            germline_dot_v1_dot_experiment__pb2.ExtendExperimentRequest.SerializeToString,
+            germline_dot_v1_dot_experiment__pb2.ExtendExperimentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteExperiment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/germline.v1.ExperimentService/DeleteExperiment',
+            germline_dot_v1_dot_experiment__pb2.DeleteExperimentRequest.SerializeToString,
+            germline_dot_v1_dot_experiment__pb2.DeleteExperimentResponse.FromString,
             options,
             channel_credentials,
             insecure,

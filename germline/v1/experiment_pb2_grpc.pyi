@@ -48,7 +48,15 @@ class ExperimentServiceStub:
     ResumeExperiment: _grpc.UnaryUnaryMultiCallable[_experiment_pb2.ResumeExperimentRequest, _experiment_pb2.ResumeExperimentResponse]
     """Undoes a pause."""
     StopExperiment: _grpc.UnaryUnaryMultiCallable[_experiment_pb2.StopExperimentRequest, _experiment_pb2.StopExperimentResponse]
-    """Ends an experiment for good; its individuals stay. Stopping a complete one changes nothing."""
+    """Ends an experiment; its individuals stay. Stopping a complete one changes nothing."""
+    ExtendExperiment: _grpc.UnaryUnaryMultiCallable[_experiment_pb2.ExtendExperimentRequest, _experiment_pb2.ExtendExperimentResponse]
+    """Changes when an experiment is complete. One that is complete or stopped goes on from where it ended, with the
+    population or centre that it had; a paused one stays paused. A condition that holds already is FAILED_PRECONDITION.
+    """
+    DeleteExperiment: _grpc.UnaryUnaryMultiCallable[_experiment_pb2.DeleteExperimentRequest, _experiment_pb2.DeleteExperimentResponse]
+    """Forgets an experiment that is complete, stopped or damaged, with everything that was stored of it; its name is free
+    then, its number is never used again. Whoever watches it is told NOT_FOUND, and so is a second call.
+    """
     WatchExperiment: _grpc.UnaryStreamMultiCallable[_experiment_pb2.WatchExperimentRequest, _experiment_pb2.WatchExperimentResponse]
     """Sends the experiment as it stands, now and then at every interval, until it is complete or stopped."""
     ListIndividuals: _grpc.UnaryUnaryMultiCallable[_experiment_pb2.ListIndividualsRequest, _experiment_pb2.ListIndividualsResponse]
@@ -82,7 +90,15 @@ class ExperimentServiceAsyncStub(ExperimentServiceStub):
     ResumeExperiment: _aio.UnaryUnaryMultiCallable[_experiment_pb2.ResumeExperimentRequest, _experiment_pb2.ResumeExperimentResponse]  # type: ignore[assignment]
     """Undoes a pause."""
     StopExperiment: _aio.UnaryUnaryMultiCallable[_experiment_pb2.StopExperimentRequest, _experiment_pb2.StopExperimentResponse]  # type: ignore[assignment]
-    """Ends an experiment for good; its individuals stay. Stopping a complete one changes nothing."""
+    """Ends an experiment; its individuals stay. Stopping a complete one changes nothing."""
+    ExtendExperiment: _aio.UnaryUnaryMultiCallable[_experiment_pb2.ExtendExperimentRequest, _experiment_pb2.ExtendExperimentResponse]  # type: ignore[assignment]
+    """Changes when an experiment is complete. One that is complete or stopped goes on from where it ended, with the
+    population or centre that it had; a paused one stays paused. A condition that holds already is FAILED_PRECONDITION.
+    """
+    DeleteExperiment: _aio.UnaryUnaryMultiCallable[_experiment_pb2.DeleteExperimentRequest, _experiment_pb2.DeleteExperimentResponse]  # type: ignore[assignment]
+    """Forgets an experiment that is complete, stopped or damaged, with everything that was stored of it; its name is free
+    then, its number is never used again. Whoever watches it is told NOT_FOUND, and so is a second call.
+    """
     WatchExperiment: _aio.UnaryStreamMultiCallable[_experiment_pb2.WatchExperimentRequest, _experiment_pb2.WatchExperimentResponse]  # type: ignore[assignment]
     """Sends the experiment as it stands, now and then at every interval, until it is complete or stopped."""
     ListIndividuals: _aio.UnaryUnaryMultiCallable[_experiment_pb2.ListIndividualsRequest, _experiment_pb2.ListIndividualsResponse]  # type: ignore[assignment]
@@ -149,7 +165,27 @@ class ExperimentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _experiment_pb2.StopExperimentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_experiment_pb2.StopExperimentResponse, _abc.Awaitable[_experiment_pb2.StopExperimentResponse]]:
-        """Ends an experiment for good; its individuals stay. Stopping a complete one changes nothing."""
+        """Ends an experiment; its individuals stay. Stopping a complete one changes nothing."""
+
+    @_abc_1.abstractmethod
+    def ExtendExperiment(
+        self,
+        request: _experiment_pb2.ExtendExperimentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_experiment_pb2.ExtendExperimentResponse, _abc.Awaitable[_experiment_pb2.ExtendExperimentResponse]]:
+        """Changes when an experiment is complete. One that is complete or stopped goes on from where it ended, with the
+        population or centre that it had; a paused one stays paused. A condition that holds already is FAILED_PRECONDITION.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteExperiment(
+        self,
+        request: _experiment_pb2.DeleteExperimentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_experiment_pb2.DeleteExperimentResponse, _abc.Awaitable[_experiment_pb2.DeleteExperimentResponse]]:
+        """Forgets an experiment that is complete, stopped or damaged, with everything that was stored of it; its name is free
+        then, its number is never used again. Whoever watches it is told NOT_FOUND, and so is a second call.
+        """
 
     @_abc_1.abstractmethod
     def WatchExperiment(

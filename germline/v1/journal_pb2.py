@@ -26,7 +26,7 @@ from germline.v1 import genome_pb2 as germline_dot_v1_dot_genome__pb2
 from germline.v1 import spec_pb2 as germline_dot_v1_dot_spec__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19germline/v1/journal.proto\x12\x0bgermline.v1\x1a\x18germline/v1/genome.proto\x1a\x16germline/v1/spec.proto\"J\n\x0cJournalEntry\x12\x16\n\x0e\x66ormat_version\x18\x01 \x01(\r\x12\"\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x12.germline.v1.Event\"\xab\x03\n\x05\x45vent\x12\'\n\x07\x63reated\x18\x01 \x01(\x0b\x32\x14.germline.v1.CreatedH\x00\x12#\n\x05\x61sked\x18\x02 \x01(\x0b\x32\x12.germline.v1.AskedH\x00\x12!\n\x04told\x18\x03 \x01(\x0b\x32\x11.germline.v1.ToldH\x00\x12\x32\n\rstate_changed\x18\x04 \x01(\x0b\x32\x19.germline.v1.StateChangedH\x00\x12.\n\x0bworker_seen\x18\x05 \x01(\x0b\x32\x17.germline.v1.WorkerSeenH\x00\x12\x30\n\x0c\x65poch_closed\x18\x06 \x01(\x0b\x32\x18.germline.v1.EpochClosedH\x00\x12:\n\x11\x63heckpoint_stored\x18\x07 \x01(\x0b\x32\x1d.germline.v1.CheckpointStoredH\x00\x12+\n\tdiscarded\x18\x08 \x01(\x0b\x32\x16.germline.v1.DiscardedH\x00\x12*\n\tset_aside\x18\t \x01(\x0b\x32\x15.germline.v1.SetAsideH\x00\x42\x06\n\x04kind\"R\n\x07\x43reated\x12\x0e\n\x06number\x18\x01 \x01(\r\x12)\n\x04spec\x18\x02 \x01(\x0b\x32\x1b.germline.v1.ExperimentSpec\x12\x0c\n\x04time\x18\x03 \x01(\x01\"\xd5\x01\n\x05\x41sked\x12\x0e\n\x06ticket\x18\x01 \x01(\x04\x12\x12\n\nvalidation\x18\x02 \x01(\x08\x12\x0e\n\x06genome\x18\x03 \x01(\x06\x12,\n\x08mutation\x18\x04 \x01(\x0b\x32\x15.germline.v1.MutationH\x00\x88\x01\x01\x12\x15\n\repisode_seeds\x18\x05 \x03(\x06\x12\x0f\n\x07\x65ncoded\x18\x06 \x01(\x0c\x12+\n\x05slice\x18\x07 \x01(\x0b\x32\x17.germline.v1.AskedSliceH\x01\x88\x01\x01\x42\x0b\n\t_mutationB\x08\n\x06_slice\">\n\nAskedSlice\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x12\n\nfirst_pair\x18\x02 \x01(\r\x12\r\n\x05pairs\x18\x03 \x01(\r\"-\n\x0b\x45pochClosed\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x0f\n\x07\x66itness\x18\x02 \x03(\x01\"Q\n\x10\x43heckpointStored\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\r\n\x05\x62ytes\x18\x03 \x01(\x04\x12\x0f\n\x07is_best\x18\x04 \x01(\x08\"i\n\x04Told\x12\x0e\n\x06ticket\x18\x01 \x01(\x04\x12\x0f\n\x07returns\x18\x02 \x03(\x01\x12\x0e\n\x06\x66rames\x18\x03 \x01(\x04\x12\r\n\x05steps\x18\x04 \x01(\x04\x12\x0e\n\x06worker\x18\x05 \x01(\r\x12\x11\n\trunning_s\x18\x06 \x01(\x01\",\n\tDiscarded\x12\x0e\n\x06worker\x18\x01 \x01(\r\x12\x0f\n\x07tickets\x18\x02 \x03(\x04\"s\n\x08SetAside\x12\x0e\n\x06ticket\x18\x01 \x01(\x04\x12\x0f\n\x07returns\x18\x02 \x03(\x01\x12\x10\n\x08\x61ttempts\x18\x03 \x01(\r\x12\x11\n\tworker_id\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x11\n\trunning_s\x18\x06 \x01(\x01\"O\n\x0cStateChanged\x12\r\n\x05state\x18\x01 \x01(\r\x12\x0c\n\x04time\x18\x02 \x01(\x01\x12\x11\n\trunning_s\x18\x03 \x01(\x01\x12\x0f\n\x07trouble\x18\x04 \x01(\t\"\xd7\x01\n\nWorkerSeen\x12\x0e\n\x06number\x18\x01 \x01(\r\x12\x11\n\tworker_id\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x03 \x01(\t\x12\x39\n\tlibraries\x18\x04 \x03(\x0b\x32&.germline.v1.WorkerSeen.LibrariesEntry\x12)\n\tprecision\x18\x05 \x01(\x0e\x32\x16.germline.v1.Precision\x1a\x30\n\x0eLibrariesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xe0\x02\n\x08Snapshot\x12\x16\n\x0e\x66ormat_version\x18\x01 \x01(\r\x12\x10\n\x08position\x18\x02 \x01(\t\x12%\n\x07\x63reated\x18\x03 \x01(\x0b\x32\x14.germline.v1.Created\x12\r\n\x05state\x18\x04 \x01(\r\x12\x11\n\talgorithm\x18\x05 \x01(\x0c\x12\x10\n\x08progress\x18\x06 \x01(\x0c\x12(\n\x07workers\x18\x07 \x03(\x0b\x32\x17.germline.v1.WorkerSeen\x12\x15\n\rclosed_epochs\x18\x08 \x01(\x04\x12(\n\x06\x65pochs\x18\t \x03(\x0b\x32\x18.germline.v1.EpochClosed\x12\x32\n\x0b\x63heckpoints\x18\n \x03(\x0b\x32\x1d.germline.v1.CheckpointStored\x12\x1f\n\x04told\x18\x0b \x03(\x0b\x32\x11.germline.v1.Told\x12\x0f\n\x07trouble\x18\x0c \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19germline/v1/journal.proto\x12\x0bgermline.v1\x1a\x18germline/v1/genome.proto\x1a\x16germline/v1/spec.proto\"J\n\x0cJournalEntry\x12\x16\n\x0e\x66ormat_version\x18\x01 \x01(\r\x12\"\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x12.germline.v1.Event\"\xdd\x03\n\x05\x45vent\x12\'\n\x07\x63reated\x18\x01 \x01(\x0b\x32\x14.germline.v1.CreatedH\x00\x12#\n\x05\x61sked\x18\x02 \x01(\x0b\x32\x12.germline.v1.AskedH\x00\x12!\n\x04told\x18\x03 \x01(\x0b\x32\x11.germline.v1.ToldH\x00\x12\x32\n\rstate_changed\x18\x04 \x01(\x0b\x32\x19.germline.v1.StateChangedH\x00\x12.\n\x0bworker_seen\x18\x05 \x01(\x0b\x32\x17.germline.v1.WorkerSeenH\x00\x12\x30\n\x0c\x65poch_closed\x18\x06 \x01(\x0b\x32\x18.germline.v1.EpochClosedH\x00\x12:\n\x11\x63heckpoint_stored\x18\x07 \x01(\x0b\x32\x1d.germline.v1.CheckpointStoredH\x00\x12+\n\tdiscarded\x18\x08 \x01(\x0b\x32\x16.germline.v1.DiscardedH\x00\x12*\n\tset_aside\x18\t \x01(\x0b\x32\x15.germline.v1.SetAsideH\x00\x12\x30\n\x0cstop_changed\x18\n \x01(\x0b\x32\x18.germline.v1.StopChangedH\x00\x42\x06\n\x04kind\"R\n\x07\x43reated\x12\x0e\n\x06number\x18\x01 \x01(\r\x12)\n\x04spec\x18\x02 \x01(\x0b\x32\x1b.germline.v1.ExperimentSpec\x12\x0c\n\x04time\x18\x03 \x01(\x01\"\xd5\x01\n\x05\x41sked\x12\x0e\n\x06ticket\x18\x01 \x01(\x04\x12\x12\n\nvalidation\x18\x02 \x01(\x08\x12\x0e\n\x06genome\x18\x03 \x01(\x06\x12,\n\x08mutation\x18\x04 \x01(\x0b\x32\x15.germline.v1.MutationH\x00\x88\x01\x01\x12\x15\n\repisode_seeds\x18\x05 \x03(\x06\x12\x0f\n\x07\x65ncoded\x18\x06 \x01(\x0c\x12+\n\x05slice\x18\x07 \x01(\x0b\x32\x17.germline.v1.AskedSliceH\x01\x88\x01\x01\x42\x0b\n\t_mutationB\x08\n\x06_slice\">\n\nAskedSlice\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x12\n\nfirst_pair\x18\x02 \x01(\r\x12\r\n\x05pairs\x18\x03 \x01(\r\"-\n\x0b\x45pochClosed\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x0f\n\x07\x66itness\x18\x02 \x03(\x01\"Q\n\x10\x43heckpointStored\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\r\n\x05\x62ytes\x18\x03 \x01(\x04\x12\x0f\n\x07is_best\x18\x04 \x01(\x08\"i\n\x04Told\x12\x0e\n\x06ticket\x18\x01 \x01(\x04\x12\x0f\n\x07returns\x18\x02 \x03(\x01\x12\x0e\n\x06\x66rames\x18\x03 \x01(\x04\x12\r\n\x05steps\x18\x04 \x01(\x04\x12\x0e\n\x06worker\x18\x05 \x01(\r\x12\x11\n\trunning_s\x18\x06 \x01(\x01\",\n\tDiscarded\x12\x0e\n\x06worker\x18\x01 \x01(\r\x12\x0f\n\x07tickets\x18\x02 \x03(\x04\"s\n\x08SetAside\x12\x0e\n\x06ticket\x18\x01 \x01(\x04\x12\x0f\n\x07returns\x18\x02 \x03(\x01\x12\x10\n\x08\x61ttempts\x18\x03 \x01(\r\x12\x11\n\tworker_id\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x11\n\trunning_s\x18\x06 \x01(\x01\"O\n\x0cStateChanged\x12\r\n\x05state\x18\x01 \x01(\r\x12\x0c\n\x04time\x18\x02 \x01(\x01\x12\x11\n\trunning_s\x18\x03 \x01(\x01\x12\x0f\n\x07trouble\x18\x04 \x01(\t\".\n\x0bStopChanged\x12\x1f\n\x04stop\x18\x01 \x01(\x0b\x32\x11.germline.v1.Stop\"\xd7\x01\n\nWorkerSeen\x12\x0e\n\x06number\x18\x01 \x01(\r\x12\x11\n\tworker_id\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x03 \x01(\t\x12\x39\n\tlibraries\x18\x04 \x03(\x0b\x32&.germline.v1.WorkerSeen.LibrariesEntry\x12)\n\tprecision\x18\x05 \x01(\x0e\x32\x16.germline.v1.Precision\x1a\x30\n\x0eLibrariesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x81\x03\n\x08Snapshot\x12\x16\n\x0e\x66ormat_version\x18\x01 \x01(\r\x12\x10\n\x08position\x18\x02 \x01(\t\x12%\n\x07\x63reated\x18\x03 \x01(\x0b\x32\x14.germline.v1.Created\x12\r\n\x05state\x18\x04 \x01(\r\x12\x11\n\talgorithm\x18\x05 \x01(\x0c\x12\x10\n\x08progress\x18\x06 \x01(\x0c\x12(\n\x07workers\x18\x07 \x03(\x0b\x32\x17.germline.v1.WorkerSeen\x12\x15\n\rclosed_epochs\x18\x08 \x01(\x04\x12(\n\x06\x65pochs\x18\t \x03(\x0b\x32\x18.germline.v1.EpochClosed\x12\x32\n\x0b\x63heckpoints\x18\n \x03(\x0b\x32\x1d.germline.v1.CheckpointStored\x12\x1f\n\x04told\x18\x0b \x03(\x0b\x32\x11.germline.v1.Told\x12\x0f\n\x07trouble\x18\x0c \x01(\t\x12\x1f\n\x04stop\x18\r \x01(\x0b\x32\x11.germline.v1.Stopb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,29 +38,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_JOURNALENTRY']._serialized_start=92
   _globals['_JOURNALENTRY']._serialized_end=166
   _globals['_EVENT']._serialized_start=169
-  _globals['_EVENT']._serialized_end=596
-  _globals['_CREATED']._serialized_start=598
-  _globals['_CREATED']._serialized_end=680
-  _globals['_ASKED']._serialized_start=683
-  _globals['_ASKED']._serialized_end=896
-  _globals['_ASKEDSLICE']._serialized_start=898
-  _globals['_ASKEDSLICE']._serialized_end=960
-  _globals['_EPOCHCLOSED']._serialized_start=962
-  _globals['_EPOCHCLOSED']._serialized_end=1007
-  _globals['_CHECKPOINTSTORED']._serialized_start=1009
-  _globals['_CHECKPOINTSTORED']._serialized_end=1090
-  _globals['_TOLD']._serialized_start=1092
-  _globals['_TOLD']._serialized_end=1197
-  _globals['_DISCARDED']._serialized_start=1199
-  _globals['_DISCARDED']._serialized_end=1243
-  _globals['_SETASIDE']._serialized_start=1245
-  _globals['_SETASIDE']._serialized_end=1360
-  _globals['_STATECHANGED']._serialized_start=1362
-  _globals['_STATECHANGED']._serialized_end=1441
-  _globals['_WORKERSEEN']._serialized_start=1444
-  _globals['_WORKERSEEN']._serialized_end=1659
-  _globals['_WORKERSEEN_LIBRARIESENTRY']._serialized_start=1611
-  _globals['_WORKERSEEN_LIBRARIESENTRY']._serialized_end=1659
-  _globals['_SNAPSHOT']._serialized_start=1662
-  _globals['_SNAPSHOT']._serialized_end=2014
+  _globals['_EVENT']._serialized_end=646
+  _globals['_CREATED']._serialized_start=648
+  _globals['_CREATED']._serialized_end=730
+  _globals['_ASKED']._serialized_start=733
+  _globals['_ASKED']._serialized_end=946
+  _globals['_ASKEDSLICE']._serialized_start=948
+  _globals['_ASKEDSLICE']._serialized_end=1010
+  _globals['_EPOCHCLOSED']._serialized_start=1012
+  _globals['_EPOCHCLOSED']._serialized_end=1057
+  _globals['_CHECKPOINTSTORED']._serialized_start=1059
+  _globals['_CHECKPOINTSTORED']._serialized_end=1140
+  _globals['_TOLD']._serialized_start=1142
+  _globals['_TOLD']._serialized_end=1247
+  _globals['_DISCARDED']._serialized_start=1249
+  _globals['_DISCARDED']._serialized_end=1293
+  _globals['_SETASIDE']._serialized_start=1295
+  _globals['_SETASIDE']._serialized_end=1410
+  _globals['_STATECHANGED']._serialized_start=1412
+  _globals['_STATECHANGED']._serialized_end=1491
+  _globals['_STOPCHANGED']._serialized_start=1493
+  _globals['_STOPCHANGED']._serialized_end=1539
+  _globals['_WORKERSEEN']._serialized_start=1542
+  _globals['_WORKERSEEN']._serialized_end=1757
+  _globals['_WORKERSEEN_LIBRARIESENTRY']._serialized_start=1709
+  _globals['_WORKERSEEN_LIBRARIESENTRY']._serialized_end=1757
+  _globals['_SNAPSHOT']._serialized_start=1760
+  _globals['_SNAPSHOT']._serialized_end=2145
 # @@protoc_insertion_point(module_scope)

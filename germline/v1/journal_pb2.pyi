@@ -65,6 +65,7 @@ class Event(_message.Message):
     CHECKPOINT_STORED_FIELD_NUMBER: _builtins.int
     DISCARDED_FIELD_NUMBER: _builtins.int
     SET_ASIDE_FIELD_NUMBER: _builtins.int
+    STOP_CHANGED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def created(self) -> Global___Created:
         """The experiment began."""
@@ -101,6 +102,10 @@ class Event(_message.Message):
     def set_aside(self) -> Global___SetAside:
         """Work that could not be scored was set aside."""
 
+    @_builtins.property
+    def stop_changed(self) -> Global___StopChanged:
+        """A person changed when the experiment is complete."""
+
     def __init__(
         self,
         *,
@@ -113,12 +118,13 @@ class Event(_message.Message):
         checkpoint_stored: Global___CheckpointStored | None = ...,
         discarded: Global___Discarded | None = ...,
         set_aside: Global___SetAside | None = ...,
+        stop_changed: Global___StopChanged | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "checkpoint_stored", b"checkpoint_stored", "created", b"created", "discarded", b"discarded", "epoch_closed", b"epoch_closed", "kind", b"kind", "set_aside", b"set_aside", "state_changed", b"state_changed", "told", b"told", "worker_seen", b"worker_seen"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "checkpoint_stored", b"checkpoint_stored", "created", b"created", "discarded", b"discarded", "epoch_closed", b"epoch_closed", "kind", b"kind", "set_aside", b"set_aside", "state_changed", b"state_changed", "stop_changed", b"stop_changed", "told", b"told", "worker_seen", b"worker_seen"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "checkpoint_stored", b"checkpoint_stored", "created", b"created", "discarded", b"discarded", "epoch_closed", b"epoch_closed", "kind", b"kind", "set_aside", b"set_aside", "state_changed", b"state_changed", "told", b"told", "worker_seen", b"worker_seen"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "checkpoint_stored", b"checkpoint_stored", "created", b"created", "discarded", b"discarded", "epoch_closed", b"epoch_closed", "kind", b"kind", "set_aside", b"set_aside", "state_changed", b"state_changed", "stop_changed", b"stop_changed", "told", b"told", "worker_seen", b"worker_seen"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["created", "asked", "told", "state_changed", "worker_seen", "epoch_closed", "checkpoint_stored", "discarded", "set_aside"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["created", "asked", "told", "state_changed", "worker_seen", "epoch_closed", "checkpoint_stored", "discarded", "set_aside", "stop_changed"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -458,6 +464,30 @@ class StateChanged(_message.Message):
 Global___StateChanged: _TypeAlias = StateChanged  # noqa: Y015
 
 @_typing.final
+class StopChanged(_message.Message):
+    """A person changed when the experiment is complete."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STOP_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def stop(self) -> _spec_pb2.Stop:
+        """All its stop conditions from now on."""
+
+    def __init__(
+        self,
+        *,
+        stop: _spec_pb2.Stop | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["stop", b"stop"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["stop", b"stop"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StopChanged: _TypeAlias = StopChanged  # noqa: Y015
+
+@_typing.final
 class WorkerSeen(_message.Message):
     """A worker whose scores follow; says on what they were made."""
 
@@ -535,6 +565,7 @@ class Snapshot(_message.Message):
     CHECKPOINTS_FIELD_NUMBER: _builtins.int
     TOLD_FIELD_NUMBER: _builtins.int
     TROUBLE_FIELD_NUMBER: _builtins.int
+    STOP_FIELD_NUMBER: _builtins.int
     format_version: _builtins.int
     """Version of this format; 1."""
     position: _builtins.str
@@ -569,6 +600,10 @@ class Snapshot(_message.Message):
     def told(self) -> _containers.RepeatedCompositeFieldContainer[Global___Told]:
         """What was told of an evolution strategy's open epoch, and by whom, in that order."""
 
+    @_builtins.property
+    def stop(self) -> _spec_pb2.Stop:
+        """Its stop conditions, where they are not those that it was created with."""
+
     def __init__(
         self,
         *,
@@ -584,10 +619,11 @@ class Snapshot(_message.Message):
         checkpoints: _abc.Iterable[Global___CheckpointStored] | None = ...,
         told: _abc.Iterable[Global___Told] | None = ...,
         trouble: _builtins.str = ...,
+        stop: _spec_pb2.Stop | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created", b"created"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "stop", b"stop"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["algorithm", b"algorithm", "checkpoints", b"checkpoints", "closed_epochs", b"closed_epochs", "created", b"created", "epochs", b"epochs", "format_version", b"format_version", "position", b"position", "progress", b"progress", "state", b"state", "told", b"told", "trouble", b"trouble", "workers", b"workers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["algorithm", b"algorithm", "checkpoints", b"checkpoints", "closed_epochs", b"closed_epochs", "created", b"created", "epochs", b"epochs", "format_version", b"format_version", "position", b"position", "progress", b"progress", "state", b"state", "stop", b"stop", "told", b"told", "trouble", b"trouble", "workers", b"workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -122,6 +122,11 @@ class Centre:
         if self.newest is None or self.newest.epoch < self.closed_epochs:
             self._wanted_newest = self.closed_epochs
 
+    def want_last_no_more(self) -> None:
+        """The experiment goes on after its end: only checkpoints at their intervals are to be kept."""
+        self._wanted_newest = -1
+        self.want_newest()
+
     def has(self, epoch: int | None) -> bool:
         """Whether this is the best measured centre whose checkpoint is kept."""
         return self.best is not None and self.best.epoch == epoch

@@ -64,6 +64,12 @@ class StateChanged(NamedTuple):
     trouble: str = ""
 
 
+class StopChanged(NamedTuple):
+    """A person changed when the experiment is complete: all its stop conditions, as serialized message."""
+
+    stop: bytes
+
+
 class WorkerSeen(NamedTuple):
     """A worker whose scores follow.
 
@@ -118,9 +124,10 @@ class SetAside(NamedTuple):
     running_s: float
 
 
-Event: TypeAlias = (
-    Created | Piece | Told | StateChanged | WorkerSeen | EpochClosed | CheckpointStored | Discarded | SetAside
-)  # a Piece: the algorithm asked for it
+Rare: TypeAlias = (
+    Created | StateChanged | StopChanged | WorkerSeen | EpochClosed | CheckpointStored | Discarded | SetAside
+)  # what happens now and then
+Event: TypeAlias = Piece | Told | Rare  # a Piece: the algorithm asked for it
 
 
 def returns_of(piece: Piece) -> int:

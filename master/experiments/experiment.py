@@ -24,6 +24,7 @@ from master.experiments.events import (
     SetAside,
     State,
     StateChanged,
+    StopChanged,
     Told,
     WorkerSeen,
     evaluations_of,
@@ -32,7 +33,7 @@ from master.experiments.events import (
 )
 from master.experiments.outcomes import Outcomes
 from master.experiments.progress import QUANTILES, Point, Progress, Rates, Unscored
-from master.experiments.settings import ExperimentSettings
+from master.experiments.settings import ExperimentSettings, Stop
 from master.journal.channel import TakeSnapshot
 from master.journal.checkpoints import Checkpoints
 from master.journal.journal import Journal, WriteEvent
@@ -109,7 +110,7 @@ class Experiment:
         self._outcomes = Outcomes()
         self._journal = journal
         self._write: WriteEvent | None = None
-        self._over = asyncio.Event()
+        self._changed = asyncio.Event()
         self._announced = ""
         self._announce_again_s = 0.0
         self._epoch_since_s = clock()
@@ -255,15 +256,34 @@ class Experiment:
             self._change(State.RUNNING)
 
     def stop(self) -> None:
-        """End it for good."""
+        """End it."""
         if not self.state.is_final:
             self._close(State.STOPPED)
 
-    async def wait_for_end(self, timeout_s: float) -> None:
-        """Wait until the experiment is over, but not longer than that."""
+    def extend(self, settings: ExperimentSettings) -> None:
+        """Take over other stop conditions; an experiment that is over goes on.
+
+        Raises ConflictError if one of them holds already.
+        """
+        reached = self._reached(settings.stop)
+        if reached:
+            raise ConflictError(f"experiment {self.settings.name} cannot go on: {reached}")
+        self.settings = settings
+        self.write(StopChanged(settings.encoded_stop))
+        self._tell_watchers()
+        if self.state.is_final:
+            self.pending_work.reopen(self.search.pending())
+            if self.centre is not None:
+                self.centre.want_last_no_more()
+            self.progress.start_clock()
+            self._epoch_since_s = self._clock()
+            self._change(State.RUNNING)
+
+    async def wait_for_change(self, timeout_s: float) -> None:
+        """Wait until the experiment's state or its stop conditions change, but not longer than that."""
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                await self._over.wait()
+                await self._changed.wait()
 
     @property
     def algorithm(self) -> GeneticAlgorithm:
@@ -402,10 +422,24 @@ class Experiment:
 
     def _has_reached_fitness(self) -> bool:
         """Whether the leader is as good as was asked for; a centre must also be in the store."""
+        return self._proven_mean >= self.settings.stop.fitness
+
+    @property
+    def _proven_mean(self) -> float:
         leader = self.search.leader()
-        if leader is None or leader.mean < self.settings.stop.fitness:
-            return False
-        return self.centre is None or self.centre.has(leader.epoch)
+        if leader is None or (self.centre is not None and not self.centre.has(leader.epoch)):
+            return -math.inf
+        return leader.mean
+
+    def _reached(self, stop: Stop) -> str:
+        """Which of these conditions hold, in words; empty if none does."""
+        progress = self.progress
+        so_far = Stop(progress.evaluations, progress.frames, progress.running_s, self._proven_mean)
+        return ", ".join(
+            f"stop.{field} is {limit:,.10g}, and it has {reached:,.10g} already"
+            for field, limit, reached in zip(Stop._fields, stop, so_far, strict=True)
+            if reached >= limit
+        )
 
     def _close(self, state: State) -> None:
         self.progress.stop_clock()
@@ -421,17 +455,21 @@ class Experiment:
 
     def _change(self, state: State, trouble: str = "") -> None:
         self.enter(state, trouble)
-        if state.is_final:
-            self._over.set()
+        self._tell_watchers()
         self.write(StateChanged(state, time(), self.progress.running_s, trouble))
         why = f": {trouble}" if trouble else ""
         logger.info("experiment %s is %s%s", self.settings.name, state.name.lower(), why)
+
+    def _tell_watchers(self) -> None:
+        """Wake those who wait for a change; whoever looks after that waits for the next one."""
+        self._changed.set()
+        self._changed = asyncio.Event()
 
     def _check_not_over(self, done: str) -> None:
         if self.state.is_final:
             raise ConflictError(
                 f"experiment {self.settings.name} is {self.state.name.lower()} and cannot be {done}; "
-                "allowed: a running or paused one"
+                "allowed: a running or paused one, or extend it"
             )
 
     def _number_of(self, identity: WorkerIdentity) -> int:

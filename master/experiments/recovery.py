@@ -13,8 +13,10 @@ from master.experiments.events import (
     Created,
     Discarded,
     Event,
+    Rare,
     SetAside,
     StateChanged,
+    StopChanged,
     Told,
     WorkerSeen,
 )
@@ -39,6 +41,7 @@ def take_snapshot(experiment: Experiment, position: int) -> Snapshot:
         progress={**experiment.progress.snapshot(), **experiment.pending_work.snapshot()},
         workers=list(experiment.workers.values()),
         trouble=experiment.trouble,
+        stop=experiment.settings.encoded_stop,
     )
     centre = experiment.centre
     if centre is None:
@@ -54,6 +57,8 @@ def take_snapshot(experiment: Experiment, position: int) -> Snapshot:
 def restore(experiment: Experiment, snapshot: Snapshot) -> None:
     """Become what a snapshot says."""
     experiment.enter(snapshot.state, snapshot.trouble)
+    if snapshot.stop is not None:
+        experiment.settings = experiment.settings.with_stop(snapshot.stop)
     experiment.search.restore(snapshot.algorithm)
     experiment.progress.restore(snapshot.progress)
     pending = () if snapshot.state.is_final else experiment.search.pending()
@@ -70,19 +75,25 @@ def replay(experiment: Experiment, event: Event) -> None:
     if isinstance(event, Told):
         experiment.take_in(event)
         experiment.progress.recall_running(event.running_s)
-    elif isinstance(event, SetAside):
-        experiment.take_aside(event)
-        experiment.progress.recall_running(event.running_s)
     elif isinstance(event, Ask | SliceAsk):
         experiment.search.adopt(event)
         experiment.pending_work.expect(event)
+    else:
+        _replay_rare(experiment, event)
+
+
+def _replay_rare(experiment: Experiment, event: Rare) -> None:
+    if isinstance(event, SetAside):
+        experiment.take_aside(event)
+        experiment.progress.recall_running(event.running_s)
     elif isinstance(event, EpochClosed):
         _replay_epoch(experiment, event)
     elif isinstance(event, Discarded):
         _replay_discarded(experiment, event)
     elif isinstance(event, StateChanged):
-        experiment.enter(event.state, event.trouble)
-        experiment.progress.recall_running(event.running_s)
+        _replay_state(experiment, event)
+    elif isinstance(event, StopChanged):
+        experiment.settings = experiment.settings.with_stop(event.stop)
     elif isinstance(event, WorkerSeen):
         experiment.workers[event.worker_id] = event
     elif isinstance(event, CheckpointStored) and experiment.centre is not None:
@@ -108,6 +119,14 @@ def revive(experiment: Experiment, head: int) -> None:
     experiment.attach(head, partial(take_snapshot, experiment))
     if experiment.is_running:
         experiment.progress.start_clock()
+
+
+def _replay_state(experiment: Experiment, event: StateChanged) -> None:
+    """The state changed; what goes on after its end wants what it had asked and not been told."""
+    if experiment.state.is_final and not event.state.is_final:
+        experiment.pending_work.expect_only(experiment.search.pending())
+    experiment.enter(event.state, event.trouble)
+    experiment.progress.recall_running(event.running_s)
 
 
 def _replay_discarded(experiment: Experiment, event: Discarded) -> None:

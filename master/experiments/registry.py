@@ -9,7 +9,7 @@ from time import time
 
 from germline.spec import SpecError
 from germline.v1 import spec_pb2
-from master.errors import InvalidFieldError, JournalLostError, NameTakenError, UnknownNameError
+from master.errors import ConflictError, InvalidFieldError, JournalLostError, NameTakenError, UnknownNameError
 from master.experiments import recovery
 from master.experiments.events import Created
 from master.experiments.experiment import Experiment
@@ -64,11 +64,47 @@ class Registry:
         present = self._by_name.get(settings.name)
         if present is None:
             return self._begin(settings)
-        if present.settings.encoded != settings.encoded:
+        if settings.encoded not in (present.settings.encoded, _settings_of(present.created).encoded):
             raise NameTakenError(
                 f"spec.name is {settings.name!r}; an experiment with another spec has this name"
             )
         return present
+
+    async def extend(self, name: str, stop: spec_pb2.Stop, *, only: bool) -> Experiment:
+        """Change an experiment's stop conditions, with `only` all of them; one that is over goes on.
+
+        Raises:
+            InvalidFieldError: a condition is not allowed.
+            ConflictError: one of them holds already.
+        """
+        experiment = self.named(name)
+        wanted = spec_pb2.Stop()
+        if not only:
+            wanted.CopyFrom(experiment.settings.spec.stop)
+        wanted.MergeFrom(stop)
+        try:
+            settings = experiment.settings.with_stop(wanted.SerializeToString())
+        except SpecError as error:
+            raise InvalidFieldError(str(error)) from None
+        if experiment.centre is not None:
+            epochs = [kept.epoch for kept in experiment.centre.kept()]
+            await self._journal.checkpoints.hold(experiment.number, epochs)  # late joiners start from them
+        if self.find(experiment.number) is not experiment:
+            raise UnknownNameError(f"experiment {name} was deleted meanwhile")
+        experiment.extend(settings)
+        return experiment
+
+    def delete(self, name: str) -> None:
+        """Forget an experiment that is over. Raises ConflictError if it is not."""
+        experiment = self.named(name)
+        if not experiment.state.is_final:
+            raise ConflictError(
+                f"experiment {name} is {experiment.state.name.lower()}; only one that is complete or stopped "
+                "can be deleted: stop it first"
+            )
+        del self._by_number[experiment.number], self._by_name[name]
+        self._journal.delete(experiment.number)
+        logger.info("experiment %s, number %d, is deleted", name, experiment.number)
 
     async def recover(self) -> None:
         """Take the store over and bring back every experiment in it, as it was when it was last durable."""
@@ -110,11 +146,10 @@ class Registry:
         centre = experiment.centre
         if centre is None or (experiment.state.is_final and not centre.wanted):
             return
-        for kept in centre.kept():
-            await self._journal.checkpoints.hold(experiment.number, kept.epoch)
+        await self._journal.checkpoints.hold(experiment.number, [kept.epoch for kept in centre.kept()])
 
     def _begin(self, settings: ExperimentSettings) -> Experiment:
-        number = max(self._by_number, default=0) + 1
+        number = max([*self._by_number, self._journal.last_deleted]) + 1
         experiment = self._make(Created(number, settings.encoded, time()), settings)
         recovery.begin(experiment)
         self._add(experiment)
@@ -122,10 +157,13 @@ class Registry:
         return experiment
 
     def _make(self, created: Created, settings: ExperimentSettings | None = None) -> Experiment:
-        if settings is None:
-            settings = ExperimentSettings.of(spec_pb2.ExperimentSpec.FromString(created.spec))
-        return Experiment(settings, created, self._journal, self._clock, [Start(self._journal.boot, 0)])
+        starts = [Start(self._journal.boot, 0)]
+        return Experiment(settings or _settings_of(created), created, self._journal, self._clock, starts)
 
     def _add(self, experiment: Experiment) -> None:
         self._by_number[experiment.number] = experiment
         self._by_name[experiment.settings.name] = experiment
+
+
+def _settings_of(created: Created) -> ExperimentSettings:
+    return ExperimentSettings.of(spec_pb2.ExperimentSpec.FromString(created.spec))

@@ -65,6 +65,16 @@ class ExperimentSettings:
             encoded=spec.SerializeToString(deterministic=True),
         )
 
+    def with_stop(self, stop: bytes) -> ExperimentSettings:
+        """The same search with other stop conditions, a serialized germline.v1.Stop.
+
+        Raises germline.spec.SpecError with the fields' paths if they do not hold.
+        """
+        spec = spec_pb2.ExperimentSpec()
+        spec.CopyFrom(self.spec)
+        spec.stop.ParseFromString(stop)
+        return self.of(spec)
+
     def make_search(self) -> Search:
         """A new search with these settings."""
         kind = self.spec.algorithm.WhichOneof("kind")
@@ -79,6 +89,11 @@ class ExperimentSettings:
         if not self.spec.algorithm.HasField("eggroll"):
             return None
         return Centre(self.spec.algorithm.eggroll.checkpoint_epochs)
+
+    @property
+    def encoded_stop(self) -> bytes:
+        """Its stop conditions as bytes; equal ones have equal bytes."""
+        return self.spec.stop.SerializeToString(deterministic=True)
 
     @property
     def close_after_s(self) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -33,6 +33,7 @@ class Checkpoints:
         self._when_durable = when_durable
         self._held: dict[str, bytes] = {}
         self._changed: dict[str, None] = {}  # keys, in the order in which they changed
+        self._to_release: set[str] = set()
 
     def put(self, number: int, epoch: int, data: bytes) -> None:
         """Keep a checkpoint, and hold it: stored before what is written later."""
@@ -49,6 +50,7 @@ class Checkpoints:
         """Hold a checkpoint in memory only until it is stored."""
         key = self._keys.checkpoint(number, epoch)
         if key in self._held:
+            self._to_release.add(key)
             self._when_durable(lambda: self._release(key))
 
     def forget(self, number: int, epoch: int) -> None:
@@ -58,9 +60,23 @@ class Checkpoints:
         self._changed[key] = None
         self._stir()
 
-    async def hold(self, number: int, epoch: int) -> None:
-        """Have a checkpoint of before a restart in memory again. Raises JournalLostError if it is lost."""
-        self._held[self._keys.checkpoint(number, epoch)] = await self._fetch(number, epoch)
+    def drop(self, number: int) -> None:
+        """Hold nothing of an experiment any more; the journal deletes what is stored."""
+        of_it = self._keys.of(number)
+        for key in [key for key in (*self._held, *self._changed) if key.startswith(of_it)]:
+            self._held.pop(key, None)
+            self._changed.pop(key, None)
+
+    async def hold(self, number: int, epochs: Iterable[int]) -> None:
+        """Have released checkpoints, or those of before a restart, in memory again.
+
+        Raises:
+            JournalLostError: one is lost.
+            StoreFailingError: the store does not answer.
+        """
+        found = {self._keys.checkpoint(number, epoch): await self.get(number, epoch) for epoch in epochs}
+        self._held |= found
+        self._to_release -= found.keys()
 
     async def get(self, number: int, epoch: int) -> bytes:
         """A checkpoint, wherever it is.
@@ -88,9 +104,12 @@ class Checkpoints:
         self._stir()
 
     def _release(self, key: str) -> None:
+        if key not in self._to_release:  # somebody wants it again
+            return
         if key in self._changed:  # the store has lost it meanwhile
             self._when_durable(lambda: self._release(key))
         else:
+            self._to_release.discard(key)
             self._held.pop(key, None)
 
     async def _fetch(self, number: int, epoch: int) -> bytes:

@@ -49,6 +49,8 @@ class Snapshot(NamedTuple):
         checkpoints: that are kept.
         told: of the open epoch.
         trouble: why it paused by itself.
+        stop: its stop conditions, as serialized message; None for those that it was created with, in
+            snapshots of builds that could not change them.
     """
 
     position: int
@@ -62,6 +64,7 @@ class Snapshot(NamedTuple):
     checkpoints: Sequence[CheckpointStored] = ()
     told: Sequence[Told] = ()
     trouble: str = ""
+    stop: bytes | None = None
 
 
 class EntryWriter:
@@ -187,6 +190,9 @@ def write_snapshot(snapshot: Snapshot) -> bytes:
     )
     for told in snapshot.told:
         write_told(message.told.add(), told)
+    if snapshot.stop is not None:
+        message.stop.ParseFromString(snapshot.stop)
+        message.stop.SetInParent()  # present, also where there is no condition at all
     return message.SerializeToString()
 
 
@@ -205,6 +211,7 @@ def read_snapshot(encoded: bytes) -> Snapshot:
         checkpoints=tuple(map(read_checkpoint, message.checkpoints)),
         told=tuple(map(read_told, message.told)),
         trouble=message.trouble,
+        stop=message.stop.SerializeToString(deterministic=True) if message.HasField("stop") else None,
     )
 
 

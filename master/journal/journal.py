@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -24,7 +25,7 @@ from master.journal.channel import Channel, TakeSnapshot
 from master.journal.checkpoints import Checkpoints
 from master.journal.codec import EntryReader, Snapshot, read_snapshot, write_snapshot
 from master.journal.keys import Keys
-from master.journal.scripts import APPEND, FENCED, GAP, KEEP, RESEED, SAVE
+from master.journal.scripts import APPEND, DELETE, FENCED, GAP, KEEP, RESEED, SAVE
 from master.journal.store import StoreError
 
 logger = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ _FIRST_RETRY_S = 0.1
 _LAST_RETRY_S = 5.0
 _ENTRIES_PER_READ = 64
 _MAX_BACKLOG = 500_000
+_KEYS_PER_SCAN = 1_000
 
 
 class SupersededError(RuntimeError):
@@ -66,6 +68,7 @@ class Journal:
     Attributes:
         boot: number of this start of a master.
         store_id: tells the store from every other; drawn by its first master.
+        last_deleted: the highest number of an experiment that was deleted; 0 for none.
         trouble: why the store does not take anything just now; empty if it does.
         checkpoints: kept beside the entries; a change is stored with what is written after it.
     """
@@ -79,8 +82,7 @@ class Journal:
         observe_commit: Callable[[float, int], None] = lambda _seconds, _events: None,
         revive_store: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        self.boot = 0
-        self.store_id = 0
+        self.boot = self.store_id = self.last_deleted = 0
         self.trouble = ""
         self._client = client
         self._keys = keys
@@ -91,8 +93,10 @@ class Journal:
         self._save = client.register_script(SAVE)
         self._reseed = client.register_script(RESEED)
         self._keep = client.register_script(KEEP)
+        self._delete = client.register_script(DELETE)
         self.checkpoints = Checkpoints(client, keys, self._stir, self.when_durable)
         self._channels: dict[int, Channel] = {}
+        self._deleted: list[int] = []
         self._waiting: list[Callable[[], None]] = []  # for what is queued
         self._in_flight: list[Callable[[], None]] | None = None  # for what is being stored
         self._wake = asyncio.Event()
@@ -105,6 +109,7 @@ class Journal:
         self.boot = int(await self._client.incr(self._keys.boot))
         await self._client.set(self._keys.store, secrets.randbits(63), nx=True)
         self.store_id = int(await self._client.get(self._keys.store) or 0)
+        self.last_deleted = int(await self._client.get(self._keys.deleted) or 0)
         heads = await self._client.hkeys(self._keys.heads)
         return sorted(int(number) for number in heads)
 
@@ -127,6 +132,14 @@ class Journal:
         """
         channel = self._channels[number] = Channel(number, head, take_snapshot, self._stir)
         return channel.write
+
+    def delete(self, number: int) -> None:
+        """Forget an experiment and all that is stored of it, after what is queued now is stored."""
+        self._channels.pop(number, None)
+        self.checkpoints.drop(number)
+        self.last_deleted = max(self.last_deleted, number)
+        self._deleted.append(number)
+        self._stir()
 
     def _stir(self) -> None:
         self._wake.set()
@@ -201,9 +214,12 @@ class Journal:
         due = [c for c in self._channels.values() if c.is_snapshot_due(self._snapshot_interval_s)]
         snapshots, refills = [channel.cut_snapshot() for channel in due], self._refills
         new, unwanted = self.checkpoints.take_changes()
+        deleted, self._deleted = self._deleted, []
         await self._store_blobs(new)
         await self._persist(lambda: self._store_entries(entries))
         await self._store_blobs(unwanted)
+        for number in deleted:
+            await self._persist(partial(self._delete_one, number))
         self._in_flight = None
         for callback in callbacks:
             callback()
@@ -226,6 +242,12 @@ class Journal:
         for key, data in blobs.items():
             args: list[bytes | int] = [self.boot, data]
             await self._persist(partial(self._keep, keys=[self._keys.boot, key], args=args))
+
+    async def _delete_one(self, number: int) -> None:
+        pattern = re.sub(r"([*?\[\]\\])", r"\\\1", self._keys.of(number)) + "*"
+        found = [key async for key in self._client.scan_iter(match=pattern, count=_KEYS_PER_SCAN)]
+        keys = [self._keys.boot, self._keys.heads, self._keys.deleted, *found]
+        await self._delete(keys=keys, args=[self.boot, number])
 
     async def _store_snapshot(self, snapshot: Snapshot, refills: int) -> None:
         encoded = await asyncio.to_thread(write_snapshot, snapshot)
@@ -279,8 +301,8 @@ class Journal:
             channel.queued.clear()
             channel.head += 1
             snapshots.append(channel.cut_snapshot())
-        keys = [self._keys.boot, self._keys.heads, self._keys.store]
-        args: list[bytes | int] = [self.boot, self.store_id]
+        keys = [self._keys.boot, self._keys.heads, self._keys.store, self._keys.deleted]
+        args: list[bytes | int] = [self.boot, self.store_id, self.last_deleted]
         for snapshot in snapshots:
             number = snapshot.created.number
             keys += [self._keys.snapshot(number), self._keys.entries(number)]

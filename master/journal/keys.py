@@ -32,17 +32,26 @@ class Keys:
         """Hash: the number of each experiment, to the number of its last journal entry."""
         return f"{self._root}:heads"
 
+    @property
+    def deleted(self) -> str:
+        """The highest number of an experiment that was deleted: numbers are never used again."""
+        return f"{self._root}:deleted"
+
     def entries(self, number: int) -> str:
         """Stream of an experiment's journal entries since its snapshot; entry n has the id ``n-0``."""
-        return f"{self._root}:experiment:{number}:entries"
+        return f"{self.of(number)}entries"
 
     def snapshot(self, number: int) -> str:
         """An experiment's newest snapshot."""
-        return f"{self._root}:experiment:{number}:snapshot"
+        return f"{self.of(number)}snapshot"
 
     def checkpoint(self, number: int, epoch: int) -> str:
         """A checkpoint of an evolution strategy's centre."""
-        return f"{self._root}:experiment:{number}:checkpoint:{epoch}"
+        return f"{self.of(number)}checkpoint:{epoch}"
+
+    def of(self, number: int) -> str:
+        """What all keys of one experiment begin with."""
+        return f"{self._root}:experiment:{number}:"
 
     @property
     def _root(self) -> str:

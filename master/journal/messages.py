@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias, assert_never
+from typing import assert_never
 
 from germline.algorithms.base import Result
 from germline.algorithms.eggroll import EpochClosed, SliceAsk
@@ -13,9 +13,11 @@ from master.experiments.events import (
     CheckpointStored,
     Created,
     Discarded,
+    Rare,
     SetAside,
     State,
     StateChanged,
+    StopChanged,
     Told,
     WorkerSeen,
 )
@@ -46,9 +48,6 @@ def write_slice(message: journal_pb2.Asked, ask: SliceAsk) -> None:
     part.epoch, part.first_pair, part.pairs = ask.epoch, ask.first_pair, ask.pairs
 
 
-Rare: TypeAlias = Created | StateChanged | WorkerSeen | EpochClosed | CheckpointStored | Discarded | SetAside
-
-
 def write_rare(message: journal_pb2.Event, event: Rare) -> None:
     """Fill in what happens now and then."""
     if isinstance(event, Created):
@@ -57,6 +56,9 @@ def write_rare(message: journal_pb2.Event, event: Rare) -> None:
         changed = message.state_changed
         changed.state, changed.time, changed.running_s = int(event.state), event.time, event.running_s
         changed.trouble = event.trouble
+    elif isinstance(event, StopChanged):
+        message.stop_changed.stop.ParseFromString(event.stop)
+        message.stop_changed.SetInParent()
     elif isinstance(event, WorkerSeen):
         message.worker_seen.CopyFrom(worker_message(event))
     elif isinstance(event, EpochClosed):
@@ -84,6 +86,7 @@ def read_rare(event: journal_pb2.Event, kind: str | None) -> Rare:
 _READERS: dict[str, Callable[[journal_pb2.Event], Rare]] = {
     "created": lambda event: read_created(event.created),
     "state_changed": lambda event: _read_state(event.state_changed),
+    "stop_changed": lambda event: StopChanged(event.stop_changed.stop.SerializeToString(deterministic=True)),
     "worker_seen": lambda event: read_worker(event.worker_seen),
     "epoch_closed": lambda event: EpochClosed(event.epoch_closed.epoch, tuple(event.epoch_closed.fitness)),
     "checkpoint_stored": lambda event: read_checkpoint(event.checkpoint_stored),

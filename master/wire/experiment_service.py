@@ -75,6 +75,19 @@ class ExperimentService(experiment_pb2_grpc.ExperimentServiceServicer):
         experiment.stop()
         return pb.StopExperimentResponse(experiment=await self._changed(experiment))
 
+    async def ExtendExperiment(
+        self, request: pb.ExtendExperimentRequest, context: Context
+    ) -> pb.ExtendExperimentResponse:
+        experiment = await self._registry.extend(request.name, request.stop, only=request.only)
+        return pb.ExtendExperimentResponse(experiment=await self._changed(experiment))
+
+    async def DeleteExperiment(
+        self, request: pb.DeleteExperimentRequest, context: Context
+    ) -> pb.DeleteExperimentResponse:
+        self._registry.delete(request.name)
+        await self._journal.durable()
+        return pb.DeleteExperimentResponse()
+
     async def WatchExperiment(
         self, request: pb.WatchExperimentRequest, context: Context
     ) -> AsyncIterator[pb.WatchExperimentResponse]:
@@ -87,7 +100,7 @@ class ExperimentService(experiment_pb2_grpc.ExperimentServiceServicer):
             yield pb.WatchExperimentResponse(experiment=self._shown(experiment))
             if is_final:
                 return
-            await experiment.wait_for_end(interval_s)
+            await experiment.wait_for_change(interval_s)
 
     async def ListIndividuals(
         self, request: pb.ListIndividualsRequest, context: Context

@@ -253,6 +253,13 @@ def test_another_spec_in_the_same_folder_is_refused_line_by_line(start: Start, t
     assert "here:  power = 0.3" in said
 
 
+def test_a_complete_run_goes_on_once_its_spec_has_another_stop(start: Start, tmp_path: Path) -> None:
+    finish(start("run", "sphere.toml", "--workers", "1", "--json"))
+    (tmp_path / "sphere.toml").write_text(SPEC.replace("evaluations = 300", "evaluations = 450"))
+    result = finish(start("run", "sphere.toml", "--workers", "1", "--json"))
+    assert (result["state"], result["evaluations"]) == ("complete", 450)
+
+
 def test_a_folder_is_one_run_whose_results_nobody_else_overwrites(start: Start, tmp_path: Path) -> None:
     first = finish(start("run", "sphere.toml", "--workers", "1", "--folder", "mine", "--json"))
     kept = {file: file.read_bytes() for file in (tmp_path / "mine").glob("*.*")}

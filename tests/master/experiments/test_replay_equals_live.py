@@ -1,4 +1,4 @@
-"""An evolution strategy's experiment that comes back from its journal is the one that wrote it."""
+"""An experiment that comes back from its journal is the one that wrote it."""
 
 import math
 from collections.abc import Callable
@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from germline.algorithms.base import Result
-from germline.algorithms.eggroll import SliceAsk
 from germline.spec import loads
+from germline.v1 import spec_pb2
 from master.centres.consequences import discredit
 from master.experiments import recovery
-from master.experiments.events import Created, Event
+from master.experiments.events import Created, Event, returns_of
 from master.experiments.experiment import Experiment, WorkerIdentity
 from master.experiments.settings import ExperimentSettings
 from master.journal.codec import EntryReader, EntryWriter, Snapshot, read_snapshot, write_snapshot
@@ -22,7 +22,7 @@ from master.work.leases import Key, Start
 from master.work.pending_work import Work
 
 WORKERS = "abc"
-SPEC = """
+BOWL = """
 name = "bowl"
 [task.function]
 path = "germline.functions:sphere"
@@ -37,6 +37,18 @@ validation_epochs = 2
 validation_episodes = 2
 close_share = 0.5
 close_after_s = 1.0
+"""
+POPULATION = """
+name = "population"
+[task.function]
+path = "germline.functions:sphere"
+[policy]
+name = "vector"
+[algorithm.ga]
+window = 8
+parents = 3
+candidates = 2
+validation_episodes = 2
 """
 
 
@@ -53,7 +65,12 @@ class Book:
 
 
 class Rebirth(RuleBasedStateMachine):
-    """Workers play, fail, leave, die and are discredited, epochs close early; a replay is always the same."""
+    """Workers play, fail, leave, die and are discredited, epochs close early, the end comes and goes.
+
+    A replay comes to the same at any time.
+    """
+
+    spec = BOWL
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,16 +79,17 @@ class Rebirth(RuleBasedStateMachine):
         self.snapshot: bytes | None = None
         self.written = 0  # events before the snapshot
         self.work: list[tuple[str, Work]] = []
-        settings = ExperimentSettings.of(loads(SPEC))
+        settings = ExperimentSettings.of(loads(self.spec))
         self.created = Created(1, settings.encoded, 0.0)
         self.live = self.make()
         recovery.begin(self.live)
 
     def make(self) -> Experiment:
-        settings = ExperimentSettings.of(loads(SPEC))
+        settings = ExperimentSettings.of(loads(self.spec))
         journal = cast(Journal, self.book)
         return Experiment(settings, self.created, journal, lambda: self.now, [Start(1, 0)])
 
+    @precondition(lambda self: not self.live.state.is_final)
     @rule(worker=st.sampled_from(WORKERS), evaluations=st.integers(1, 8))
     def lend(self, worker: str, evaluations: int) -> None:
         self.work += [(worker, piece) for piece in self.live.lend(worker, evaluations, (), 0)]
@@ -85,7 +103,7 @@ class Rebirth(RuleBasedStateMachine):
     def tell(self, data: st.DataObject, score: float) -> None:
         place = data.draw(st.integers(0, len(self.work) - 1))
         worker, (ask, lease) = self.work.pop(place)
-        returns = tuple(score + number for number in range(cast(SliceAsk, ask).episodes))
+        returns = tuple(score + number for number in range(returns_of(ask)))
         result = Result(ask.ticket, returns, 7, 5)
         self.live.tell(WorkerIdentity(worker, "cpu", {}), [(Key(1, ask.ticket, lease.attempt), result)])
 
@@ -95,7 +113,7 @@ class Rebirth(RuleBasedStateMachine):
         place = data.draw(st.integers(0, len(self.work) - 1))
         worker, (ask, lease) = self.work.pop(place)
         scores = st.lists(st.sampled_from([score, math.nan]), min_size=1)
-        returns = tuple(data.draw(scores))[: cast(SliceAsk, ask).episodes]
+        returns = tuple(data.draw(scores))[: returns_of(ask)]
         result = Result(ask.ticket, returns, 7, 5, failure="it broke")
         self.live.tell(WorkerIdentity(worker, "cpu", {}), [(Key(1, ask.ticket, lease.attempt), result)])
 
@@ -118,6 +136,16 @@ class Rebirth(RuleBasedStateMachine):
     def leave(self, worker: str) -> None:
         self.live.pending_work.give_back(worker)
 
+    @rule()
+    def stop(self) -> None:
+        self.live.stop()
+
+    @rule(evaluations=st.integers(1, 9))
+    def extend(self, evaluations: int) -> None:
+        stop = spec_pb2.Stop(evaluations=self.live.progress.evaluations + evaluations)
+        self.live.extend(self.live.settings.with_stop(stop.SerializeToString()))
+
+    @precondition(lambda self: not self.live.state.is_final)
     @rule()
     def pause_or_resume(self) -> None:
         (self.live.pause if self.live.is_running else self.live.resume)()
@@ -142,13 +170,23 @@ class Rebirth(RuleBasedStateMachine):
         snapshot = recovery.take_snapshot(experiment, 1)
         progress = {k: v for k, v in snapshot.progress.items() if k not in ("starts", "running_s")}
         pending = sorted(ask.ticket for ask in experiment.search.pending())
+        asked = [] if experiment.state.is_final else sorted(experiment.pending_work._pending)
         wanted = experiment.centre.wanted if experiment.centre is not None else None
         epochs = [repr(closed) for closed in snapshot.epochs]  # a missing score equals itself only so
         return (
             snapshot.state, snapshot.trouble, snapshot.algorithm, progress, snapshot.workers,
-            snapshot.closed_epochs, epochs, sorted(snapshot.told), pending, wanted,
+            snapshot.closed_epochs, epochs, sorted(snapshot.told), pending, asked, wanted,
+            experiment.settings,
         )  # fmt: skip
+
+
+class RebirthOfAPopulation(Rebirth):
+    """The same for a genetic algorithm."""
+
+    spec = POPULATION
 
 
 TestRebirth = Rebirth.TestCase
 TestRebirth.settings = settings(max_examples=20, stateful_step_count=40, deadline=None)
+TestRebirthOfAPopulation = RebirthOfAPopulation.TestCase
+TestRebirthOfAPopulation.settings = settings(max_examples=10, stateful_step_count=40, deadline=None)

@@ -84,6 +84,7 @@ def seen(experiment: Experiment) -> Json:
     """What must come back."""
     return {
         "state": experiment.state.name,
+        "stop": list(experiment.settings.stop),
         "evaluations": experiment.progress.evaluations,
         "frames": experiment.progress.frames,
         "best_fitness": experiment.progress.best_fitness,
@@ -184,6 +185,24 @@ async def write_set_aside(path: Path) -> None:
         _write(path, [await _dump(client, each) for each in (paused, first, second)])
 
 
+async def write_extended(path: Path) -> None:
+    """Extend a population and a centre that were complete: one with a snapshot after that, one without."""
+    async with master() as (registry, journal, client):
+        population = registry.create(SPEC)
+        _play(population, 0)
+        population.stop()
+        await registry.extend("golden", spec_pb2.Stop(evaluations=99), only=False)
+        _play(population, 1)
+        await journal.flush(10.0, with_snapshots=True)
+        centre = registry.create(loads(EGGROLL_SPEC.format(name="golden-centre")))
+        _begin_epochs(centre)
+        centre.stop()
+        await registry.extend("golden-centre", spec_pb2.Stop(fitness=1e6, frames=10**9), only=True)
+        _end_epochs(centre)
+        await journal.flush(10.0)
+        _write(path, [await _dump(client, population), await _dump(client, centre)])
+
+
 def _write(path: Path, experiments: list[Json]) -> None:
     path.write_text(json.dumps({"experiments": experiments}, indent=1) + "\n")
 
@@ -278,7 +297,12 @@ def snapshots() -> list[journal_pb2.Snapshot]:
     return [journal_pb2.Snapshot.FromString(base64.b64decode(each)) for each in stored if each]
 
 
-FILES = {"journal-v1": write_ga, "eggroll-v1": write_eggroll, "set-aside-v1": write_set_aside}
+FILES = {
+    "journal-v1": write_ga,
+    "eggroll-v1": write_eggroll,
+    "set-aside-v1": write_set_aside,
+    "extended-v1": write_extended,
+}
 
 
 @pytest.fixture
@@ -303,7 +327,7 @@ async def test_a_journal_of_every_released_format_still_loads(client: Redis, nam
     registry = Registry(Journal(client, KEYS), still)
     await registry.recover()
     for stored in golden(name):
-        assert seen(registry.named(stored["name"])) == stored["seen"]
+        assert seen(registry.named(stored["name"])) == {"stop": [math.inf] * 4, **stored["seen"]}
 
 
 def test_every_kind_of_event_is_in_a_golden_journal() -> None:

@@ -159,6 +159,8 @@ async def test_unknown_names_are_not_found(house: House) -> None:
         house.people.PauseExperiment(pb.PauseExperimentRequest(name="on")),
         house.people.ResumeExperiment(pb.ResumeExperimentRequest(name="on")),
         house.people.StopExperiment(pb.StopExperimentRequest(name="on")),
+        house.people.ExtendExperiment(pb.ExtendExperimentRequest(name="on")),
+        house.people.DeleteExperiment(pb.DeleteExperimentRequest(name="on")),
         house.people.ListIndividuals(pb.ListIndividualsRequest(name="on")),
         house.people.GetIndividual(pb.GetIndividualRequest(name="on")),
         house.people.GetHistory(pb.GetHistoryRequest(name="on")),
@@ -192,6 +194,47 @@ async def test_states_change_as_people_say_and_the_end_is_final(house: House) ->
     assert error.value.code() is grpc.StatusCode.FAILED_PRECONDITION
     with pytest.raises(aio.AioRpcError, match="is stopped and cannot be resumed"):
         await house.people.ResumeExperiment(resume)
+
+
+async def test_an_experiment_that_is_over_goes_on_when_it_is_extended(house: House) -> None:
+    await house.create()
+    request = pb.ExtendExperimentRequest(name="one", stop=spec_pb2.Stop(evaluations=2))
+    await house.people.ExtendExperiment(request)
+    await house.play(2)
+    with pytest.raises(aio.AioRpcError, match=r"cannot go on: stop\.evaluations is 2") as error:
+        await house.people.ExtendExperiment(request)
+    assert error.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+    request.stop.evaluations = 4
+    extended = (await house.people.ExtendExperiment(request)).experiment
+    assert (extended.state, extended.spec.stop.evaluations) == (pb.EXPERIMENT_STATE_RUNNING, 4)
+    await house.play(2)
+    shown = (await house.people.GetExperiment(pb.GetExperimentRequest(name="one"))).experiment
+    assert (shown.state, shown.evaluations) == (pb.EXPERIMENT_STATE_COMPLETE, 4)
+
+
+async def test_a_watch_is_told_of_an_extension_before_its_interval_is_over(house: House) -> None:
+    await house.create()
+    watch = aiter(house.people.WatchExperiment(pb.WatchExperimentRequest(name="one", interval_s=3_600)))
+    shown = [(await anext(watch)).experiment.spec.stop]
+    stop = spec_pb2.Stop(evaluations=7, fitness=2.5)
+    await house.people.ExtendExperiment(pb.ExtendExperimentRequest(name="one", stop=stop))
+    async with asyncio.timeout(PATIENCE_S):
+        shown.append((await anext(watch)).experiment.spec.stop)
+    assert shown == [spec_pb2.Stop(), stop]
+
+
+async def test_a_deleted_experiment_is_gone_and_its_name_free(house: House) -> None:
+    await house.create()
+    delete = pb.DeleteExperimentRequest(name="one")
+    with pytest.raises(aio.AioRpcError, match="one is running; only one that is complete or") as error:
+        await house.people.DeleteExperiment(delete)
+    assert error.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+    await house.people.StopExperiment(pb.StopExperimentRequest(name="one"))
+    await house.people.DeleteExperiment(delete)
+    with pytest.raises(aio.AioRpcError, match="name is 'one'; experiments here: none yet") as error:
+        await house.people.DeleteExperiment(delete)
+    assert error.value.code() is grpc.StatusCode.NOT_FOUND
+    assert (await house.create(spec_of(seed=1))).number == 2
 
 
 async def test_states_outlive_a_restart(serve: Serve) -> None:
