@@ -224,6 +224,21 @@ async def test_a_late_joiner_comes_to_the_same_centre(
     assert late.returncode is None
 
 
+async def test_a_run_that_is_extended_comes_to_the_same_centre_on_workers_that_join_later(
+    house: House, undisturbed_digest: str
+) -> None:
+    await house.master()
+    early = await house.worker()
+    await house.create(spec(epochs=EPOCHS // 2))
+    await house.until(lambda now: now.is_over and not now.checkpoints_wanted)
+    early.kill()
+    await house.ask(lambda client: client.extend("bowl", spec().stop))
+    await house.worker()
+    done = await house.done()
+    assert (done.epochs, done.evaluations) == (EPOCHS, 2 * PAIRS * EPOCHS)
+    assert done.centre_digest == undisturbed_digest
+
+
 async def test_the_last_centre_is_replayed_by_a_worker_that_joins_when_all_others_are_dead(
     house: House,
 ) -> None:
