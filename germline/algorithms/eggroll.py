@@ -243,12 +243,18 @@ class Eggroll:
     def close_early(self) -> list[EggrollEvent]:
         """Close the open epoch without its missing pairs if `close_share` of them is in; for a deadline.
 
-        A pair with one missing member is missing as a pair.
+        A pair with one missing member is missing as a pair. A measurement of the centre is waited for: nobody
+        could make it later, when the centre has moved on.
         """
         complete = sum(not math.isnan(score) for score in self._fitness) // 2
-        if complete < self.settings.close_share * self.settings.pairs:
-            return []
-        return [self._close()]
+        enough = complete >= self.settings.close_share * self.settings.pairs
+        return [self._close()] if enough and self._is_told(0) else []
+
+    def closed_without(self, ticket: int, closed: EpochClosed) -> bool:
+        """Whether this epoch closed without the work of this ticket."""
+        epoch, place = divmod(ticket, self.settings.tickets_per_epoch)
+        first = 2 * (place - 1) * self.settings.slice_pairs
+        return epoch == closed.epoch and place > 0 and math.isnan(closed.fitness[first])
 
     def adopt(self, ask: SliceAsk) -> None:
         """Take back an Ask made before a restart; one of a closed epoch needs nothing."""
@@ -257,10 +263,12 @@ class Eggroll:
             self._unasked.remove(place)
             self._pending[ask.ticket] = ask
 
-    def adopt_epoch(self, closed: EpochClosed) -> None:
-        """Take an epoch as closed that closed early before a restart."""
-        if closed.epoch == self.epoch:
+    def adopt_epoch(self, closed: EpochClosed) -> bool:
+        """Take an epoch as closed that closed early before a restart; False if its scores closed it."""
+        closed_early = closed.epoch == self.epoch
+        if closed_early:
             self._finish(closed)
+        return closed_early
 
     def pending(self) -> list[SliceAsk]:
         """The asks of the open epoch not yet told, in order of their tickets."""

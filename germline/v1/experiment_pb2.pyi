@@ -765,7 +765,7 @@ class Experiment(_message.Message):
     steps: _builtins.int
     """Agent steps of all evaluations."""
     running_s: _builtins.float
-    """Time in which it was running, over all restarts."""
+    """Time in which it was running and workers held work of it, over all restarts."""
     frames_per_second: _builtins.float
     """Emulator frames per second over the last half minute."""
     evaluations_per_second: _builtins.float
@@ -957,7 +957,7 @@ class HistoryPoint(_message.Message):
     frames: _builtins.int
     """Emulator frames so far."""
     running_s: _builtins.float
-    """Running time so far."""
+    """Running time so far, as in Experiment.running_s."""
     champion_mean: _builtins.float
     """The champion's validated mean. Absent while there is none."""
     @_builtins.property

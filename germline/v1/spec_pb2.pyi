@@ -852,7 +852,9 @@ class Eggroll(_message.Message):
     close_share: _builtins.float
     """Share of the pairs that closes an epoch once `close_after_s` has passed; missing pairs are dropped. 1 waits for all."""
     close_after_s: _builtins.float
-    """Time after which `close_share` of the pairs is enough."""
+    """Time after which `close_share` of the pairs is enough; time without workers, or in a pause, does not count. A
+    measurement of the centre is waited for all the same.
+    """
     checkpoint_epochs: _builtins.int
     """Epochs between two checkpoints of the centre; 0 keeps that of the best measured centre only. A late joiner starts
     from the newest one, or replays all scores if there is none.
@@ -972,7 +974,7 @@ class Stop(_message.Message):
     frames: _builtins.int
     """After so many emulator frames."""
     seconds: _builtins.float
-    """After so much time in which it was running."""
+    """After so much time in which it was running, and workers held work of it."""
     fitness: _builtins.float
     """As soon as the champion's validated mean reaches this."""
     def __init__(

@@ -40,7 +40,7 @@ class _RefusalCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RefusalCo
     REFUSAL_CODE_WRONG_LENGTH: _RefusalCode.ValueType  # 5
     """Not as many returns as the lease has seeds."""
     REFUSAL_CODE_CLOSED: _RefusalCode.ValueType  # 6
-    """The experiment takes no more results."""
+    """The experiment takes no more results, or the epoch that the work is of closed without it."""
     REFUSAL_CODE_FAILED: _RefusalCode.ValueType  # 7
     """The worker could not score it."""
 
@@ -60,7 +60,7 @@ REFUSAL_CODE_NOT_FINITE: RefusalCode.ValueType  # 4
 REFUSAL_CODE_WRONG_LENGTH: RefusalCode.ValueType  # 5
 """Not as many returns as the lease has seeds."""
 REFUSAL_CODE_CLOSED: RefusalCode.ValueType  # 6
-"""The experiment takes no more results."""
+"""The experiment takes no more results, or the epoch that the work is of closed without it."""
 REFUSAL_CODE_FAILED: RefusalCode.ValueType  # 7
 """The worker could not score it."""
 Global___RefusalCode: _TypeAlias = RefusalCode  # noqa: Y015

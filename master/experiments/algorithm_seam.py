@@ -47,8 +47,8 @@ class Search(Protocol):
         """Take back an ask made before a restart."""
         ...
 
-    def adopt_epoch(self, closed: EpochClosed) -> None:
-        """Take an epoch as closed that closed before a restart."""
+    def adopt_epoch(self, closed: EpochClosed) -> bool:
+        """Take an epoch as closed that closed early before a restart; False if its scores closed it."""
         ...
 
     def tell(self, result: Result) -> Sequence[EggrollEvent]:
@@ -72,6 +72,10 @@ class Search(Protocol):
 
     def pending(self) -> Iterable[Piece]:
         """The asks not yet told, in order of their tickets."""
+        ...
+
+    def closed_without(self, ticket: int, closed: EpochClosed) -> bool:
+        """Whether this epoch closed without the work of this ticket."""
         ...
 
     def leader(self) -> Leader | None:
@@ -120,8 +124,9 @@ class GaSearch:
         if isinstance(piece, Ask):
             self.algorithm.adopt(piece)
 
-    def adopt_epoch(self, closed: EpochClosed) -> None:
+    def adopt_epoch(self, closed: EpochClosed) -> bool:
         """There are none."""
+        return False
 
     def tell(self, result: Result) -> Sequence[EggrollEvent]:
         """Take a result; a genetic algorithm has no epochs."""
@@ -140,6 +145,10 @@ class GaSearch:
     def close_early(self) -> Sequence[EggrollEvent]:
         """Nothing to close."""
         return ()
+
+    def closed_without(self, ticket: int, closed: EpochClosed) -> bool:
+        """There are no epochs."""
+        return False
 
     def leader(self) -> Leader | None:
         """The champion."""
@@ -190,9 +199,9 @@ class EggrollSearch:
         """The asks not yet told, in order of their tickets."""
         return self.algorithm.pending()
 
-    def adopt_epoch(self, closed: EpochClosed) -> None:
-        """Take an epoch as closed that closed before a restart."""
-        self.algorithm.adopt_epoch(closed)
+    def adopt_epoch(self, closed: EpochClosed) -> bool:
+        """Take an epoch as closed that closed early before a restart; False if its scores closed it."""
+        return self.algorithm.adopt_epoch(closed)
 
     def tell(self, result: Result) -> Sequence[EggrollEvent]:
         """Take a result; what happened to the epoch because of it."""
@@ -209,6 +218,10 @@ class EggrollSearch:
     def close_early(self) -> Sequence[EggrollEvent]:
         """Close the epoch if enough of it is in."""
         return self.algorithm.close_early()
+
+    def closed_without(self, ticket: int, closed: EpochClosed) -> bool:
+        """Whether this epoch closed without the work of this ticket."""
+        return self.algorithm.closed_without(ticket, closed)
 
     def adopt(self, piece: Piece) -> None:
         """Take back an ask made before a restart."""

@@ -113,8 +113,7 @@ class Experiment:
         self._changed = asyncio.Event()
         self._announced = ""
         self._announce_again_s = 0.0
-        self._epoch_since_s = clock()
-        self._clock = clock
+        self._epoch_began_s = 0.0  # running time
 
     # The journal
 
@@ -171,7 +170,9 @@ class Experiment:
             self.pending_work.add(asks)
             for ask in asks:
                 self.write(ask)
-        return self.pending_work.lend(worker, pieces, known, crew, trials)
+        work = self.pending_work.lend(worker, pieces, known, crew, trials)
+        self._wind_clock()
+        return work
 
     def lend_twins(self, worker: str, n: int) -> list[Work]:
         """Lend about n evaluations of an epoch's tail a second time, which others hold already."""
@@ -228,6 +229,15 @@ class Experiment:
         self._draw(events, event.running_s)
         return events
 
+    def open_epoch(self) -> None:
+        """From now on, time counts towards an early close."""
+        self._epoch_began_s = self.progress.running_s
+
+    def take_in_early(self, closed: EpochClosed) -> None:
+        """Count an epoch that closed without its last pairs, live and in a replay."""
+        told = self.centre.told.values() if self.centre is not None else ()
+        self._draw([closed], max((each.running_s for each in told), default=self.progress.running_s))
+
     def want_best(self) -> None:
         """Have the checkpoint of the best measured centre kept, whichever it is by now."""
         leader = self.search.leader()
@@ -252,8 +262,8 @@ class Experiment:
         """Undo a pause. Raises ConflictError if the experiment is over."""
         if self.state is not State.RUNNING:
             self._check_not_over("resumed")
-            self.progress.start_clock()
             self._change(State.RUNNING)
+            self._wind_clock()
 
     def stop(self) -> None:
         """End it."""
@@ -275,8 +285,7 @@ class Experiment:
             self.pending_work.reopen(self.search.pending())
             if self.centre is not None:
                 self.centre.want_last_no_more()
-            self.progress.start_clock()
-            self._epoch_since_s = self._clock()
+            self.open_epoch()
             self._change(State.RUNNING)
 
     async def wait_for_change(self, timeout_s: float) -> None:
@@ -305,12 +314,20 @@ class Experiment:
         """About once a second: sample the rates, name the champion, end what is over its time."""
         self.rates.sample(self.progress.evaluations, self.progress.frames)
         self._announce_leader()
-        if self.is_running and self._clock() - self._epoch_since_s >= self.settings.close_after_s:
+        self._wind_clock()
+        if self.is_running and self.progress.running_s - self._epoch_began_s >= self.settings.close_after_s:
             self._close_early()
         if self.is_running and self.progress.running_s >= self.settings.stop.seconds:
             self._close(State.COMPLETE)
 
     # Inside
+
+    def _wind_clock(self) -> None:
+        """Time counts while somebody holds work: without workers, and in a pause, nothing runs."""
+        if self.is_running and len(self.pending_work.leases):
+            self.progress.start_clock()
+        else:
+            self.progress.stop_clock()
 
     def _pieces(self, evaluations: int) -> int:
         return -(-evaluations // self.search.evaluations_a_piece)
@@ -326,6 +343,8 @@ class Experiment:
         except UnscoredError as error:
             self._fail(worker_id, attempt, told.result, str(error))
             raise
+        except RefusedResultError as error:
+            raise self._why_refused(error, told.result.ticket) from None
         events = self.take_in(told)
         self.write(told)
         self._follow(events)
@@ -368,8 +387,17 @@ class Experiment:
             f"the last, {last.name}, failed {last.attempts} times, then on {last.worker}: {last.reason}"
         )
 
+    def _why_refused(self, error: RefusedResultError, ticket: int) -> RefusedResultError:
+        """The truth about work that is not pending any more: it was told, or its epoch closed without it."""
+        if error.code is Refusal.ALREADY_TOLD and self.centre is not None:
+            for closed in (*self.centre.closed, *self.centre.updates):
+                if self.search.closed_without(ticket, closed):
+                    sentence = f"ticket {ticket} comes too late: epoch {closed.epoch} closed without it"
+                    return RefusedResultError(Refusal.CLOSED, sentence)
+        return error
+
     def _draw(self, events: Sequence[EggrollEvent], running_s: float) -> None:
-        """Add a point to the curve, if one is due after these events."""
+        """Add a point to the curve, if one belongs after these events."""
         place = self.search.place(events, self.progress.evaluations)
         if place is not None and self.progress.history.is_due(place):
             self.progress.history.add(self._point(running_s))
@@ -393,16 +421,18 @@ class Experiment:
             if isinstance(event, EpochClosed):
                 self.write(event)
                 centre.close(event)
-                self._epoch_since_s = self._clock()
+                self.open_epoch()
             elif isinstance(event, NewBestCentre):
                 self.want_best()
 
     def _close_early(self) -> None:
         """Close the epoch without its last pairs, if enough are in: nobody waits for them any more."""
         events = self.search.close_early()
-        if events:
-            self.pending_work.close_all()
-            self._follow(events)
+        for event in events:
+            if isinstance(event, EpochClosed):
+                self.pending_work.close_all()
+                self.take_in_early(event)
+        self._follow(events)
 
     def _announce_leader(self) -> None:
         """Log a new leader; not each one of a minute, a noisy task has many."""

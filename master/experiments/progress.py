@@ -59,7 +59,7 @@ class Unscored(NamedTuple):
 
 
 class Progress:
-    """Counters of one experiment; the clock is injected, and time in which it did not run does not count.
+    """Counters of one experiment; the clock is injected, and time counts only between start and stop.
 
     Attributes:
         evaluations: accepted ones.
@@ -84,7 +84,7 @@ class Progress:
 
     @property
     def running_s(self) -> float:
-        """Time in which the experiment was running, over all restarts."""
+        """Time in which the experiment was running and workers held work of it, over all restarts."""
         now = 0.0 if self._running_since is None else self._clock() - self._running_since
         return self._ran_s + now
 

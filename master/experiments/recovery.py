@@ -28,7 +28,6 @@ def begin(experiment: Experiment) -> None:
     """Write a new experiment's first event, and run."""
     experiment.attach(0, partial(take_snapshot, experiment))
     experiment.write(experiment.created)
-    experiment.progress.start_clock()
 
 
 def take_snapshot(experiment: Experiment, position: int) -> Snapshot:
@@ -116,9 +115,8 @@ def revive(experiment: Experiment, head: int) -> None:
     if experiment.state.is_final:
         experiment.pending_work.expect_only(())
     experiment.pending_work.revive()
+    experiment.open_epoch()
     experiment.attach(head, partial(take_snapshot, experiment))
-    if experiment.is_running:
-        experiment.progress.start_clock()
 
 
 def _replay_state(experiment: Experiment, event: StateChanged) -> None:
@@ -141,7 +139,8 @@ def _replay_discarded(experiment: Experiment, event: Discarded) -> None:
 def _replay_epoch(experiment: Experiment, closed: EpochClosed) -> None:
     """An epoch closed, perhaps early: then what is still pending of it is not wanted any more."""
     if experiment.centre is not None:
-        experiment.search.adopt_epoch(closed)
+        if experiment.search.adopt_epoch(closed):
+            experiment.take_in_early(closed)
         experiment.pending_work.expect_only(experiment.search.pending())
         experiment.centre.close(closed)
         experiment.centre.announce(closed)

@@ -192,6 +192,28 @@ def test_closing_early_waits_for_its_share_and_drops_pairs_whole() -> None:
         algorithm.tell(result_of(asks[1]))
 
 
+def test_an_epoch_that_closes_early_waits_for_the_measurement_of_its_centre() -> None:
+    algorithm = Eggroll(EggrollSettings(pairs=4, slice_pairs=1, close_share=0.5), 1)
+    centre, *slices = algorithm.ask(5)
+    for ask in slices[:2]:
+        algorithm.tell(result_of(ask))
+    assert algorithm.close_early() == []
+    algorithm.tell(result_of(centre))
+    assert algorithm.best is not None
+    assert len(algorithm.close_early()) == 1
+
+
+def test_an_epoch_closed_without_the_slices_whose_scores_it_misses() -> None:
+    algorithm = Eggroll(EggrollSettings(pairs=4, slice_pairs=2, close_share=0.5, validation_epochs=0), 1)
+    told, missing = algorithm.ask(2)
+    algorithm.tell(result_of(told))
+    (closed,) = algorithm.close_early()
+    assert isinstance(closed, EpochClosed)
+    (later, _) = algorithm.ask(2)
+    asks = (told, missing, later)
+    assert [algorithm.closed_without(ask.ticket, closed) for ask in asks] == [False, True, False]
+
+
 @given(told=st.integers(0, 9), asked=st.integers(0, 4))
 def test_a_restored_algorithm_goes_on_like_one_that_never_stopped(told: int, asked: int) -> None:
     algorithm = Eggroll(SETTINGS, 3)

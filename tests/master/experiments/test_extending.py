@@ -146,6 +146,7 @@ async def test_any_condition_can_be_changed_in_any_state(house: House) -> None:
     await house.extend(Stop(fitness=99.0))
     assert experiment.is_running
     assert experiment.settings.stop == (12, 400, 2.5, 99.0)
+    assert experiment.lend("w", 1, (), 0)
     house.now = 2.5
     experiment.tick()
     assert not experiment.is_running
@@ -168,6 +169,7 @@ async def test_an_end_that_is_reached_already_is_refused_and_changes_nothing(
     house: House, stop: Stop, sentence: str
 ) -> None:
     experiment = house.registry.create(POPULATION)
+    assert experiment.lend("w", 1, (), 0)
     house.now = 2.0
     play(experiment)
     with pytest.raises(ConflictError, match=f"experiment one cannot go on: {sentence}"):
@@ -183,10 +185,12 @@ async def test_a_condition_that_is_not_allowed_is_refused_by_its_field(house: Ho
 
 async def test_the_time_between_the_end_and_the_extension_does_not_count(house: House) -> None:
     experiment = house.registry.create(POPULATION)
+    assert experiment.lend("w", 1, (), 0)
     house.now = 3.0
     play(experiment)
     house.now = 1_000.0
     await house.extend(Stop(evaluations=60))
+    assert experiment.lend("w", 1, (), 0)
     house.now = 1_002.0
     assert experiment.progress.running_s == 5.0
 

@@ -207,8 +207,9 @@ async def test_an_epoch_closes_without_its_last_pairs_after_a_while_if_asked_to(
     update = (await worker.hear("epoch")).epoch
     assert list(update.fitness[:4]) == [0.0, 1.0, 2.0, 3.0]
     assert all(map(math.isnan, update.fitness[4:]))
-    refused = (await worker.tell([second])).refused
-    assert [refusal.code for refusal in refused] == [worker_pb2.REFUSAL_CODE_ALREADY_TOLD]
+    (refusal,) = (await worker.tell([second])).refused
+    assert refusal.code == worker_pb2.REFUSAL_CODE_CLOSED
+    assert refusal.message == "ticket 2 comes too late: epoch 0 closed without it"
 
 
 async def test_a_worker_that_reports_another_digest_is_told_to_start_over_and_caught_up(

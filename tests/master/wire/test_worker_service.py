@@ -405,6 +405,8 @@ async def test_an_experiment_is_complete_as_soon_as_a_condition_holds(serve: Ser
 async def test_an_experiment_is_complete_when_its_time_is_up(serve: Serve) -> None:
     async with serve() as house:
         await house.create(spec_of(stop="seconds = 60.0"))
+        await house.pass_time(600.0)  # nobody plays
+        await (await house.greeted()).borrow(1)
         await house.pass_time(59.0)
         assert (await house.look()).state == experiment_pb2.EXPERIMENT_STATE_RUNNING
         await house.pass_time(1.0)
