@@ -190,6 +190,19 @@ def test_a_slot_that_waits_is_filled_before_the_next_step() -> None:
     assert home.lanes[0].begun == [(0, 1), (1, 3), (0, 2)]
 
 
+def test_a_task_that_answers_for_fewer_lanes_than_were_stepped_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    home = house(slots=2)
+    home.submit("a", 3)
+    home.submit("b", 3)
+    home.engine.tick()
+    one = np.ones(1)
+    monkeypatch.setattr(home.lanes[0], "receive", lambda: Stepped(one, one > 1, one.astype(np.int64)))
+    with pytest.raises(ValueError, match="shorter"):
+        home.engine.tick()
+
+
 def test_closing_frees_the_lanes() -> None:
     home = house(slots=1)
     home.engine.close()

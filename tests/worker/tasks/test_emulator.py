@@ -116,10 +116,10 @@ def test_a_sticky_action_is_that_of_the_frame_before_and_not_of_the_step() -> No
 
 
 def test_the_frames_of_the_last_episode_do_not_count_towards_the_cap() -> None:
-    emulator, _ = switched_on(Console(), replace(PLAIN, max_frames=8))
+    emulator, _ = switched_on(Console(), replace(PLAIN, max_frames=10))
     for _ in range(2):
         emulator.begin(0)
-        assert [emulator.step(0)[1] for _ in range(2)] == [False, True]
+        assert [emulator.step(0) for _ in range(3)] == [(4.0, False, 4), (4.0, False, 4), (2.0, True, 2)]
 
 
 def test_no_ops_do_not_count_towards_the_cap() -> None:
