@@ -282,7 +282,7 @@ class TestJournal:
         assert events == [*EVENTS[:4], told(1)]
 
     async def test_a_store_without_room_makes_results_wait_and_loses_none(
-        self, book: Book, client: Redis, keys: Keys
+        self, book: Book, client: Redis, keys: Keys, caplog: pytest.LogCaptureFixture
     ) -> None:
         await book.store(CREATED)
         limit = (await client.config_get("maxmemory"))["maxmemory"]
@@ -297,15 +297,23 @@ class TestJournal:
         await client.config_set("maxmemory", limit or 0)
         await waiting
         assert book.journal.trouble == ""
+        assert [record.getMessage().partition(": ")[0] for record in caplog.records] == [
+            "the store does not take the journal, so results are not acknowledged",
+            "the store takes the journal again; everything that waited is durable",
+        ]
         assert (await replay(client, keys))[1] == [CREATED, told(0)]
 
     async def test_a_store_that_comes_back_empty_is_filled_again(
-        self, book: Book, client: Redis, keys: Keys
+        self, book: Book, client: Redis, keys: Keys, caplog: pytest.LogCaptureFixture
     ) -> None:
         await book.store(*EVENTS)
         await client.delete(keys.boot, keys.heads, keys.entries(1), keys.snapshot(1))
         await book.store(told(2))
         assert book.taken == 1
+        assert (
+            "the store has lost journal entries; all experiments are written to it again from memory"
+            in caplog.messages
+        )
         await book.store(told(3))
         snapshot, events = await replay(client, keys)
         assert snapshot is not None
