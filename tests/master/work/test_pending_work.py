@@ -287,10 +287,10 @@ def test_starts_that_no_snapshot_told_of_are_stood_in_for_by_one(pending: Pendin
 
 
 def test_of_starts_before_any_snapshot_no_lease_counts(clock: Clock) -> None:
-    first = PendingWork("test", LEASE_S, clock, [Start(1, 0)])
+    first = PendingWork(LEASE_S, clock, [Start(1, 0)])
     first.add([ask(0)])
     (work,) = first.lend("a", 1, ())
-    third = PendingWork("test", LEASE_S, clock, [Start(3, 0)])
+    third = PendingWork(LEASE_S, clock, [Start(3, 0)])
     third.expect(ask(0))
     third.revive()
     assert third.snapshot() == {"next_ticket": 1, "starts": [[2, 0], [3, 1]]}
