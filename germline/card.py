@@ -9,28 +9,25 @@ The id is a digest of all seeds and powers, so that a mistyped digit is noticed.
 
 from __future__ import annotations
 
-import json
 import math
-import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TypeAlias, TypeVar, cast
+from typing import TypeVar, cast
 
 from germline.genome import MAX_RANK, Genome, Mutation, check_power, check_seed, float32, format_id, parse_id
 from germline.noise import VERSION as NOISE_VERSION
+from germline.toml import Table, write_entries, write_key
 
-CARD_VERSION = 1
+CARD_VERSION = 2
+"""Of cards as they are written. The first did not say how many episodes an evaluation plays, nor a rank."""
 
-TomlValue: TypeAlias = str | int | float | bool | list["TomlValue"] | dict[str, "TomlValue"]
-Table: TypeAlias = dict[str, TomlValue]
 T = TypeVar("T")
 
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
 _SEED_DIGITS = 13
 _SEEDS_PER_LINE = 7
-_PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _HEAD = "# A germline policy card: this network is nothing but the seeds below."
 
 
@@ -63,6 +60,9 @@ class PolicyCard:
         score: how well it played, if that is known.
         experiment: the run that it comes from.
         noise_version: how seeds become numbers; see germline.noise.
+        episodes: that one evaluation plays side by side, which shapes its arithmetic.
+        rank: of low-rank mutations, whose children share their parents' arithmetic; 0: they are dense.
+        version: of the card.
     """
 
     task: Table
@@ -72,18 +72,23 @@ class PolicyCard:
     score: Score | None = None
     experiment: str = ""
     noise_version: int = NOISE_VERSION
+    episodes: int = 1
+    rank: int = 0
+    version: int = CARD_VERSION
 
 
 def write_card(card: PolicyCard) -> str:
     """The card as TOML text."""
-    head: Table = {"card": CARD_VERSION, "id": format_id(card.genome.id)}
+    head: Table = {"card": card.version, "id": format_id(card.genome.id)}
     if card.experiment:
         head["experiment"] = card.experiment
     head |= {"precision": card.precision, "noise_version": card.noise_version}
+    if card.version > 1:
+        head |= {"episodes": card.episodes} | ({"rank": card.rank} if card.rank else {})
     tables: list[tuple[str, Table]] = [("task", card.task), ("policy", card.policy)]
     if card.score is not None:
         tables.append(("score", _score_table(card.score)))
-    parts = [_HEAD, *_entries(head)]
+    parts = [_HEAD, *write_entries(head)]
     for name, table in tables:
         parts.extend(_table(name, table))
     parts.extend(("", "[genome]", f"mutations = {len(card.genome)}"))
@@ -102,8 +107,8 @@ def parse_card(text: str) -> PolicyCard:
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"the card is not TOML: {error}") from None
     version = _take(card, "card", int)
-    if version != CARD_VERSION:
-        raise ValueError(f"card is {version}; this build reads cards of version {CARD_VERSION}")
+    if not 1 <= version <= CARD_VERSION:
+        raise ValueError(f"card is {version}; this build reads cards of versions 1 to {CARD_VERSION}")
     genome = _parse_genome(_take(card, "genome", dict))
     claimed = parse_id(_take(card, "id", str))
     if claimed != genome.id:
@@ -123,6 +128,9 @@ def parse_card(text: str) -> PolicyCard:
         score=_parse_score(_take(card, "score", dict)) if "score" in card else None,
         experiment=_take(card, "experiment", str) if "experiment" in card else "",
         noise_version=noise_version,
+        episodes=_whole(card, "episodes", 1) if version > 1 else 1,
+        rank=_whole(card, "rank", 0) if "rank" in card and version > 1 else 0,
+        version=version,
     )
     _refuse_rest(card, "the card")
     return parsed
@@ -240,6 +248,13 @@ def _take(table: Table, field: str, kind: type[T] | tuple[type[T], ...], path: s
     return value
 
 
+def _whole(table: Table, field: str, least: int) -> int:
+    value = _take(table, field, int)
+    if value < least:
+        raise ValueError(f"{field} is {value}; allowed: {least} or more")
+    return value
+
+
 def _refuse_rest(table: Table, where: str) -> None:
     if table:
         raise ValueError(f"{where} has unknown fields: {', '.join(sorted(table))}")
@@ -251,31 +266,7 @@ def _table(path: str, table: Table) -> Iterator[str]:
     if plain or not table:
         yield ""
         yield f"[{path}]"
-        yield from _entries(plain)
+        yield from write_entries(plain)
     for key, value in table.items():
         if isinstance(value, dict):
-            yield from _table(f"{path}.{_key(key)}", value)
-
-
-def _entries(table: Mapping[str, TomlValue]) -> Iterator[str]:
-    for key, value in table.items():
-        yield f"{_key(key)} = {_value(value)}"
-
-
-def _key(key: str) -> str:
-    return key if _PLAIN_KEY.fullmatch(key) else _text(key)
-
-
-def _value(value: TomlValue) -> str:
-    if isinstance(value, str):
-        return _text(value)
-    if isinstance(value, list):
-        return "[" + ", ".join(_value(item) for item in value) + "]"
-    if isinstance(value, dict):
-        return "{" + ", ".join(_entries(value)) + "}"
-    return str(value).lower() if isinstance(value, bool) else repr(value)
-
-
-def _text(text: str) -> str:
-    """A TOML basic string: JSON's escapes are TOML's, once the delete character is escaped, too."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+            yield from _table(f"{path}.{write_key(key)}", value)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import importlib
 import sys
-import tomllib
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 
+from germline.toml import read_value
 from worker.tasks.base import EpisodicTask, SetupError, Task, WeightsTask
 
 TASKS = "germline.tasks"
@@ -82,15 +82,8 @@ def registered(group: str, field: str, name: str) -> object:
 
 
 def values(arguments: Mapping[str, str]) -> dict[str, object]:
-    """Arguments as they travel, numbers and booleans written as in TOML, everything else a text."""
-    return {name: _value(text) for name, text in arguments.items()}
-
-
-def _value(text: str) -> object:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
+    """Arguments as they travel: each a TOML value, or a text as it is."""
+    return {name: read_value(text) for name, text in arguments.items()}
 
 
 def make_task(name: str, arguments: Mapping[str, object]) -> Task:

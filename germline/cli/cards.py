@@ -10,7 +10,7 @@ from germline.card import PolicyCard, Score, parse_card, write_card
 from germline.cli.errors import CommandError, Exit, needs_extra
 from germline.client import Experiment, Individual
 from germline.genome import Genome, format_id
-from germline.spec import from_table, loads, to_toml
+from germline.spec import from_table, loads, low_rank, to_toml
 from germline.v1 import spec_pb2
 
 
@@ -55,19 +55,25 @@ def of_file(path: Path) -> Playable:
         return _of_centre_file(path)
     try:
         card = parse_card(path.read_text(encoding="utf-8"))
-        table = {
-            "name": "card",
-            "task": card.task,
-            "policy": card.policy,
-            "evaluation": {"precision": card.precision},
-            "algorithm": {"ga": {}},
-        }
-        spec = from_table(table, str(path))
+        spec = _spec_of(card, str(path))
     except ValueError as error:
         sentence = str(error) if str(path) in str(error) else f"{path}: {error}"
         raise CommandError(sentence, Exit.USAGE) from None
     name = format_id(card.genome.id)
     return Playable(spec, card.genome, name, f"{name} of {path}, {len(card.genome)} mutations", card)
+
+
+def _spec_of(card: PolicyCard, source: str) -> spec_pb2.ExperimentSpec:
+    """A spec under which the card's network plays as it did."""
+    mutation = {"mutation": "low_rank", "rank": card.rank} if card.rank else {}
+    table = {
+        "name": "card",
+        "task": card.task,
+        "policy": card.policy,
+        "evaluation": {"precision": card.precision, "episodes": card.episodes},
+        "algorithm": {"ga": mutation},
+    }
+    return from_table(table, source, spec_format=card.version)
 
 
 def _of_centre_file(path: Path) -> Playable:
@@ -78,7 +84,7 @@ def _of_centre_file(path: Path) -> Playable:
         text = centre_file.note(data, "spec")
         if text is None:
             raise ValueError("it does not say which spec it plays; allowed: what `germline export` wrote")
-        spec = loads(text)
+        spec = loads(text, spec_format=int(centre_file.note(data, "spec_format") or 1))
     except ValueError as error:
         raise CommandError(f"{path}: {error}", Exit.USAGE) from None
     return Playable(spec, data, path.stem, f"the centre of {spec.name} in {path}")
@@ -99,6 +105,8 @@ def card_of(spec: spec_pb2.ExperimentSpec, individual: Individual) -> PolicyCard
         genome=individual.genome,
         score=_score(individual),
         experiment=spec.name,
+        episodes=spec.evaluation.episodes,
+        rank=low_rank(spec),
     )
 
 

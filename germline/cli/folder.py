@@ -187,11 +187,11 @@ class Archive:
     def experiment(self) -> Experiment:
         """The experiment as it stood."""
         fields = _read_json(self._path / "experiment.json")
-        champion = fields["champion"]
+        champion, spec_format = fields["champion"], fields.pop("spec_format", 1)
         return Experiment(
             **{
                 **fields,
-                "spec": loads(fields["spec"]),
+                "spec": loads(fields["spec"], spec_format=spec_format),
                 "created": datetime.fromisoformat(fields["created"]),
                 "champion": _individual(champion) if champion else None,
                 "fitness_quantiles": tuple(fields["fitness_quantiles"]),

@@ -19,7 +19,7 @@ from rich.console import Console
 
 from germline.client import Experiment, HistoryPoint, Individual, Worker
 from germline.genome import Genome, format_id
-from germline.spec import to_toml
+from germline.spec import SPEC_FORMAT, to_toml
 from germline.v1 import spec_pb2
 
 Json: TypeAlias = bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"] | None
@@ -103,6 +103,7 @@ def experiment_json(experiment: Experiment) -> dict[str, Json]:
         "champion": individual_json(experiment.champion) if experiment.champion else None,
         "set_aside": [dataclasses.asdict(each) for each in experiment.set_aside],
         "spec": to_toml(experiment.spec),
+        "spec_format": SPEC_FORMAT,
     }
 
 

@@ -15,7 +15,7 @@ from germline.cli.output import emit, notes, number
 from germline.cli.playing import Film, film, fresh_seeds, play
 from germline.cli.target import JsonOption, Target, with_target
 from germline.genome import Genome, format_id, parse_id
-from germline.spec import to_toml
+from germline.spec import SPEC_FORMAT, to_toml
 from germline.statistics import mean_interval
 from germline.v1 import spec_pb2
 
@@ -188,7 +188,7 @@ def write_centre(spec: spec_pb2.ExperimentSpec, centre: bytes, file: Path) -> st
     """Write the file of a centre, with its spec and what its optimiser remembers; returns its digest."""
     with needs_extra("worker"):
         from germline.eggroll import centre_file
-    file.write_bytes(centre_file.annotate(centre, spec=to_toml(spec)))
+    file.write_bytes(centre_file.annotate(centre, spec=to_toml(spec), spec_format=str(SPEC_FORMAT)))
     return centre_file.read(centre).digest
 
 

@@ -11,13 +11,14 @@ Example::
     loads(to_toml(spec)) == spec                   # True
 """
 
-from germline.spec.convert import eggroll_settings, ga_settings
+from germline.spec.convert import eggroll_settings, ga_settings, low_rank
 from germline.spec.explain import Row, Section, explain
 from germline.spec.problems import Problem, SpecError
-from germline.spec.read import complete, from_table, load, loads
+from germline.spec.read import SPEC_FORMAT, complete, from_table, load, loads
 from germline.spec.write import to_toml
 
 __all__ = [
+    "SPEC_FORMAT",
     "Problem",
     "Row",
     "Section",
@@ -29,5 +30,6 @@ __all__ = [
     "ga_settings",
     "load",
     "loads",
+    "low_rank",
     "to_toml",
 ]

@@ -42,13 +42,19 @@ def ga_settings(spec: spec_pb2.ExperimentSpec) -> GaSettings:
         final_power=float32(ga.final_power) if ga.HasField("final_power") else None,
         power_evaluations=ga.power_evaluations if ga.HasField("power_evaluations") else None,
         power_learning_rate=ga.power_learning_rate,
-        rank=ga.rank if ga.mutation == spec_pb2.MUTATION_KIND_LOW_RANK else 0,
+        rank=low_rank(spec),
         litter=ga.litter,
         episodes=spec.evaluation.episodes,
         candidates=ga.candidates,
         validation_episodes=ga.validation_episodes,
         validation_share=ga.validation_share,
     )
+
+
+def low_rank(spec: spec_pb2.ExperimentSpec) -> int:
+    """The rank of a genetic algorithm's low-rank mutations; 0 where they are dense."""
+    ga = spec.algorithm.ga
+    return ga.rank if ga.mutation == spec_pb2.MUTATION_KIND_LOW_RANK else 0
 
 
 def eggroll_settings(spec: spec_pb2.ExperimentSpec) -> EggrollSettings:

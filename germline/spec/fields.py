@@ -174,7 +174,7 @@ def whole_range(field: FieldDescriptor) -> tuple[int, int]:
 def allowed_text(field: FieldDescriptor) -> str:
     """What the field takes, in words: its kind, range and unit."""
     if is_map(field):
-        return "a table of texts, numbers and true or false"
+        return "a table of texts, numbers, true or false, dates and lists"
     one = _allowed_one(field)
     unit = setting_of(field).unit
     return (f"a list of values, each {one}" if field.is_repeated else one) + (f" ({unit})" if unit else "")

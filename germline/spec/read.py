@@ -23,7 +23,11 @@ from germline.spec.fields import (
     word_of,
 )
 from germline.spec.problems import Problem, SpecError, missing, unknown, wrong_value
+from germline.toml import read_value, spell_value
 from germline.v1 import spec_pb2
+
+SPEC_FORMAT = 2
+"""Of specs that are stored as TOML. In the first one, numbers among arguments were written as texts."""
 
 
 def load(path: Path) -> spec_pb2.ExperimentSpec:
@@ -40,20 +44,31 @@ def load(path: Path) -> spec_pb2.ExperimentSpec:
     return loads(text, source=str(path))
 
 
-def loads(text: str, source: str = "the spec") -> spec_pb2.ExperimentSpec:
+def loads(text: str, source: str = "the spec", *, spec_format: int = SPEC_FORMAT) -> spec_pb2.ExperimentSpec:
     """Read a spec from TOML text; the answer is complete. Raises SpecError as :func:`load` does."""
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SpecError([Problem("", f"is no valid TOML: {error}")], source) from None
-    return from_table(table, source)
+    return from_table(table, source, spec_format=spec_format)
 
 
-def from_table(table: Mapping[str, object], source: str = "the spec") -> spec_pb2.ExperimentSpec:
-    """Read a spec from what its TOML says; the answer is complete. Raises SpecError as :func:`load` does."""
+def from_table(
+    table: Mapping[str, object], source: str = "the spec", *, spec_format: int = SPEC_FORMAT
+) -> spec_pb2.ExperimentSpec:
+    """Read a spec from what its TOML says; the answer is complete.
+
+    Args:
+        table: the TOML.
+        source: what it is called in problems.
+        spec_format: of a stored table, as it was stored with it.
+
+    Raises:
+        SpecError: as :func:`load` does.
+    """
     spec = spec_pb2.ExperimentSpec()
     problems: list[Problem] = []
-    _read_table(spec, table, "", problems)
+    _read_table(spec, table if spec_format > 1 else _of_format_1(table), "", problems)
     return _checked(spec, problems, source)
 
 
@@ -132,19 +147,22 @@ def _items(field: FieldDescriptor, value: object) -> list[object]:
     return [accept(field, item) for item in value]
 
 
+def _of_format_1(table: Mapping[str, object]) -> dict[str, object]:
+    """A table whose texts among arguments are what TOML makes of them."""
+    read: dict[str, object] = {}
+    for key, value in table.items():
+        if key == "arguments" and isinstance(value, Mapping):
+            read[key] = {n: read_value(v) if isinstance(v, str) else v for n, v in value.items()}
+        else:
+            read[key] = _of_format_1(value) if isinstance(value, Mapping) else value
+    return read
+
+
 def _texts(value: object) -> dict[str, str]:
-    """Keyword arguments: texts as they are, numbers and booleans as TOML writes them."""
+    """Keyword arguments: each a TOML value, spelled so that it comes back as it was written."""
     if not isinstance(value, Mapping):
         raise NotAllowedError
-    return {str(key): _text(item) for key, item in value.items()}
-
-
-def _text(value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int | float | str):
-        return str(value)
-    raise NotAllowedError
+    return {str(key): spell_value(item) for key, item in value.items()}
 
 
 def _fill(message: Message, path: str, refused: set[str], problems: list[Problem]) -> None:
@@ -168,7 +186,8 @@ def _fill_field(
         child.SetInParent()
         _fill(child, path + ".", refused, problems)
     elif is_map(field):
-        return
+        texts = getattr(message, field.name)
+        texts.update({key: spell_value(read_value(text)) for key, text in texts.items()})
     elif field.is_repeated:
         problems.extend(_wrong_items(message, field, path))
     elif _is_absent(message, field):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from germline.spec.fields import Scalar, is_map, is_table, word_of
+from germline.spec.fields import is_map, is_table, word_of
+from germline.toml import read_value, write_value
 from germline.v1 import spec_pb2
 
 
@@ -34,22 +34,7 @@ def _table(message: Message, path: str) -> Iterator[str]:
 def _value(field: FieldDescriptor, value: Any) -> str:
     """A field's value as TOML; protobuf types it no further than the descriptor does."""
     if is_map(field):
-        return _inline_table(dict(value))
+        return write_value({key: read_value(value[key]) for key in sorted(value)})
     if field.is_repeated:
-        return f"[{', '.join(_scalar(item) for item in value)}]"
-    return _text(word_of(field.enum_type, value)) if field.enum_type is not None else _scalar(value)
-
-
-def _scalar(value: Scalar) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return _text(value) if isinstance(value, str) else repr(value)
-
-
-def _text(text: str) -> str:
-    """A TOML basic string: JSON's escapes, and one that JSON does not make."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _inline_table(table: Mapping[str, str]) -> str:
-    return "{ " + ", ".join(f"{_text(key)} = {_text(table[key])}" for key in sorted(table)) + " }"
+        return write_value(list(value))
+    return write_value(value if field.enum_type is None else word_of(field.enum_type, value))

@@ -396,7 +396,9 @@ class GymTask(_message.Message):
     """Steps after which an episode is cut. Absent: the environment's own limit."""
     @_builtins.property
     def arguments(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Keyword arguments of the environment, as TOML text values; numbers and booleans are written as in TOML."""
+        """Keyword arguments of the environment, which get the types that TOML gives them. In this message each is a TOML
+        value as text; a text that is no other TOML value may stand without its quotes.
+        """
 
     def __init__(
         self,
@@ -475,7 +477,7 @@ class PluginTask(_message.Message):
     """The entry point's name in the group `germline.tasks`."""
     @_builtins.property
     def arguments(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Handed to the task as they are."""
+        """Handed to the task as keyword arguments; see `GymTask.arguments`."""
 
     def __init__(
         self,
@@ -531,7 +533,7 @@ class Policy(_message.Message):
 
     @_builtins.property
     def arguments(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Handed to the class as keyword arguments; numbers and booleans are written as in TOML."""
+        """Handed to the class as keyword arguments; see `GymTask.arguments`."""
 
     def __init__(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,6 @@ from hypothesis import strategies as st
 from germline.card import (
     PolicyCard,
     Score,
-    Table,
-    TomlValue,
     parse_card,
     read_line,
     read_seed,
@@ -23,8 +22,9 @@ from germline.card import (
     write_card,
 )
 from germline.genome import Genome, Mutation, float32
+from germline.toml import Table, TomlValue
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "card-v1.toml"
+GOLDEN = Path(__file__).parents[1] / "golden"
 
 POWER = float32(0.002)
 GENOME = Genome.founder(2**64 - 1).extended([Mutation(1, POWER), Mutation(2, POWER), Mutation(3, 0.5, 4)])
@@ -35,7 +35,10 @@ CARD = PolicyCard(
     genome=GENOME,
     score=Score(mean=3_720.5, episodes=30, interval=(3_500.25, 3_940.75)),
     experiment="frostbite-ga",
+    episodes=4,
+    rank=1,
 )
+OLD_CARD = replace(CARD, version=1, episodes=1, rank=0)
 
 seeds = st.integers(0, 2**64 - 1)
 powers = st.floats(-(2.0**100), 2.0**100, width=32).map(lambda power: power + 0.0)
@@ -67,10 +70,11 @@ def test_any_task_policy_and_genome_survive_the_text(
     assert parse_card(write_card(card)) == card
 
 
-def test_the_frozen_card_still_gives_its_network() -> None:
-    text = GOLDEN.read_text()
-    assert parse_card(text) == CARD
-    assert write_card(CARD) == text
+@pytest.mark.parametrize("card", [OLD_CARD, CARD], ids=lambda card: f"v{card.version}")
+def test_a_frozen_card_of_each_version_still_gives_its_network(card: PolicyCard) -> None:
+    text = (GOLDEN / f"card-v{card.version}.toml").read_text()
+    assert parse_card(text) == card
+    assert write_card(card) == text
 
 
 def test_equal_powers_are_written_once_and_seeds_seven_a_line() -> None:
@@ -120,8 +124,12 @@ def change(old: str, new: str) -> Callable[[str], str]:
         (change("@0.002", "@1e99"), "'@1e99'; a power is written like"),
         (change("@0.002", "@nan"), "'@nan'; a power is written like"),
         (change("@0.5:4", "@0.5:256"), "'@0.5:256'; a power is written like"),
-        (change("card = 1", "card = 2"), "card is 2; this build reads cards of version 1"),
-        (change("card = 1\n", ""), "card is missing"),
+        (change("card = 2", "card = 3"), "card is 3; this build reads cards of versions 1 to 2"),
+        (change("card = 2\n", ""), "card is missing"),
+        (change("card = 2", "card = 1"), "the card has unknown fields: episodes, rank"),
+        (change("episodes = 4", "episodes = 0"), "episodes is 0; allowed: 1 or more"),
+        (change("episodes = 4\n", ""), "episodes is missing"),
+        (change("rank = 1", "rank = -1"), "rank is -1; allowed: 0 or more"),
         (change("noise_version = 1", "noise_version = 2"), "noise_version is 2"),
         (change('precision = "float32"', "precision = 32"), "precision is 32, which has the wrong type"),
         (lambda text: text.replace("[policy", "[politics"), "policy is missing"),

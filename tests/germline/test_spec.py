@@ -1,11 +1,13 @@
 """A spec file becomes a complete message, or one error that says everything that is wrong with it."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from germline.spec import SpecError, complete, explain, ga_settings, load, loads, to_toml
 from germline.v1 import spec_pb2
+from worker.plugins import values
 
 EXPERIMENTS = sorted((Path(__file__).parents[2] / "experiments").glob("*.toml"))
 
@@ -175,6 +177,33 @@ def test_arguments_are_stored_as_toml_writes_them() -> None:
     )
     stored = loads(text).policy.arguments
     assert dict(stored) == {"width": "3", "deep": "true", "gain": "0.5", "mode": "x"}
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *('"2024-01-01"', '"8"', '"1e3"', '"true"', '"nan"', '"[1, 2]"', '"plain"', '""', '"1 # one"'),
+        *("'\"quoted\"'", '"1\\nb = 2"', "2024-01-01", "10:30:00", "2024-01-01T10:30:00Z", "8", "-0.0"),
+        *("1e300", "true", "[1, [2.5, 'x']]", "{a = 1, b = {c = '2'}}"),
+    ],
+)
+def test_an_argument_reaches_its_class_with_the_type_that_was_written(written: str) -> None:
+    spec = loads(GOOD.replace("[policy]", f"[policy]\narguments = {{ it = {written} }}"))
+    meant = tomllib.loads(f"it = {written}")
+
+    arrived = values(spec.policy.arguments)
+    assert repr(arrived) == repr(meant)
+    assert loads(to_toml(spec)) == spec
+
+
+def test_a_spec_that_was_stored_with_numbers_as_texts_still_means_numbers() -> None:
+    stored = GOOD.replace("[policy]", '[policy]\narguments = { "size" = "7", "mode" = "x" }')
+    message = loads(GOOD)
+    message.policy.arguments.update({"size": "7", "mode": "x"})
+
+    for spec in (loads(stored, spec_format=1), complete(message)):
+        assert values(spec.policy.arguments) == {"size": 7, "mode": "x"}
+        assert loads(to_toml(spec)) == spec
 
 
 def test_the_algorithm_gets_the_settings_of_the_spec() -> None:

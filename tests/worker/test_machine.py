@@ -50,7 +50,7 @@ def test_a_spec_becomes_plain_settings_with_typed_arguments() -> None:
     spec = loads(
         'name = "lunar"\n'
         '[task.gym]\nid = "LunarLander-v3"\nmax_steps = 400\n'
-        'arguments = {gravity = "-9.5", enable_wind = "true"}\n'
+        "arguments = {gravity = -9.5, enable_wind = true}\n"
         '[policy]\nname = "mlp"\nhidden = [32, 16]\n'
         '[evaluation]\nepisodes = 3\nprecision = "bfloat16"\n' + ALGORITHM
     )
@@ -70,7 +70,7 @@ def test_a_spec_becomes_plain_settings_with_typed_arguments() -> None:
 
 def test_a_plug_in_is_called_by_its_name_with_its_arguments() -> None:
     spec = loads(
-        'name = "own"\n[task.plugin]\nname = "maze"\narguments = {size = "7"}\n[policy]\nname = "mlp"\n'
+        'name = "own"\n[task.plugin]\nname = "maze"\narguments = {size = 7}\n[policy]\nname = "mlp"\n'
         + ALGORITHM
     )
     settings = engine_settings(spec)

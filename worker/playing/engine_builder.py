@@ -10,6 +10,7 @@ import torch
 from google.protobuf.message import Message
 
 from germline.shaping import ShapingName
+from germline.spec import low_rank
 from germline.v1 import spec_pb2
 from worker.centres.first_centre import CentreSettings, build_evolving
 from worker.playing.engine import Engine
@@ -73,7 +74,6 @@ def engine_settings(spec: spec_pb2.ExperimentSpec) -> EngineSettings:
     if precision is None:
         raise SetupError(f"evaluation.precision is {spec.evaluation.precision}; allowed: float32, bfloat16")
     task, arguments = _task(kind, spec.task)
-    ga = spec.algorithm.ga
     return EngineSettings(
         task=task,
         task_arguments=arguments,
@@ -82,7 +82,7 @@ def engine_settings(spec: spec_pb2.ExperimentSpec) -> EngineSettings:
         policy_arguments=values(spec.policy.arguments),
         episodes=spec.evaluation.episodes,
         precision=precision,
-        rank=ga.rank if ga.mutation == spec_pb2.MUTATION_KIND_LOW_RANK else 0,
+        rank=low_rank(spec),
     )
 
 

@@ -6,10 +6,10 @@ reads the results when one byte comes back. When the parent's end closes, the pr
 
 from __future__ import annotations
 
-import json
 import socket
 import struct
 import sys
+import tomllib
 from typing import NamedTuple
 
 from worker.plugins import make_task
@@ -78,4 +78,4 @@ def _obey(verb: bytes, order: slice, first: int, memory: LaneMemory, lanes: Lane
 
 
 if __name__ == "__main__":
-    main(LaneSettings(**json.loads(sys.argv[1])))
+    main(LaneSettings(**tomllib.loads(sys.argv[1])))

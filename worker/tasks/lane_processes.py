@@ -5,7 +5,6 @@ For a worker that feeds one GPU. (Without a GPU, one worker process to a core is
 
 from __future__ import annotations
 
-import json
 import socket
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from germline.toml import write_entries
 from worker.tasks.base import Actions, LaneIndices, Spaces, Stepped
 from worker.tasks.lane_memory import LaneMemory
 from worker.tasks.lane_process import BEGIN, COMMAND, FAILED, STEP, LaneSettings
@@ -105,7 +105,7 @@ class _Member:
         self._socket, theirs = socket.socketpair()
         settings = settings._replace(socket=theirs.fileno())
         self._process = subprocess.Popen(  # noqa: S603 - our own module, our own settings
-            [sys.executable, "-m", "worker.tasks.lane_process", json.dumps(settings._asdict())],
+            [sys.executable, "-m", "worker.tasks.lane_process", "\n".join(write_entries(settings._asdict()))],
             pass_fds=(theirs.fileno(), settings.memory),
             start_new_session=True,  # Ctrl-C is for the worker, which ends its lanes in its own time
         )

@@ -10,10 +10,14 @@ import torch
 from safetensors import safe_open
 
 from germline.card import PolicyCard, parse_card, write_card
+from germline.cli import cards
 from germline.cli.app import run
+from germline.client import Individual
 from germline.genome import Genome, Mutation, float32, format_id
+from germline.spec import loads
 from germline.weights import Layout, rebuild
 from worker.networks.policies.motion import Motion
+from worker.playing.engine_builder import engine_settings
 
 GENOME = Genome.founder(1).child(Mutation(2, float32(0.02))).child(Mutation(3, float32(0.02)))
 PONG: dict[str, Any] = {"atari": {"game": "pong", "max_frames": 400}}
@@ -78,7 +82,7 @@ def test_exported_weights_are_those_of_the_seeds(
         ('name = "motion"', 'name = "motino"', "policy.name is 'motino'; allowed: "),
         ('name = "motion"', 'name = "os:system"', "policy.name is 'os:system'; os is a part of Python"),
         ('game = "pong"', 'gmae = "pong"', "task.atari.gmae is unknown; did you mean 'game'?"),
-        ("card = 1", "card = ", "is not TOML"),
+        ("card = 2", "card = ", "is not TOML"),
     ],
 )
 def test_a_spoiled_card_is_refused_by_field(
@@ -87,6 +91,20 @@ def test_a_spoiled_card_is_refused_by_field(
     Path(card).write_text(Path(card).read_text().replace(before, after))
     assert run(["evaluate", card, "--episodes", "1", "--device", "cpu"]) == 2
     assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("mutation", ["", 'mutation = "low_rank"\nrank = 2'])
+def test_a_card_keeps_all_that_shapes_the_arithmetic_of_play(mutation: str, tmp_path: Path) -> None:
+    spec = loads(
+        'name = "cart"\n[task.gym]\nid = "CartPole-v1"\narguments = {level = "7", size = 7}\n'
+        '[policy]\nname = "mlp"\nhidden = [8]\n[evaluation]\nepisodes = 4\nprecision = "bfloat16"\n'
+        f"[algorithm.ga]\n{mutation}\n"
+    )
+    best = Individual(GENOME.id, 1.0, 2, None, 0, None, GENOME)
+    cards.save(tmp_path / "card.toml", cards.card_of(spec, best))
+
+    again = cards.of_file(tmp_path / "card.toml").spec
+    assert engine_settings(again) == engine_settings(spec)
 
 
 def test_a_card_and_a_run_at_once_are_refused(card: str, capsys: pytest.CaptureFixture[str]) -> None:
