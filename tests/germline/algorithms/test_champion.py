@@ -138,6 +138,18 @@ def test_what_is_on_its_way_is_counted_up_when_lent_and_down_when_told() -> None
     assert (trial.in_flight, trial.episodes) == (0, 4)
 
 
+def test_what_is_given_back_is_on_its_way_no_longer() -> None:
+    pool, window = candidates(), leaders()
+    pool.lend(BEST, 3, window)
+    member, trial = window.find(BEST.id), pool.trials[BEST.id]
+    assert member is not None
+    pool.give_back(MIDDLE, 3, window)
+    pool.give_back(BEST, 2, window)
+    assert (member.in_flight, trial.in_flight) == (1, 1)
+    pool.give_back(BEST, 2, window)
+    assert (member.in_flight, trial.in_flight) == (0, 0)
+
+
 def test_fresh_episodes_of_somebody_unknown_change_nothing() -> None:
     pool = candidates()
     assert pool.tell(BEST, (1.0,) * ENOUGH) is None

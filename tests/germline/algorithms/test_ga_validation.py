@@ -169,6 +169,20 @@ def test_a_re_play_that_was_told_is_on_its_way_no_longer() -> None:
     assert member.planned == member.episodes + 1
 
 
+def test_a_re_play_that_is_set_aside_is_on_its_way_no_longer_and_takes_none_of_the_others_along() -> None:
+    algorithm = GeneticAlgorithm(SETTINGS, seed=1)
+    play(algorithm, 1, hidden)
+    (member,) = algorithm.population()
+    first, _, second = algorithm.ask(3)
+    assert [first.genome, second.genome] == [member.genome] * 2
+    child = next(ask for ask in algorithm.pending() if ask.purpose is Purpose.EXPLORE)
+    algorithm.set_aside(child.ticket)
+    assert member.in_flight == 2
+    algorithm.set_aside(first.ticket)
+    assert member.in_flight == 1
+    assert algorithm.pending() == [second]
+
+
 def test_a_candidate_is_found_though_the_window_has_forgotten_it() -> None:
     algorithm = GeneticAlgorithm(SETTINGS, seed=1)
     play(algorithm, 400, hidden)

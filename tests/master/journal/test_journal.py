@@ -281,6 +281,11 @@ class TestJournal:
         _, events = await replay(client, keys)
         assert events == [*EVENTS[:4], told(1)]
 
+    async def test_commits_follow_each_other_within_milliseconds(self, book: Book) -> None:
+        async with asyncio.timeout(10):  # a pause of 5 ms, and of no second
+            for ticket in range(20):
+                await book.store(told(ticket))
+
     async def test_a_store_without_room_makes_results_wait_and_loses_none(
         self, book: Book, client: Redis, keys: Keys, caplog: pytest.LogCaptureFixture
     ) -> None:
