@@ -49,9 +49,10 @@ def choose_forward(
         dtype: of the pass.
 
     Raises:
-        UntraceableError: if ``low_rank`` is insisted on and no such pass can be built.
+        UntraceableError: if ``low_rank`` is insisted on and no such pass can be built, or it would be wrong.
     """
     if mode == "low_rank":
+        _try_if_possible(network, space, inputs[:_ROWS_OF_TRIAL], key, sigma)
         return LowRankForward(network, space, slots=slots, dtype=dtype)
     if mode == "auto":
         try:
@@ -63,6 +64,16 @@ def choose_forward(
         else:
             return player
     return MaterialisedForward(network, space, slots=min(slots, _SLOTS_OF_WRITTEN_OUT), dtype=dtype)
+
+
+def _try_if_possible(network: nn.Module, space: Space, rows: Tensor, key: NoiseKey, sigma: float) -> None:
+    """Try the shared pass out, unless there is nothing to compare it with."""
+    try:
+        try_out(network, space, rows, key, sigma)
+    except UntraceableError:
+        raise
+    except RuntimeError as reason:
+        logger.info("%s is played by low-rank noise, untried: %s", type(network).__name__, reason)
 
 
 @torch.no_grad()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,9 @@ class MaterialisedForward:
     """The interface of :class:`germline.eggroll.forward.LowRankForward`, for any module.
 
     Each slot holds whole networks, so memory grows with the slots; arithmetic is that of separate networks.
-    The members go through `torch.func.vmap` together, or one by one where a layer has no batching rule.
+    The members go through `torch.func.vmap` together, or one by one where a layer has no batching rule. It is
+    the module itself that plays, with a member's weights in the place of its own, so that whatever refers to
+    its layers, a closure too, finds the member's; its flags are those of evaluation meanwhile.
     """
 
     def __init__(
@@ -32,7 +35,6 @@ class MaterialisedForward:
     ) -> None:
         self.capacity, self.signs, self.dtype = slots, signs, dtype
         self._module, self._space = module, space
-        self._player = copy.deepcopy(module).to(dtype).eval()
         self._bound: dict[int, tuple[NoiseKey, float]] = {}
         self._weights = torch.empty(
             slots, signs, space.size, dtype=dtype, device=next(module.parameters()).device
@@ -42,7 +44,10 @@ class MaterialisedForward:
 
     def refresh(self) -> None:
         """Take over the module's weights and buffers; slots keep their noise."""
-        self._player.load_state_dict(self._module.state_dict())
+        evolved = {p.name for p in self._space}
+        frozen = {name: p for name, p in self._module.named_parameters() if name not in evolved}
+        self._frozen = {name: self._cast(parameter.detach()) for name, parameter in frozen.items()}
+        self._buffers = {name: self._cast(buffer) for name, buffer in self._module.named_buffers()}
         self._centre = self._space.read(self._module)
         self._weights[:] = self._centre
         for slot, (key, scale) in self._bound.items():
@@ -85,29 +90,55 @@ class MaterialisedForward:
         stop = self.capacity if slots is None else first_slot + slots
         return self._weights[first_slot:stop].flatten(0, 1)
 
+    def _cast(self, tensor: Tensor) -> Tensor:
+        """A tensor in the type of the pass; its values as they are now."""
+        return tensor.to(self.dtype, copy=True) if tensor.is_floating_point() else tensor.clone()
+
     def _play(self, weights: Tensor, rows: Tensor, axis: int | None) -> Tensor:
         rows = rows.to(self.dtype) if rows.is_floating_point() else rows
-        views = self._space.views(weights)
-        if not self._one_by_one and len(weights) > 1:
+        with _evaluating(self._module):
+            return self._play_all(self._space.views(weights), len(weights), rows, axis)
+
+    def _play_all(self, views: dict[str, Tensor], count: int, rows: Tensor, axis: int | None) -> Tensor:
+        if not self._one_by_one and count > 1:
             try:
                 from torch.func import vmap  # noqa: PLC0415 - takes 40 MB, which most networks do without
 
                 return vmap(self._one, in_dims=(0, axis), randomness="different")(views, rows)
             except RuntimeError:  # a layer without a batching rule, such as an LSTM
                 self._one_by_one = True
-        each = range(len(weights))
-        outs = [
-            self._one({n: v[i] for n, v in views.items()}, rows if axis is None else rows[i]) for i in each
-        ]
-        return torch.stack(outs)
+        members = ({name: view[i] for name, view in views.items()} for i in range(count))
+        try:
+            return torch.stack(
+                [self._one(own, rows if axis is None else rows[i]) for i, own in enumerate(members)]
+            )
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            raise RuntimeError(
+                f"{type(self._module).__name__} cannot compute in {self.dtype} with a member's weights: "
+                f"{error}; a network casts to a weight's own type, not to a fixed one"
+            ) from error
 
     def _one(self, parameters: dict[str, Tensor], rows: Tensor) -> Tensor:
         """One member, on buffers of its own: what it writes into them reaches nobody else."""
-        buffers = {name: buffer.clone() for name, buffer in self._player.named_buffers()}
-        out = functional_call(self._player, {**parameters, **buffers}, (rows,))
+        buffers = {name: buffer.clone() for name, buffer in self._buffers.items()}
+        out = functional_call(self._module, {**parameters, **self._frozen, **buffers}, (rows,))
         if not isinstance(out, Tensor):
             raise TypeError(
                 f"{type(self._module).__name__} gave a {type(out).__name__}; "
                 f"a population plays networks that give one tensor"
             )
         return out
+
+
+@contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
+    """A module's layers behave as in evaluation meanwhile."""
+    flags = [(layer, layer.training) for layer in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for layer, flag in flags:
+            layer.training = flag

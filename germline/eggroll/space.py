@@ -96,7 +96,7 @@ class Space:
 
     def views(self, flat: Tensor) -> dict[str, Tensor]:
         """The parameters as views of a flat vector, or of a stack of them."""
-        return {p.name: p.view(flat).reshape(*flat.shape[:-1], *p.shape) for p in self.parameters}
+        return {p.name: p.view(flat).reshape((*flat.shape[:-1], *p.shape)) for p in self.parameters}
 
     @torch.no_grad()
     def read(self, module: nn.Module) -> Tensor:

@@ -10,7 +10,7 @@ from torch import nn
 
 from germline import weights
 from germline.algorithms.eggroll import centre_seed
-from germline.eggroll import Decay, Evolution, Settings, Space
+from germline.eggroll import Decay, Evolution, Settings
 from germline.eggroll.ascent import optimiser
 from germline.shaping import ShapingName
 from germline.weights import Layout
@@ -106,14 +106,13 @@ def first_evolution(policy: nn.Module, settings: CentreSettings) -> Evolution:
         raise SetupError(f"algorithm.eggroll does not hold: {error}") from error
 
 
-@torch.no_grad()
 def write_founder(policy: nn.Module, init_seed: int) -> None:
     """Give a policy the weights of the founder of this seed."""
     layout = Layout.of(policy)
     device = next(policy.parameters()).device
     flat = torch.zeros(layout.size, device=device)
     weights.initialise(init_seed, layout, flat)
-    Space.of(policy).write(flat, policy)
+    layout.write(flat, policy)
 
 
 def _stage(settings: EngineSettings, task: Task, evolution: Evolution, slots: int | None) -> _Stage[Key]:

@@ -154,7 +154,7 @@ class HalfRemembers(Net):
         (Grows, "has other parameters each time it is constructed"),
         (Squeezes, r"answers 1 observations with \(2,\); the task wants \(1, 2\)"),
         (Divides, "answers nothing but NaN"),
-        (Locks, "cannot be copied: TypeError"),
+        (Locks, "cannot play as a copy in float32: TypeError"),
         (HalfRemembers, "cannot see observations"),
     ],
 )
@@ -168,7 +168,7 @@ def test_a_policy_whose_score_would_not_be_that_of_its_genome_is_refused(
 
 def test_a_policy_that_casts_inside_is_refused_for_the_precision_that_it_cannot_compute_in() -> None:
     make_policy(f"{__name__}:Casts", Vectors())
-    with pytest.raises(SetupError, match=r"cannot compute in bfloat16, evaluation\.precision: RuntimeError"):
+    with pytest.raises(SetupError, match="cannot play as a copy in bfloat16: RuntimeError"):
         make_policy(f"{__name__}:Casts", Vectors(), precision="bfloat16")
 
 

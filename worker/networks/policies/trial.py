@@ -178,8 +178,7 @@ def _play_copy(
         forward.load(0, weights)
         return torch.stack([torch.from_numpy(forward(seen[None].numpy(), active)[0]) for seen in episodes])
     except Exception as error:  # whatever somebody's module does
-        what = "be copied" if precision == "float32" else f"compute in {precision}, evaluation.precision"
-        raise MisfitError(f"cannot {what}: {described(error)}") from error
+        raise MisfitError(f"cannot play as a copy in {precision}: {described(error)}") from error
 
 
 def _expect_same(right: Tensor, found: Tensor, complaint: str, more: float = 0.0) -> None:
