@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from germline import logs, signals
 from germline.settings import parse
 from master.config import MasterConfig
-from master.errors import JournalFormatError, JournalLostError
+from master.errors import StoreFailingError
 from master.journal.journal import SupersededError
 from master.journal.store import StoreError
 from master.server import AddressError, Master
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _spare_collections()
     try:
         asyncio.run(_serve(config))
-    except (StoreError, AddressError, SupersededError, JournalLostError, JournalFormatError) as error:
+    except (StoreError, StoreFailingError, AddressError, SupersededError) as error:
         logger.error("%s", error)
         return FAILED
     return OK

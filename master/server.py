@@ -89,8 +89,7 @@ class Master:
         Raises:
             StoreError: the journal has no place to live.
             AddressError: an address is in use.
-            JournalLostError: the store lost what was acknowledged.
-            JournalFormatError: a newer build wrote the journal.
+            StoreFailingError: the store does not give the journal.
         """
         async with contextlib.AsyncExitStack() as stack:
             store = await stack.enter_async_context(open_store(config.store, config.store_folder))

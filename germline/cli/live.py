@@ -63,9 +63,10 @@ def facts(experiment: Experiment) -> Table:
 
 def _facts(experiment: Experiment) -> list[tuple[str, str]]:
     champion = experiment.champion
-    rows = [
-        ("experiment", f"{experiment.name}, {experiment.state}"),
-        *_troubles(experiment),
+    rows = [("experiment", f"{experiment.name}, {experiment.state}"), *_troubles(experiment)]
+    if experiment.state == "damaged":  # nothing else is known
+        return rows
+    rows += [
         ("progress", _progress(experiment)),
         ("speed", _speed(experiment)),
         ("population", _population(experiment)),

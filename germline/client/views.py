@@ -9,7 +9,7 @@ from typing import Literal, cast
 from germline.genome import Genome
 from germline.v1 import experiment_pb2, spec_pb2
 
-State = Literal["running", "paused", "stopped", "complete"]
+State = Literal["running", "paused", "stopped", "complete", "damaged"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +99,8 @@ class Experiment:
 
     @property
     def is_over(self) -> bool:
-        """Whether it is stopped or complete."""
-        return self.state in ("stopped", "complete")
+        """Whether it does not go on by itself: it is stopped, complete or damaged."""
+        return self.state in ("stopped", "complete", "damaged")
 
     @classmethod
     def of(cls, message: experiment_pb2.Experiment) -> Experiment:

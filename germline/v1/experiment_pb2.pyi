@@ -37,6 +37,10 @@ class _ExperimentStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Exper
     """A person ended it."""
     EXPERIMENT_STATE_COMPLETE: _ExperimentState.ValueType  # 4
     """A stop condition of its spec ended it."""
+    EXPERIMENT_STATE_DAMAGED: _ExperimentState.ValueType  # 5
+    """What is stored of it cannot be read; `trouble` says why. Of its spec, only the name is known. It can be deleted,
+    and nothing else; its name stays taken until then.
+    """
 
 class ExperimentState(_ExperimentState, metaclass=_ExperimentStateEnumTypeWrapper):
     """Where an experiment stands."""
@@ -51,6 +55,10 @@ EXPERIMENT_STATE_STOPPED: ExperimentState.ValueType  # 3
 """A person ended it."""
 EXPERIMENT_STATE_COMPLETE: ExperimentState.ValueType  # 4
 """A stop condition of its spec ended it."""
+EXPERIMENT_STATE_DAMAGED: ExperimentState.ValueType  # 5
+"""What is stored of it cannot be read; `trouble` says why. Of its spec, only the name is known. It can be deleted,
+and nothing else; its name stays taken until then.
+"""
 Global___ExperimentState: _TypeAlias = ExperimentState  # noqa: Y015
 
 @_typing.final

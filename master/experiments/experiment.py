@@ -119,7 +119,7 @@ class Experiment:
 
     def attach(self, head: int, take_snapshot: TakeSnapshot) -> None:
         """Write to the journal from now on, after entry `head`; before, nothing may happen but a replay."""
-        self._write = self._journal.attach(self.number, head, take_snapshot)
+        self._write = self._journal.attach(self.number, self.settings.name, head, take_snapshot)
 
     def write(self, event: Event) -> None:
         """Queue an event for the journal."""

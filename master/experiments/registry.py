@@ -6,10 +6,19 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from time import time
+from typing import NamedTuple
 
 from germline.spec import SpecError
 from germline.v1 import spec_pb2
-from master.errors import ConflictError, InvalidFieldError, JournalLostError, NameTakenError, UnknownNameError
+from master.errors import (
+    ConflictError,
+    InvalidFieldError,
+    JournalFormatError,
+    JournalLostError,
+    NameTakenError,
+    StoreFailingError,
+    UnknownNameError,
+)
 from master.experiments import recovery
 from master.experiments.events import Created
 from master.experiments.experiment import Experiment
@@ -20,10 +29,23 @@ from master.work.leases import Start
 logger = logging.getLogger(__name__)
 
 
+class Damaged(NamedTuple):
+    """An experiment that could not be brought back, and why; it is served to nobody, and kept as it is."""
+
+    number: int
+    name: str
+    reason: str
+
+
 class Registry:
-    """Experiments by name and by number; creates them, and finds them again in the journal."""
+    """Experiments by name and by number; creates them, and finds them again in the journal.
+
+    Attributes:
+        damaged: those in the journal that cannot be read, by name.
+    """
 
     def __init__(self, journal: Journal, clock: Callable[[], float]) -> None:
+        self.damaged: dict[str, Damaged] = {}
         self._journal = journal
         self._clock = clock
         self._by_number: dict[int, Experiment] = {}
@@ -39,10 +61,18 @@ class Registry:
         return None if found is None or identity not in (0, found.identity) else found
 
     def named(self, name: str) -> Experiment:
-        """The experiment with this name. Raises UnknownNameError."""
+        """The experiment with this name.
+
+        Raises:
+            UnknownNameError: there is none.
+            ConflictError: it is damaged.
+        """
+        if name in self.damaged:
+            reason = self.damaged[name].reason
+            raise ConflictError(f"experiment {name} is damaged and can only be deleted: {reason}")
         experiment = self._by_name.get(name)
         if experiment is None:
-            known = ", ".join(self._by_name) or "none yet"
+            known = ", ".join([*self._by_name, *self.damaged]) or "none yet"
             raise UnknownNameError(f"name is {name!r}; experiments here: {known}")
         return experiment
 
@@ -56,11 +86,17 @@ class Registry:
         Raises:
             InvalidFieldError: a field is not allowed.
             NameTakenError: another spec has this name.
+            ConflictError: a damaged experiment has this name.
         """
         try:
             settings = ExperimentSettings.of(spec)
         except SpecError as error:
             raise InvalidFieldError(str(error)) from None
+        if settings.name in self.damaged:
+            raise ConflictError(
+                f"spec.name is {settings.name!r}, and an experiment of this name is damaged: "
+                f"{self.damaged[settings.name].reason}. Delete it, or choose another name"
+            )
         present = self._by_name.get(settings.name)
         if present is None:
             return self._begin(settings)
@@ -95,7 +131,12 @@ class Registry:
         return experiment
 
     def delete(self, name: str) -> None:
-        """Forget an experiment that is over. Raises ConflictError if it is not."""
+        """Forget an experiment that is over, or damaged. Raises ConflictError if it is neither."""
+        experiment = self.damaged.pop(name, None) or self._take_out(name)
+        self._journal.delete(experiment.number)
+        logger.info("experiment %s, number %d, is deleted", name, experiment.number)
+
+    def _take_out(self, name: str) -> Experiment:
         experiment = self.named(name)
         if not experiment.state.is_final:
             raise ConflictError(
@@ -103,19 +144,39 @@ class Registry:
                 "can be deleted: stop it first"
             )
         del self._by_number[experiment.number], self._by_name[name]
-        self._journal.delete(experiment.number)
-        logger.info("experiment %s, number %d, is deleted", name, experiment.number)
+        return experiment
 
     async def recover(self) -> None:
-        """Take the store over and bring back every experiment in it, as it was when it was last durable."""
+        """Take the store over and bring back every experiment in it, as it was when it was last durable.
+
+        One that cannot be brought back is set aside by name, and the others are served. Raises
+        StoreFailingError if the store does not answer.
+        """
         for number in await self._journal.open():
-            experiment = await self._recover_one(number)
+            try:
+                experiment = await self._recover_one(number)
+            except StoreFailingError:
+                raise
+            except (
+                Exception
+            ) as error:  # whatever the bytes of one experiment do, it is not the others' trouble
+                await self._set_aside(number, error)
+                continue
             self._add(experiment)
             logger.info(
                 "experiment %s is back: %s, %d evaluations, %d pieces of work pending",
                 experiment.settings.name, experiment.state.name.lower(), experiment.progress.evaluations,
                 experiment.pending_work.waiting,
             )  # fmt: skip
+
+    async def _set_aside(self, number: int, error: Exception) -> None:
+        """Keep an experiment as it is in the store, and show it to people by its name."""
+        known = isinstance(error, JournalLostError | JournalFormatError)
+        reason = str(error) if known else f"it does not replay: {type(error).__name__}: {error}"
+        name = await self._journal.name_of(number)
+        self.damaged[name] = Damaged(number, name, reason)
+        self._journal.checkpoints.drop(number)
+        logger.error("experiment %s, number %d, is damaged: %s", name, number, reason, exc_info=not known)
 
     async def _recover_one(self, number: int) -> Experiment:
         snapshot, entries = await self._journal.load(number)
@@ -149,7 +210,8 @@ class Registry:
         await self._journal.checkpoints.hold(experiment.number, [kept.epoch for kept in centre.kept()])
 
     def _begin(self, settings: ExperimentSettings) -> Experiment:
-        number = max([*self._by_number, self._journal.last_deleted]) + 1
+        damaged = (each.number for each in self.damaged.values())
+        number = max([*self._by_number, *damaged, self._journal.last_deleted]) + 1
         experiment = self._make(Created(number, settings.encoded, time()), settings)
         recovery.begin(experiment)
         self._add(experiment)

@@ -17,8 +17,11 @@ _SNAPSHOT_SHARE = 0.01  # of the time, at most: taking one stops the master for 
 class Channel:
     """Cuts what is queued into numbered entries, and takes snapshots between two of them."""
 
-    def __init__(self, number: int, head: int, take_snapshot: TakeSnapshot, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, number: int, name: str, head: int, take_snapshot: TakeSnapshot, wake: Callable[[], None]
+    ) -> None:
         self.number = number
+        self.name = name
         self.head = head
         self.take_snapshot = take_snapshot
         self.queued: list[Event] = []

@@ -10,8 +10,8 @@ import logging
 import random
 import re
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import partial
 from time import monotonic
 from typing import cast
@@ -19,13 +19,13 @@ from typing import cast
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from master.errors import JournalLostError
+from master.errors import JournalLostError, StoreFailingError
 from master.experiments.events import Event
 from master.journal.channel import Channel, TakeSnapshot
 from master.journal.checkpoints import Checkpoints
 from master.journal.codec import EntryReader, Snapshot, read_snapshot, write_snapshot
 from master.journal.keys import Keys
-from master.journal.scripts import APPEND, DELETE, FENCED, GAP, KEEP, RESEED, SAVE
+from master.journal.scripts import APPEND, DELETE, FENCED, GAP, KEEP, NAME, RESEED, SAVE
 from master.journal.store import StoreError
 
 logger = logging.getLogger(__name__)
@@ -93,9 +93,11 @@ class Journal:
         self._save = client.register_script(SAVE)
         self._reseed = client.register_script(RESEED)
         self._keep = client.register_script(KEEP)
+        self._name = client.register_script(NAME)
         self._delete = client.register_script(DELETE)
         self.checkpoints = Checkpoints(client, keys, self._stir, self.when_durable)
         self._channels: dict[int, Channel] = {}
+        self._unnamed: dict[int, str] = {}  # whose names are still to be stored
         self._deleted: list[int] = []
         self._waiting: list[Callable[[], None]] = []  # for what is queued
         self._in_flight: list[Callable[[], None]] | None = None  # for what is being stored
@@ -106,31 +108,47 @@ class Journal:
 
     async def open(self) -> list[int]:
         """Take the store over from any master before; return the numbers of the experiments in it."""
-        self.boot = int(await self._client.incr(self._keys.boot))
-        await self._client.set(self._keys.store, secrets.randbits(63), nx=True)
-        self.store_id = int(await self._client.get(self._keys.store) or 0)
-        self.last_deleted = int(await self._client.get(self._keys.deleted) or 0)
-        heads = await self._client.hkeys(self._keys.heads)
+        with _reading():
+            self.boot = int(await self._client.incr(self._keys.boot))
+            await self._client.set(self._keys.store, secrets.randbits(63), nx=True)
+            self.store_id = int(await self._client.get(self._keys.store) or 0)
+            self.last_deleted = int(await self._client.get(self._keys.deleted) or 0)
+            heads = await self._client.hkeys(self._keys.heads)
         return sorted(int(number) for number in heads)
 
+    async def name_of(self, number: int) -> str:
+        """What an experiment is called that cannot be read; stores of earlier builds do not know."""
+        with _reading():
+            name = await self._client.hget(self._keys.names, str(number))
+        return name.decode() if isinstance(name, bytes) else f"experiment:{number}"
+
     async def load(self, number: int) -> tuple[Snapshot | None, AsyncIterator[tuple[int, list[Event]]]]:
-        """An experiment's newest snapshot, and the entries after it: (number of the entry, its events)."""
-        stored = await self._client.get(self._keys.snapshot(number))
+        """An experiment's newest snapshot, and the entries after it: (number of the entry, its events).
+
+        Raises:
+            JournalFormatError: this build cannot read it.
+            JournalLostError: some of it is missing.
+            StoreFailingError: the store does not answer.
+        """
+        with _reading():
+            stored = await self._client.get(self._keys.snapshot(number))
         snapshot = read_snapshot(bytes(stored)) if isinstance(stored, bytes) else None
         return snapshot, self._entries(number, snapshot.position if snapshot else 0)
 
-    def attach(self, number: int, head: int, take_snapshot: TakeSnapshot) -> WriteEvent:
+    def attach(self, number: int, name: str, head: int, take_snapshot: TakeSnapshot) -> WriteEvent:
         """Begin to write an experiment whose last entry is `head`.
 
         Args:
             number: of the experiment.
+            name: of the experiment.
             head: number of its last entry; 0 for a new one.
             take_snapshot: called between two events, with the number of the entry that holds the last one.
 
         Returns:
             What queues an event.
         """
-        channel = self._channels[number] = Channel(number, head, take_snapshot, self._stir)
+        channel = self._channels[number] = Channel(number, name, head, take_snapshot, self._stir)
+        self._unnamed[number] = name
         return channel.write
 
     def delete(self, number: int) -> None:
@@ -187,10 +205,12 @@ class Journal:
 
     async def _entries(self, number: int, after: int) -> AsyncIterator[tuple[int, list[Event]]]:
         reader = EntryReader()
-        head = int(await self._client.hget(self._keys.heads, str(number)) or 0)
+        with _reading():
+            head = int(await self._client.hget(self._keys.heads, str(number)) or 0)
         while after < head:
             stream, first = self._keys.entries(number), f"{after + 1}-0"
-            found = cast(_Found, await self._client.xrange(stream, min=first, count=_ENTRIES_PER_READ))
+            with _reading():
+                found = cast(_Found, await self._client.xrange(stream, min=first, count=_ENTRIES_PER_READ))
             if not found:
                 raise JournalLostError(f"experiment {number} misses its journal entry {after + 1} of {head}")
             for entry_id, fields in found:
@@ -215,9 +235,12 @@ class Journal:
         snapshots, refills = [channel.cut_snapshot() for channel in due], self._refills
         new, unwanted = self.checkpoints.take_changes()
         deleted, self._deleted = self._deleted, []
+        unnamed, self._unnamed = self._unnamed, {}
         await self._store_blobs(new)
         await self._persist(lambda: self._store_entries(entries))
         await self._store_blobs(unwanted)
+        if unnamed:
+            await self._persist(partial(self._store_names, unnamed))
         for number in deleted:
             await self._persist(partial(self._delete_one, number))
         self._in_flight = None
@@ -243,10 +266,14 @@ class Journal:
             args: list[bytes | int] = [self.boot, data]
             await self._persist(partial(self._keep, keys=[self._keys.boot, key], args=args))
 
+    async def _store_names(self, names: Mapping[int, str]) -> None:
+        args: list[str | int] = [self.boot, *(part for item in names.items() for part in item)]
+        await self._name(keys=[self._keys.boot, self._keys.names], args=args)
+
     async def _delete_one(self, number: int) -> None:
         pattern = re.sub(r"([*?\[\]\\])", r"\\\1", self._keys.of(number)) + "*"
         found = [key async for key in self._client.scan_iter(match=pattern, count=_KEYS_PER_SCAN)]
-        keys = [self._keys.boot, self._keys.heads, self._keys.deleted, *found]
+        keys = [self._keys.boot, self._keys.heads, self._keys.deleted, self._keys.names, *found]
         await self._delete(keys=keys, args=[self.boot, number])
 
     async def _store_snapshot(self, snapshot: Snapshot, refills: int) -> None:
@@ -300,14 +327,13 @@ class Journal:
         for channel in self._channels.values():
             channel.queued.clear()
             channel.head += 1
-            snapshots.append(channel.cut_snapshot())
-        keys = [self._keys.boot, self._keys.heads, self._keys.store, self._keys.deleted]
-        args: list[bytes | int] = [self.boot, self.store_id, self.last_deleted]
-        for snapshot in snapshots:
-            number = snapshot.created.number
-            keys += [self._keys.snapshot(number), self._keys.entries(number)]
+            snapshots.append((channel, channel.cut_snapshot()))
+        keys = [self._keys.boot, self._keys.heads, self._keys.store, self._keys.deleted, self._keys.names]
+        args: list[bytes | int | str] = [self.boot, self.store_id, self.last_deleted]
+        for channel, snapshot in snapshots:
+            keys += [self._keys.snapshot(channel.number), self._keys.entries(channel.number)]
             encoded = await asyncio.to_thread(write_snapshot, snapshot)
-            args += [number, snapshot.position, encoded]
+            args += [channel.number, channel.name, snapshot.position, encoded]
         await self._reseed(keys=keys, args=args)
         self.checkpoints.put_again()
 
@@ -321,6 +347,15 @@ class Journal:
         if self.trouble:
             logger.warning("the store takes the journal again; everything that waited is durable")
             self.trouble = ""
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Around questions to the store: its trouble is nobody's damage."""
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        raise StoreFailingError(f"the journal cannot be read: {error}") from error
 
 
 def _finish(done: asyncio.Future[None]) -> None:

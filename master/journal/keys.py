@@ -33,6 +33,11 @@ class Keys:
         return f"{self._root}:heads"
 
     @property
+    def names(self) -> str:
+        """Hash: the number of each experiment, to its name, for one that cannot be read any more."""
+        return f"{self._root}:names"
+
+    @property
     def deleted(self) -> str:
         """The highest number of an experiment that was deleted: numbers are never used again."""
         return f"{self._root}:deleted"

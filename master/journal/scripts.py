@@ -49,25 +49,36 @@ return 'OK'
 """
 )
 
-# KEYS: boot, heads, store, deleted, (snapshot, entries) each. ARGV: boot, store id, highest number deleted,
-# (experiment, position, snapshot) each.
+# KEYS: boot, heads, store, deleted, names, (snapshot, entries) each. ARGV: boot, store id, highest number
+# deleted, (experiment, name, position, snapshot) each.
 RESEED = (
     _FENCE
     + """
 redis.call('SET', KEYS[1], ARGV[1])
 redis.call('SET', KEYS[3], ARGV[2])
 redis.call('SET', KEYS[4], ARGV[3])
-for i = 5, #KEYS, 2 do
-  local at = 4 + 3 * (i - 5) / 2
-  redis.call('SET', KEYS[i], ARGV[at + 2])
+for i = 6, #KEYS, 2 do
+  local at = 4 + 4 * (i - 6) / 2
+  redis.call('SET', KEYS[i], ARGV[at + 3])
   redis.call('DEL', KEYS[i + 1])
-  redis.call('HSET', KEYS[2], ARGV[at], ARGV[at + 1])
+  redis.call('HSET', KEYS[2], ARGV[at], ARGV[at + 2])
+  redis.call('HSET', KEYS[5], ARGV[at], ARGV[at + 1])
 end
 return 'OK'
 """
 )
 
-# KEYS: boot, heads, deleted, all keys of an experiment. ARGV: boot, the experiment.
+# KEYS: boot, names. ARGV: boot, (experiment, name) each.
+NAME = (
+    _FENCE
+    + _LOST
+    + """
+for i = 2, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
+return 'OK'
+"""
+)
+
+# KEYS: boot, heads, deleted, names, all keys of an experiment. ARGV: boot, the experiment.
 DELETE = (
     _FENCE
     + _LOST
@@ -75,7 +86,8 @@ DELETE = (
 local highest = tonumber(redis.call('GET', KEYS[3]) or '0')
 if highest < tonumber(ARGV[2]) then redis.call('SET', KEYS[3], ARGV[2]) end
 redis.call('HDEL', KEYS[2], ARGV[2])
-for i = 4, #KEYS do redis.call('DEL', KEYS[i]) end
+redis.call('HDEL', KEYS[4], ARGV[2])
+for i = 5, #KEYS do redis.call('DEL', KEYS[i]) end
 return 'OK'
 """
 )

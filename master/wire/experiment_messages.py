@@ -11,11 +11,12 @@ from germline.algorithms.base import Champion
 from germline.algorithms.eggroll import MeasuredCentre
 from germline.algorithms.ga import GeneticAlgorithm
 from germline.genome import Genome
-from germline.v1 import experiment_pb2
+from germline.v1 import experiment_pb2, spec_pb2
 from master.centres.centre import Centre
 from master.experiments.algorithm_seam import EggrollSearch
 from master.experiments.experiment import Experiment
 from master.experiments.progress import QUANTILES, Point
+from master.experiments.registry import Damaged
 from master.work.fleet import Session
 
 _MAX_UINT64 = 2**64 - 1
@@ -56,6 +57,16 @@ def write_experiment(experiment: Experiment, trouble: str, unable: int) -> exper
     else:
         _write_centre(message, experiment, experiment.centre)
     return message
+
+
+def write_damaged(damaged: Damaged) -> experiment_pb2.Experiment:
+    """What is left of an experiment that cannot be read."""
+    return experiment_pb2.Experiment(
+        number=damaged.number,
+        spec=spec_pb2.ExperimentSpec(name=damaged.name),
+        state=experiment_pb2.EXPERIMENT_STATE_DAMAGED,
+        trouble=damaged.reason,
+    )
 
 
 def _write_individuals(message: experiment_pb2.Experiment, algorithm: GeneticAlgorithm) -> None:

@@ -19,6 +19,7 @@ from master.experiments.experiment import Experiment
 from master.experiments.registry import Registry
 from master.journal.journal import Journal
 from master.wire.experiment_messages import (
+    write_damaged,
     write_experiment,
     write_history,
     write_individual,
@@ -47,12 +48,17 @@ class ExperimentService(experiment_pb2_grpc.ExperimentServiceServicer):
     async def GetExperiment(
         self, request: pb.GetExperimentRequest, context: Context
     ) -> pb.GetExperimentResponse:
+        damaged = self._registry.damaged.get(request.name)
+        if damaged is not None:
+            return pb.GetExperimentResponse(experiment=write_damaged(damaged))
         return pb.GetExperimentResponse(experiment=self._shown(self._registry.named(request.name)))
 
     async def ListExperiments(
         self, request: pb.ListExperimentsRequest, context: Context
     ) -> pb.ListExperimentsResponse:
-        return pb.ListExperimentsResponse(experiments=[self._shown(e) for e in self._registry])
+        shown = [self._shown(experiment) for experiment in self._registry]
+        shown += map(write_damaged, self._registry.damaged.values())
+        return pb.ListExperimentsResponse(experiments=sorted(shown, key=lambda each: each.number))
 
     async def PauseExperiment(
         self, request: pb.PauseExperimentRequest, context: Context

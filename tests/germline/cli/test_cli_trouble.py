@@ -11,7 +11,7 @@ from germline.cli.folder import Archive, RunFolder
 from germline.cli.output import experiment_json
 from germline.client import Experiment, Worker
 from germline.spec import loads
-from germline.v1 import experiment_pb2
+from germline.v1 import experiment_pb2, spec_pb2
 
 SPEC = loads('name = "a"\n[task.gym]\nid = "CartPole-v1"\n[policy]\nname = "mlp"\n[algorithm.ga]\n')
 TROUBLE = "none of 2 workers can play it; the last says: [task] is no plug-in"
@@ -54,3 +54,20 @@ def test_a_folder_remembers_trouble_and_who_was_set_aside(tmp_path: Path) -> Non
     (tmp_path / "experiment.json").write_text(json.dumps(experiment_json(LOOK)))
     there = Archive(RunFolder(tmp_path)).experiment()
     assert (there.trouble, there.failed, there.set_aside) == (TROUBLE, 1_234, LOOK.set_aside)
+
+
+def test_of_a_damaged_experiment_only_the_name_and_the_reason_are_shown() -> None:
+    reason = "Snapshot of 3 bytes is damaged"
+    damaged = experiment_pb2.Experiment(
+        number=3,
+        spec=spec_pb2.ExperimentSpec(name="ill"),
+        state=experiment_pb2.EXPERIMENT_STATE_DAMAGED,
+        trouble=reason,
+    )
+    look = Experiment.of(damaged)
+    lines = [line.split(maxsplit=1) for line in shown(live.facts(look)).splitlines()]
+    assert [[word.strip() for word in line] for line in lines] == [
+        ["experiment", "ill, damaged"],
+        ["trouble", reason],
+    ]
+    assert (experiment_json(look)["state"], experiment_json(look)["trouble"]) == ("damaged", reason)

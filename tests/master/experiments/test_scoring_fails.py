@@ -43,7 +43,9 @@ class Book:
     def __init__(self) -> None:
         self.events: list[Event] = []
 
-    def attach(self, number: int, head: int, take_snapshot: Callable[[int], Snapshot]) -> WriteEvent:
+    def attach(
+        self, number: int, name: str, head: int, take_snapshot: Callable[[int], Snapshot]
+    ) -> WriteEvent:
         return self.events.append
 
 

@@ -42,7 +42,7 @@ def opened(wake: Callable[[], None] = lambda: None, snapshot: Callable[[], None]
         snapshot()
         return Snapshot(position, Created(1, b"", 0.0), State.RUNNING, {}, {}, [])
 
-    return Channel(1, 7, take, wake)
+    return Channel(1, "one", 7, take, wake)
 
 
 def test_the_first_event_of_an_entry_wakes_the_committer_and_the_others_let_it_be(clock: Clock) -> None:

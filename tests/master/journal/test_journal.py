@@ -126,7 +126,7 @@ class Book:
         return numbers
 
     def attach(self, head: int) -> None:
-        self.write = self.journal.attach(1, head, self.take_snapshot)
+        self.write = self.journal.attach(1, "journal", head, self.take_snapshot)
 
     async def store(self, *events: Event) -> None:
         for event in events:
@@ -405,7 +405,7 @@ async def test_a_committer_that_is_cancelled_ends_whatever_it_is_doing(own: OwnS
         client = connect(own.url)
         journal = Journal(client, Keys(f"turn-{turn}"))
         await journal.open()
-        write = journal.attach(1, 0, lambda _: pytest.fail("no snapshot is due"))
+        write = journal.attach(1, "journal", 0, lambda _: pytest.fail("no snapshot is due"))
         committer = asyncio.create_task(journal.run())
         write(CREATED)
         for _ in range(turn):
@@ -418,7 +418,7 @@ async def test_a_committer_that_is_cancelled_ends_whatever_it_is_doing(own: OwnS
 
 def test_no_more_work_is_begun_once_half_a_million_events_wait_for_a_store_that_fails() -> None:
     journal = Journal(connect("unix:///nowhere"), Keys("test"))
-    write = journal.attach(1, 0, lambda _position: pytest.fail("no snapshot is due"))
+    write = journal.attach(1, "journal", 0, lambda _position: pytest.fail("no snapshot is due"))
     journal.trouble = "ConnectionError: no store"
     for _ in range(500_000):
         write(CREATED)
