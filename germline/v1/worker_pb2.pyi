@@ -171,7 +171,7 @@ class Hello(_message.Message):
     worker_id: _builtins.str
     """Drawn by the worker process at its start and kept over reconnects: 1 to 64 letters, digits, '-', '_' or '.'."""
     version: _builtins.str
-    """Version of the germline package, for logs."""
+    """Version of the germline package, for logs; as `device` and all of `libraries`, up to 100 letters."""
     noise_version: _builtins.int
     """Version of the noise contract."""
     noise_digest: _builtins.str
@@ -186,7 +186,7 @@ class Hello(_message.Message):
     """
     @_builtins.property
     def libraries(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Library name to version, recorded with the scores."""
+        """Library name to version, recorded with the scores; up to 16."""
 
     @_builtins.property
     def held(self) -> _containers.RepeatedCompositeFieldContainer[Global___LeaseKey]:
@@ -217,7 +217,9 @@ Global___Hello: _TypeAlias = Hello  # noqa: Y015
 
 @_typing.final
 class Credit(_message.Message):
-    """Room for more work: credit adds up. A new stream starts with none."""
+    """Room for more work: credit adds up. A new stream starts with none; a worker has at most 65,536 leases, and as much
+    credit as is left of that.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -755,7 +757,7 @@ class EpochReport(_message.Message):
     epoch: _builtins.int
     """Updates applied: 0 is the initial centre."""
     digest: _builtins.str
-    """Digest of the weights."""
+    """Digest of the weights, up to 64 letters."""
     identity: _builtins.int
     """Identity of the experiment; 0: not said."""
     def __init__(
@@ -831,7 +833,7 @@ Global___CheckpointRequest: _TypeAlias = CheckpointRequest  # noqa: Y015
 
 @_typing.final
 class CheckpointPart(_message.Message):
-    """A part of a checkpoint, at most 1 MiB; parts come in order."""
+    """A part of a checkpoint, at most 1 MiB; parts come in order. A worker sends those that it was asked for."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -849,7 +851,7 @@ class CheckpointPart(_message.Message):
     part: _builtins.int
     """Number of this part, from 0."""
     parts: _builtins.int
-    """How many parts there are. From a worker, 0: it has not the state after so many updates."""
+    """How many parts there are, at most 8,192. From a worker, 0: it has not the state after so many updates."""
     data: _builtins.bytes
     """The bytes: a safetensors file."""
     digest: _builtins.str

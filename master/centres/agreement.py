@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection
 
-_KEPT_EPOCHS = 64  # whose digests are compared; a worker that differs once differs from then on
+KEPT_EPOCHS = 64  # whose digests are compared; a worker that differs once differs from then on
 
 
 class Agreement:
@@ -35,7 +35,7 @@ class Agreement:
             self._joining.pop(worker, None)
         reports = self._reports.setdefault(epoch, {})
         reports[worker] = digest
-        while len(self._reports) > _KEPT_EPOCHS:
+        while len(self._reports) > KEPT_EPOCHS:
             del self._reports[min(self._reports)]
         wrong = _minority(reports, workers)
         for name in wrong:

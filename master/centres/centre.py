@@ -15,6 +15,7 @@ from master.centres.agreement import Agreement
 from master.experiments.events import CheckpointStored, Told
 
 PART_BYTES = 1 << 20
+MAX_PARTS = 8_192  # of one checkpoint: 8 GiB, the weights and Adam's memory of 700 million parameters
 _MAX_RELOADS = 3
 
 
@@ -187,22 +188,26 @@ class Centre:
         self._asked = {epoch: name for epoch, name in self._asked.items() if name != worker}
 
     def take_part(self, worker: str, epoch: int, part: int, parts: int, data: bytes) -> bytes | None:
-        """Take a part of a checkpoint; the whole file with its last part, if it is still wanted."""
-        if epoch not in self.wanted:
+        """Take a part of a checkpoint that this worker was asked for; the whole file with its last part.
+
+        A worker that has not the file, or whose parts are too many, too large or in disorder, is not asked
+        for it again.
+        """
+        if self._asked.get(epoch) != worker or epoch not in self.wanted:
             return None
-        if not parts:
+        held = [] if part == 0 else self._incoming.get(worker, [])
+        if not part == len(held) < parts <= MAX_PARTS or len(data) > PART_BYTES:
             self.refuse(worker, epoch)
             return None
-        held = self._incoming.setdefault(worker, []) if part else self._incoming_anew(worker)
         held.append(data)
-        if part + 1 < parts:
-            return None
-        return b"".join(self._incoming.pop(worker)) if len(held) == parts else None
+        self._incoming[worker] = held
+        return b"".join(self._incoming.pop(worker)) if part + 1 == parts else None
 
     def refuse(self, worker: str, epoch: int) -> None:
         """A worker has not this checkpoint, or a wrong one: another is asked."""
         self._refused.add((epoch, worker))
         self._asked.pop(epoch, None)
+        self._incoming.pop(worker, None)
 
     def store(self, checkpoint: Checkpoint) -> CheckpointStored:
         """Take a wanted checkpoint."""
@@ -236,7 +241,3 @@ class Centre:
         self.epochs = epochs
         self.updates = list(updates)
         self._handed_out = epochs
-
-    def _incoming_anew(self, worker: str) -> list[bytes]:
-        self._incoming[worker] = []
-        return self._incoming[worker]

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from germline.algorithms.eggroll import EpochClosed
+from master.centres.agreement import KEPT_EPOCHS
 from master.centres.centre import Centre, Checkpoint
 from master.centres.consequences import discredit, keep_checkpoint, release_checkpoints
 from master.experiments.experiment import Experiment
@@ -17,6 +18,8 @@ from master.journal.journal import Journal
 from master.work.fleet import AskCheckpoint, Fleet, Session, StartOver, Update
 
 logger = logging.getLogger(__name__)
+
+_LONGEST_DIGEST = 64
 
 
 class Report(NamedTuple):
@@ -76,6 +79,9 @@ class CentreKeeper:
             return False
         if experiment.state.is_final and not experiment.centre.wanted:
             return False  # nobody needs its centre any more
+        if epoch > experiment.centre.closed_epochs + KEPT_EPOCHS or len(digest) > _LONGEST_DIGEST:
+            logger.warning("worker %s reports a centre after %d epochs, which cannot be", worker_id, epoch)
+            return False
         digests = experiment.centre.agreement
         wrong = digests.report(worker_id, epoch, digest, len(self._players(experiment)))
         for name in wrong:

@@ -187,11 +187,11 @@ class Experiment:
 
         Their work is lent again, if it is not told already.
         """
-        worker, running_s = self._number_of(identity), self.progress.running_s
+        running_s = self.progress.running_s
         refused = []
         for key, result in results:
             try:
-                self._accept(identity.worker_id, key.attempt, Told(result, worker, running_s))
+                self._accept(identity, key.attempt, result, running_s)
             except RefusedResultError as error:
                 refused.append(RefusedResult(key, error.code, str(error)))
         return refused
@@ -332,23 +332,28 @@ class Experiment:
     def _pieces(self, evaluations: int) -> int:
         return -(-evaluations // self.search.evaluations_a_piece)
 
-    def _accept(self, worker_id: str, attempt: int, told: Told) -> None:
-        """Take one result in. Raises RefusedResultError, and then nothing has changed for the algorithm."""
+    def _accept(self, identity: WorkerIdentity, attempt: int, result: Result, running_s: float) -> None:
+        """Take one result in. Raises RefusedResultError, and then nothing has changed for the algorithm.
+
+        A worker whose results do not count is not written down.
+        """
+        worker_id = identity.worker_id
         if self.state.is_final:
             raise RefusedResultError(
                 Refusal.CLOSED, f"experiment {self.settings.name} is {self.state.name.lower()}"
             )
         try:
-            ask = self.pending_work.check(worker_id, attempt, told.result)
+            ask = self.pending_work.check(worker_id, attempt, result)
         except UnscoredError as error:
-            self._fail(worker_id, attempt, told.result, str(error))
+            self._fail(worker_id, attempt, result, str(error))
             raise
         except RefusedResultError as error:
-            raise self._why_refused(error, told.result.ticket) from None
+            raise self._why_refused(error, result.ticket) from None
+        told = Told(result, self._number_of(identity), running_s)
         events = self.take_in(told)
         self.write(told)
         self._follow(events)
-        self.pending_work.close(told.result.ticket, worker_id)
+        self.pending_work.close(result.ticket, worker_id)
         if self._is_over(ask):
             self._close(State.COMPLETE)
 

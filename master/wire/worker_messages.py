@@ -32,6 +32,8 @@ from master.work.leases import Key
 
 _WORKER_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _MAX_SLOTS = 1_000_000
+_LONGEST_TEXT = 100
+_MOST_LIBRARIES = 16
 _MAX_PROCESS = 64  # characters
 _MAX_FAILURE = 1_000  # characters of a reason that are kept
 _MAX_ENCODED_BYTES = 64 * 2**20
@@ -52,6 +54,7 @@ def read_hello(message: worker_pb2.WorkerMessage) -> Greeting:
         raise StreamOrderError(
             f"hello.worker_id is {hello.worker_id[:80]!r}; allowed: 1 to 64 letters, digits, '-', '_' or '.'"
         )
+    _check_lengths(hello)
     if not 1 <= hello.slots <= _MAX_SLOTS:
         raise StreamOrderError(f"hello.slots is {hello.slots}; allowed: 1 to {_MAX_SLOTS}")
     return Greeting(
@@ -63,6 +66,20 @@ def read_hello(message: worker_pb2.WorkerMessage) -> Greeting:
         slots=hello.slots,
         held=read_keys(hello.held),
     )
+
+
+def _check_lengths(hello: worker_pb2.Hello) -> None:
+    """Refuse what would be kept of a worker with every experiment that it plays, if it is too long."""
+    named = (("version", hello.version), ("device", hello.device), ("process", hello.process))
+    libraries = [("libraries", text) for library in hello.libraries.items() for text in library]
+    for field, text in (*named, *libraries):
+        if len(text) > _LONGEST_TEXT:
+            sentence = f"hello.{field} has {len(text)} letters; allowed: up to {_LONGEST_TEXT}"
+            raise StreamOrderError(sentence)
+    if len(hello.libraries) > _MOST_LIBRARIES:
+        raise StreamOrderError(
+            f"hello.libraries has {len(hello.libraries)} entries; allowed: up to {_MOST_LIBRARIES}"
+        )
 
 
 def read_keys(messages: Iterable[worker_pb2.LeaseKey]) -> list[Key]:

@@ -24,7 +24,8 @@ from master.work.leases import Key
 
 logger = logging.getLogger(__name__)
 
-_MAX_CREDIT = 65_536
+_MAX_HELD = 65_536  # leases of one worker, and room for more
+_LONGEST_REASON = 1_000  # letters of a worker's that are kept
 _MAX_RESERVE = 1_024
 _RESERVE_SHARE = 4  # asked beyond what is lent: a quarter of what the fleet plays
 _TRIAL_SHARE = 4  # a quarter of a worker's slots may play what others were lost with
@@ -87,12 +88,16 @@ class Dispatcher:
             greeting.identity.worker_id, greeting.version, greeting.identity.device, greeting.slots,
             len(kept), len(greeting.held), lost,
         )  # fmt: skip
+        session.held = len(kept)
         self.keeper.lose(greeting.identity.worker_id)  # what an older stream was told may not have arrived
         return session
 
     def credit(self, session: Session, evaluations: int) -> None:
         """A worker has room for so many more evaluations."""
-        session.credit = min(session.credit + evaluations, _MAX_CREDIT)
+        wanted = session.credit + evaluations
+        if wanted > _MAX_HELD - session.held:  # leases that came back some other way are still counted
+            session.held = sum(e.pending_work.count_of(session.identity.worker_id) for e in self._registry)
+        session.credit = max(0, min(wanted, _MAX_HELD - session.held))
         self.lend(session)
 
     def results(self, session: Session, sequence: int, results: Iterable[tuple[Key, Result]]) -> None:
@@ -119,6 +124,7 @@ class Dispatcher:
         progress = experiment.progress
         evaluations, frames = progress.evaluations, progress.frames
         refused = experiment.tell(session.identity, told)
+        session.held = max(0, session.held - len(told) + len(refused))
         session.evaluations += progress.evaluations - evaluations
         self._metrics.count_accepted(progress.evaluations - evaluations, progress.frames - frames)
         return refused
@@ -142,7 +148,7 @@ class Dispatcher:
         if experiment is None:
             return
         worker_id = session.identity.worker_id
-        experiment.rejections[worker_id] = reason
+        experiment.rejections[worker_id] = reason[:_LONGEST_REASON]
         returned = experiment.pending_work.give_back(worker_id)
         logger.warning(
             "worker %s cannot play experiment %s, %d leases come back: %s",

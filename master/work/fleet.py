@@ -110,6 +110,7 @@ class Session:
         identity: who it is.
         slots: evaluations that it plays at a time.
         credit: evaluations that it takes on top of what it was lent.
+        held: leases that it has, at most.
         known: ids of the genomes that its leases may refer to, the longest unused first.
         evaluations: results of it that counted.
         busy_share: of its last heartbeat.
@@ -125,7 +126,7 @@ class Session:
         self.identity = identity
         self.process = process
         self.slots = slots
-        self.credit = 0
+        self.credit = self.held = 0
         self.known: OrderedDict[int, None] = OrderedDict()
         self.evaluations = 0
         self.busy_share = 0.0
@@ -137,7 +138,8 @@ class Session:
 
     def lend(self, experiment: Experiment, work: list[Work]) -> None:
         """Put work on the stream, and note which genomes the worker knows from now on."""
-        self.introduce(experiment)
+        if work:  # otherwise an idle worker would come to know, and follow, every experiment
+            self.introduce(experiment)
         for start in range(0, len(work), MAX_LEASES_PER_MESSAGE):
             self._lend_part(experiment, work[start : start + MAX_LEASES_PER_MESSAGE])
 
@@ -187,6 +189,7 @@ class Session:
         while len(known) > MAX_KNOWN:
             forget.append(known.popitem(last=False)[0])
         self.credit = max(0, self.credit - sum(evaluations_of(piece.ask) for piece in work))
+        self.held += len(work)
         self.orders.put_nowait(Lend(experiment, work, unknown, forget))
 
 

@@ -136,6 +136,10 @@ class PendingWork:
         self._waiting.withdraw(ticket)
         return not self.leases.is_lent(ticket) and not self._try_again(ticket)
 
+    def count_of(self, worker: str) -> int:
+        """How many leases a worker holds."""
+        return len(self.leases.held_by(worker))
+
     def tickets_of(self, worker: str) -> set[int]:
         """The work that a worker holds."""
         return {lease.ticket for lease in self.leases.held_by(worker)}

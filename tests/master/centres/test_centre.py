@@ -6,7 +6,7 @@ import pytest
 
 from germline.algorithms.eggroll import EpochClosed
 from master.centres.agreement import Agreement
-from master.centres.centre import PART_BYTES, Centre, Checkpoint
+from master.centres.centre import MAX_PARTS, PART_BYTES, Centre, Checkpoint
 from master.experiments.events import CheckpointStored
 from master.work.leases import LeaseTable
 
@@ -232,6 +232,7 @@ def test_a_best_centre_to_which_no_kept_scores_lead_is_given_up() -> None:
     centre = centre_after(4)
     centre.keep(CheckpointStored(3, "digest 3", 4, is_best=False))
     centre.want_best(2)
+    assert centre.to_ask("a") == [(2, "a")]
     centre.take_part("a", 2, 0, 0, b"")
     assert centre.to_replay("a") == []
     assert not centre.wanted
@@ -265,6 +266,25 @@ def test_parts_become_the_whole_and_epochs_before_the_newest_checkpoint_are_forg
     assert [checkpoint.part(n) for n in range(checkpoint.parts)] == [whole[:PART_BYTES], b"end"]
     assert not centre.store(checkpoint).is_best
     assert [update.epoch for update in centre.updates] == [4, 5]
+
+
+@pytest.mark.parametrize(
+    ("part", "parts", "size"),
+    [(0, MAX_PARTS + 1, 1), (0, 2, PART_BYTES + 1), (1, 2, 1), (3, 2, 1), (0, 0, 0)],
+    ids=["too many", "too large", "in disorder", "beyond the last", "none"],
+)
+def test_a_worker_whose_parts_cannot_be_is_not_asked_for_them_again(part: int, parts: int, size: int) -> None:
+    centre = centre_after(4, checkpoint_epochs=4)
+    assert centre.to_ask(["a", "b"]) == [(4, "a")]
+    assert centre.take_part("a", 4, part, parts, bytes(size)) is None
+    assert centre.to_ask(["a", "b"]) == [(4, "b")]
+
+
+def test_parts_of_a_checkpoint_that_nobody_asked_this_worker_for_are_not_kept() -> None:
+    centre = centre_after(4, checkpoint_epochs=4)
+    assert centre.to_ask(["a", "b"]) == [(4, "a")]
+    assert centre.take_part("b", 4, 0, 1, b"unasked") is None
+    assert centre.take_part("a", 4, 0, 1, b"asked") == b"asked"
 
 
 def test_only_the_newest_and_the_best_are_kept() -> None:

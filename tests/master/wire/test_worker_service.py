@@ -82,6 +82,7 @@ class Worker:
         self.genomes: dict[int, Genome] = {}
         self.sequence = 0
         self.skipped = {"introduction"}
+        self.heard_kinds: list[str | None] = []
 
     async def say(self, **message: object) -> None:
         await self.call.write(worker_pb2.WorkerMessage(**message))  # type: ignore[arg-type]
@@ -97,6 +98,7 @@ class Worker:
                 message = await self.call.read()
             assert isinstance(message, worker_pb2.MasterMessage), await self.ending()
             heard = message.WhichOneof("kind")
+            self.heard_kinds.append(heard)
             if heard == kind:
                 return message
             assert heard in self.skipped, message
@@ -243,6 +245,12 @@ async def test_a_worker_is_welcomed_with_the_terms(house: House) -> None:
         ({"worker_id": "a/b"}, "hello.worker_id is 'a/b'"),
         ({"slots": 0}, "hello.slots is 0; allowed: 1 to"),
         ({"slots": 2**32 - 1}, "hello.slots is 4294967295"),
+        ({"device": "x" * 101}, "hello.device has 101 letters; allowed: up to 100"),
+        ({"libraries": {"torch": "x" * 10_000}}, "hello.libraries has 10000 letters"),
+        (
+            {"libraries": {str(n): "1" for n in range(17)}},
+            "hello.libraries has 17 entries; allowed: up to 16",
+        ),
     ],
 )
 async def test_a_worker_that_does_not_fit_is_told_why(
@@ -341,6 +349,23 @@ async def test_an_absurd_credit_is_bounded(house: House) -> None:
     await worker.say(credit=worker_pb2.Credit(evaluations=2**32 - 1))
     await worker.hear("leases")
     assert (await house.look()).leased == 65_536
+
+
+async def test_credit_that_is_given_again_and_again_is_bounded_too(house: House) -> None:
+    worker = await house.greeted()
+    for _ in range(6):
+        await worker.say(credit=worker_pb2.Credit(evaluations=2**32 - 1))
+    worker.skipped |= {"leases"}
+    await worker.tell()
+    assert (await house.look()).leased == 65_536
+
+
+async def test_leases_that_were_told_make_room_for_others(house: House) -> None:
+    worker = await house.greeted()
+    house.master.dispatcher.fleet.find("w").held = 65_530  # type: ignore[union-attr]
+    assert len(await worker.borrow(8)) == 8
+    await worker.tell(*map(played, await worker.borrow(4)))
+    assert house.master.dispatcher.fleet.find("w").held == 8  # type: ignore[union-attr]
 
 
 async def test_two_experiments_share_the_fleet_by_their_shares(house: House) -> None:
@@ -607,6 +632,34 @@ async def test_huge_scores_count_and_cost_nobody_a_stream(house: House, size: fl
     assert not (await worker.tell(*told)).refused
     assert all([(await house.look(name)).evaluations > 20 for name in ("one", "es")])
     assert (await house.look("es")).champion.validated_mean == pytest.approx(-size * 3)
+
+
+async def test_a_worker_whose_results_do_not_count_is_not_written_down(house: House) -> None:
+    worker = await house.greeted("w", device="cpu")
+    (lease,) = await worker.borrow(1)
+    stranger = await house.greeted("stranger")
+    assert (await stranger.refused(played(lease)))[0] == "FOREIGN"
+    await house.people.StopExperiment(experiment_pb2.StopExperimentRequest(name="one"))
+    worker.skipped |= {"revocation"}
+    assert (await worker.refused(played(lease)))[0] == "CLOSED"
+    assert house.master.registry.named("one").workers == {}
+
+
+async def test_an_idle_worker_is_told_of_no_experiment_that_has_nothing_for_it(serve: Serve) -> None:
+    async with serve() as house:
+        await house.create(EGGROLL)
+        busy = await house.greeted("busy")
+        await busy.say(credit=worker_pb2.Credit(evaluations=1_000))
+        await busy.hear("leases")
+        busy_held = house.master.registry.named("es").pending_work.leases
+        idle = await house.greeted("idle")
+        await idle.say(credit=worker_pb2.Credit(evaluations=1_000))
+        await idle.hear("leases")  # the tail's work, a second time
+        bystander = await house.greeted("bystander")
+        await bystander.say(credit=worker_pb2.Credit(evaluations=1_000))
+        await bystander.tell()
+        assert len(busy_held) == 31
+        assert "introduction" not in bystander.heard_kinds
 
 
 async def test_work_of_another_store_counts_for_nothing_here(house: House) -> None:
