@@ -200,7 +200,7 @@ class Litters:
 
 
 def contestants() -> dict[str, Contestant]:
-    """Everybody but the two references, in the fastest precision that this processor has, and in float32."""
+    """Everybody but the two references: in this processor's fastest floats, in float32, in integers."""
     import torch
 
     from worker.networks.forward.kernels import available
@@ -209,6 +209,8 @@ def contestants() -> dict[str, Contestant]:
     rows = {
         "dense_4_episodes": Contestant(DenseChildren, (4, best), best),
         "dense_1_episode": Contestant(DenseChildren, (1, best), best),
+        "dense_4_episodes_int8": Contestant(DenseChildren, (4, "int8"), "int8"),
+        "dense_1_episode_int8": Contestant(DenseChildren, (1, "int8"), "int8"),
         "eggroll": Contestant(Members, (best,), best),
         "litters": Contestant(Litters, (best,), best),
     }

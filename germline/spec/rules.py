@@ -48,6 +48,7 @@ def _rules(
             _below(_GA, "window", "candidates", "validation_share"),
             lambda: _validation_is_possible(ga),
         )
+    yield ("task", "algorithm", "evaluation.precision"), lambda: _integers_are_played(spec)
     if spec.algorithm.HasField("eggroll"):
         yield (
             _below(_EGGROLL, "close_share", "close_after_s"),
@@ -68,6 +69,18 @@ def _policy_fits_task(spec: spec_pb2.ExperimentSpec) -> Iterator[Problem]:
         yield wrong_value("policy.name", name, f"a network, since [task.{kind}] wants actions")
     if spec.policy.hidden and name in _WITHOUT_HIDDEN:
         yield Problem("policy.hidden", f'is given, but "{name}" has no such layers; leave it out')
+
+
+def _integers_are_played(spec: spec_pb2.ExperimentSpec) -> Iterator[Problem]:
+    if spec.evaluation.precision != spec_pb2.PRECISION_INT8:
+        return
+    others = '"float32" or "bfloat16"'
+    if spec.algorithm.HasField("eggroll"):
+        allowed = f"{others} with [algorithm.eggroll], whose members differ by less than a step of int8"
+        yield wrong_value("evaluation.precision", "int8", allowed)
+    if spec.task.WhichOneof("kind") == "function":
+        allowed = f"{others}, since [task.function] takes the weights themselves"
+        yield wrong_value("evaluation.precision", "int8", allowed)
 
 
 def _population_holds_parents(ga: spec_pb2.GeneticAlgorithm) -> Iterator[Problem]:

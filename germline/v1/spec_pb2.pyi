@@ -33,6 +33,10 @@ class _PrecisionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Precision.V
     """IEEE single precision."""
     PRECISION_BFLOAT16: _Precision.ValueType  # 2
     """bfloat16 weights and activations; twice as fast where the processor has it."""
+    PRECISION_INT8: _Precision.ValueType  # 3
+    """Whole numbers from the screen to the action (germline/integer.py): the same genome and start give the same return
+    on every CPU and GPU. For the genetic algorithm, and policies that are plain lines of layers.
+    """
 
 class Precision(_Precision, metaclass=_PrecisionEnumTypeWrapper):
     """The number format of a forward pass; part of what a score means."""
@@ -43,6 +47,10 @@ PRECISION_FLOAT32: Precision.ValueType  # 1
 """IEEE single precision."""
 PRECISION_BFLOAT16: Precision.ValueType  # 2
 """bfloat16 weights and activations; twice as fast where the processor has it."""
+PRECISION_INT8: Precision.ValueType  # 3
+"""Whole numbers from the screen to the action (germline/integer.py): the same genome and start give the same return
+on every CPU and GPU. For the genetic algorithm, and policies that are plain lines of layers.
+"""
 Global___Precision: _TypeAlias = Precision  # noqa: Y015
 
 class _Selection:

@@ -71,7 +71,7 @@ class DensePopulation:
             spaces: what the networks see and answer.
             slots: how many networks.
             rows: observations that each network gets in one step.
-            precision: "float32" or "bfloat16", of the inference copies.
+            precision: "float32", "bfloat16" or "int8", of the inference copies.
             device: where the networks live; the CPU by default.
             cache_bytes: bound on the memory for ancestors' weights.
         """

@@ -31,7 +31,11 @@ _SHAPINGS: dict[int, ShapingName] = {
     spec_pb2.SHAPING_Z_SCORE: "z_score",
     spec_pb2.SHAPING_PAIR_SIGN: "pair_sign",
 }
-_PRECISIONS = {spec_pb2.PRECISION_FLOAT32: "float32", spec_pb2.PRECISION_BFLOAT16: "bfloat16"}
+_PRECISIONS = {
+    spec_pb2.PRECISION_FLOAT32: "float32",
+    spec_pb2.PRECISION_BFLOAT16: "bfloat16",
+    spec_pb2.PRECISION_INT8: "int8",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,8 @@ def engine_settings(spec: spec_pb2.ExperimentSpec) -> EngineSettings:
         raise SetupError("task is of a kind that this worker does not know; it may be too old")
     precision = _PRECISIONS.get(spec.evaluation.precision)
     if precision is None:
-        raise SetupError(f"evaluation.precision is {spec.evaluation.precision}; allowed: float32, bfloat16")
+        allowed = ", ".join(_PRECISIONS.values())
+        raise SetupError(f"evaluation.precision is {spec.evaluation.precision}; allowed: {allowed}")
     task, arguments = _task(kind, spec.task)
     return EngineSettings(
         task=task,

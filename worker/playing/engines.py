@@ -96,7 +96,8 @@ def _rollout_of_genomes(
         )
 
     make_lanes = lanes_for(settings, task, device)
-    if settings.rank and family.plays(policy, device):
+    shares_parents = settings.rank and settings.precision != "int8" and family.plays(policy, device)
+    if shares_parents:
         return Rollout(make_lanes, make_litters, slots or relatives(rows))
     wanted = slots or slots_that_fit(policy, task.spaces, rows, device)
     if turns == 1 or wanted == 1:

@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 from torch import nn
 
+from worker.networks.forward.integer_plan import integer_plan
 from worker.networks.policies.build import make_policy
 from worker.plugins import make_task
-from worker.tasks.base import SetupError, Task
+from worker.tasks.base import DiscreteActions, SetupError, Task, WeightsTask
 
-PRECISIONS = ("float32", "bfloat16")
+PRECISIONS = ("float32", "bfloat16", "int8")
 MOST_ROWS = 32
 
 
@@ -27,7 +28,7 @@ class EngineSettings:
         hidden: widths of hidden layers.
         policy_arguments: more arguments of the policy.
         episodes: episodes of one evaluation.
-        precision: "float32" or "bfloat16".
+        precision: "float32", "bfloat16" or "int8".
         rank: of low-rank mutations, whose children share their parents' arithmetic; 0: dense ones.
     """
 
@@ -69,4 +70,17 @@ def playable(settings: EngineSettings, task: Task | None = None) -> Playable:
         arguments=settings.policy_arguments,
         precision=settings.precision,
     )
+    if settings.precision == "int8":
+        _check_integers(settings.policy, task, policy)
     return Playable(task, policy)
+
+
+def _check_integers(name: str, task: Task, policy: nn.Module) -> None:
+    """Refuse what no contract of whole numbers covers."""
+    if isinstance(task, WeightsTask) or not isinstance(task.spaces.actions, DiscreteActions):
+        raise SetupError("evaluation.precision is 'int8', which chooses between actions; the task has none")
+    if integer_plan(policy) is None:
+        raise SetupError(
+            f"evaluation.precision is 'int8', which plays plain lines of layers (dqn2015, uber2018, "
+            f"motion, mlp); policy.name is {name!r}"
+        )

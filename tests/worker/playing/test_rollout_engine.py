@@ -295,9 +295,9 @@ def total(weights: np.ndarray, seed: int) -> float:
     [
         (
             lambda: build_engine(
-                EngineSettings("atari", "dqn2015", {"game": "pong"}, precision="int8"), device=CPU
+                EngineSettings("atari", "dqn2015", {"game": "pong"}, precision="int4"), device=CPU
             ),
-            "evaluation.precision is 'int8'; allowed: float32, bfloat16",
+            "evaluation.precision is 'int4'; allowed: float32, bfloat16, int8",
         ),
         (
             lambda: build_engine(EngineSettings("atari", "dqn2015", {"game": "pong"}), device=CPU, slots=0),

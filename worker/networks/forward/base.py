@@ -11,9 +11,11 @@ from torch import Tensor
 
 from worker.tasks.base import Observations
 
-Outputs = npt.NDArray[np.float32]
+Outputs = npt.NDArray[np.float32] | npt.NDArray[np.int32] | npt.NDArray[np.int64]
+"""Of networks of integers the sums themselves, which may be too large for float32."""
+
 ActiveRows = npt.NDArray[np.bool_]
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.int8}
 
 
 class Forward(Protocol):
@@ -38,6 +40,6 @@ class Forward(Protocol):
             active: `[slots, rows]`; other rows are left out, or computed in vain.
 
         Returns:
-            `[slots, rows, outputs]` float32; rows that are not active hold anything finite.
+            `[slots, rows, outputs]`; rows that are not active hold anything finite.
         """
         ...

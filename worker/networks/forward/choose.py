@@ -8,6 +8,10 @@ from torch import nn
 from germline.weights import Layout
 from worker.networks.forward import kernels
 from worker.networks.forward.base import Forward
+from worker.networks.forward.integer_plan import integer_plan
+from worker.networks.forward.integer_rows import IntegerRows
+from worker.networks.forward.integer_sight import OFFSETS
+from worker.networks.forward.integer_stacked import StackedIntegers
 from worker.networks.forward.modules import ModuleForward
 from worker.networks.forward.packed import PackedForward
 from worker.networks.forward.stacked import StackedForward
@@ -25,7 +29,13 @@ def make_forward(
     dtype: torch.dtype,
     device: torch.device,
 ) -> Forward:
-    """Build the fastest forward pass for `slots` networks with `rows` observations of `shape` each."""
+    """Build the fastest forward pass for `slots` networks with `rows` observations of `shape` each.
+
+    Raises:
+        ValueError: if the policy cannot be played in integers, and is to be.
+    """
+    if dtype is torch.int8:
+        return _make_integer_forward(policy, layout, slots, device)
     if not isinstance(policy, Staged) or not is_plain(policy):
         return ModuleForward(policy, layout, slots, dtype, device)
     if device.type != "cpu" or layout.size < SMALL:
@@ -33,3 +43,12 @@ def make_forward(
     if policy.activation == "relu" and kernels.available(dtype):
         return PackedForward(policy, layout, shape, slots, rows, dtype)
     return ModuleForward(policy, layout, slots, dtype, device)
+
+
+def _make_integer_forward(policy: nn.Module, layout: Layout, slots: int, device: torch.device) -> Forward:
+    plan = integer_plan(policy)
+    if plan is None:
+        raise ValueError(f"{type(policy).__name__} cannot be played in integers; see integer_plan")
+    if device.type == "cpu" and layout.size >= SMALL and plan.sight in OFFSETS:
+        return IntegerRows(plan, layout, slots)
+    return StackedIntegers(plan, layout, slots, device)

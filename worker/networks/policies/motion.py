@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from worker.networks.policies.stages import Stage
 from worker.tasks.base import SetupError
 
 _SMALLEST = 36  # rows and columns that the two convolutions need at least
@@ -20,6 +21,9 @@ class Motion(nn.Module):
     nothing to choose from. Each picture minus the mean of the stack leaves what moves; without biases at the
     start, every answer depends on it.
     """
+
+    integer_stages = (Stage("conv1", 4), Stage("conv2", 2), Stage("hidden", 0), Stage("head", 0))
+    """Its layers, for integer play; as a plain line of layers it would miss the subtraction."""
 
     def __init__(self, *, observation_shape: tuple[int, ...], outputs: int) -> None:
         """Build it. Raises SetupError unless an observation is a stack of at least two pictures."""
