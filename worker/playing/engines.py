@@ -22,6 +22,7 @@ from worker.tasks.lane_processes import LaneProcesses
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 _CPU_SLOTS = 2  # networks take turns on a core; more would only push each other out of its cache
+_INTEGER_ROWS = 8  # of all networks of whole numbers, which share what needs no weights
 _SMALL_CPU_SLOTS = 32  # small networks are multiplied together
 _SMALL = 200_000
 _CPU_RELATIVES = 32  # rows of one pass
@@ -99,7 +100,7 @@ def _rollout_of_genomes(
     shares_parents = settings.rank and settings.precision != "int8" and family.plays(policy, device)
     if shares_parents:
         return Rollout(make_lanes, make_litters, slots or relatives(rows))
-    wanted = slots or slots_that_fit(policy, task.spaces, rows, device)
+    wanted = slots or slots_that_fit(policy, task.spaces, rows, device, settings.precision)
     if turns == 1 or wanted == 1:
         return Rollout(make_lanes, make_population, wanted)
     return Alternating([Rollout(make_lanes, make_population, wanted // 2) for _ in range(turns)])
@@ -118,11 +119,14 @@ def relatives(rows: int) -> int:
     return max(1, _CPU_RELATIVES // rows)
 
 
-def slots_that_fit(policy: nn.Module, spaces: Spaces, rows: int, device: torch.device) -> int:
+def slots_that_fit(
+    policy: nn.Module, spaces: Spaces, rows: int, device: torch.device, precision: str = "float32"
+) -> int:
     """How many evaluations a device plays well at a time, from its free memory and the cores beside it."""
     size = Layout.of(policy).size
     if device.type == "cpu":
-        return _SMALL_CPU_SLOTS if size < _SMALL else _CPU_SLOTS
+        large = max(_CPU_SLOTS, _INTEGER_ROWS // rows) if precision == "int8" else _CPU_SLOTS
+        return _SMALL_CPU_SLOTS if size < _SMALL else large
     return free_slots(size, spaces, rows, device)
 
 

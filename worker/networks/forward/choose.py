@@ -35,7 +35,7 @@ def make_forward(
         ValueError: if the policy cannot be played in integers, and is to be.
     """
     if dtype is torch.int8:
-        return _make_integer_forward(policy, layout, slots, device)
+        return _make_integer_forward(policy, layout, shape, slots, device)
     if not isinstance(policy, Staged) or not is_plain(policy):
         return ModuleForward(policy, layout, slots, dtype, device)
     if device.type != "cpu" or layout.size < SMALL:
@@ -45,10 +45,12 @@ def make_forward(
     return ModuleForward(policy, layout, slots, dtype, device)
 
 
-def _make_integer_forward(policy: nn.Module, layout: Layout, slots: int, device: torch.device) -> Forward:
+def _make_integer_forward(
+    policy: nn.Module, layout: Layout, shape: tuple[int, ...], slots: int, device: torch.device
+) -> Forward:
     plan = integer_plan(policy)
     if plan is None:
         raise ValueError(f"{type(policy).__name__} cannot be played in integers; see integer_plan")
     if device.type == "cpu" and layout.size >= SMALL and plan.sight in OFFSETS:
-        return IntegerRows(plan, layout, slots)
+        return IntegerRows(plan, layout, shape, slots)
     return StackedIntegers(plan, layout, slots, device)

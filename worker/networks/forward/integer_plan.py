@@ -11,7 +11,7 @@ from germline import integer
 from germline.integer import Activation, Scale, Sight
 from germline.weights import Layout
 from worker.networks.policies.motion import Motion
-from worker.networks.policies.stages import Stage, Staged
+from worker.networks.policies.stages import Stage, Staged, is_plain
 
 _PIXEL_SCALE = 1 / 255
 
@@ -42,7 +42,7 @@ def integer_plan(policy: nn.Module) -> IntegerPlan | None:
     """How to play a policy in integers; None if it is no chain of layers that the contract knows."""
     if isinstance(policy, Motion):
         return IntegerPlan(policy.integer_stages, "motion", "relu")
-    if not isinstance(policy, Staged):
+    if not (isinstance(policy, Staged) and is_plain(policy)):
         return None
     if policy.input_scale == _PIXEL_SCALE and policy.activation == "relu":
         return IntegerPlan(policy.stages, "pixels", "relu")

@@ -1,4 +1,4 @@
-"""Integer play on a CPU: one network after the other, each layer one product of int8 matrices.
+"""Integer play on a CPU: of each network and layer one product of int8 matrices.
 
 Activations lie channels last, so that a product's sums are the next layer's pictures as they come.
 """
@@ -17,89 +17,146 @@ from germline.weights import Layout
 from worker.networks.forward.base import ActiveRows, Outputs
 from worker.networks.forward.integer_plan import IntegerPlan, IntegerStage, quantised
 from worker.networks.forward.integer_sight import OFFSETS, see_bytes
-from worker.networks.forward.patches import patches, patches_of_planes
+from worker.networks.forward.patches import ChannelsLast, Patches, first_patches
 from worker.networks.policies.stages import Stage
 from worker.tasks.base import Observations
 
 
 class _Loaded(NamedTuple):
-    """A layer of one network, ready for the product.
+    """A layer of one network.
 
     Attributes:
-        stage: says where its input lies.
-        weight: `[inputs, outputs]` int8; the outputs' lines are what lies together.
+        weight: `[inputs, outputs]` int8; what lies together is an output's line.
         bias: `[outputs]` int32, with what rounds the shift.
         shift: of the sums.
     """
 
-    stage: Stage
     weight: Tensor
     bias: Tensor
     shift: int
 
 
+class _Part(NamedTuple):
+    """A network, and the rows that are its own."""
+
+    network: list[_Loaded]
+    first: int
+    end: int
+
+
 class IntegerRows:
     """Networks of int8 weights, each fed its own rows: a :class:`.base.Forward`."""
 
-    def __init__(self, plan: IntegerPlan, layout: Layout, slots: int) -> None:
-        """Prepare `slots` empty slots."""
+    def __init__(self, plan: IntegerPlan, layout: Layout, shape: tuple[int, ...], slots: int) -> None:
+        """Prepare `slots` empty slots for observations of this shape."""
         self._plan, self._layout = plan, layout
-        shapes = {parameter.name: parameter.shape for parameter in layout.parameters}
-        self._kernels = {stage.name: shapes[f"{stage.name}.weight"][2:] for stage in plan.stages}
-        self._outputs = shapes[f"{plan.stages[-1].name}.weight"][0]
+        self._offset = OFFSETS[plan.sight]
+        self._layers = _layers(plan, layout, shape, self._offset)
         self._networks: list[list[_Loaded]] = [[] for _ in range(slots)]
+        self._outputs = self._layers[-1].outputs
 
     def load(self, slot: int, weights: Tensor) -> None:
         """Round the weights of a slot."""
-        layers = quantised(self._plan, self._layout, weights)
-        numbered = enumerate(zip(self._plan.stages, layers, strict=True))
-        self._networks[slot] = [self._lay_out(number, stage, layer) for number, (stage, layer) in numbered]
-
-    def _lay_out(self, number: int, stage: Stage, layer: IntegerStage) -> _Loaded:
-        """The first layer reads planes as the screen has them; later convolutions read channels last."""
-        weight, bias = layer.weight, layer.bias
-        if number == 0:  # what is subtracted from each pixel comes back by the bias
-            bias = bias + OFFSETS[self._plan.sight] * weight.flatten(1).sum(dim=1, dtype=torch.float64).long()
-        if number and stage.stride:
-            weight = weight.permute(0, 2, 3, 1)
-        lines = weight.reshape(len(weight), -1).to(torch.int8)
-        half = (1 << layer.shift) >> 1
-        return _Loaded(stage, lines.t(), (bias + half).int(), layer.shift)
+        stages = quantised(self._plan, self._layout, weights)
+        network = [layer.load(stage) for layer, stage in zip(self._layers, stages, strict=True)]
+        # What is subtracted from each pixel comes back by the bias.
+        sums = stages[0].weight.flatten(1).sum(dim=1, dtype=torch.float64).int()
+        self._networks[slot] = [network[0]._replace(bias=network[0].bias + self._offset * sums), *network[1:]]
 
     @torch.inference_mode()
     def __call__(self, observations: Observations, active: ActiveRows) -> Outputs:
         """Feed each slot its active rows."""
+        counts = active.sum(axis=1)
+        slots = np.flatnonzero(counts).tolist()
+        ends = counts.cumsum().tolist()
+        parts = [_Part(self._networks[slot], ends[slot] - int(counts[slot]), ends[slot]) for slot in slots]
         outputs = np.zeros((*active.shape, self._outputs), np.int32)
-        everything = torch.from_numpy(observations)
-        for slot in np.flatnonzero(active.any(axis=1)).tolist():
-            rows = active[slot]
-            seen = everything[slot] if rows.all() else everything[slot][torch.from_numpy(rows)]
-            outputs[slot, rows] = self._answer(self._networks[slot], seen).numpy()
+        outputs[active] = self._answers(parts, torch.from_numpy(observations[active])).numpy()
         return outputs
 
-    def _answer(self, network: list[_Loaded], seen: Tensor) -> Tensor:
-        """`[k, *shape]` -> `[k, outputs]` int32."""
+    def _answers(self, parts: list[_Part], seen: Tensor) -> Tensor:
+        """`[k, *shape]` -> `[k, outputs]` int32. What needs no weights is done for all networks at once."""
         hidden = see_bytes(self._plan.sight, seen)
-        for number, layer in enumerate(network):
-            sums = self._sums(layer, hidden, is_first=number == 0)
-            if number == len(network) - 1:
-                return sums
-            hidden = sums.bitwise_right_shift_(layer.shift).clamp_(0, MOST_ACTIVATION).to(torch.int8)
-        raise AssertionError("a network has layers")
+        for number, layer in enumerate(self._layers[:-1]):
+            sums = _sums(parts, number, layer, hidden)
+            hidden = layer.pictures(sums.clamp_(0, MOST_ACTIVATION).to(torch.int8))
+        return _sums(parts, len(self._layers) - 1, self._layers[-1], hidden)
 
-    def _sums(self, layer: _Loaded, hidden: Tensor, *, is_first: bool) -> Tensor:
-        """`[k, inputs]` -> `[k, outputs]`; of pictures `[k, height, width, outputs]`."""
-        if not layer.stage.stride:
-            if hidden.ndim == 4:  # evolution knows a picture's features plane by plane
-                hidden = hidden.permute(0, 3, 1, 2)
-            return torch._int_mm(hidden.reshape(len(hidden), -1), layer.weight).add_(layer.bias)
-        kernel = self._kernels[layer.stage.name]
-        if is_first:
-            offset = -OFFSETS[self._plan.sight]
-            hidden = functional.pad(hidden, layer.stage.padding, value=offset)
-            taken = patches_of_planes(hidden, kernel, layer.stage.stride)
-        else:
-            hidden = functional.pad(hidden, (0, 0, *layer.stage.padding))
-            taken = patches(hidden, kernel, layer.stage.stride)
-        lines = taken.view(-1, taken.shape[-1])
-        return torch._int_mm(lines, layer.weight).add_(layer.bias).view(*taken.shape[:3], -1)
+
+def _sums(parts: list[_Part], number: int, layer: _Linear | _Convolution, hidden: Tensor) -> Tensor:
+    """A layer's sums, shifted, `[k * places, outputs]` int32: each network's rows by its own weights."""
+    lines = layer.lines(hidden)
+    places = lines.shape[0] // hidden.shape[0]
+    sums = torch.empty(lines.shape[0], layer.outputs, dtype=torch.int32)
+    for network, first, end in parts:
+        weight, bias, shift = network[number]
+        window = slice(first * places, end * places)
+        torch._int_mm(lines[window], weight, out=sums[window]).add_(bias).bitwise_right_shift_(shift)
+    return sums
+
+
+class _Linear:
+    """A linear layer; of pictures it knows the features plane by plane, as evolution does."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.outputs = shape[0]
+
+    def load(self, stage: IntegerStage) -> _Loaded:
+        return _loaded(stage.weight, stage)
+
+    def lines(self, hidden: Tensor) -> Tensor:
+        if hidden.ndim == 4:
+            hidden = hidden.permute(0, 3, 1, 2)
+        return hidden.reshape(len(hidden), -1)
+
+    def pictures(self, activations: Tensor) -> Tensor:
+        return activations
+
+
+class _Convolution:
+    """A convolution, of planes if it is the first layer, else of pictures with channels last."""
+
+    def __init__(
+        self, stage: Stage, patches: Patches, outputs: int, *, is_first: bool, offset: int = 0
+    ) -> None:
+        self.outputs, self._patches, self._offset = outputs, patches, offset
+        self._padding = (*stage.padding,) if is_first else (0, 0, *stage.padding)
+
+    def load(self, stage: IntegerStage) -> _Loaded:
+        return _loaded(self._patches.order(stage.weight), stage)
+
+    def lines(self, hidden: Tensor) -> Tensor:
+        if any(self._padding):
+            hidden = functional.pad(hidden, self._padding, value=-self._offset)
+        return self._patches(hidden)
+
+    def pictures(self, activations: Tensor) -> Tensor:
+        return activations.view(-1, *self._patches.places, self.outputs)
+
+
+def _loaded(lines: Tensor, stage: IntegerStage) -> _Loaded:
+    half = (1 << stage.shift) >> 1
+    return _Loaded(lines.to(torch.int8).t(), (stage.bias + half).int(), stage.shift)
+
+
+def _layers(
+    plan: IntegerPlan, layout: Layout, shape: tuple[int, ...], offset: int
+) -> list[_Linear | _Convolution]:
+    """The layers for observations of this shape, each knowing the size of its pictures."""
+    shapes = {parameter.name: parameter.shape for parameter in layout.parameters}
+    layers: list[_Linear | _Convolution] = []
+    size = shape
+    for stage in plan.stages:
+        weight = shapes[f"{stage.name}.weight"]
+        if not stage.stride:
+            layers.append(_Linear(weight))
+            continue
+        left, right, top, bottom = stage.padding
+        padded = (size[0], size[1] + top + bottom, size[2] + left + right)
+        kernel, is_first = (weight[2], weight[3]), not layers
+        patches = (first_patches if is_first else ChannelsLast)(padded, kernel, stage.stride)
+        layers.append(
+            _Convolution(stage, patches, weight[0], is_first=is_first, offset=offset if is_first else 0)
+        )
+        size = (weight[0], *patches.places)
+    return layers

@@ -113,7 +113,7 @@ def try_out(policy: nn.Module, another: nn.Module, spaces: Spaces, precision: st
     _expect_same(after, _play(another, seen), _VARIES, _SHARE * changed)
     layout.write(founder, policy)
     _check_answers(policy, spaces, 1)
-    if precision != "float32":
+    if precision == "bfloat16":  # integers are played by the contract, not by a copy
         _play_copy(policy, layout, founder, seen, precision)
 
 
