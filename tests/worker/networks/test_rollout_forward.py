@@ -70,7 +70,7 @@ def reference(policy: StagedPolicy, seen: Observations) -> np.ndarray:
 
 @pytest.mark.parametrize("kind", FORWARDS)
 @pytest.mark.parametrize("name", POLICIES)
-@pytest.mark.parametrize("precision", DTYPES)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_every_forward_agrees_with_the_policy_s_own(kind: str, name: str, precision: str) -> None:
     policy = POLICIES[name](observation_shape=SHAPE, outputs=ACTIONS)
     forward, seen = loaded(kind, policy, DTYPES[precision]), frames()
@@ -84,7 +84,7 @@ def test_every_forward_agrees_with_the_policy_s_own(kind: str, name: str, precis
 
 @pytest.mark.parametrize("kind", FORWARDS)
 @pytest.mark.parametrize("name", POLICIES)
-@pytest.mark.parametrize("precision", DTYPES)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_what_a_row_gets_does_not_depend_on_which_others_are_active(
     kind: str, name: str, precision: str
 ) -> None:
@@ -97,7 +97,7 @@ def test_what_a_row_gets_does_not_depend_on_which_others_are_active(
         assert np.array_equal(forward(seen, active)[active], everything[active])
 
 
-@pytest.mark.parametrize("precision", DTYPES)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_packed_rows_do_not_depend_on_how_many_a_slot_has(precision: str) -> None:
     policy = Dqn2015(observation_shape=SHAPE, outputs=ACTIONS)
     if not available(DTYPES[precision]):

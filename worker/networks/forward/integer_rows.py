@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from germline.integer import MOST_ACTIVATION
 from germline.weights import Layout
-from worker.networks.forward.base import ActiveRows, Outputs
+from worker.networks.forward.base import ActiveRows, Forward, Outputs
 from worker.networks.forward.integer_plan import IntegerPlan, IntegerStage, quantised
 from worker.networks.forward.integer_sight import OFFSETS, see_bytes
 from worker.networks.forward.patches import ChannelsLast, Patches, first_patches
@@ -44,7 +44,7 @@ class _Part(NamedTuple):
     end: int
 
 
-class IntegerRows:
+class IntegerRows(Forward):
     """Networks of int8 weights, each fed its own rows: a :class:`.base.Forward`."""
 
     def __init__(self, plan: IntegerPlan, layout: Layout, shape: tuple[int, ...], slots: int) -> None:

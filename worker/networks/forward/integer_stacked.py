@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from germline import integer
 from germline.weights import Layout
-from worker.networks.forward.base import ActiveRows, Outputs
+from worker.networks.forward.base import ActiveRows, Forward, Outputs
 from worker.networks.forward.integer_plan import IntegerPlan, quantised
 from worker.networks.forward.integer_sight import motion
 from worker.networks.policies.stages import Stage
@@ -59,7 +59,7 @@ class _Layer:
         return (sums << (-self._shift).clamp_min(0)) >> self._shift.clamp_min(0)
 
 
-class StackedIntegers:
+class StackedIntegers(Forward):
     """Networks of whole numbers, all in one batched product for each layer: a :class:`.base.Forward`."""
 
     def __init__(self, plan: IntegerPlan, layout: Layout, slots: int, device: torch.device) -> None:
