@@ -41,7 +41,9 @@ class Book:
 
     store_id = 7
 
-    def attach(self, number: int, head: int, take_snapshot: Callable[[int], Snapshot]) -> WriteEvent:
+    def attach(
+        self, number: int, name: str, head: int, take_snapshot: Callable[[int], Snapshot]
+    ) -> WriteEvent:
         return cast(list[Event], []).append
 
 
