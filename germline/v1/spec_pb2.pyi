@@ -867,7 +867,8 @@ class Eggroll(_message.Message):
     """
     checkpoint_epochs: _builtins.int
     """Epochs between two checkpoints of the centre; 0 keeps that of the best measured centre only. A late joiner starts
-    from the newest one, or replays all scores if there is none.
+    from the newest one and replays the scores since. After 1,000 epochs or 4 million scores without one, it is kept
+    whatever this says.
     """
     validation_epochs: _builtins.int
     """Epochs between two measurements of the centre itself, which make a champion; 0 never measures it."""

@@ -17,6 +17,8 @@ from master.experiments.events import CheckpointStored, Told
 PART_BYTES = 1 << 20
 MAX_PARTS = 8_192  # of one checkpoint: 8 GiB, the weights and Adam's memory of 700 million parameters
 _MAX_RELOADS = 3
+_MOST_EPOCHS = 1_000  # since the newest checkpoint, whose scores are kept: a late joiner replays them
+_MOST_SCORES = 1 << 22  # in them, 32 MiB
 
 
 class Checkpoint(NamedTuple):
@@ -80,7 +82,8 @@ class Centre:
             self.closed = self.closed[1:]
             self._handed_out = max(self._handed_out, self.epochs)
             self.updates.append(closed)
-            if self._checkpoint_epochs and self.epochs % self._checkpoint_epochs == 0:
+            due = self._checkpoint_epochs and self.epochs % self._checkpoint_epochs == 0
+            if (due or self._is_overgrown) and self._wanted_newest not in self._asked:  # one on its way comes
                 self._wanted_newest = self.epochs
 
     def unannounced(self) -> list[EpochClosed]:
@@ -115,6 +118,8 @@ class Centre:
         """Want again what was wanted before a restart for late joiners."""
         every = self._checkpoint_epochs
         due = self.epochs - self.epochs % every if every else 0
+        if self._is_overgrown:
+            due = self.epochs
         if due > (self.newest.epoch if self.newest else 0):
             self._wanted_newest = due
 
@@ -127,6 +132,12 @@ class Centre:
         """The experiment goes on after its end: only checkpoints at their intervals are to be kept."""
         self._wanted_newest = -1
         self.want_newest()
+
+    @property
+    def _is_overgrown(self) -> bool:
+        """Whether so many scores are kept since the newest checkpoint that another one is wanted anyway."""
+        scores = len(self.updates) * len(self.updates[-1].fitness) if self.updates else 0
+        return len(self.updates) >= _MOST_EPOCHS or scores >= _MOST_SCORES
 
     def has(self, epoch: int | None) -> bool:
         """Whether this is the best measured centre whose checkpoint is kept."""
@@ -150,13 +161,15 @@ class Centre:
     def to_replay(self, workers: Collection[str]) -> list[tuple[int, str]]:
         """Who has to come to a wanted centre again, because nobody has it any more: (epoch, worker).
 
-        A best centre that the kept scores do not lead to is given up.
+        Given up are a best centre that the kept scores do not lead to, and one for late joiners where a later
+        one serves them as well.
         """
         epoch = self._next_wanted(workers)
         if epoch < 0 or not all((epoch, name) in self._refused for name in workers):
             return []
         worker = next((name for name in workers if (epoch, name) not in self._replayed), None)
-        if worker is None or (self.newest is not None and self.newest.epoch > epoch):
+        is_passed = self.newest is not None and self.newest.epoch > epoch
+        if worker is None or is_passed or self._wanted_best != epoch < self.epochs:
             self._give_up(epoch)
             return []
         self._replayed.add((epoch, worker))

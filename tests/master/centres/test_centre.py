@@ -228,6 +228,41 @@ def test_a_wanted_centre_that_nobody_has_any_more_is_come_to_again_by_one_after_
     assert not centre.wanted
 
 
+def test_a_checkpoint_for_late_joiners_that_nobody_has_any_more_is_left_for_a_later_one() -> None:
+    centre = centre_after(5, checkpoint_epochs=4)
+    for worker in "ab":
+        assert centre.to_ask("ab") == [(4, worker)]
+        centre.take_part(worker, 4, 0, 0, b"")
+    assert centre.to_replay("ab") == []
+    assert not centre.wanted
+
+
+def test_a_checkpoint_on_its_way_is_not_overtaken_by_the_next_one() -> None:
+    centre = centre_after(1, checkpoint_epochs=1)
+    assert centre.to_ask("ab") == [(1, "a")]
+    centre.announce(closed(1))
+    assert centre.take_part("a", 1, 0, 1, b"data") == b"data"
+
+
+def test_without_checkpoints_the_scores_that_are_kept_do_not_grow_for_ever() -> None:
+    centre = centre_after(999)
+    assert not centre.wanted
+    for epoch in range(999, 1_003):
+        centre.announce(closed(epoch))
+        for worker in "ab":
+            centre.agreement.report(worker, epoch + 1, f"digest {epoch + 1}")
+    assert centre.to_ask("ab") == [(1_003, "a")]
+    centre.store(Checkpoint(1_003, "digest 1003", b"data"))
+    assert centre.updates == []
+    assert not centre.wanted
+
+
+def test_few_epochs_of_many_scores_are_not_kept_for_ever_either() -> None:
+    centre = Centre(0)
+    centre.announce(EpochClosed(0, (0.0,) * (1 << 22)))
+    assert centre.wanted == {1}
+
+
 def test_a_best_centre_to_which_no_kept_scores_lead_is_given_up() -> None:
     centre = centre_after(4)
     centre.keep(CheckpointStored(3, "digest 3", 4, is_best=False))
