@@ -128,12 +128,26 @@ class LowRankForward:
         Returns:
             `[members * batch, ...]`.
         """
-        members = self._enter(first_slot, slots)
-        if len(rows) % members or not len(rows):
-            raise ValueError(
-                f"{len(rows)} rows for {members} members; every member has the same number, at least 1"
-            )
-        return self._run(rows, len(rows) // members)
+        return self._run(rows, self._rows_of_each(rows, self._enter(first_slot, slots)))
+
+    @torch.no_grad()
+    def step(
+        self, rows: Tensor, state: Tensor, first_slot: int = 0, slots: int | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The same for a network that remembers: ``network(rows, state)`` gives outputs and the next state.
+
+        Args:
+            rows: `[members * batch, ...]`, member by member.
+            state: what is remembered of each row, `[members * batch, ...]`.
+            first_slot: the first slot that plays.
+            slots: how many play; None for all from the first on.
+
+        Returns:
+            `[members * batch, ...]` both.
+        """
+        self.slots.batch = self._rows_of_each(rows, self._enter(first_slot, slots))
+        outputs, after = self._twin(self._cast(rows), self._cast(state))
+        return self._expect_rows(outputs, rows), self._expect_rows(after, rows)
 
     @torch.no_grad()
     def shared(self, batch: Tensor, first_slot: int = 0, slots: int | None = None) -> Tensor:
@@ -169,13 +183,26 @@ class LowRankForward:
         stage.count = stage.capacity - first_slot if slots is None else slots
         return stage.members
 
+    def _rows_of_each(self, rows: Tensor, members: int) -> int:
+        if len(rows) % members or not len(rows):
+            raise ValueError(
+                f"{len(rows)} rows for {members} members; every member has the same number, at least 1"
+            )
+        return len(rows) // members
+
     def _run(self, rows: Tensor, batch: int) -> Tensor:
         self.slots.batch = batch
-        rows = rows.to(self.slots.dtype) if rows.is_floating_point() else rows
-        out = self._twin(rows)
-        if not isinstance(out, Tensor) or out.device != rows.device or len(out) != self.slots.members * batch:
+        return self._expect_rows(self._twin(self._cast(rows)), rows)
+
+    def _cast(self, rows: Tensor) -> Tensor:
+        return rows.to(self.slots.dtype) if rows.is_floating_point() else rows
+
+    def _expect_rows(self, out: object, rows: Tensor) -> Tensor:
+        """What the network gave, if it is a row for each of each member's rows."""
+        batch, members = self.slots.batch, self.slots.members
+        if not isinstance(out, Tensor) or out.device != rows.device or len(out) != members * batch:
             raise UntraceableError(
-                f"{type(self._module).__name__} gave no tensor with a row for each of {self.slots.members} "
+                f"{type(self._module).__name__} gave no tensor with a row for each of {members} "
                 f"members times {batch} rows: it reads weights itself, mixes rows, or returns something else"
             )
         return out

@@ -7,19 +7,20 @@ itself. What a member answers depends on itself and its observation alone: passe
 from __future__ import annotations
 
 import logging
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from germline.eggroll import Evolution, LowRankForward, UntraceableError, materialise, try_out
+from germline.eggroll import Evolution, LowRankForward, Space, UntraceableError, materialise, try_out
 from germline.genome import Genome
 from germline.pairs import Member, NoiseKey
 from worker.networks.forward import family
 from worker.networks.forward.base import DTYPES, ActiveRows, Outputs
 from worker.networks.forward.family import FamilyForward
-from worker.networks.policies.recurrent import Recurrent
+from worker.networks.forward.memory import Memory
+from worker.networks.policies.recurrent import Recurrent, Unrolled
 from worker.networks.policies.stages import Staged
 from worker.networks.population import DensePopulation, Individual, choose
 from worker.playing.engine import Evaluation, Key
@@ -47,6 +48,10 @@ class MemberForward(Protocol):
 
     def refresh(self) -> None:
         """Take over the centre after it moved."""
+        ...
+
+    def begin(self, slot: int, row: int) -> None:
+        """An episode begins on a row: forget the last one."""
         ...
 
     def bind(self, slot: int, key: NoiseKey, scale: float) -> None:
@@ -78,6 +83,9 @@ class CentredFamily:
         """Make a slot a member."""
         self._family.bind(slot, 0, self._evolution.centre, key, scale)
 
+    def begin(self, slot: int, row: int) -> None:
+        """Nothing to forget: plain lines of layers remember nothing."""
+
     def __call__(self, observations: Observations, active: ActiveRows) -> Outputs:
         """Feed every pass that has an active row."""
         return self._family(observations, active)
@@ -94,8 +102,6 @@ class LowRankRows:
         Raises:
             UntraceableError: if the network's forward pass cannot be shared.
         """
-        if isinstance(evolution.network, Recurrent):
-            raise UntraceableError("the network remembers")
         self._per_pass = max(1, min(slots, _PASS_ROWS // rows))
         self.slots = -(-slots // self._per_pass) * self._per_pass
         self._rows, self._outputs = rows, spaces.actions.outputs
@@ -103,6 +109,12 @@ class LowRankRows:
         self._forward = LowRankForward(
             evolution.network, evolution.space, slots=self.slots, signs=1, dtype=dtype
         )
+        network = evolution.network
+        self._memory: Memory | None = None
+        if isinstance(network, Recurrent):
+            firsts = range(0, self.slots, self._per_pass)
+            passes = [_Pass(network, self._forward, first, self._per_pass) for first in firsts]
+            self._memory = Memory(passes, dtype, self._device)
         self._try(evolution, spaces)
 
     def refresh(self) -> None:
@@ -122,25 +134,60 @@ class LowRankRows:
         """
         observations = _any_observations(spaces, max(_TRIAL_ROWS, self._per_pass * self._rows))
         rows = torch.from_numpy(observations).to(self._device)
+        network, space, seen = evolution.network, evolution.space, rows[:_TRIAL_ROWS]
+        if self._memory:
+            network, seen = Unrolled(network), torch.stack((seen, seen.flip(0)), dim=1)
+            space = Space.of(network, space.rank)
         try:
-            try_out(evolution.network, evolution.space, rows[:_TRIAL_ROWS], evolution.key(0), evolution.sigma)
-            self._forward(rows[: self._per_pass * self._rows], 0, self._per_pass)
+            try_out(network, space, seen, evolution.key(0), evolution.sigma)
+            self._answers(0, rows[: self._per_pass * self._rows])
+            if self._memory:
+                self._memory.forget(0)
         except torch.OutOfMemoryError:
             raise
         except Exception as reason:  # written-out weights are right, or raise it again
             logger.info("materialised weights play %s: %s", type(evolution.network).__name__, reason)
             raise UntraceableError(str(reason)) from reason
 
+    def begin(self, slot: int, row: int) -> None:
+        """An episode begins."""
+        if self._memory:
+            number, place = divmod(slot, self._per_pass)
+            self._memory.begin(number, place * self._rows + row)
+
     def __call__(self, observations: Observations, active: ActiveRows) -> Outputs:
         """Feed every pass that has an active row all of its rows."""
         outputs = np.zeros((self.slots, self._rows, self._outputs), np.float32)
-        for first in range(0, self.slots, self._per_pass):
+        for number, first in enumerate(range(0, self.slots, self._per_pass)):
             window = slice(first, first + self._per_pass)
             if active[window].any():
                 rows = torch.from_numpy(observations[window]).flatten(0, 1).to(self._device)
-                answers = self._forward(rows, first, self._per_pass).float().cpu().numpy()
+                answers = self._answers(number, rows).float().cpu().numpy()
                 outputs[window] = answers.reshape(self._per_pass, self._rows, -1)
         return outputs
+
+    def _answers(self, number: int, rows: Tensor) -> Tensor:
+        """What the members of one pass answer to their rows."""
+        if self._memory:
+            return self._memory.step(number, rows)
+        return self._forward(rows, number * self._per_pass, self._per_pass)
+
+
+class _Pass(NamedTuple):
+    """Some members of a network that remembers, as one such network."""
+
+    network: Recurrent
+    forward: LowRankForward
+    first_slot: int
+    slots: int
+
+    def initial_state(self, rows: int) -> Tensor:
+        """What an episode begins with."""
+        return self.network.initial_state(rows)
+
+    def __call__(self, observations: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Answers and the next state."""
+        return self.forward.step(observations, state, self.first_slot, self.slots)
 
 
 class MemberPopulation:
@@ -174,7 +221,8 @@ class MemberPopulation:
         self._forward.bind(slot, self._evolution.key(member.pair), member.sign * self._evolution.sigma)
 
     def begin(self, slot: int, row: int) -> None:
-        """An episode begins; what plays here remembers nothing."""
+        """An episode begins on a row."""
+        self._forward.begin(slot, row)
 
     def act(self, observations: Observations, active: ActiveRows) -> Actions:
         """Feed every active row to its member, and choose."""

@@ -5,8 +5,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from germline.eggroll import Evolution
 from germline.genome import Genome
+from germline.pairs import Member
+from worker.centres.first_centre import CentreSettings, first_evolution
+from worker.centres.members import (
+    MaterialisedMembers,
+    MemberPopulation,
+    centre_member,
+    member_population,
+    write_weights,
+)
 from worker.networks.policies.build import make_policy
+from worker.networks.policies.recurrent import Recurrent
 from worker.networks.population import DensePopulation
 from worker.playing.engine import Evaluation
 from worker.playing.rollout import Rollout
@@ -169,3 +180,57 @@ def test_a_policy_that_remembers_plays_in_bfloat16() -> None:
     for _ in range(2):
         actions = population.act(np.ones((1, 1, 3), np.float32), np.ones((1, 1), np.bool_))
         assert np.isfinite(actions).all()
+
+
+CENTRE = CentreSettings(
+    seed=3, pairs=4, rank=1, sigma=0.1, sigma_decay=1.0, optimiser="adam", learning_rate=0.05,
+    learning_rate_decay=1.0, momentum=0.9, weight_decay=0.0, shaping="centred_rank", noise_reuse=1,
+    measured_every=0,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    ("name", "kind"), [(GRU, MemberPopulation), (f"{__name__}:LearnsItsBeginning", MaterialisedMembers)]
+)
+def test_members_of_an_epoch_remember_their_own_episodes(name: str, kind: type, precision: str) -> None:
+    evolution = first_evolution(make_policy(name, Tones()), CENTRE)
+    population = member_population(evolution, Tones.spaces, 4, 2, precision)
+    assert isinstance(population, kind)
+    everybody = [Member(0, 1, 1), Member(0, 1, -1), Member(0, 3, 1), centre_member(0)]
+    active = np.ones((population.slots, 2), np.bool_)
+    tones = np.random.default_rng(0).standard_normal((5, population.slots, 2, 3)).astype(np.float32)
+
+    def heard(first: int) -> list[Actions]:
+        return [population.act(tones[step], active)[:4] for step in range(first, 5)]
+
+    for slot, member in enumerate(everybody):
+        population.fill(slot, member)
+        population.begin(slot, 0)
+        population.begin(slot, 1)
+    answers = heard(0)
+    for slot in range(4):
+        population.begin(slot, 1)
+    again = heard(3)
+    for slot, member in enumerate(everybody):
+        wanted = _own(evolution, member, tones[:, slot])
+        rough = 1e-4 if precision == "float32" else 0.03
+        assert np.allclose([answer[slot] for answer in answers], wanted, atol=rough)
+        late = _own(evolution, member, tones[3:, slot])
+        assert np.allclose([answer[slot, 1] for answer in again], late[:, 1], atol=rough)
+
+
+@torch.no_grad()
+def _own(evolution: Evolution, member: Member, tones: np.ndarray) -> np.ndarray:
+    """Actions of one member's exact weights, `[steps, rows, 3]`."""
+    weights, kept = torch.zeros(evolution.space.size), evolution.centre.clone()
+    write_weights(evolution, member, weights)
+    evolution.space.write(weights, evolution.network)
+    network = evolution.network
+    assert isinstance(network, Recurrent)
+    state, actions = network.initial_state(tones.shape[1]), []
+    for seen in torch.from_numpy(tones):
+        answer, state = network(seen, state)
+        actions.append(answer.tanh().numpy())
+    evolution.space.write(kept, evolution.network)
+    return np.stack(actions)
