@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from germline.cli.errors import CommandError, Exit, needs_extra
@@ -12,18 +11,25 @@ from germline.genome import Genome
 from germline.v1 import spec_pb2
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
     import torch
 
+    from germline.cli.video import Video
     from germline.weights import Layout
     from worker.playing.engine import Engine
     from worker.playing.playable import EngineSettings
-    from worker.tasks.base import Actions, EpisodicTask, LaneIndices, Lanes, Observations, Stepped, Task
-
-    Picture = npt.NDArray[np.uint8]
+    from worker.tasks.base import (
+        Actions,
+        EpisodicTask,
+        LaneIndices,
+        Lanes,
+        Observations,
+        Picture,
+        Stepped,
+        Task,
+    )
 
 _THREADS = 1  # more would fight over the cores: the networks are small
+_USUAL_STEPS_PER_SECOND = 30.0
 
 
 def fresh_seeds(seed: int, count: int) -> tuple[int, ...]:
@@ -131,33 +137,40 @@ def _flat(named: dict[str, torch.Tensor], layout: Layout) -> torch.Tensor:
     return torch.cat([named[name].flatten() for name in shapes])
 
 
-@dataclass
-class Film:
-    """One episode: a picture of its start and one after each step, and its return."""
+def film(
+    spec: spec_pb2.ExperimentSpec, policy: Genome | bytes, seed: int, device: str, video: Video, speed: float
+) -> float:
+    """Play one episode and film it: a picture of its start and one after each step.
 
-    pictures: list[Picture] = field(default_factory=list)
-    returned: float = 0.0
+    What is played is what would be played without a camera.
 
+    Args:
+        spec: says task, network and precision.
+        policy: a genome, or the file of an evolution strategy's centre.
+        seed: of the episode.
+        device: where the network runs.
+        video: takes the pictures.
+        speed: 1 is the task's own pace.
 
-def film(spec: spec_pb2.ExperimentSpec, policy: Genome | bytes, seed: int, device: str) -> Film:
-    """Play one episode and film it. What is played is what would be played without a camera."""
+    Returns:
+        The episode's return.
+    """
     with needs_extra("worker"):
         from worker.machine import prepare
         from worker.playing.engine_builder import engine_settings
         from worker.plugins import make_task
         from worker.tasks.base import EpisodicTask, SetupError
-    film = Film()
     try:
         settings = engine_settings(_filmable(spec))
         task = make_task(settings.task, settings.task_arguments)
         if not isinstance(task, EpisodicTask):
             raise CommandError(f"{spec.name} plays no episodes that could be filmed: its task is a function")
-        engine = _engine(_Filmed(task, film), settings, policy, prepare(device, _THREADS), slots=1)
-        for _, film.returned in _returns(engine, policy, (seed,), 1):
-            pass
+        filmed = _Filmed(task, video, speed)
+        engine = _engine(filmed, settings, policy, prepare(device, _THREADS), slots=1)
+        ((_, returned),) = _returns(engine, policy, (seed,), 1)
+        return returned
     except SetupError as error:
         raise CommandError(str(error), Exit.USAGE) from None
-    return film
 
 
 def _filmable(spec: spec_pb2.ExperimentSpec) -> spec_pb2.ExperimentSpec:
@@ -177,29 +190,31 @@ class _ShowsPictures(Protocol):
 class _Filmed:
     """A task whose first lane is filmed."""
 
-    def __init__(self, task: EpisodicTask, film: Film) -> None:
+    def __init__(self, task: EpisodicTask, video: Video, speed: float) -> None:
         self.spaces = task.spaces
-        self._task, self._film = task, film
+        self._task, self._video, self._speed = task, video, speed
 
     def make_lanes(self, count: int) -> _Camera:
         """Lanes, with a camera on the first."""
-        return _Camera(self._task.make_lanes(count), self._film)
+        return _Camera(self._task.make_lanes(count), self._video, self._speed)
 
 
 class _Camera:
     """Lanes with a camera on the first one."""
 
-    def __init__(self, lanes: Lanes, film: Film) -> None:
+    def __init__(self, lanes: Lanes, video: Video, speed: float) -> None:
         if not isinstance(lanes, _ShowsPictures):
             raise CommandError(f"{type(lanes).__name__} cannot be filmed: it has no picture(lane)")
         self.count = lanes.count
         self.observations: Observations = lanes.observations
-        self._lanes, self._shown, self._film = lanes, lanes, film
+        self._lanes, self._shown, self._video = lanes, lanes, video
+        own_pace: float = getattr(lanes, "steps_per_second", _USUAL_STEPS_PER_SECOND)
+        self._pace = speed * own_pace
 
     def begin(self, lanes: LaneIndices, seeds: list[int]) -> None:
         """Begin, and take a picture."""
         self._lanes.begin(lanes, seeds)
-        self._film.pictures.append(self._shown.picture(0))
+        self._take()
 
     def send(self, lanes: LaneIndices, actions: Actions) -> None:
         """Begin a step."""
@@ -208,8 +223,11 @@ class _Camera:
     def receive(self) -> Stepped:
         """End the step, and take a picture."""
         stepped = self._lanes.receive()
-        self._film.pictures.append(self._shown.picture(0))
+        self._take()
         return stepped
+
+    def _take(self) -> None:
+        self._video.add(self._shown.picture(0), self._pace)
 
     def close(self) -> None:
         """Free the lanes."""

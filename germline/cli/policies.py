@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -12,15 +11,13 @@ from germline.cli import cards
 from germline.cli.cards import Playable
 from germline.cli.errors import CommandError, Exit, needs_extra
 from germline.cli.output import emit, notes, number
-from germline.cli.playing import Film, film, fresh_seeds, play
+from germline.cli.playing import film, fresh_seeds, play
 from germline.cli.target import JsonOption, Target, with_target
+from germline.cli.video import Video
 from germline.genome import Genome, format_id, parse_id
 from germline.spec import SPEC_FORMAT, to_toml
 from germline.statistics import mean_interval
 from germline.v1 import spec_pb2
-
-if TYPE_CHECKING:
-    from germline.cli.playing import Picture
 
 CardArgument = Annotated[
     Path | None,
@@ -41,10 +38,6 @@ DeviceOption = Annotated[str, typer.Option(help="Where the network runs: auto, c
 SeedOption = Annotated[
     int, typer.Option(min=0, help="Names the fresh episodes: the same seed, the same episodes.")
 ]
-
-_ATARI_STEPS_PER_SECOND = 15.0  # 60 frames a second, four to a step
-_OTHER_STEPS_PER_SECOND = 30.0
-_SCALE = 3
 
 
 def register(app: typer.Typer) -> None:
@@ -118,40 +111,13 @@ def record(
     """
     policy = _policy(target, card, experiment, individual)
     file = output or Path(f"{policy.name}.mp4")
-    with needs_extra("local"):
-        import imageio_ffmpeg  # noqa: F401 - before minutes of play
-    shot = film(policy.spec, policy.policy, fresh_seeds(seed, 1)[0], device)
-    is_atari = policy.spec.task.HasField("atari")
-    pace = _ATARI_STEPS_PER_SECOND if is_atari else _OTHER_STEPS_PER_SECOND
-    write_video(shot.pictures, file, pace * speed)
+    with Video(file) as video:
+        returned = film(policy.spec, policy.policy, fresh_seeds(seed, 1)[0], device, video, speed)
     if as_json:
-        emit({"file": str(file), "return": shot.returned, "pictures": len(shot.pictures), "seed": seed})
+        emit({"file": str(file), "return": returned, "pictures": video.pictures, "seed": seed})
     else:
-        typer.echo(f"wrote {file}: {_described(shot)} of {policy.about}")
-
-
-def _described(shot: Film) -> str:
-    return f"{len(shot.pictures):,} pictures, a return of {number(shot.returned)},"
-
-
-def write_video(pictures: Sequence[Picture], file: Path, pictures_per_second: float) -> None:
-    """Write pictures, `[height, width, 3]` RGB, as an .mp4 that every player shows."""
-    import imageio_ffmpeg
-
-    height, width = pictures[0].shape[:2]
-    scale = _SCALE if max(height, width) < 400 else 1
-    writer = imageio_ffmpeg.write_frames(
-        str(file),
-        (width, height),
-        fps=pictures_per_second,
-        codec="libx264",
-        macro_block_size=2,
-        output_params=["-vf", f"scale=iw*{scale}:ih*{scale}:flags=neighbor", "-movflags", "+faststart"],
-    )
-    writer.send(None)
-    for picture in pictures:
-        writer.send(picture.tobytes())
-    writer.close()
+        what = f"{video.pictures:,} pictures, a return of {number(returned)}"
+        typer.echo(f"wrote {file}: {what}, of {policy.about}")
 
 
 def export(

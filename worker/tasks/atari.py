@@ -14,6 +14,8 @@ from worker.tasks.emulator import Emulator, action_set, load
 from worker.tasks.protocols import AtariProtocol, protocol_named
 from worker.tasks.screen import Screens
 
+_FRAMES_PER_SECOND = 60.0
+
 
 class AtariTask:
     """A game and the rules under which it is played."""
@@ -53,6 +55,8 @@ class AtariLanes:
             Emulator(console, protocol, row, screens)
             for console, row in zip(consoles, self.observations, strict=True)
         ]
+        self.steps_per_second = _FRAMES_PER_SECOND / protocol.frame_skip
+        """The console's own pace, for people who watch."""
         self._lanes: list[int] = []
         self._actions: list[int] = []
 

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import imageio_ffmpeg
 import pytest
 import torch
 from safetensors import safe_open
@@ -57,6 +58,7 @@ def test_a_film_shows_the_episode_that_an_evaluation_plays(
     assert shot["return"] == played["returns"][0]
     assert shot["pictures"] == 101, "one of the start, and one for each of 100 steps of 4 frames"
     assert film.read_bytes()[4:8] == b"ftyp"
+    assert next(imageio_ffmpeg.read_frames(str(film)))["fps"] == 15.0, "60 frames a second, 4 to a step"
 
 
 def test_exported_weights_are_those_of_the_seeds(
