@@ -56,8 +56,10 @@ COMMANDS = {
     "record": [],
     "pause": [],
     "resume": [],
+    "extend": ["--evaluations", "1000000"],
     "stop": [],
     "watch": ["--plain"],
+    "delete": ["sphere"],
 }
 CANNOT = {"record": "plays no episodes that could be filmed"}  # the master has answered by then
 
