@@ -264,8 +264,16 @@ def test_senseless_settings_are_refused_by_name(settings: dict[str, Any], says: 
 
 
 def test_the_first_centre_is_a_founder_whose_seed_no_work_shares() -> None:
-    assert centre_seed(1) == centre_seed(1) != centre_seed(2)
+    assert centre_seed(1) == Dice(1, 2**64 - 1).seed  # for ever: journals hold no first centre
+    assert centre_seed(1) != centre_seed(2)
     assert centre_seed(1) not in [Dice(1, ticket).seed for ticket in range(100)]
+
+
+def test_the_defaults_are_these() -> None:
+    assert EggrollSettings() == EggrollSettings(
+        pairs=64, slice_pairs=4, episodes=1, close_share=1.0, validation_epochs=10, validation_episodes=10
+    )
+    assert Eggroll(EggrollSettings(), 1).snapshot()["format"] == 1
 
 
 def test_a_single_episode_tells_nothing_of_a_centres_error() -> None:
