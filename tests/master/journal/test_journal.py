@@ -192,7 +192,8 @@ async def replay(client: Redis, keys: Keys) -> tuple[Snapshot | None, list[Event
 
 class TestJournal:
     async def test_a_new_store_holds_no_experiments(self, client: Redis, keys: Keys) -> None:
-        assert await Journal(client, keys).open() == []
+        journal = Journal(client, keys)
+        assert (await journal.open(), journal.boot, journal.trouble) == ([], 1, "")
 
     async def test_events_come_back_as_they_were_in_order(
         self, book: Book, client: Redis, keys: Keys
