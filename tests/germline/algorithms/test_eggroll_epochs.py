@@ -131,6 +131,11 @@ def test_a_better_centre_is_told_and_a_worse_one_is_not() -> None:
     for ask in [*algorithm.ask(100)]:
         algorithm.tell(result_of(ask))
     play_epoch(algorithm)
+    for ask in algorithm.ask(1):
+        assert algorithm.tell(result_of(ask, 5.0)) == []  # as good is not better
+    assert algorithm.best == best.centre
+    for _ in range(2):
+        play_epoch(algorithm)
     assert algorithm.tell(result_of(algorithm.ask(1)[0], 4.0)) == []
     assert algorithm.best == best.centre
 

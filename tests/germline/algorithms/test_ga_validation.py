@@ -74,6 +74,14 @@ def test_a_provisional_leader_is_known_from_the_first_result_on() -> None:
     assert algorithm.leader() == algorithm.champion
 
 
+def test_before_there_is_a_champion_whoever_looks_best_on_fresh_episodes_leads() -> None:
+    algorithm = GeneticAlgorithm(SETTINGS, seed=1)
+    play(algorithm, 4, lambda ask: 100.0 if ask.purpose is Purpose.EXPLORE else 1.0)
+    leader = algorithm.leader()
+    assert leader is not None
+    assert (leader.mean, leader.validated) == (1.0, False)
+
+
 def test_the_score_that_made_a_candidate_is_not_in_its_mean() -> None:
     """Every individual scores 100 at first sight and 1 whenever it is played again."""
     algorithm = GeneticAlgorithm(SETTINGS, seed=1)

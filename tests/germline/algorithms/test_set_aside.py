@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from germline.algorithms.base import AlreadyToldError, Purpose, Result
+from germline.algorithms.base import AlreadyToldError, Purpose, Result, UnknownTicketError
 from germline.algorithms.eggroll import Eggroll, EggrollEvent, EggrollSettings, EpochClosed, SliceAsk
 from germline.algorithms.ga import GeneticAlgorithm
 from germline.algorithms.ga_settings import GaSettings
@@ -52,6 +52,12 @@ def test_an_epoch_closes_with_the_last_work_that_is_set_aside() -> None:
     assert [math.isnan(score) for score in fitness] == [True] * 4 + [False] * 8
     assert algorithm.epoch == 1
     assert algorithm.best is None
+
+
+def test_only_what_was_asked_is_set_aside() -> None:
+    algorithm = Eggroll(SETTINGS, 1)
+    with pytest.raises(UnknownTicketError, match=r"^ticket 2 was never asked; epoch 0 is open$"):
+        algorithm.set_aside(2)
 
 
 def test_an_epoch_of_which_nothing_can_be_scored_closes_too() -> None:

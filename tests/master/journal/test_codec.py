@@ -17,8 +17,10 @@ from master.experiments.events import (
     Created,
     Discarded,
     Event,
+    SetAside,
     State,
     StateChanged,
+    StopChanged,
     Told,
     WorkerSeen,
 )
@@ -39,6 +41,16 @@ path = "germline.functions:sphere"
 name = "vector"
 [algorithm.ga]
 """)
+LIMITED = """
+name = "limited"
+[task.function]
+path = "germline.functions:sphere"
+[policy]
+name = "vector"
+[algorithm.ga]
+[stop]
+evaluations = 7
+"""
 CREATED = Created(3, SPEC.SerializeToString(deterministic=True), 1_700_000_000.5)
 FOUNDER = Genome.founder(2**64 - 1)
 CHILD = FOUNDER.child(Mutation(2**64 - 2, 0.5, 3))
@@ -64,7 +76,12 @@ EVENTS: list[Event] = [
     CheckpointStored(5, "d1", 123, is_best=True),
     CheckpointStored(6, "d2", 456, is_best=False),
     Discarded(2, (9, 10)),
+    SetAside(9, (1.5, -2.5), 3, "w-1", "RuntimeError: no", 100.5),
+    SetAside(10, (), 1, "w-2", "lost", 101.5),
     StateChanged(State.PAUSED, 1_700_000_100.25, 99.5),
+    StateChanged(State.PAUSED, 1_700_000_200.25, 199.5, "too many failed"),
+    StopChanged(SPEC.stop.SerializeToString()),
+    StopChanged(loads(LIMITED).stop.SerializeToString()),
 ]
 
 
@@ -83,6 +100,12 @@ def test_every_kind_of_event_comes_back_as_it_was(at_once: bool) -> None:
     writer, reader = EntryWriter(), EntryReader()
     entries = [writer.write(EVENTS)] if at_once else [writer.write([event]) for event in EVENTS]
     assert [event for entry in entries for event in reader.read(entry)] == EVENTS
+
+
+def test_no_kind_of_event_is_left_out_here() -> None:
+    entry = journal_pb2.JournalEntry.FromString(entry_of(*EVENTS))
+    kinds = {field.name for field in journal_pb2.Event.DESCRIPTOR.oneofs_by_name["kind"].fields}
+    assert {event.WhichOneof("kind") for event in entry.events} == kinds
 
 
 def test_a_child_finds_the_parent_that_an_entry_before_it_explained() -> None:
@@ -142,11 +165,18 @@ SNAPSHOT = Snapshot(
     epochs=(EpochClosed(4, (1.0, 2.0)),),
     checkpoints=(CheckpointStored(4, "d", 9, is_best=True),),
     told=(Told(Result(1, (1.0,), 4, 1), 1, 2.5),),
+    trouble="too many failed",
+    stop=loads(LIMITED).stop.SerializeToString(deterministic=True),
 )
 
 
 def test_a_snapshot_comes_back_as_it_was() -> None:
     assert read_snapshot(write_snapshot(SNAPSHOT)) == SNAPSHOT
+
+
+@pytest.mark.parametrize("stop", [None, b""])
+def test_no_stop_condition_is_told_from_none_that_was_changed(stop: bytes | None) -> None:
+    assert read_snapshot(write_snapshot(SNAPSHOT._replace(stop=stop))).stop == stop
 
 
 def changed(**fields: object) -> bytes:

@@ -170,6 +170,19 @@ def test_a_twin_runs_out_alone_and_its_work_stays_with_the_other(table: LeaseTab
     table.check(7, twin.attempt, "b")
 
 
+def test_a_lease_that_brought_nothing_is_taken_back_and_no_other(table: LeaseTable) -> None:
+    first, other = table.lend([7, 8], "a")
+    (twin,) = table.lend_twins(1, "b")
+    table.end(8, other.attempt + 1, "a")
+    table.end(8, other.attempt, "b")
+    assert (table.returned, table.holders()) == (0, {"a": 2, "b": 1})
+    table.end(7, twin.attempt, "b")
+    assert (table.returned, table.holders()) == (1, {"a": 2})
+    table.end(7, first.attempt, "a")
+    assert (table.returned, table.holders()) == (2, {"a": 1})
+    assert not table.is_lent(7)
+
+
 def test_nothing_is_remembered_of_work_that_was_told(table: LeaseTable, clock: Clock) -> None:
     lend(table, 7, "a")
     (twin,) = table.lend_twins(1, "b")
