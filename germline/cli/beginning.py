@@ -72,7 +72,7 @@ def _until(client: Client, there: Experiment, folder: RunFolder, wanted: Wanted)
     if there.spec.stop == stop:
         return there
     if not wanted.asks_for_stop and folder.last_stop == wanted.written_stop:
-        typer.echo(f"germline: going on {until_text(there.spec.stop)}, as this run was told before", err=True)
+        typer.echo(f"germline: going on {until_text(there.spec)}, as this run was told before", err=True)
         return there
     try:
         return client.extend(there.name, stop, only=True)

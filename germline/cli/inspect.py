@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from germline.cli import live
-from germline.cli.output import console, emit, experiment_json, mean_text, number, worker_json
+from germline.cli.output import console, emit, experiment_json, mean_text, number, played_word, worker_json
 from germline.cli.target import JsonOption, NameArgument, Target, name_or_only, with_target
 from germline.client import Client, Experiment
 
@@ -30,10 +30,12 @@ def list_experiments(target: Target, as_json: JsonOption = False) -> None:
     if as_json:
         emit([experiment_json(experiment) for experiment in experiments])
         return
-    table = Table("experiment", "state", "evaluations", "frames", "frames/s", "champion", box=None)
+    table = Table("experiment", "state", "evaluations", "played", "speed", "champion", box=None)
     for each in experiments:
         champion = mean_text(each.champion) if each.champion else "-"
-        counts = (f"{each.evaluations:,}", f"{each.frames:,}", number(each.frames_per_second, 0))
+        played = played_word(each.spec)
+        speed = f"{number(each.frames_per_second, 0)} {played}/s"
+        counts = (f"{each.evaluations:,}", f"{each.frames:,} {played}", speed)
         table.add_row(each.name, each.state, *counts, champion)
     console.print(table if experiments else f"no experiment on {client.address} yet")
     for line in live.trouble_lines((each.name, each.trouble) for each in experiments):

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
-from germline.cli.output import duration, line_text, mean_text, number, unheard, until_text
+from germline.cli.output import duration, line_text, mean_text, number, played_word, unheard, until_text
 from germline.client import Experiment, HistoryPoint, Worker
 from germline.genome import format_id
 
@@ -48,7 +48,8 @@ class Display:
     ) -> None:
         """Draw the newest look; a note stays until the next one."""
         self._note = note or self._note
-        parts: list[RenderableType] = [facts(experiment), curves(history), worker_table(workers)]
+        parts: list[RenderableType] = [facts(experiment), curves(history)]
+        parts.append(worker_table(workers, played_word(experiment.spec)))
         title = f"[bold]{experiment.name}[/bold] · {experiment.state}"
         self._live.update(Panel(Group(*parts), title=title, subtitle=self._note or None), refresh=True)
 
@@ -97,15 +98,19 @@ def set_aside_text(experiment: Experiment) -> str:
 
 
 def _progress(experiment: Experiment) -> str:
-    until = f", {until_text(experiment.spec.stop)}"
-    counts = f"{experiment.evaluations:,} evaluations, {experiment.frames:,} frames"
+    until = f", {until_text(experiment.spec)}"
+    counts = f"{experiment.evaluations:,} evaluations, {experiment.frames:,} {played_word(experiment.spec)}"
     return f"{counts} in {duration(experiment.running_s)}{until}"
 
 
 def _speed(experiment: Experiment) -> str:
     evaluations = number(experiment.evaluations_per_second)
     lost = f", {experiment.leases_lost:,} leases lost" if experiment.leases_lost else ""
-    return f"{number(experiment.frames_per_second, 0)} frames/s, {evaluations} evaluations/s{lost}"
+    return f"{_frames_per_second(experiment)}, {evaluations} evaluations/s{lost}"
+
+
+def _frames_per_second(experiment: Experiment) -> str:
+    return f"{number(experiment.frames_per_second, 0)} {played_word(experiment.spec)}/s"
 
 
 def _population(experiment: Experiment) -> str:
@@ -116,13 +121,12 @@ def _population(experiment: Experiment) -> str:
     return f"{experiment.population:,}: {quantiles} (0, 10, 50, 90, 100 %), {depth}"
 
 
-def worker_table(workers: Sequence[Worker]) -> RenderableType:
-    """The workers, one a line."""
+def worker_table(workers: Sequence[Worker], played: str = "played") -> RenderableType:
+    """The workers, one a line; `played` says what they play, where that is one thing."""
     if not workers:
         return "[dim]no worker is connected[/dim]"
-    table = Table(
-        "worker", "device", "slots", "leased", "evaluations", "busy", "frames/s", box=None, header_style="dim"
-    )
+    columns = ("worker", "device", "slots", "leased", "evaluations", "busy", f"{played}/s")
+    table = Table(*columns, box=None, header_style="dim")
     for worker in workers[:_MOST_WORKERS]:
         busy = f"{100 * worker.busy_share:.0f} %"
         counts = (str(worker.slots), str(worker.leased), f"{worker.evaluations:,}")
@@ -166,7 +170,7 @@ def line(experiment: Experiment) -> str:
     trouble = f"; trouble: {experiment.trouble}" if experiment.trouble else ""
     return (
         f"{experiment.name} {experiment.state}: {experiment.evaluations:,} evaluations, "
-        f"{experiment.frames:,} frames, {number(experiment.frames_per_second, 0)} frames/s, "
+        f"{experiment.frames:,} {played_word(experiment.spec)}, {_frames_per_second(experiment)}, "
         f"median {number(median)}, best {number(experiment.best_fitness)}{champion}, "
         f"{experiment.workers} workers{failed}{trouble}"
     )

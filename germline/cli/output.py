@@ -139,10 +139,16 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def until_text(stop: spec_pb2.Stop) -> str:
+def played_word(spec: spec_pb2.ExperimentSpec) -> str:
+    """What an experiment's frames are called by people: only emulators have any."""
+    return {"gym": "steps", "function": "calls"}.get(spec.task.WhichOneof("kind") or "", "frames")
+
+
+def until_text(spec: spec_pb2.ExperimentSpec) -> str:
     """When an experiment is complete, for people."""
+    stop = spec.stop
     goals = [f"{stop.evaluations:,} evaluations" if stop.HasField("evaluations") else ""]
-    goals.append(f"{stop.frames:,} frames" if stop.HasField("frames") else "")
+    goals.append(f"{stop.frames:,} {played_word(spec)}" if stop.HasField("frames") else "")
     goals.append(duration(stop.seconds) if stop.HasField("seconds") else "")
     goals.append(f"a mean of {stop.fitness:g}" if stop.HasField("fitness") else "")
     return f"until {' or '.join(filter(None, goals))}" if any(goals) else "until it is stopped"

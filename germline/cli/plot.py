@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from germline.cli.errors import CommandError, needs_extra
+from germline.cli.output import played_word
 from germline.cli.target import NameArgument, Target, with_target
 from germline.client import Experiment, HistoryPoint
 
@@ -26,7 +27,9 @@ def register(app: typer.Typer) -> None:
 def plot(
     target: Target,
     name: NameArgument = None,
-    over: Annotated[Axis, typer.Option(help="What the curve runs over.")] = "frames",
+    over: Annotated[
+        Axis, typer.Option(help="What the curve runs over; outside emulators, frames are steps.")
+    ] = "frames",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="A .png file; default NAME.png.")
     ] = None,
@@ -54,14 +57,22 @@ def draw(experiment: Experiment, points: Sequence[HistoryPoint], over: Axis, fil
         import matplotlib.pyplot as plt
     figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
     _draw_curves(axes, points, over)
-    axes.set_xlabel("emulator frames" if over == "frames" else over)
+    played = played_word(experiment.spec)
+    axes.set_xlabel(_label(over, played))
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_ylabel("return")
-    axes.set_title(f"{experiment.name}: {experiment.evaluations:,} evaluations, {experiment.frames:,} frames")
+    counts = f"{experiment.evaluations:,} evaluations, {experiment.frames:,} {played}"
+    axes.set_title(f"{experiment.name}: {counts}")
     axes.grid(alpha=0.3)
     axes.legend(loc="best", frameon=False)
     figure.savefig(file, dpi=150)
     plt.close(figure)
+
+
+def _label(over: Axis, played: str) -> str:
+    if over != "frames":
+        return over
+    return "emulator frames" if played == "frames" else played
 
 
 def _draw_curves(axes: Axes, points: Sequence[HistoryPoint], over: Axis) -> None:

@@ -43,7 +43,7 @@ class Result:
         state: "complete" if a stop condition holds; "running" means that running again goes on.
         evaluations: accepted evaluations.
         episodes: their episodes.
-        frames: their emulator frames.
+        frames: their emulator frames; outside emulators their steps.
         frames_per_second: frames over seconds.
         best_fitness: the highest score of a single evaluation, lucky by construction.
         champion: None before the first evaluation.

@@ -121,7 +121,7 @@ def _say(experiment: Experiment, as_json: bool) -> None:
     if as_json:
         emit(experiment_json(experiment))
     else:
-        until = until_text(experiment.spec.stop)
+        until = until_text(experiment.spec)
         typer.echo(
             f"{experiment.name} is {experiment.state}, {experiment.evaluations:,} evaluations, {until}"
         )

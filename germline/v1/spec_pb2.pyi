@@ -983,7 +983,7 @@ class Stop(_message.Message):
     evaluations: _builtins.int
     """After so many accepted evaluations."""
     frames: _builtins.int
-    """After so many emulator frames."""
+    """After so many emulator frames; outside emulators, steps."""
     seconds: _builtins.float
     """After so much time in which it was running, and workers held work of it."""
     fitness: _builtins.float

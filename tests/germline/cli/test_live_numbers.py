@@ -1,9 +1,29 @@
 """What people see of numbers, however large."""
 
-import pytest
+import io
+from pathlib import Path
 
+import pytest
+from rich.console import Console
+
+from germline.cli import live
 from germline.cli.live import sparkline
 from germline.cli.output import number
+from germline.cli.plot import draw
+from germline.client import Experiment, HistoryPoint, Worker
+from germline.spec import loads
+from germline.v1 import experiment_pb2
+
+TASKS = {
+    "frames": '[task.atari]\ngame = "pong"\n[policy]\nname = "motion"\n',
+    "steps": '[task.gym]\nid = "CartPole-v1"\n[policy]\nname = "mlp"\n',
+    "calls": '[task.function]\npath = "a:f"\n[policy]\nname = "vector"\n',
+}
+
+
+def looked_at(task: str) -> Experiment:
+    spec = loads(f'name = "a"\n{task}[algorithm.ga]\n[stop]\nframes = 9000\n')
+    return Experiment.of(experiment_pb2.Experiment(spec=spec, frames=1_234, frames_per_second=77))
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e200, 1.7e308])
@@ -15,3 +35,20 @@ def test_a_sparkline_rises_from_the_smallest_to_the_largest(scale: float) -> Non
 def test_a_number_with_too_many_digits_is_written_with_a_power_of_ten() -> None:
     assert number(-1234.56) == "-1,234.6"
     assert number(-1e200) == "-1e+200"
+
+
+@pytest.mark.parametrize("played", TASKS)
+def test_only_emulators_are_said_to_play_frames(played: str, tmp_path: Path) -> None:
+    experiment, screen = looked_at(TASKS[played]), io.StringIO()
+    Console(file=screen, width=200).print(live.facts(experiment))
+    with live.Display(Console(file=screen, width=200, force_terminal=True)) as display:
+        display.show(experiment, [Worker.of(experiment_pb2.Worker(worker_id="w-1"))], [])
+    draw(experiment, [HistoryPoint(1, 1, 1.0, (0.0,) * 5, None)], "frames", tmp_path / "curve.svg")
+    curve = (tmp_path / "curve.svg").read_text()
+
+    said = screen.getvalue() + live.line(experiment)
+    for text in (f"1,234 {played}", f"77 {played}/s", f"until 9,000 {played}"):
+        assert text in said
+    assert said.count(f"{played}/s") == 4, "in the facts twice, at the head of the workers, in the line"
+    assert f"1,234 {played} -->" in curve
+    assert ("emulator frames" in curve) == ("frames" in said) == (played == "frames")
