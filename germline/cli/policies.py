@@ -159,7 +159,7 @@ def write_centre(spec: spec_pb2.ExperimentSpec, centre: bytes, file: Path) -> st
 
 
 def write_weights(spec: spec_pb2.ExperimentSpec, genome: Genome, file: Path) -> str:
-    """Rebuild the weights and write them under their parameters' names; returns their digest."""
+    """Rebuild the network and write all that its `load_state_dict` wants; returns its weights' digest."""
     with needs_extra("worker"):
         import torch
         from safetensors.torch import save_file
@@ -178,7 +178,12 @@ def write_weights(spec: spec_pb2.ExperimentSpec, genome: Genome, file: Path) -> 
     weights.rebuild(genome, layout, flat)
     digest = weights.digest(flat)
     about = {"id": format_id(genome.id), "digest": digest, "policy": spec.policy.name}
-    save_file({name: view.clone() for name, view in layout.named_views(flat).items()}, file, metadata=about)
+    layout.write(flat, network)
+    state = {
+        name: tensor.clone(memory_format=torch.contiguous_format)
+        for name, tensor in network.state_dict().items()
+    }
+    save_file(state, file, metadata=about)
     return digest
 
 

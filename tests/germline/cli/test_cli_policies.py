@@ -9,6 +9,8 @@ import imageio_ffmpeg
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file
+from torch import Tensor, nn
 
 from germline.card import PolicyCard, parse_card, write_card
 from germline.cli import cards
@@ -17,8 +19,10 @@ from germline.client import Individual
 from germline.genome import Genome, Mutation, float32, format_id
 from germline.spec import loads
 from germline.weights import Layout, rebuild
+from worker.networks.policies.build import make_policy
 from worker.networks.policies.motion import Motion
 from worker.playing.engine_builder import engine_settings
+from worker.tasks.gym import GymTask
 
 GENOME = Genome.founder(1).child(Mutation(2, float32(0.02))).child(Mutation(3, float32(0.02)))
 PONG: dict[str, Any] = {"atari": {"game": "pong", "max_frames": 400}}
@@ -75,6 +79,39 @@ def test_exported_weights_are_those_of_the_seeds(
         for name, view in layout.named_views(flat).items():
             assert torch.equal(stored.get_tensor(name), view)
     assert parse_card(target.with_suffix(".toml").read_text()).genome == GENOME
+
+
+class Whole(nn.Module):
+    """A network that is more than what evolves: tied and frozen weights, and a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.again, self.frozen = (nn.Linear(4, 4) for _ in range(3))
+        self.again.weight = self.first.weight
+        self.frozen.requires_grad_(False)
+        self.register_buffer("shift", torch.randn(4))
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, observations: Tensor) -> Tensor:
+        hidden = self.again(self.first(observations + self.get_buffer("shift")).tanh())
+        answer: Tensor = self.head(self.frozen(hidden).tanh())
+        return answer
+
+
+def test_an_exported_network_can_be_loaded_whole(tmp_path: Path) -> None:
+    path, target = tmp_path / "whole.toml", tmp_path / "weights.safetensors"
+    task: dict[str, Any] = {"gym": {"id": "CartPole-v1"}}
+    path.write_text(write_card(PolicyCard(task, {"name": f"{__name__}:Whole"}, "float32", GENOME)))
+    assert run(["export", str(path), "--output", str(target)]) == 0
+    loaded = Whole()
+    loaded.load_state_dict(load_file(target))
+    policy = make_policy(f"{__name__}:Whole", GymTask(id="CartPole-v1"))
+    layout = Layout.of(policy)
+    flat = torch.zeros(layout.size)
+    rebuild(GENOME, layout, flat)
+    layout.write(flat, policy)
+    seen = torch.linspace(-1, 1, 8).view(2, 4)
+    assert torch.equal(loaded(seen), policy(seen))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from worker.networks.policies.build import make_policy
+from worker.networks.policies.mlp import Mlp
 from worker.tasks.base import DiscreteActions, Lanes, SetupError, Spaces
 
 
@@ -81,6 +82,14 @@ class Closes(Net):
         self.change = lambda seen: inner(2 * seen)  # type: ignore[method-assign]
 
 
+class Overrides(Mlp):
+    def __init__(self, *, observation_shape: tuple[int, ...], outputs: int) -> None:
+        super().__init__(observation_shape=observation_shape, outputs=outputs)
+
+    def forward(self, observations: Tensor) -> Tensor:
+        return super().forward(2 * observations)
+
+
 class Hides(Net):
     def __init__(self) -> None:
         super().__init__()
@@ -148,6 +157,7 @@ class HalfRemembers(Net):
         (Mixes, "lets its answer to one observation depend on those beside it"),
         (Normalises, "lets its answer to one observation depend on those beside it"),
         (Closes, "does not answer by a copy's own weights: it calls a layer through a closure"),
+        (Overrides, "does not answer by a copy's own weights: .* its stages are not its forward"),
         (Hides, "answers differently each time it is constructed, with the same weights"),
         (Gambles, "answers differently each time it is constructed, with the same weights"),
         (Imports, r"starts differently each time .* parameter inner\.weight; .*germline_init"),

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from germline.weights import Layout, initialise
 from worker.networks.forward.base import DTYPES
-from worker.networks.forward.modules import ModuleForward
+from worker.networks.forward.choose import make_forward
 from worker.networks.policies.recurrent import Recurrent
 from worker.plugins import described
 from worker.tasks.base import Spaces
@@ -33,7 +33,7 @@ _KEEPS = (
 _MIXES = "lets its answer to one observation depend on those beside it; each row is an episode of its own"
 _ESCAPES = (
     "does not answer by a copy's own weights: it calls a layer through a closure, or through something else "
-    "that is not copied with it; call layers as attributes of the module"
+    "that is not copied with it, or its stages are not its forward; call layers as attributes of the module"
 )
 _VARIES = (
     "answers differently each time it is constructed, with the same weights: its constructor draws lots that "
@@ -174,7 +174,8 @@ def _play_copy(
     """The same of a copy with these weights, as engines play it."""
     active = np.ones((1, _ROWS), np.bool_)
     try:
-        forward = ModuleForward(policy, layout, 1, DTYPES[precision], _CPU)
+        shape = tuple(episodes[0].shape[1:])
+        forward = make_forward(policy, layout, shape, 1, _ROWS, DTYPES[precision], _CPU)
         forward.load(0, weights)
         return torch.stack([torch.from_numpy(forward(seen[None].numpy(), active)[0]) for seen in episodes])
     except Exception as error:  # whatever somebody's module does
