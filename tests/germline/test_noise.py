@@ -123,6 +123,12 @@ def test_a_generator_begins_at_the_first_block_outside_evolution_strategies() ->
     )
 
 
+def test_a_generator_goes_on_where_it_stopped_block_by_block() -> None:
+    source = noise.generator(3, 4)
+    drawn = [noise.next_lanes(source, 32), noise.next_lanes(source, 5), noise.next_lanes(source, 16)]
+    assert np.array_equal(np.concatenate(drawn), noise.lanes(3, 4, 0, 64)[[*range(37), *range(48, 64)]])
+
+
 def test_drawing_touches_no_global_generator() -> None:
     random.seed(1)
     np.random.seed(1)

@@ -210,6 +210,11 @@ def test_frames_and_steps_count_from_nought() -> None:
             check_result(Result(1, (1.0,), frames, steps), 1)
 
 
+def test_what_could_not_be_scored_is_no_result() -> None:
+    with pytest.raises(ValueError, match=r"^failure is 'no'; it is no result, set ticket 1 aside$"):
+        check_result(Result(1, (1.0,), 4, 1, "no"), 1)
+
+
 def test_returns_whose_sum_overflows_are_refused() -> None:
     algorithm = GeneticAlgorithm(GaSettings(episodes=2), seed=1)
     (ask,) = algorithm.ask(1)

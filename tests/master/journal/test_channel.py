@@ -63,7 +63,7 @@ def test_an_entry_holds_what_was_queued_under_the_next_number(clock: Clock) -> N
             channel.write(PAUSED)
         entry = journal_pb2.JournalEntry.FromString(channel.cut_entry())
         assert (len(entry.events), channel.queued) == (events, [])
-    assert (channel.head, channel.events_since_snapshot) == (9, 3)
+    assert (channel.number, channel.head, channel.events_since_snapshot) == (1, 9, 3)
 
 
 def test_a_snapshot_is_due_after_its_interval_if_anything_happened(clock: Clock) -> None:

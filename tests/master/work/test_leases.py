@@ -158,6 +158,26 @@ def test_twins_are_lent_of_the_oldest_work_of_others_that_has_none(table: LeaseT
     assert table.holders() == {"a": 3, "b": 3, "c": 2}
 
 
+def test_a_twin_lasts_as_long_as_any_lease(table: LeaseTable, clock: Clock) -> None:
+    lend(table, 7, "a")
+    clock.now += 1.0
+    (twin,) = table.lend_twins(1, "b")
+    assert twin.deadline == clock.now + LEASE_S
+    clock.now += LEASE_S - 1.0
+    table.expire()
+    clock.now += 1.0
+    table.expire()
+    assert (table.expired, len(table)) == (2, 0)
+
+
+def test_a_worker_does_not_hold_work_twice_after_a_restart(clock: Clock) -> None:
+    before = lend(LeaseTable(LEASE_S, clock, [Start(1, 0)]), 7, "a")
+    after = LeaseTable(LEASE_S, clock, [Start(1, 0), Start(2, 9)])
+    again = lend(after, 7, "a")
+    assert not after.renew(7, before.attempt, "a")
+    assert after.held_by("a") == [again]
+
+
 def test_a_twin_runs_out_alone_and_its_work_stays_with_the_other(table: LeaseTable, clock: Clock) -> None:
     lend(table, 7, "a")
     (twin,) = table.lend_twins(1, "b")

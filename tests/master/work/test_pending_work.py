@@ -10,7 +10,7 @@ import pytest
 
 from germline.algorithms.base import Ask, Purpose, Result
 from germline.genome import Genome, Mutation
-from master.errors import Refusal, RefusedResultError
+from master.errors import Refusal, RefusedResultError, UnscoredError
 from master.work.leases import Start
 from master.work.pending_work import PendingWork, Work
 
@@ -174,6 +174,36 @@ def test_a_result_that_cannot_be_is_refused_and_changes_nothing(
     assert pending.tickets_of("a") == {0}
 
 
+def test_a_worker_that_says_it_could_not_score_work_is_taken_at_its_word(pending: PendingWork) -> None:
+    pending.add([ask(0)])
+    (work,) = pending.lend("a", 1, ())
+    failed = Result(0, (), 0, 0, "RuntimeError: no")
+    with pytest.raises(UnscoredError, match=r"^RuntimeError: no$") as unscored:
+        pending.check("a", work.lease.attempt, failed)
+    assert unscored.value.code is Refusal.FAILED
+
+
+def test_what_a_failed_attempt_brought_is_remembered_until_the_work_is_told(pending: PendingWork) -> None:
+    pending.add([ask(0)])
+    (work,) = pending.lend("a", 1, ())
+    assert not pending.fail("a", work.lease.attempt, result(0, 1.0, math.nan), "no number")
+    (failure,) = pending.retries.failures(0)
+    assert (failure.worker, failure.reason, failure.returns[0]) == ("a", "no number", 1.0)
+    (again,) = pending.lend("b", 1, ())
+    pending.check("b", again.lease.attempt, result(0))
+    pending.close(0, "b")
+    assert pending.retries.failures(0) == []
+
+
+def test_work_that_failed_late_waits_for_others_only(pending: PendingWork, clock: Clock) -> None:
+    pending.add([ask(0)])
+    (work,) = pending.lend("a", 1, ())
+    clock.now += LEASE_S
+    pending.expire()
+    assert not pending.fail("a", work.lease.attempt, result(0, math.nan), "no number")
+    assert (pending.waiting, pending.waiting_for_any) == (1, 0)
+
+
 def test_whoever_plays_in_vain_is_told_so(pending: PendingWork) -> None:
     pending.add([ask(0), ask(1)])
     held = pending.lend("a", 2, ())
@@ -217,8 +247,11 @@ def test_a_worker_without_credit_loses_its_work_and_nothing_it_tells_of_it_count
 def test_what_nobody_wants_any_more_is_revoked_and_counts_no_more(pending: PendingWork) -> None:
     pending.add([ask(0), ask(1)])
     (work,) = pending.lend("a", 1, ())
+    pending.void("a")
+    (again,) = pending.lend("b", 1, ())
     pending.close_all()
-    assert (pending.revoked, pending.waiting, pending.lend("a", 9, ())) == ([work.lease], 0, [])
+    revoked = [work.lease, again.lease]
+    assert (pending.revoked, pending.waiting, pending.lend("a", 9, ())) == (revoked, 0, [])
     assert refused(lambda: pending.check("a", work.lease.attempt, result(0)))[0] is Refusal.ALREADY_TOLD
 
 
