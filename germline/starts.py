@@ -48,7 +48,8 @@ def watched(make: Callable[[], nn.Module]) -> nn.Module:
         if not parameter.requires_grad:
             _fix("parameter", name, parameter, watch.start_of(parameter))
     for name, buffer in buffers.items():
-        _fix("buffer", name, buffer, watch.start_of(buffer))
+        if buffer.layout is torch.strided:
+            _fix("buffer", name, buffer, watch.start_of(buffer))
     return module
 
 

@@ -35,6 +35,8 @@ def imported(field: str, path: str) -> object:
         return getattr(module, attribute)
     except AttributeError as error:
         raise SetupError(f"{field} is {path!r}; the module has no {attribute!r}") from error
+    except Exception as error:  # whatever a module does that makes its names on demand
+        raise SetupError(f"{field} is {path!r}; {attribute!r} cannot be had: {described(error)}") from error
 
 
 def import_module(field: str, value: str, name: str) -> ModuleType:

@@ -216,6 +216,15 @@ def test_what_is_frozen_and_has_no_law_is_refused_by_name() -> None:
         watched(lambda: parametrizations.spectral_norm(nn.Linear(3, 4)))
 
 
+def test_a_sparse_buffer_stays_as_it_was_made() -> None:
+    def make() -> nn.Module:
+        net = nn.Linear(2, 2)
+        net.register_buffer("graph", torch.eye(2).to_sparse())
+        return net
+
+    assert torch.equal(watched(make).get_buffer("graph").to_dense(), torch.eye(2))
+
+
 def test_parameters_that_only_share_memory_are_refused() -> None:
     def make() -> nn.Module:
         first, second = nn.Linear(3, 3), nn.Linear(3, 3)

@@ -67,6 +67,14 @@ class Unbuilt(nn.Module):
         raise KeyError("width")
 
 
+class Mistaken(nn.Module):
+    """A module whose constructor fails on arguments that fit."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.head = nn.Linear(8, outputs + "1")  # type: ignore[operator]
+
+
 class Unseeing(OneAnswer):
     """A module whose forward fails in a way of its own."""
 
@@ -190,6 +198,7 @@ def test_a_function_task_has_as_many_weights_as_its_dimension() -> None:
         (f"{__name__}:Orthogonal", Vectors(), r"cannot evolve: parameter only\.weight .* germline_init"),
         (f"{__name__}:Constant", Vectors(), "cannot evolve: policy Constant has no trainable parameters"),
         (f"{__name__}:Unbuilt", Vectors(), "whose constructor fails: KeyError: 'width'"),
+        (f"{__name__}:Mistaken", Vectors(), "whose constructor fails: TypeError: unsupported operand"),
         (f"{__name__}:Unseeing", Vectors(), "cannot see observations .*: AttributeError: no eyes"),
     ],
 )

@@ -40,7 +40,7 @@ class IntegerStage(NamedTuple):
 
 def integer_plan(policy: nn.Module) -> IntegerPlan | None:
     """How to play a policy in integers; None if it is no chain of layers that the contract knows."""
-    if isinstance(policy, Motion):
+    if type(policy) is Motion:  # whose stages are its forward; a subclass may have another
         return IntegerPlan(policy.integer_stages, "motion", "relu")
     if not (isinstance(policy, Staged) and is_plain(policy)):
         return None

@@ -74,10 +74,15 @@ def _keywords(
     }
     if hidden:
         offered["hidden"] = tuple(hidden)
-    taken = inspect.signature(kind).parameters
-    if hidden and "hidden" not in taken:
+    signature = inspect.signature(kind)
+    if hidden and "hidden" not in signature.parameters:
         raise SetupError(f"policy.hidden is {list(hidden)}, but {name!r} has no such setting; leave it out")
-    return {key: value for key, value in offered.items() if key in taken} | arguments
+    keywords = {key: value for key, value in offered.items() if key in signature.parameters} | arguments
+    try:
+        signature.bind(**keywords)
+    except TypeError as error:
+        raise SetupError(f"policy.arguments do not fit {name!r}: {error}") from error
+    return keywords
 
 
 def _built(name: str, kind: type[nn.Module], keywords: dict[str, object], spaces: Spaces) -> nn.Module:
@@ -118,7 +123,5 @@ def _constructed(name: str, kind: type[nn.Module], keywords: dict[str, object]) 
         return kind(**keywords)
     except SetupError:
         raise
-    except TypeError as error:
-        raise SetupError(f"policy.arguments do not fit {name!r}: {error}") from error
     except (Exception, SystemExit) as error:  # whatever somebody's constructor does
         raise SetupError(f"policy.name is {name!r}, whose constructor fails: {described(error)}") from error
