@@ -11,6 +11,7 @@ Between them, orders go one way and scores the other.
 from __future__ import annotations
 
 import asyncio
+import enum
 import logging
 import os
 import signal
@@ -20,19 +21,31 @@ from germline import signals
 from worker.config import WorkerConfig
 from worker.connection.channel import opener
 from worker.connection.link import Link
-from worker.connection.worker_state import LinkSettings
+from worker.connection.worker_state import LinkSettings, WorkerState
 from worker.machine import identify, prepare
 from worker.playing.engine_builder import EngineBuilder
+from worker.playing.watchdog import Watchdog
 from worker.spot import watch_notice
 
 logger = logging.getLogger(__name__)
 
 FIRST_SLOTS = 2  # individuals to ask for before the first engine has sized itself
+_NAMED = 16  # tickets in one line of the log
 LAST_TICK_S = 2.0  # longest wait for native code that still plays when the worker leaves
 
 
-async def work(config: WorkerConfig) -> bool:
-    """Play what the master lends until told to stop; False if native code had to be left running.
+class Ending(enum.Enum):
+    """How a worker's life ends."""
+
+    PLAIN = enum.auto()
+    STILL_PLAYING = enum.auto()
+    """Native code had to be left running."""
+    HUNG = enum.auto()
+    """What it played never came back: it should be started again."""
+
+
+async def work(config: WorkerConfig) -> Ending:
+    """Play what the master lends until told to stop, or until the playing hangs.
 
     Raises:
         RefusedError: if the master refuses this worker for good.
@@ -52,14 +65,28 @@ async def work(config: WorkerConfig) -> bool:
     )
     stop = asyncio.Event()
     _heed_signals(stop)
-    notice = asyncio.create_task(watch_notice(config.spot_notice, stop))
     link.state.playing.start()
+    watches = [
+        asyncio.create_task(watch_notice(config.spot_notice, stop)),
+        asyncio.create_task(_watch_playing(link.state, stop)),
+    ]
     try:
         await link.keep(stop)
     finally:
-        notice.cancel()
+        for watch in watches:
+            watch.cancel()
         finished = await asyncio.to_thread(link.state.playing.stop, LAST_TICK_S)
-    return finished
+    if link.state.hang is not None:
+        return Ending.HUNG
+    return Ending.PLAIN if finished else Ending.STILL_PLAYING
+
+
+async def _watch_playing(state: WorkerState, stop: asyncio.Event) -> None:
+    """Leave when what is played never comes back."""
+    state.hang = await Watchdog(state.playing).wait()
+    tickets = ", ".join(f"{key.experiment}.{key.ticket}" for key in state.hang.playing[:_NAMED])
+    logger.error("%s; it was one of the tickets %s", state.hang.reason, tickets or "(none)")
+    stop.set()
 
 
 def _heed_signals(stop: asyncio.Event) -> None:

@@ -52,6 +52,7 @@ def identify(device: torch.device, worker_id: str = "") -> Identity:
         noise_digest=noise.self_test_digest(),
         device=describe(device),
         libraries={"python": platform.python_version()} | {name: _version(name) for name in _LIBRARIES},
+        process=secrets.token_hex(8),
     )
 
 

@@ -7,6 +7,7 @@ the wire. Work of a later epoch waits for its centre; work of an earlier one is 
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 _ROOM = 1 << 20  # leases wait here for their epoch, so there is always room for them
 _KEPT_STATES = 3
+_TOLD_FAILURES = 3  # of one slice
 
 
 class State(NamedTuple):
@@ -72,7 +74,9 @@ class _Open(Generic[Key]):
     evaluation: Evaluation[Key]
     parts: list[Evaluation[tuple[Key, int]]]
     returns: list[float]
+    """NaN where a part was not scored, or not yet."""
     left: int
+    failures: list[str] = field(default_factory=list)
     frames: int = 0
     steps: int = 0
     start_s: float = field(default_factory=time.perf_counter)
@@ -250,7 +254,7 @@ class EpochEngine(Generic[Key]):
             self._engine, self._refresh = self._stage(self._evolution)
         parts = list(self._parts(evaluation, slice_))
         count = sum(len(part.episode_seeds) for part in parts)
-        self._open[evaluation.key] = _Open(evaluation, parts, [0.0] * count, len(parts))
+        self._open[evaluation.key] = _Open(evaluation, parts, [math.nan] * count, len(parts))
         for part in parts:
             self._engine.submit(part)
 
@@ -270,6 +274,10 @@ class EpochEngine(Generic[Key]):
     def _finish(self, slice_: _Open[Key], first: int, played: Played[tuple[Key, int]]) -> bool:
         """Note what a part came to; whether it was the slice's last."""
         slice_.returns[first : first + len(played.returns)] = played.returns
+        if played.failure:
+            (part,) = (part for part in slice_.parts if part.key == played.key)
+            who = f"member {part.genome}" if _slice_of(slice_.evaluation).pairs else "the centre"
+            slice_.failures.append(f"{who}: {played.failure}")
         slice_.frames += played.frames
         slice_.steps += played.steps
         slice_.left -= 1
@@ -278,7 +286,8 @@ class EpochEngine(Generic[Key]):
     def _close(self, key: Key) -> Played[Key]:
         done = self._open.pop(key)
         elapsed_s = time.perf_counter() - done.start_s
-        return Played(key, tuple(done.returns), done.frames, done.steps, elapsed_s)
+        failure = "; ".join(done.failures[:_TOLD_FAILURES])
+        return Played(key, tuple(done.returns), done.frames, done.steps, elapsed_s, failure)
 
     def _drop_open(self) -> None:
         self._open.clear()

@@ -139,7 +139,8 @@ def _rollout_of_members(
 
     wanted = slots or member_slots(evolution, task, rows)
     make_lanes = lanes_for(settings, task, evolution.centre.device)
-    return Rollout(make_lanes, make_population, wanted), refresh
+    limit = settings.max_episode_s
+    return Rollout(make_lanes, make_population, wanted, max_episode_s=limit), refresh
 
 
 def member_slots(evolution: Evolution, task: EpisodicTask, rows: int) -> int:

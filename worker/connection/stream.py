@@ -139,10 +139,12 @@ class Stream:
         self._deadline.reschedule(asyncio.get_running_loop().time() + FAREWELL_S)
         for message in self._last_words():
             await self._write(message)
-        returned = leases.unplayed()
-        leases.revoke(returned)
-        logger.info("handing %d leases back", len(returned))
-        await self._write(wire.goodbye("told to stop", returned))
+        hang, unplayed = self._state.hang, leases.unplayed()
+        leases.revoke(unplayed)
+        suspected = [key for key in unplayed if hang and key in hang.playing]
+        returned = [key for key in unplayed if key not in suspected]
+        logger.info("handing %d leases back", len(unplayed))
+        await self._write(wire.goodbye(hang.reason if hang else "told to stop", returned, suspected))
         await self._call.done_writing()
 
     def _last_words(self) -> Iterator[worker_pb2.WorkerMessage]:

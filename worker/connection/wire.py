@@ -24,6 +24,7 @@ from worker.playing.lease_work import (
 )
 
 PART_BYTES = 1 << 20
+MAX_FAILURE = 1_000  # characters of a reason
 
 
 class ProtocolError(Exception):
@@ -40,6 +41,8 @@ class Identity:
     noise_digest: str
     device: str
     libraries: dict[str, str]
+    process: str = ""
+    """Drawn at the start of this process."""
 
 
 def hello(identity: Identity, slots: int, held: Iterable[LeaseKey]) -> worker_pb2.WorkerMessage:
@@ -52,6 +55,7 @@ def hello(identity: Identity, slots: int, held: Iterable[LeaseKey]) -> worker_pb
         device=identity.device,
         slots=slots,
         libraries=identity.libraries,
+        process=identity.process,
         held=map(_key_message, held),
     )
     return worker_pb2.WorkerMessage(hello=greeting)
@@ -130,9 +134,12 @@ def rejection(failure: Failure) -> worker_pb2.WorkerMessage:
     return worker_pb2.WorkerMessage(rejection=refused)
 
 
-def goodbye(reason: str, returned: Iterable[LeaseKey]) -> worker_pb2.WorkerMessage:
-    """The last message of a worker that leaves."""
-    last = worker_pb2.Goodbye(reason=reason, returned=map(_key_message, returned))
+def goodbye(
+    reason: str, returned: Iterable[LeaseKey], suspected: Iterable[LeaseKey] = ()
+) -> worker_pb2.WorkerMessage:
+    """The last message of a worker that leaves; what is suspected may be why it has to."""
+    keys = map(_key_message, suspected)
+    last = worker_pb2.Goodbye(reason=reason, returned=map(_key_message, returned), suspected=keys)
     return worker_pb2.WorkerMessage(goodbye=last)
 
 
@@ -164,6 +171,7 @@ def _result(score: Score) -> worker_pb2.Result:
         frames=score.frames,
         steps=score.steps,
         play_s=score.play_s,
+        failure=score.failure[:MAX_FAILURE],
     )
 
 

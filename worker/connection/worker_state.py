@@ -15,7 +15,7 @@ from worker.connection import wire
 from worker.connection.leases import LeaseBook
 from worker.connection.prefetch import Prefetch
 from worker.playing.engine import Engine
-from worker.playing.lease_work import ExperimentKey, Failure, LeaseKey, Notice
+from worker.playing.lease_work import ExperimentKey, Failure, Hang, LeaseKey, Notice
 from worker.playing.outbox import PATIENCE_S, Outbox
 from worker.playing.playing_thread import PlayingThread
 
@@ -62,6 +62,7 @@ class WorkerState:
         leases: leases held, and scores that the master has not acknowledged.
         introduced: the experiments that masters introduced, by number.
         notices: of centres, to be told.
+        hang: why this worker has to leave what it plays behind; None while it plays on.
     """
 
     def __init__(self, settings: LinkSettings, on_mail: Callable[[], None]) -> None:
@@ -73,6 +74,7 @@ class WorkerState:
         self.leases = LeaseBook(settings.slots + self.prefetch.beyond(settings.slots))
         self.introduced: dict[int, Introduced] = {}
         self.notices: deque[Notice] = deque()
+        self.hang: Hang | None = None
 
     @property
     def slots(self) -> int:

@@ -38,10 +38,12 @@ class Played(NamedTuple, Generic[Key]):
 
     Attributes:
         key: the evaluation's.
-        returns: sum of raw rewards of each episode, in the order of the seeds.
+        returns: sum of raw rewards of each episode, in the order of the seeds. With a failure there are none,
+            or those of a slice's members that could be scored, and NaN for the others.
         frames: emulator frames of all episodes together.
         steps: agent steps of all episodes together.
         play_s: seconds from the first step to the last.
+        failure: why it could not be scored, for people; empty if it was.
     """
 
     key: Key
@@ -49,6 +51,7 @@ class Played(NamedTuple, Generic[Key]):
     frames: int
     steps: int
     play_s: float
+    failure: str = ""
 
 
 class Engine(Protocol[Key]):
@@ -77,7 +80,11 @@ class Engine(Protocol[Key]):
         ...
 
     def tick(self) -> list[Played[Key]]:
-        """Play one step of everything; what is finished with it."""
+        """Play one step of everything; what is finished with it.
+
+        What the task raises costs the evaluation that it is of. What else is raised means that the experiment
+        cannot be played here.
+        """
         ...
 
     def cancel(self, keys: Collection[Key]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
@@ -88,7 +89,13 @@ def engine_settings(spec: spec_pb2.ExperimentSpec) -> EngineSettings:
         episodes=spec.evaluation.episodes,
         precision=precision,
         rank=low_rank(spec),
+        max_episode_s=max_episode_s(spec),
     )
+
+
+def max_episode_s(spec: spec_pb2.ExperimentSpec) -> float:
+    """How long one episode may take; specs of earlier builds say nothing, and set no limit."""
+    return spec.evaluation.max_episode_s or math.inf
 
 
 def centre_settings(spec: spec_pb2.ExperimentSpec) -> CentreSettings:

@@ -11,7 +11,7 @@ from torch import nn
 from germline.weights import Layout
 from worker.networks.forward import family
 from worker.networks.low_rank_children import LitterPopulation
-from worker.networks.population import DensePopulation
+from worker.networks.population import DensePopulation, Population
 from worker.playing.alternating import Alternating
 from worker.playing.engine import Engine, Key
 from worker.playing.functions import FunctionEngine
@@ -96,14 +96,17 @@ def _rollout_of_genomes(
             cache_bytes=cache_bytes // turns,
         )
 
-    make_lanes = lanes_for(settings, task, device)
+    def rollout(make: Callable[[int], Population], count: int) -> Rollout[Key]:
+        make_lanes = lanes_for(settings, task, device)
+        return Rollout(make_lanes, make, count, max_episode_s=settings.max_episode_s)
+
     shares_parents = settings.rank and settings.precision != "int8" and family.plays(policy, device)
     if shares_parents:
-        return Rollout(make_lanes, make_litters, slots or relatives(rows))
+        return rollout(make_litters, slots or relatives(rows))
     wanted = slots or slots_that_fit(policy, task.spaces, rows, device, settings.precision)
     if turns == 1 or wanted == 1:
-        return Rollout(make_lanes, make_population, wanted)
-    return Alternating([Rollout(make_lanes, make_population, wanted // 2) for _ in range(turns)])
+        return rollout(make_population, wanted)
+    return Alternating([rollout(make_population, wanted // 2) for _ in range(turns)])
 
 
 def lanes_for(settings: EngineSettings, task: EpisodicTask, device: torch.device) -> Callable[[int], Lanes]:

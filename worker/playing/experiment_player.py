@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
 
 from worker.centres.epoch_engine import Evolving
 from worker.playing.engine import Engine
 from worker.playing.lease_work import Assignment, LeaseKey, Score
+from worker.tasks.base import close_quietly
 
 
 class ExperimentPlayer:
     """Plays the leases of one experiment. Its engine is built with the first work; :meth:`rest` frees it."""
 
-    def __init__(self, build: Callable[[], Engine[LeaseKey]]) -> None:
-        """Own whatever `build` makes."""
+    def __init__(self, build: Callable[[], Engine[LeaseKey]], longest_s: float = math.inf) -> None:
+        """Own whatever `build` makes; a tick of it takes no longer than that, unless it hangs."""
+        self.longest_s = longest_s
         self._build = build
         self._engine: Engine[LeaseKey] | None = None
         self._waiting: deque[Assignment] = deque()
@@ -24,6 +27,11 @@ class ExperimentPlayer:
     def has_work(self) -> bool:
         """Whether a tick would do anything: slices of a later epoch wait without work for anybody."""
         return bool(self._waiting) or (self._engine is not None and self._engine.busy())
+
+    @property
+    def playing(self) -> list[LeaseKey]:
+        """The leases that the engine has."""
+        return list(self._playing)
 
     @property
     def slots(self) -> int:
@@ -87,5 +95,5 @@ class ExperimentPlayer:
         self._waiting.clear()
         self._playing.clear()
         if self._engine:
-            self._engine.close()
+            close_quietly(self._engine)
             self._engine = None

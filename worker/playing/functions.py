@@ -15,11 +15,15 @@ from germline.weights import Layout
 from worker.networks.parent_cache import ParentCache
 from worker.networks.population import expect_genome
 from worker.playing.engine import Evaluation, Key, Played
-from worker.tasks.base import WeightsTask
+from worker.plugins import described
+from worker.tasks.base import RAISED, SetupError, WeightsTask
 
 
 class FunctionEngine(Generic[Key]):
-    """Measures one genome after the other; a call counts as one frame and one step. An :class:`Engine`."""
+    """Measures one genome after the other, one call a tick, which counts as one frame and one step.
+
+    An :class:`Engine`.
+    """
 
     def __init__(
         self, task: WeightsTask, policy: nn.Module, *, slots: int = 64, cache_bytes: int = 256 << 20
@@ -32,6 +36,8 @@ class FunctionEngine(Generic[Key]):
         self._weights = torch.zeros(self._layout.size)
         self._cache = ParentCache(self._layout, torch.device("cpu"), cache_bytes)
         self._queue: deque[Evaluation[Key]] = deque()
+        self._returns: list[float] = []  # of the oldest evaluation
+        self._start_s = 0.0
 
     @property
     def frames(self) -> int:
@@ -51,27 +57,47 @@ class FunctionEngine(Generic[Key]):
         return bool(self._queue)
 
     def tick(self) -> list[Played[Key]]:
-        """Measure the oldest evaluation."""
+        """Measure the oldest evaluation under its next seed."""
         if not self._queue:
             return []
-        start_s = time.perf_counter()
-        evaluation = self._queue.popleft()
-        self._rebuild(evaluation)
-        seeds = evaluation.episode_seeds
-        returns = tuple(self._task.measure(self._weights.numpy(), seed) for seed in seeds)
-        self._frames += len(seeds)
-        return [Played(evaluation.key, returns, len(seeds), len(seeds), time.perf_counter() - start_s)]
+        try:
+            is_done = self._measure(self._queue[0])
+        except SetupError:
+            raise
+        except RAISED as error:
+            return [self._finish(described(error))]
+        return [self._finish()] if is_done else []
 
     def cancel(self, keys: Collection[Key]) -> None:
         """Measure these no more."""
+        if self._queue and self._queue[0].key in keys:
+            self._returns = []
         self._queue = deque(evaluation for evaluation in self._queue if evaluation.key not in keys)
 
     def drop(self) -> None:
         """Measure nothing more."""
         self._queue.clear()
+        self._returns = []
 
     def close(self) -> None:
         """Nothing to free."""
+
+    def _measure(self, evaluation: Evaluation[Key]) -> bool:
+        """Call the function once; whether that was the evaluation's last seed."""
+        if not self._returns:
+            self._start_s = time.perf_counter()
+            self._rebuild(evaluation)
+        seed = evaluation.episode_seeds[len(self._returns)]
+        self._returns.append(self._task.measure(self._weights.numpy(), seed))
+        self._frames += 1
+        return len(self._returns) == len(evaluation.episode_seeds)
+
+    def _finish(self, failure: str = "") -> Played[Key]:
+        """Take the oldest evaluation out, with what came of it."""
+        evaluation, returns, self._returns = self._queue.popleft(), self._returns, []
+        calls, play_s = len(returns), time.perf_counter() - self._start_s
+        told = () if failure else tuple(returns)
+        return Played(evaluation.key, told, calls, calls, play_s, failure)
 
     def _rebuild(self, evaluation: Evaluation[Key]) -> None:
         genome = expect_genome(evaluation.genome)

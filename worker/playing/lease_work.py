@@ -42,6 +42,21 @@ class Failure(NamedTuple):
     reason: str
 
 
+class Hang(NamedTuple):
+    """The playing thread will not come back: what it plays, some of which is why, and what is known."""
+
+    playing: list[LeaseKey]
+    reason: str
+
+
+class Step(NamedTuple):
+    """What the playing thread does now: since when, how long that may take, and which leases it may be of."""
+
+    since_s: float
+    most_s: float
+    playing: list[LeaseKey]
+
+
 class CentreReport(NamedTuple):
     """Where an evolution strategy's centre stands after `epoch` updates."""
 

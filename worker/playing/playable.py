@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -30,6 +31,7 @@ class EngineSettings:
         episodes: episodes of one evaluation.
         precision: "float32", "bfloat16" or "int8".
         rank: of low-rank mutations, whose children share their parents' arithmetic; 0: dense ones.
+        max_episode_s: how long one episode may take; what takes longer cannot be scored.
     """
 
     task: str
@@ -40,6 +42,7 @@ class EngineSettings:
     episodes: int = 1
     precision: str = "float32"
     rank: int = 0
+    max_episode_s: float = math.inf
 
     @property
     def rows(self) -> int:

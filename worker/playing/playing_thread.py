@@ -7,6 +7,7 @@ for long delays this thread only: heartbeats come from the event loop.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import defaultdict, deque
@@ -25,9 +26,11 @@ from worker.playing.lease_work import (
     LeaseKey,
     Pulse,
     Score,
+    Step,
 )
 from worker.playing.outbox import Outbox
-from worker.tasks.base import SetupError
+from worker.plugins import described
+from worker.tasks.base import RAISED, SetupError
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +53,10 @@ class PlayingThread:
         self._failed: dict[ExperimentKey, str] = {}
         self._last_work_s: dict[ExperimentKey, float] = {}
         self._meter = _Meter(clock)
+        self._since_s = 0.0
+        self._acting: ExperimentKey | None = None  # whose code has been running since then
+        self.broke = ""
+        """Why the thread has ended by itself; empty if it has not."""
         self.slots = 0
         """How many individuals the largest engine plays at a time; 0 before there is one."""
 
@@ -64,9 +71,14 @@ class PlayingThread:
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
-    def introduce(self, experiment: ExperimentKey, build: Callable[[], Engine[LeaseKey]]) -> None:
-        """Play this experiment with what `build` makes; drops work under another meaning of the number."""
-        self._order(partial(self._introduce, experiment, build))
+    def introduce(
+        self, experiment: ExperimentKey, build: Callable[[], Engine[LeaseKey]], longest_s: float = math.inf
+    ) -> None:
+        """Play this experiment with what `build` makes; drops work under another meaning of the number.
+
+        No step of it takes longer than `longest_s`, unless it hangs.
+        """
+        self._order(partial(self._introduce, experiment, build, longest_s))
 
     def lend(self, assignments: Iterable[Assignment]) -> None:
         """Queue work of experiments that were introduced."""
@@ -88,11 +100,30 @@ class PlayingThread:
         """What was played since the last call."""
         return self._meter.read()
 
+    @property
+    def step(self) -> Step | None:
+        """What the thread does now; None if it waits. From the event loop, while it may be stuck."""
+        experiment, since_s = self._acting, self._since_s
+        player = self._players.get(experiment) if experiment is not None else None
+        return None if player is None else Step(since_s, player.longest_s, player.playing)
+
+    @property
+    def longest_s(self) -> float:
+        """How long any step may take."""
+        return max((player.longest_s for player in list(self._players.values())), default=math.inf)
+
     def _order(self, order: Callable[[], None]) -> None:
         self._orders.append(order)
         self._ordered.set()
 
     def _run(self) -> None:
+        try:
+            self._play()
+        except RAISED as error:
+            logger.exception("the playing thread ended")
+            self.broke = described(error)
+
+    def _play(self) -> None:
         while not self._stopping:
             self._ordered.clear()
             while self._orders:
@@ -113,14 +144,17 @@ class PlayingThread:
         """Whatever an experiment's code raises is its own failure; the others play on."""
         if experiment in self._failed:
             return
+        self._since_s = self._clock()
+        self._acting = experiment  # last: the event loop looks at any time
         try:
             with self._meter:
                 action()
         except SetupError as error:
             self._fail(experiment, str(error))
-        except Exception as error:
+        except RAISED as error:
             logger.exception("experiment %s broke while it played", experiment)
-            self._fail(experiment, f"{type(error).__name__}: {error}")
+            self._fail(experiment, described(error))
+        self._acting = None
 
     def _advance(self, experiment: ExperimentKey) -> None:
         player = self._players[experiment]
@@ -135,9 +169,11 @@ class PlayingThread:
     def _play_a_slice(self, player: ExperimentPlayer) -> list[Score]:
         """One step of an emulator, or many steps of something quick: looking around has a price."""
         scores = player.tick()
-        until_s = self._clock() + SLICE_S
-        while player.has_work and not self._orders and self._clock() < until_s:
+        self._since_s = self._clock()
+        until_s = self._since_s + SLICE_S
+        while player.has_work and not self._orders and self._since_s < until_s:
             scores += player.tick()
+            self._since_s = self._clock()
         return scores
 
     def _measure_slots(self) -> None:
@@ -168,12 +204,14 @@ class PlayingThread:
         self._failed[experiment] = reason
         self._outbox.fail(Failure(experiment, reason))
 
-    def _introduce(self, experiment: ExperimentKey, build: Callable[[], Engine[LeaseKey]]) -> None:
+    def _introduce(
+        self, experiment: ExperimentKey, build: Callable[[], Engine[LeaseKey]], longest_s: float
+    ) -> None:
         for former in [key for key in self._players if key.number == experiment.number]:
             self._players.pop(former).rest()
             self._failed.pop(former, None)
             self._last_work_s.pop(former, None)
-        self._players[experiment] = ExperimentPlayer(build)
+        self._players[experiment] = ExperimentPlayer(build, longest_s)
 
     def _lend(self, assignments: list[Assignment]) -> None:
         by_experiment: defaultdict[ExperimentKey, list[Assignment]] = defaultdict(list)

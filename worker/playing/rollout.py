@@ -5,13 +5,19 @@ takes the evaluation's next seed, and a slot whose evaluation ends takes the nex
 without an episode are not stepped.
 
     queue of evaluations --fill--> slots --act--> actions --step--> lanes --ended--> returns --> Played
+
+What goes wrong costs the evaluation that it is of. Where that is not known (something broke in a step that
+many took), all that were playing are played again, one by one: each is scored as ever, or found out.
 """
 
 from __future__ import annotations
 
+import logging
+import math
 import time
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Generic
 
@@ -20,7 +26,12 @@ import torch
 
 from worker.networks.population import Population
 from worker.playing.engine import Evaluation, Key, Played
-from worker.tasks.base import Lanes, Stepped
+from worker.plugins import described
+from worker.tasks.base import RAISED, Lanes, LanesBrokenError, SetupError, Stepped, close_quietly
+
+logger = logging.getLogger(__name__)
+
+_LOOK_S = 1.0  # between two looks for episodes that take too long
 
 
 @dataclass(slots=True)
@@ -31,6 +42,8 @@ class _Slot(Generic[Key]):
     returns: list[float]
     episode_of_row: list[int]
     """Which of the evaluation's episodes each row plays."""
+    since_s: list[float]
+    """When each row's episode began."""
     begun: int = 0
     ended: int = 0
     frames: int = 0
@@ -46,6 +59,9 @@ class Rollout(Generic[Key]):
         make_lanes: Callable[[int], Lanes],
         make_population: Callable[[int], Population],
         slots: int,
+        *,
+        max_episode_s: float = math.inf,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         """Build lanes and population; if the device's memory is too small for the slots, halve them.
 
@@ -53,10 +69,16 @@ class Rollout(Generic[Key]):
             make_lanes: builds so many lanes.
             make_population: builds a population of so many slots.
             slots: evaluations to play at a time.
+            max_episode_s: how long one episode may take, in seconds.
+            clock: tells the time.
         """
         self._frames = 0
-        self._make_population = make_population
+        self._make_lanes, self._make_population = make_lanes, make_population
+        self._max_episode_s, self._clock = max_episode_s, clock
+        self._look_s = clock()
         self._queue: deque[Evaluation[Key]] = deque()
+        self._alone: deque[Evaluation[Key]] = deque()  # to be played one by one; the first may be playing
+        self._done: list[Played[Key]] = []
         self._population = _that_fits(make_population, slots)
         self._rows = self._population.rows
         self._lanes = make_lanes(self._population.slots * self._rows)
@@ -90,55 +112,80 @@ class Rollout(Generic[Key]):
     def room(self) -> int:
         """How many more evaluations fill the slots."""
         playing = sum(slot is not None for slot in self._slots)
-        return max(0, self.slots - playing - len(self._queue))
+        return max(0, self.slots - playing - len(self._queue) - len(self._alone))
 
     def busy(self) -> bool:
         """Whether there is anything to play."""
-        return bool(self._queue) or any(slot is not None for slot in self._slots)
+        return bool(self._queue or self._alone) or any(slot is not None for slot in self._slots)
 
     def tick(self) -> list[Played[Key]]:
         """Finish the step that is under way, and start the next one."""
-        played = self._finish_step()
-        self._fill_slots()
-        self._start_step()
-        return played
+        try:
+            self._finish_step()
+            self._give_up_overdue()
+            self._fill_slots()
+            self._start_step()
+        except torch.OutOfMemoryError:
+            self._halve()
+        except SetupError:
+            raise
+        except RAISED as error:
+            self._find_out(described(error))
+        done, self._done = self._done, []
+        return done
 
     def cancel(self, keys: Collection[Key]) -> None:
         """Stop playing these."""
         self._queue = deque(evaluation for evaluation in self._queue if evaluation.key not in keys)
+        self._alone = deque(evaluation for evaluation in self._alone if evaluation.key not in keys)
         for index, slot in enumerate(self._slots):
             if slot is not None and slot.evaluation.key in keys:
-                self._slots[index] = None
-                self._active[index] = False
+                self._free(index)
 
     def drop(self) -> None:
         """Stop playing everything."""
         self._queue.clear()
+        self._alone.clear()
         self._slots = [None] * self.slots
         self._active[:] = False
 
     def close(self) -> None:
         """Free the lanes."""
-        self._lanes.close()
-
-    def _unplayed(self) -> list[Evaluation[Key]]:
-        return [slot.evaluation for slot in self._slots if slot is not None] + list(self._queue)
+        close_quietly(self._lanes)
 
     def _fill_slots(self) -> None:
         for index, slot in enumerate(self._slots):
-            if slot is None and self._queue:
-                self._begin_evaluation(index, self._queue.popleft())
+            if slot is None and (evaluation := self._next()) is not None:
+                self._begin_evaluation(index, evaluation)
+
+    def _next(self) -> Evaluation[Key] | None:
+        """What a free slot should play; nothing beside what is played alone."""
+        if self._alone:
+            return None if any(slot is not None for slot in self._slots) else self._alone[0]
+        return self._queue.popleft() if self._queue else None
 
     def _begin_evaluation(self, index: int, evaluation: Evaluation[Key]) -> None:
-        self._population.fill(index, evaluation.genome, evaluation.parent)
-        slot = _Slot(evaluation, [0.0] * len(evaluation.episode_seeds), [0] * self._rows)
+        slot = _Slot(evaluation, [0.0] * len(evaluation.episode_seeds), [0] * self._rows, [0.0] * self._rows)
         self._slots[index] = slot
-        for row in range(min(self._rows, len(evaluation.episode_seeds))):
-            self._begin_episode(index, slot, row)
+        with self._at_its_cost(index, slot):
+            self._population.fill(index, evaluation.genome, evaluation.parent)
+            for row in range(min(self._rows, len(evaluation.episode_seeds))):
+                self._begin_episode(index, slot, row)
+
+    @contextmanager
+    def _at_its_cost(self, index: int, slot: _Slot[Key]) -> Iterator[None]:
+        """Whatever is raised here is this evaluation's own failure."""
+        try:
+            yield
+        except (SetupError, LanesBrokenError, torch.OutOfMemoryError):
+            raise
+        except RAISED as error:
+            self._give_up(index, slot, described(error))
 
     def _begin_episode(self, index: int, slot: _Slot[Key], row: int) -> None:
         """Let a row play the evaluation's next episode."""
         seed = slot.evaluation.episode_seeds[slot.begun]
+        slot.since_s[row] = self._clock()
         self._lanes.begin(np.array([index * self._rows + row]), [seed])
         self._population.begin(index, row)
         slot.episode_of_row[row] = slot.begun
@@ -149,61 +196,98 @@ class Rollout(Generic[Key]):
         lanes = np.flatnonzero(self._active)
         if not lanes.size:
             return
-        try:
-            actions = self._population.act(self._observations, self._active)
-        except torch.OutOfMemoryError:
-            self._halve()
-            return
+        actions = self._population.act(self._observations, self._active)
         self._lanes.send(lanes, actions[self._active])
         self._stepping = lanes
 
-    def _finish_step(self) -> list[Played[Key]]:
+    def _finish_step(self) -> None:
         if self._stepping is None:
-            return []
-        lanes, self._stepping = self._stepping, None
+            return
+        lanes, self._stepping = self._stepping.tolist(), None
         stepped = self._lanes.receive()
         self._frames += int(stepped.frames.sum())
-        return self._account(lanes.tolist(), stepped)
+        for place, reason in stepped.failures.items():
+            index = lanes[place] // self._rows
+            if (slot := self._slots[index]) is not None:
+                self._give_up(index, slot, reason)
+        self._account(lanes, stepped)
 
-    def _account(self, lanes: list[int], stepped: Stepped) -> list[Played[Key]]:
-        """Add the step to each row's episode; the evaluations that ended with it."""
-        finished = []
-        for lane, reward, ended, frames in zip(lanes, *(column.tolist() for column in stepped), strict=True):
+    def _account(self, lanes: list[int], stepped: Stepped) -> None:
+        """Add the step to each row's episode."""
+        columns = (stepped.rewards.tolist(), stepped.ended.tolist(), stepped.frames.tolist())
+        for lane, reward, ended, frames in zip(lanes, *columns, strict=True):
             index, row = divmod(lane, self._rows)
             slot = self._slots[index]
-            if slot is None:  # cancelled while it was stepping
+            if slot is None:  # cancelled or given up while it was stepping
                 continue
             slot.returns[slot.episode_of_row[row]] += reward
             slot.frames += frames
             slot.steps += 1
-            if ended and self._end_episode(index, slot, row):
-                finished.append(_played(slot))
-        return finished
+            if ended:
+                self._end_episode(index, slot, row)
 
-    def _end_episode(self, index: int, slot: _Slot[Key], row: int) -> bool:
-        """Free a row, or let it play on; whether this was the evaluation's last episode."""
+    def _end_episode(self, index: int, slot: _Slot[Key], row: int) -> None:
+        """Free a row, or let it play on; after its last episode, the evaluation is done."""
         slot.ended += 1
         self._active[index, row] = False
         if slot.begun < len(slot.returns):
-            self._begin_episode(index, slot, row)
-        if slot.ended < len(slot.returns):
-            return False
+            with self._at_its_cost(index, slot):
+                self._begin_episode(index, slot, row)
+        elif slot.ended == len(slot.returns):
+            self._finish(index, slot, tuple(slot.returns))
+
+    # What goes wrong
+
+    def _give_up_overdue(self) -> None:
+        """Now and then: give up evaluations of which an episode takes too long."""
+        now_s = self._clock()
+        if now_s < self._look_s:
+            return
+        self._look_s = now_s + min(_LOOK_S, self._max_episode_s / 10)
+        for index, slot in enumerate(self._slots):
+            rows = np.flatnonzero(self._active[index]).tolist() if slot is not None else []
+            late = [row for row in rows if slot and now_s - slot.since_s[row] > self._max_episode_s]
+            if slot is not None and late:
+                seed = slot.evaluation.episode_seeds[slot.episode_of_row[late[0]]]
+                reason = f"the episode of seed {seed} is not over after {self._max_episode_s:g} s"
+                self._give_up(index, slot, f"{reason}; the evaluation took {slot.steps} steps so far")
+
+    def _give_up(self, index: int, slot: _Slot[Key], reason: str) -> None:
+        self._finish(index, slot, (), reason)
+
+    def _find_out(self, reason: str) -> None:
+        """Something broke, and it is not known whose fault it was: play all of them again, one by one."""
+        playing = [(index, slot) for index, slot in enumerate(self._slots) if slot is not None]
+        if len(playing) == 1:
+            self._give_up(*playing[0], reason)
+        elif playing:
+            logger.warning("%d evaluations are played again, one by one: %s", len(playing), reason)
+            self._alone.extend(slot.evaluation for _, slot in playing)
+        close_quietly(self._lanes)
+        self._lanes = self._make_lanes(self._population.slots * self._rows)
+        self._stepping = None
+        self._lay_out()
+
+    def _finish(self, index: int, slot: _Slot[Key], returns: tuple[float, ...], failure: str = "") -> None:
+        """An evaluation is done, one way or the other."""
+        key, elapsed_s = slot.evaluation.key, time.perf_counter() - slot.start_s
+        self._done.append(Played(key, returns, slot.frames, slot.steps, elapsed_s, failure))
+        self._free(index)
+        if self._alone and self._alone[0].key == key:
+            self._alone.popleft()
+
+    def _free(self, index: int) -> None:
         self._slots[index] = None
-        return True
+        self._active[index] = False
 
     def _halve(self) -> None:
         """The device ran out of memory: start over what was being played, with half the slots."""
-        again = self._unplayed()
+        again = [slot.evaluation for slot in self._slots if slot is not None and not self._alone]
         smaller = self.slots // 2
         del self._population
         self._population = _that_fits(self._make_population, smaller)
-        self._queue = deque(again)
+        self._queue.extendleft(reversed(again))
         self._lay_out()
-
-
-def _played(slot: _Slot[Key]) -> Played[Key]:
-    elapsed = time.perf_counter() - slot.start_s
-    return Played(slot.evaluation.key, tuple(slot.returns), slot.frames, slot.steps, elapsed)
 
 
 def _that_fits(make_population: Callable[[int], Population], slots: int) -> Population:
@@ -214,4 +298,4 @@ def _that_fits(make_population: Callable[[int], Population], slots: int) -> Popu
         except torch.OutOfMemoryError:
             slots //= 2
             torch.cuda.empty_cache()
-    raise MemoryError("the device has no room for a single slot; use a smaller policy or another device")
+    raise SetupError("the device has no room for a single slot; use a smaller policy or another device")

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
+
+logger = logging.getLogger(__name__)
 
 Observations = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
 Actions = npt.NDArray[np.int64] | npt.NDArray[np.float32]
@@ -15,8 +20,16 @@ Picture = npt.NDArray[np.uint8] | npt.NDArray[np.floating]
 """What a person would see, `[height, width]` or `[height, width, channels]`: 0 to 255, or floats in 0..1."""
 
 
+RAISED = (Exception, SystemExit, KeyboardInterrupt)
+"""Whatever somebody's task may raise: all of it costs an evaluation, and none of it the worker."""
+
+
 class SetupError(ValueError):
     """A task, a policy or a plug-in that cannot be used; the message names the field and what is allowed."""
+
+
+class LanesBrokenError(RuntimeError):
+    """Lanes that cannot go on: they have to be made anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +74,14 @@ class Stepped(NamedTuple):
         rewards: `[k]` float64, raw.
         ended: `[k]` bool; the episode is over: terminated, truncated, or at its frame cap.
         frames: `[k]` int64, emulator frames that this step took (1 outside emulators).
+        failures: what was raised, by place in that order: those episodes are over, without a score. What
+            lanes raise instead of saying so here costs time: it is not known then whose fault it was.
     """
 
     rewards: npt.NDArray[np.float64]
     ended: npt.NDArray[np.bool_]
     frames: npt.NDArray[np.int64]
+    failures: Mapping[int, str] = MappingProxyType({})
 
 
 class Lanes(Protocol):
@@ -119,3 +135,20 @@ class WeightsTask(Protocol):
 
 
 Task = EpisodicTask | WeightsTask
+
+
+class Closable(Protocol):
+    """What is to be closed when nobody needs it any more."""
+
+    def close(self) -> object:
+        """Free what it holds."""
+        ...
+
+
+def close_quietly(resource: Closable) -> None:
+    """Close something of somebody else's; what it raises is only logged."""
+    try:
+        resource.close()
+    except RAISED as error:
+        kind = type(resource).__name__
+        logger.warning("closing a %s failed: %s: %s", kind, type(error).__name__, error)

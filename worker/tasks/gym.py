@@ -12,7 +12,17 @@ import numpy as np
 from gymnasium import spaces as gym_spaces
 
 from worker.plugins import described, import_module
-from worker.tasks.base import Actions, LaneIndices, Observations, Picture, SetupError, Spaces, Stepped
+from worker.tasks.base import (
+    RAISED,
+    Actions,
+    LaneIndices,
+    Observations,
+    Picture,
+    SetupError,
+    Spaces,
+    Stepped,
+    close_quietly,
+)
 from worker.tasks.gym_actions import actions_of, converter
 from worker.tasks.gym_repeats import Environment, repeats
 
@@ -98,6 +108,7 @@ class GymLanes:
         self._task = task
         self._environments = [task.make() for _ in range(count)]
         self._is_used = [False] * count
+        self._broken: set[int] = set()
         self._to_action = converter(self._environments[0].action_space)
         self._lanes: list[int] = []
         self._actions: Actions = np.zeros(0, np.int64)
@@ -110,26 +121,33 @@ class GymLanes:
     def begin(self, lanes: LaneIndices, seeds: list[int]) -> None:
         """Start an episode on each of the lanes."""
         for lane, seed in zip(lanes.tolist(), seeds, strict=True):
-            if self._is_used[lane] and self._task.fresh_each_time:
-                self._environments[lane].close()
+            if lane in self._broken or (self._is_used[lane] and self._task.fresh_each_time):
+                close_quietly(self._environments[lane])
                 self._environments[lane] = self._task.make()
             self._is_used[lane] = True
+            self._broken.add(lane)  # until it is begun
             self.observations[lane], _ = self._environments[lane].reset(seed=seed % _LARGEST_SEED)
+            self._broken.discard(lane)
 
     def send(self, lanes: LaneIndices, actions: Actions) -> None:
         """Remember what to do."""
         self._lanes, self._actions = lanes.tolist(), actions
 
     def receive(self) -> Stepped:
-        """Step the lanes."""
+        """Step the lanes. An environment that raised something plays no further episode."""
         rewards = np.zeros(len(self._lanes), np.float64)
         ended = np.zeros(len(self._lanes), np.bool_)
+        failures: dict[int, str] = {}
         for i, lane in enumerate(self._lanes):
-            action = self._to_action(self._actions[i])
-            seen, reward, terminated, truncated, _ = self._environments[lane].step(action)
-            self.observations[lane] = seen
-            rewards[i], ended[i] = reward, terminated or truncated
-        return Stepped(rewards, ended, np.ones(len(self._lanes), np.int64))
+            try:
+                action = self._to_action(self._actions[i])
+                seen, reward, terminated, truncated, _ = self._environments[lane].step(action)
+                self.observations[lane] = seen
+                rewards[i], ended[i] = reward, terminated or truncated
+            except RAISED as error:
+                failures[i], ended[i] = described(error), True
+                self._broken.add(lane)
+        return Stepped(rewards, ended, np.ones(len(self._lanes), np.int64), failures)
 
     def picture(self, lane: int) -> Picture:
         """What a person would see on a lane now; for videos.
@@ -148,7 +166,7 @@ class GymLanes:
     def close(self) -> None:
         """Close the environments."""
         for environment in self._environments:
-            environment.close()
+            close_quietly(environment)
         self._environments = []
 
 

@@ -14,6 +14,8 @@ from typing import Any, Literal
 import gymnasium
 import numpy as np
 
+from worker.tasks.base import RAISED, close_quietly
+
 Environment = gymnasium.Env[Any, Any]
 Repeats = Literal["always", "when fresh", "never"]
 """Where an episode repeats itself: in any environment, in a fresh one only, nowhere."""
@@ -34,8 +36,8 @@ def repeats(make: Callable[[], Environment]) -> Repeats:
         try:
             return _looked_at(environment, make)
         finally:
-            environment.close()
-    except Exception:
+            close_quietly(environment)
+    except RAISED:
         return "always"
 
 

@@ -1,24 +1,27 @@
 """A process that runs some of a worker's lanes: ``python -m worker.tasks.lane_process SETTINGS``.
 
 It knows no torch. Its parent writes an order into the shared memory, sends a command over the socket, and
-reads the results when one byte comes back. When the parent's end closes, the process ends.
+reads the results when an answer comes back: one byte, and a text where the task raised something. When the
+parent's end closes, the process ends.
 """
 
 from __future__ import annotations
 
+import json
 import socket
 import struct
 import sys
 import tomllib
 from typing import NamedTuple
 
-from worker.plugins import make_task
-from worker.tasks.base import EpisodicTask, Lanes
+from worker.plugins import described, make_task
+from worker.tasks.base import RAISED, EpisodicTask, Lanes
 from worker.tasks.lane_memory import LaneMemory
 
 COMMAND = struct.Struct("<cI")
 BEGIN, STEP = b"B", b"S"
-DONE, FAILED = b".", b"!"
+ANSWER = struct.Struct("<cI")  # what became of the command, and the size of the text behind it
+DONE, RAISED_SOME, FAILED = b".", b"?", b"!"  # the text: none, a JSON object (place: reason), a reason
 
 
 class LaneSettings(NamedTuple):
@@ -48,8 +51,8 @@ def main(settings: LaneSettings) -> None:
     with socket.socket(fileno=settings.socket) as parent:
         try:
             _serve(parent, settings)
-        except Exception as error:
-            parent.sendall(FAILED + f"{type(error).__name__}: {error}".encode())
+        except RAISED as error:
+            _answer(parent, FAILED, described(error))
             raise
 
 
@@ -59,22 +62,36 @@ def _serve(parent: socket.socket, settings: LaneSettings) -> None:
         raise TypeError(f"task {settings.task!r} has no lanes")
     memory = LaneMemory(settings.memory, settings.total, task.spaces)
     lanes = task.make_lanes(settings.mine)
-    parent.sendall(DONE)
+    _answer(parent, DONE)
     while command := parent.recv(COMMAND.size, socket.MSG_WAITALL):
         verb, count = COMMAND.unpack(command)
-        _obey(verb, slice(settings.first, settings.first + count), settings.first, memory, lanes)
-        parent.sendall(DONE)
+        order = slice(settings.first, settings.first + count)
+        try:
+            failures = _obey(verb, order, settings.first, memory, lanes)
+        except RAISED as error:
+            _answer(parent, FAILED, described(error))
+        else:
+            _answer(parent, RAISED_SOME if failures else DONE, json.dumps(failures) if failures else "")
 
 
-def _obey(verb: bytes, order: slice, first: int, memory: LaneMemory, lanes: Lanes) -> None:
-    """Begin episodes, or take a step; `order` are the rows that say with which lanes."""
+def _answer(parent: socket.socket, code: bytes, text: str = "") -> None:
+    encoded = text.encode()
+    parent.sendall(ANSWER.pack(code, len(encoded)) + encoded)
+
+
+def _obey(verb: bytes, order: slice, first: int, memory: LaneMemory, lanes: Lanes) -> dict[int, str]:
+    """Begin episodes, or take a step; `order` are the rows that say with which lanes. What lanes raised."""
     mine = memory.lanes[order] - first
+    failures: dict[int, str] = {}
     if verb == BEGIN:
         lanes.begin(mine, memory.seeds[order].tolist())
     else:
         lanes.send(mine, memory.actions[order])
-        memory.rewards[order], memory.ended[order], memory.frames[order] = lanes.receive()
+        stepped = lanes.receive()
+        memory.rewards[order], memory.ended[order], memory.frames[order] = stepped[:3]
+        failures = dict(stepped.failures)
     memory.observations[memory.lanes[order]] = lanes.observations[mine]
+    return failures
 
 
 if __name__ == "__main__":

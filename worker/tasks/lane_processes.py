@@ -5,6 +5,7 @@ For a worker that feeds one GPU. (Without a GPU, one worker process to a core is
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import sys
@@ -15,9 +16,11 @@ from itertools import pairwise
 import numpy as np
 
 from germline.toml import write_entries
-from worker.tasks.base import Actions, LaneIndices, Spaces, Stepped
+from worker.tasks.base import Actions, LaneIndices, LanesBrokenError, Spaces, Stepped
 from worker.tasks.lane_memory import LaneMemory
-from worker.tasks.lane_process import BEGIN, COMMAND, FAILED, STEP, LaneSettings
+from worker.tasks.lane_process import ANSWER, BEGIN, COMMAND, FAILED, STEP, LaneSettings
+
+_LAST_STEP_S = 5.0  # longest wait for a process that is to end
 
 
 class LaneProcesses:
@@ -69,14 +72,20 @@ class LaneProcesses:
 
     def receive(self) -> Stepped:
         """Wait for all of them."""
-        orders = []
+        orders: list[slice] = []
+        failures: dict[int, str] = {}
+        place = 0
         for member, order in self._stepping:
-            member.wait()
+            failures |= {place + mine: reason for mine, reason in member.wait().items()}
+            place += order.stop - order.start
             orders.append(order)
         self._stepping = []
         memory = self._memory
-        columns = (memory.rewards, memory.ended, memory.frames)
-        return Stepped(*(np.concatenate([column[order] for order in orders]) for column in columns))
+        rewards, ended, frames = (
+            np.concatenate([column[order] for order in orders])
+            for column in (memory.rewards, memory.ended, memory.frames)
+        )
+        return Stepped(rewards, ended, frames, failures)
 
     def close(self) -> None:
         """End the processes."""
@@ -112,18 +121,33 @@ class _Member:
         theirs.close()
 
     def command(self, verb: bytes, order: slice) -> None:
-        """Send a command about as many lanes as the order has."""
-        self._socket.sendall(COMMAND.pack(verb, order.stop - order.start))
+        """Send a command about as many lanes as the order has. Raises LanesBrokenError if it cannot hear."""
+        try:
+            self._socket.sendall(COMMAND.pack(verb, order.stop - order.start))
+        except OSError as error:
+            raise LanesBrokenError(f"a lane process hears no more: {error}") from error
 
-    def wait(self) -> None:
-        """Wait for the command's end. Raises RuntimeError if the process failed."""
-        answer = self._socket.recv(1)
+    def wait(self) -> dict[int, str]:
+        """Wait for the command's end; what single lanes raised, by their place in it.
+
+        Raises:
+            RuntimeError: if the task raised something, and it is not known for which lane.
+            LanesBrokenError: if the process is gone.
+        """
+        answer = self._socket.recv(ANSWER.size, socket.MSG_WAITALL)
         if not answer:
-            raise RuntimeError(f"a lane process ended by itself, with status {self._process.wait()}")
-        if answer == FAILED:
-            raise RuntimeError(f"a lane process failed: {self._socket.recv(4096).decode()}")
+            raise LanesBrokenError(f"a lane process ended by itself, with status {self._process.wait()}")
+        code, size = ANSWER.unpack(answer)
+        text = self._socket.recv(size, socket.MSG_WAITALL).decode() if size else ""
+        if code == FAILED:
+            raise RuntimeError(f"a lane process failed: {text}")
+        return {int(place): reason for place, reason in json.loads(text).items()} if text else {}
 
     def close(self) -> None:
-        """Let it end."""
+        """Let it end, or end it if it hangs."""
         self._socket.close()
-        self._process.wait()
+        try:
+            self._process.wait(_LAST_STEP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()

@@ -1,6 +1,7 @@
 """The engine of an evolution strategy: slices in, scores out, and a centre that moves by itself."""
 
 import gc
+import math
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import replace
 from typing import Any
@@ -315,3 +316,37 @@ def test_an_engine_that_dozes_keeps_no_members_and_wakes_to_the_same_centre(
     assert [members() for members in made] == [None]
     playing.submit(slice_of("slice", 0, 0, 2))
     assert play(playing)["slice"].returns == awake
+
+
+def test_members_that_cannot_be_scored_are_missing_from_their_slice_and_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def picky(weights: np.ndarray[Any, np.dtype[np.float32]], seed: int) -> float:
+        if seed in (3, 4):
+            raise FloatingPointError(f"seed {seed} diverges")
+        return noisy_sphere(weights, seed)
+
+    whole = engine()
+    whole.submit(slice_of("slice", 0, 0, 3))
+    scored = play(whole)["slice"].returns
+    monkeypatch.setattr("worker.tasks.function.noisy_sphere", picky)
+    playing = engine()
+    playing.submit(slice_of("slice", 0, 0, 3))
+    played = play(playing)["slice"]
+    missing = [math.isnan(value) for value in played.returns]
+    assert missing == [False] * 4 + [True] * 8
+    assert played.returns[:4] == scored[:4]
+    assert played.failure == (
+        "member 0.1+: FloatingPointError: seed 3 diverges; member 0.1-: FloatingPointError: seed 3 diverges; "
+        "member 0.2+: FloatingPointError: seed 4 diverges"
+    )
+
+
+def test_a_centre_that_cannot_be_measured_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(weights: np.ndarray[Any, np.dtype[np.float32]], seed: int) -> float:
+        raise SystemExit("no licence")
+
+    monkeypatch.setattr("worker.tasks.function.noisy_sphere", broken)
+    playing = engine()
+    playing.submit(slice_of("centre", 0, 0, 0))
+    assert play(playing)["centre"].failure == "the centre: SystemExit: no licence"

@@ -17,7 +17,7 @@ from worker.connection.link import Link, RefusedError
 from worker.connection.wire import Identity
 from worker.connection.worker_state import LinkSettings
 from worker.playing.engine import Evaluation, Played
-from worker.playing.lease_work import CentreReport, ExperimentKey, LeaseKey
+from worker.playing.lease_work import CentreReport, ExperimentKey, Hang, LeaseKey
 from worker.tasks.base import SetupError
 
 PATIENCE_S = 20.0
@@ -157,6 +157,7 @@ class Echo:
         self.gate.set()
         self.tick_s = 0.001
         self.endless: set[int] = set()
+        self.failing: set[int] = set()
         self.submitted: list[Evaluation[LeaseKey]] = []
         self._playing: list[Evaluation[LeaseKey]] = []
 
@@ -177,7 +178,12 @@ class Echo:
         endless = [each for each in self._playing if each.episode_seeds[0] in self.endless]
         finished = [each for each in self._playing if each.episode_seeds[0] not in self.endless]
         self._playing = endless
-        return [Played(each.key, tuple(map(float, each.episode_seeds)), 4, 1, 0.5) for each in finished]
+        return [self._played(each) for each in finished]
+
+    def _played(self, each: Evaluation[LeaseKey]) -> Played[LeaseKey]:
+        if each.episode_seeds[0] in self.failing:
+            return Played(each.key, (), 4, 1, 0.5, "diverged " * 1_000)
+        return Played(each.key, tuple(map(float, each.episode_seeds)), 4, 1, 0.5)
 
     def cancel(self, keys: Collection[Hashable]) -> None:
         self._playing = [each for each in self._playing if each.key not in keys]
@@ -191,7 +197,7 @@ class Echo:
 
 FOUNDER = Genome.founder(7)
 CHILD = FOUNDER.child(Mutation(11, 0.5))
-IDENTITY = Identity("w-1", "0.1.0", 1, "abcd", "cpu", {"torch": "2"})
+IDENTITY = Identity("w-1", "0.1.0", 1, "abcd", "cpu", {"torch": "2"}, "p-1")
 
 
 class Fleet:
@@ -473,6 +479,41 @@ async def test_a_worker_told_to_stop_hands_its_leases_back(fleet: Fleet) -> None
         assert await stream.hear_any() is None
         stream.end()
         await task
+
+
+async def test_a_worker_that_hangs_names_what_it_played_and_hands_the_rest_back(fleet: Fleet) -> None:
+    engine = fleet.engines["test"] = Echo()
+    engine.gate.clear()
+    link = fleet.link()
+    async with working(link) as (stop, task):
+        stream = await fleet.master.next_stream()
+        await stream.welcome()
+        await stream.introduce(1)
+        await stream.lend(lease(1, FOUNDER), lease(2, FOUNDER), known=(FOUNDER,))
+        while len(engine.submitted) < 2:
+            await asyncio.sleep(0)
+        link.state.hang = Hang([engine.submitted[1].key], "a step hangs")
+        stop.set()
+        goodbye = (await stream.hear("goodbye")).goodbye
+        assert goodbye.reason == "a step hangs"
+        assert [key.ticket for key in goodbye.returned] == [1]
+        assert [key.ticket for key in goodbye.suspected] == [2]
+        stream.end()
+        await task
+
+
+async def test_what_could_not_be_scored_is_told_with_its_reason(fleet: Fleet) -> None:
+    engine = fleet.engines["test"] = Echo()
+    engine.failing = {3}
+    async with working(fleet.link()) as (_, _):
+        stream = await fleet.master.next_stream()
+        hello = await stream.welcome()
+        assert hello.process == "p-1"
+        await stream.introduce(1)
+        await stream.lend(lease(1, FOUNDER), lease(2, FOUNDER, seeds=(3,)), known=(FOUNDER,))
+        told = {result.lease.ticket: result for result in await stream.hear_results(2)}
+    assert (list(told[1].returns), told[1].failure) == ([1.0], "")
+    assert (list(told[2].returns), told[2].failure) == ([], "diverged " * 111 + "d")
 
 
 async def test_scores_of_the_last_moment_are_told_before_goodbye_and_acknowledged_after(fleet: Fleet) -> None:

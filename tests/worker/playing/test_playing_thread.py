@@ -27,11 +27,15 @@ def work(ticket: int, experiment: int = 1) -> Assignment:
 class OneByOne:
     """An engine with few slots that finishes its oldest evaluation at each tick."""
 
-    def __init__(self, slots: int = 2, fails_at: int = -1) -> None:
+    def __init__(
+        self, slots: int = 2, fails_at: int = -1, error: BaseException | None = None, stays_open: bool = False
+    ) -> None:
         self.slots = slots
         self.frames = 0
         self.closed = 0
         self.fails_at = fails_at
+        self.error = error or ZeroDivisionError("division by zero")
+        self.stays_open = stays_open
         self.playing: list[Evaluation[LeaseKey]] = []
         self.most_playing = 0
 
@@ -49,7 +53,7 @@ class OneByOne:
         oldest = self.playing.pop(0)
         self.frames += 4
         if oldest.episode_seeds[0] == self.fails_at:
-            raise ZeroDivisionError("division by zero")
+            raise self.error
         return [Played(oldest.key, (1.0,), 4, 1, 0.0)]
 
     def cancel(self, keys: Collection[Hashable]) -> None:
@@ -60,6 +64,8 @@ class OneByOne:
 
     def close(self) -> None:
         self.closed += 1
+        if self.stays_open:
+            raise SystemExit("cannot close")
 
 
 class Stuck(OneByOne):
@@ -142,6 +148,32 @@ async def test_an_engine_that_breaks_fails_its_own_experiment_only() -> None:
         await listener.until(lambda: bool(listener.scores))
     assert listener.failures == [Failure(ExperimentKey(1), "ZeroDivisionError: division by zero")]
     assert broken.closed == 1
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()])
+async def test_nothing_that_an_experiment_raises_ends_the_thread(error: BaseException) -> None:
+    listener, broken = Listener(), OneByOne(fails_at=13, error=error, stays_open=True)
+    async with playing(listener) as stage:
+        stage.introduce(ExperimentKey(1), lambda: broken)
+        stage.introduce(ExperimentKey(2), lambda: OneByOne(stays_open=True))
+        stage.lend([work(13), work(5, experiment=2)])
+        await listener.until(lambda: bool(listener.failures and listener.scores))
+        stage.introduce(ExperimentKey(2), OneByOne)
+        stage.lend([work(6, experiment=2)])
+        await listener.until(lambda: len(listener.scores) == 2)
+        assert stage.broke == ""
+    assert listener.failures == [Failure(ExperimentKey(1), f"{type(error).__name__}: {error}")]
+    assert broken.closed == 1
+
+
+async def test_a_thread_that_ends_by_itself_says_why() -> None:
+    listener = Listener()
+    stage = PlayingThread(listener.outbox)
+    stage.start()
+    stage.revoke([work(1).key])
+    stage.lend([work(1)])  # of an experiment that nobody introduced
+    assert await asyncio.to_thread(stage.stop, PATIENCE_S)
+    assert stage.broke.startswith("KeyError: ")
 
 
 async def test_work_for_an_experiment_that_failed_fails_again_until_it_means_something_else() -> None:

@@ -178,7 +178,7 @@ def test_without_room_in_memory_the_slots_are_halved() -> None:
 
 
 def test_without_room_for_one_slot_the_engine_says_so() -> None:
-    with pytest.raises(MemoryError, match="no room for a single slot"):
+    with pytest.raises(SetupError, match="no room for a single slot"):
         Rollout(Countdown, lambda count: Names(count, 1, room=0), 4)
 
 

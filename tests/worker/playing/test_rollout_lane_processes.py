@@ -16,6 +16,7 @@ from worker.playing.alternating import Alternating
 from worker.playing.engine import Engine, Evaluation, Played
 from worker.playing.rollout import Rollout
 from worker.tasks.atari import AtariTask
+from worker.tasks.base import LanesBrokenError
 from worker.tasks.gym import GymTask
 from worker.tasks.lane_processes import LaneProcesses
 
@@ -27,9 +28,17 @@ def cartpole_processes(count: int, processes: int = 2) -> LaneProcesses:
     return LaneProcesses("gym", {"id": "CartPole-v1"}, CARTPOLE.spaces, count, processes)
 
 
-def play_all(engine: Engine[Hashable]) -> dict[Hashable, Played[Hashable]]:
+def submit_all(engine: Engine[Hashable]) -> None:
     for key in range(7):
         engine.submit(Evaluation(key, Genome.founder(key).child(Mutation(key, 0.5)), (key, key + 1, 99)))
+
+
+def play_all(engine: Engine[Hashable]) -> dict[Hashable, Played[Hashable]]:
+    submit_all(engine)
+    return finish(engine)
+
+
+def finish(engine: Engine[Hashable]) -> dict[Hashable, Played[Hashable]]:
     played: dict[Hashable, Played[Hashable]] = {}
     while engine.busy():
         played.update({each.key: each for each in engine.tick()})
@@ -77,18 +86,41 @@ def test_a_lane_process_that_dies_is_reported_not_waited_for() -> None:
     lanes.begin(np.array([0, 1]), [1, 2])
     os.kill(lanes._members[1]._process.pid, signal.SIGKILL)
     lanes._members[1]._process.wait()
-    with pytest.raises((RuntimeError, BrokenPipeError), match=r"lane process ended by itself|Broken pipe"):
+    with pytest.raises(LanesBrokenError, match=r"ended by itself|hears no more"):
         lanes.begin(np.array([0, 1]), [1, 2])
     lanes.close()
 
 
-def test_a_lane_process_says_what_went_wrong() -> None:
-    lanes = cartpole_processes(2)
-    lanes.begin(np.array([0, 1]), [1, 2])
-    lanes.send(np.array([0, 1]), np.array([0, 7]))
-    with pytest.raises(RuntimeError, match="a lane process failed: AssertionError"):
-        lanes.receive()
+def test_a_lane_process_says_which_of_its_lanes_failed_and_plays_on() -> None:
+    lanes = cartpole_processes(4)
+    every = np.arange(4)
+    lanes.begin(every, [1, 2, 3, 4])
+    lanes.send(every, np.array([0, 0, 7, 0]))
+    stepped = lanes.receive()
+    assert list(stepped.failures) == [2]
+    assert stepped.failures[2].startswith("AssertionError: ")
+    assert stepped.rewards.tolist() == [1.0, 1.0, 0.0, 1.0]
+    lanes.begin(np.array([2]), [3])
+    lanes.send(every, np.zeros(4, np.int64))
+    assert not lanes.receive().failures
     lanes.close()
+
+
+def test_lane_processes_that_die_are_made_anew_and_everything_is_played() -> None:
+    made: list[LaneProcesses] = []
+
+    def make(count: int) -> LaneProcesses:
+        made.append(cartpole_processes(count))
+        return made[-1]
+
+    here = play_all(Rollout(CARTPOLE.make_lanes, populations, 3))
+    engine: Rollout[Hashable] = Rollout(make, populations, 3)
+    submit_all(engine)
+    engine.tick()
+    os.kill(made[0]._members[0]._process.pid, signal.SIGKILL)
+    there = finish(engine)
+    assert len(made) == 2
+    assert {key: each[:4] for key, each in there.items()} == {key: each[:4] for key, each in here.items()}
 
 
 def test_lane_processes_end_with_their_lanes() -> None:

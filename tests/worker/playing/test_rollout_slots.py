@@ -14,7 +14,7 @@ from worker.networks.forward.base import ActiveRows
 from worker.networks.population import Individual, expect_genome
 from worker.playing.engine import Evaluation, Played
 from worker.playing.rollout import Rollout
-from worker.tasks.base import Actions, LaneIndices, Observations, Stepped
+from worker.tasks.base import Actions, LaneIndices, Observations, SetupError, Stepped
 
 PARENT = Genome.founder(5)
 CHILD = PARENT.child(Mutation(1, 0.5))
@@ -236,5 +236,5 @@ def test_after_memory_ran_out_what_was_played_starts_over_before_what_waits(
 
 def test_an_engine_says_so_when_there_is_no_room_for_a_single_slot() -> None:
     says = "^the device has no room for a single slot; use a smaller policy or another device$"
-    with pytest.raises(MemoryError, match=says):
+    with pytest.raises(SetupError, match=says):
         house(slots=4, room=0)

@@ -255,3 +255,71 @@ def test_an_environment_that_breaks_while_it_is_looked_at_is_judged_by_who_plays
 
 def test_lanes_know_the_environment_s_own_pace() -> None:
     assert GymTask(id="World-v0").make_lanes(1).steps_per_second == 50.0
+
+
+class Breaking(World):
+    """Breaks at the second step of an episode whose seed is 13, and is of no use from then on."""
+
+    made = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        type(self).made += 1
+        self.is_broken = False
+        self.seed = 0
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Seen, dict[str, Any]]:
+        assert not self.is_broken
+        self.seed = seed or 0
+        return super().reset(seed=seed)
+
+    def step(self, action: Any) -> tuple[Seen, float, bool, bool, dict[str, Any]]:
+        if self.seed == 13 and self.age == 1:
+            self.is_broken = True
+            raise SystemExit("simulation diverged")
+        return super().step(action)
+
+    def close(self) -> None:
+        if self.is_broken:
+            raise OSError("cannot close")
+
+
+class Late(Breaking):
+    """Breaks as the episode begins."""
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Seen, dict[str, Any]]:
+        self.is_broken = self.is_broken or seed == 13
+        return super().reset(seed=seed)
+
+
+for broken in (Breaking, Late):
+    where = f"{broken.__module__}:{broken.__name__}"
+    gymnasium.register(f"{broken.__name__}-v0", entry_point=where, disable_env_checker=True)
+
+
+def test_an_environment_that_raises_costs_its_own_lane_and_plays_no_further_episode() -> None:
+    lanes = GymTask(id="Breaking-v0").make_lanes(3)
+    every, made = np.arange(3), Breaking.made
+    lanes.begin(every, [1, 13, 2])
+    for failures in ({}, {1: "SystemExit: simulation diverged"}):
+        lanes.send(every, np.zeros(3, np.int64))
+        stepped = lanes.receive()
+        assert stepped.failures == failures
+        assert stepped.rewards.tolist() == [1.0, float(not failures), 1.0]
+    lanes.begin(np.array([1]), [3])
+    assert Breaking.made == made + 1
+    lanes.send(every, np.zeros(3, np.int64))
+    assert not lanes.receive().failures
+    lanes.close()
+
+
+def test_an_environment_that_cannot_begin_is_made_anew_for_the_next_episode() -> None:
+    lanes = GymTask(id="Late-v0").make_lanes(1)
+    with pytest.raises(AssertionError):
+        lanes.begin(LANE, [13])
+    lanes.begin(LANE, [14])
+    lanes.close()
