@@ -95,6 +95,8 @@ class Champion(NamedTuple):
         standard_error: of the mean; NaN where one episode, or none, tells nothing of it, infinite where it
             is beyond what is counted.
         validated: False for a provisional leader, which has not yet played enough fresh episodes.
+        starts: how many episodes an individual has at all; 0 where they are without end. An individual that
+            has played all of them is known exactly.
     """
 
     genome: Genome
@@ -102,6 +104,7 @@ class Champion(NamedTuple):
     episodes: int
     standard_error: float
     validated: bool
+    starts: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from germline.algorithms.base import Champion, NewChampion
+from germline.algorithms.base import Ask, Champion, NewChampion
+from germline.algorithms.draws import Dice
 from germline.algorithms.means import LARGEST_SQUARE, mean_with
 from germline.algorithms.window import Window
 from germline.genome import Genome
@@ -73,10 +74,12 @@ class Candidates:
     Args:
         limit: C, how many leaders of the window are candidates; bounds what is kept, too.
         validation_episodes: V, the fresh episodes that make a trial finished.
+        episodes: of one ask.
     """
 
-    def __init__(self, limit: int, validation_episodes: int) -> None:
+    def __init__(self, limit: int, validation_episodes: int, episodes: int = 1) -> None:
         self._limit = limit
+        self._episodes = episodes
         self._enough = validation_episodes
         self.trials: dict[int, Trial] = {}
         self.champion: Trial | None = None
@@ -90,24 +93,35 @@ class Candidates:
             return self.champion.genome if self.champion else None
         return (self._deepest() if need != "breadth" else None) or self._broadest(window) or self._deepest()
 
-    def lend(self, genome: Genome, episodes: int, window: Window) -> None:
+    def first_seeds(self, dice: Dice) -> tuple[int, ...]:
+        """Episodes of a new individual."""
+        return dice.episode_seeds(self._episodes)
+
+    def seeds(self, genome: Genome, dice: Dice) -> tuple[int, ...]:
+        """Fresh episodes for a candidate's next re-play."""
+        return dice.episode_seeds(self._episodes)
+
+    def lend(self, ask: Ask, window: Window) -> None:
         """Note that fresh episodes of this individual are on their way."""
         self.turn = (self.turn + 1) % len(_TURNS)
-        trial = self.trials.setdefault(genome.id, Trial(genome))
-        trial.in_flight += episodes
-        member = window.find(genome.id)
+        trial = self.trials.setdefault(ask.genome.id, Trial(ask.genome))
+        trial.in_flight += len(ask.episode_seeds)
+        member = window.find(ask.genome.id)
         if member is not None:
-            member.in_flight += episodes
+            member.in_flight += len(ask.episode_seeds)
 
-    def give_back(self, genome: Genome, episodes: int, window: Window) -> None:
+    def give_back(self, ask: Ask, window: Window) -> None:
         """Note that fresh episodes of this individual will never be told."""
-        for waiting in (self.trials.get(genome.id), window.find(genome.id)):
+        for waiting in (self.trials.get(ask.genome.id), window.find(ask.genome.id)):
             if waiting is not None:
-                waiting.in_flight = max(0, waiting.in_flight - episodes)
+                waiting.in_flight = max(0, waiting.in_flight - len(ask.episode_seeds))
 
-    def tell(self, genome: Genome, returns: tuple[float, ...]) -> NewChampion | None:
+    def explored(self, ask: Ask, returns: tuple[float, ...], window: Window) -> None:
+        """A new individual was scored; that score is biased (see the module) and says nothing here."""
+
+    def tell(self, ask: Ask, returns: tuple[float, ...]) -> NewChampion | None:
         """Take fresh episodes in; a trial given up meanwhile has no use for them."""
-        trial = self.trials.get(genome.id)
+        trial = self.trials.get(ask.genome.id)
         if trial is None:
             return None
         trial.in_flight = max(0, trial.in_flight - len(returns))
@@ -132,10 +146,20 @@ class Candidates:
         self.champion = trial
         return NewChampion(genome, trial.mean, trial.episodes)
 
-    def leading(self) -> Trial | None:
+    def leading(self) -> Champion | None:
         """The champion or, before there is one, the surest of the trials."""
         started = [trial for trial in self.trials.values() if trial.episodes]
-        return self.champion or max(started, key=self._sureness, default=None)
+        surest = max(started, key=self._sureness, default=None)
+        return self.report() or (surest.report(validated=False) if surest else None)
+
+    def report(self) -> Champion | None:
+        """The champion, if there is one."""
+        return self.champion.report(validated=True) if self.champion else None
+
+    def find(self, individual_id: int) -> Genome | None:
+        """The genome with this id, if it is on trial."""
+        trial = self.trials.get(individual_id)
+        return trial.genome if trial else None
 
     def know_noise(self, squares: float, weight: float) -> None:
         """Set what is known of a return's variance: pooled squared deviations, and how many count."""

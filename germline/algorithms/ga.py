@@ -12,12 +12,23 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from germline.algorithms import ga_snapshot as codec
-from germline.algorithms.base import Ask, Champion, Event, JsonValue, Purpose, Result, check_result
+from germline.algorithms.base import (
+    Ask,
+    Champion,
+    Event,
+    JsonValue,
+    NewChampion,
+    Purpose,
+    Result,
+    check_result,
+)
 from germline.algorithms.champion import Candidates
 from germline.algorithms.draws import Dice
 from germline.algorithms.ga_settings import GaSettings
 from germline.algorithms.ga_snapshot import GenomeShelf
 from germline.algorithms.power import power_rule
+from germline.algorithms.races import Races
+from germline.algorithms.races_snapshot import read_trials, write_trials
 from germline.algorithms.selection import tournament, truncation
 from germline.algorithms.tickets import TicketBook
 from germline.algorithms.window import Member, Window
@@ -50,7 +61,7 @@ class GeneticAlgorithm:
         self.evaluations = self.episodes = self.frames = self.steps = 0
         self._tickets = TicketBook()
         self._window = Window(settings.window, settings.replacement)
-        self._candidates = Candidates(settings.candidates, settings.validation_episodes)
+        self._candidates = _candidates(settings, seed)
         self._power = power_rule(settings)
         self.founders_asked = 0
         self._validation_credit = 0.0
@@ -69,10 +80,10 @@ class GeneticAlgorithm:
         self._count(result)
         if ask.purpose is Purpose.VALIDATE:
             self._revise(ask, result.returns)
-            event = self._candidates.tell(ask.genome, result.returns)
+            event = self._candidates.tell(ask, result.returns)
         else:
             self._settle(ask, result.returns)
-            event = None if self.settings.validates else self._candidates.score(ask.genome, result.returns)
+            event = self._score(ask, result.returns)
         return [event] if event is not None else []
 
     def set_aside(self, ticket: int) -> None:
@@ -80,7 +91,7 @@ class GeneticAlgorithm:
         ask = self._tickets.get(ticket)
         self._tickets.close(ticket)
         if ask.purpose is Purpose.VALIDATE:
-            self._candidates.give_back(ask.genome, len(ask.episode_seeds), self._window)
+            self._candidates.give_back(ask, self._window)
 
     def adopt(self, ask: Ask) -> None:
         """Take back an Ask made before a restart."""
@@ -100,23 +111,19 @@ class GeneticAlgorithm:
 
         Without candidates nobody is validated, and it is the individual with the best single evaluation.
         """
-        trial = self._candidates.champion
-        return trial.report(validated=self.settings.validates) if trial is not None else None
+        best = self._candidates.report()
+        return best if best is None or self.settings.validates else best._replace(validated=False)
 
     def leader(self) -> Champion | None:
         """The champion or, before there is one, whoever looks best so far; None before the first result."""
-        trial = self._candidates.leading()
-        if self.champion is not None or trial is None:
-            return self.champion or self._best_member()
-        return trial.report(validated=False)
+        return self.champion or self._candidates.leading() or self._best_member()
 
     def find(self, individual_id: int) -> Genome | None:
         """The genome with this id, if it is in the population, in validation or a litter's parent."""
-        member = self._window.find(individual_id) or self._candidates.trials.get(individual_id)
-        if member is not None:
-            return member.genome
+        member = self._window.find(individual_id)
+        found = member.genome if member is not None else self._candidates.find(individual_id)
         parent = self._litter_parent
-        return parent if parent is not None and parent.id == individual_id else None
+        return found or (parent if parent is not None and parent.id == individual_id else None)
 
     def population(self) -> Iterator[Member]:
         """The members of the window from worst to best."""
@@ -136,7 +143,7 @@ class GeneticAlgorithm:
             "settings": codec.write_settings(self.settings),
             "tickets": codec.write_tickets(self._tickets, shelf),
             "window": codec.write_window(self._window, shelf),
-            "candidates": codec.write_candidates(self._candidates, shelf),
+            "candidates": write_trials(self._candidates, shelf),
             "counts": {field: getattr(self, field) for field in _COUNTS},
             "validation_credit": self._validation_credit,
             "litter_left": self._litter_left,
@@ -163,7 +170,7 @@ class GeneticAlgorithm:
         shelf = GenomeShelf.read(codec.value(snapshot, "snapshot", "genomes", str))
         codec.read_tickets(self._tickets, snapshot["tickets"], shelf)
         codec.read_window(self._window, snapshot, shelf)
-        codec.read_candidates(self._candidates, snapshot["candidates"], shelf)
+        read_trials(self._candidates, snapshot["candidates"], shelf)
         codec.only(snapshot["counts"], "counts", _COUNTS)
         for field in _COUNTS:
             setattr(self, field, codec.value(snapshot["counts"], "counts", field, int))
@@ -183,14 +190,14 @@ class GeneticAlgorithm:
         """Decide on the next piece of work from the state and the ticket, then note it."""
         ticket = self._tickets.next_ticket
         dice = Dice(self.seed, ticket)
-        episode_seeds = dice.episode_seeds(self.settings.episodes)
         candidate = self._candidate_due()
         if candidate is not None:
-            ask = Ask(ticket, candidate, Purpose.VALIDATE, episode_seeds)
+            ask = Ask(ticket, candidate, Purpose.VALIDATE, self._candidates.seeds(candidate, dice))
         else:
             parent = self._litter_parent if self._litter_left else self._select(dice)
             genome = self._breed(ticket, parent, dice)
-            ask = Ask(ticket, genome, Purpose.EXPLORE, episode_seeds, None if parent is None else parent.id)
+            seeds = self._candidates.first_seeds(dice)
+            ask = Ask(ticket, genome, Purpose.EXPLORE, seeds, None if parent is None else parent.id)
         self._lend(ask)
         return ask
 
@@ -213,9 +220,9 @@ class GeneticAlgorithm:
             return None
         if settings.selection == "tournament":
             return tournament(self._window, settings.tournament_size, dice.parent)
-        trial = self._candidates.champion
-        champion = trial.genome if trial is not None else None
-        return truncation(self._window, settings.parents, champion, dice.parent)
+        champion = self._candidates.champion
+        genome = champion.genome if champion is not None else None
+        return truncation(self._window, settings.parents, genome, dice.parent)
 
     def _lend(self, ask: Ask) -> None:
         """Note an Ask as made: all that asking changes, so that adopting one changes the same."""
@@ -224,7 +231,7 @@ class GeneticAlgorithm:
         self._validation_credit = min(self._validation_credit + share, 1 + share * self.settings.litter)
         if ask.purpose is Purpose.VALIDATE:
             self._validation_credit -= 1
-            self._candidates.lend(ask.genome, len(ask.episode_seeds), self._window)
+            self._candidates.lend(ask, self._window)
         elif not len(ask.genome):
             self.founders_asked += 1
         elif self._litter_left:
@@ -241,6 +248,13 @@ class GeneticAlgorithm:
             return
         self._window.add(Member(ask.genome, ask.ticket, sum(returns) / len(returns), len(returns)))
 
+    def _score(self, ask: Ask, returns: tuple[float, ...]) -> NewChampion | None:
+        """A new individual was scored: crowned at once only where nobody is validated."""
+        if isinstance(self._candidates, Candidates) and not self.settings.validates:
+            return self._candidates.score(ask.genome, returns)
+        self._candidates.explored(ask, returns, self._window)
+        return None
+
     def _revise(self, ask: Ask, returns: tuple[float, ...]) -> None:
         """Let a re-played individual's fitness be what all its episodes say, if it is still here."""
         member = self._window.find(ask.genome.id)
@@ -253,3 +267,10 @@ class GeneticAlgorithm:
         self.episodes += len(result.returns)
         self.frames += result.frames
         self.steps += result.steps
+
+
+def _candidates(settings: GaSettings, seed: int) -> Candidates | Races:
+    """Who finds the champion: races where episodes are finitely many, trials on fresh episodes elsewhere."""
+    if settings.starts:
+        return Races(settings.candidates, settings.episodes, settings.starts, seed)
+    return Candidates(settings.candidates, settings.validation_episodes, settings.episodes)

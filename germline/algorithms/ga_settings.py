@@ -40,6 +40,8 @@ class GaSettings:
             champion is then the best single evaluation.
         validation_episodes: V, the fresh episodes that an individual needs before it can be champion.
         validation_share: greatest share of asks that re-play candidates.
+        starts: an episode seed for each start of a protocol that has finitely many; each is played at most
+            once by an individual, and the champion plays all. Empty: episodes are without end.
     """
 
     window: int = 1_000
@@ -59,6 +61,7 @@ class GaSettings:
     candidates: int = 10
     validation_episodes: int = 30
     validation_share: float = 0.2
+    starts: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense, by the field's name."""
@@ -90,7 +93,9 @@ class GaSettings:
             _require_count(field, getattr(self, field), least=1)
         _require_count("parents", self.parents, least=0, greatest=self.window)
         _require_count("founders", self.founder_count, least=1)
-        _require_count("candidates", self.candidates, least=0)
+        _require_count("candidates", self.candidates, least=1 if self.starts else 0)
+        distinct = len(set(self.starts)) == len(self.starts)
+        _require("starts", self.starts, distinct, "episode seeds that differ from each other")
         _require_count("rank", self.rank, least=0, greatest=MAX_RANK)
 
     def _check_powers(self) -> None:

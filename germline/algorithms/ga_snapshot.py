@@ -56,7 +56,9 @@ class GenomeShelf:
 
 def write_settings(settings: GaSettings) -> dict[str, JsonValue]:
     """The settings as JSON values."""
-    return dict(asdict(settings))
+    written = asdict(settings)
+    starts = written.pop("starts")  # which the first snapshots did not know, and most searches do not have
+    return written | ({"starts": list(starts)} if starts else {})
 
 
 def check_settings(written: dict[str, JsonValue], settings: GaSettings) -> None:

@@ -22,6 +22,11 @@ SETTINGS = GaSettings(
 )
 
 
+def asked(genome: Genome, episodes: int = 1) -> Ask:
+    """A re-play of an individual; what it plays matters to nobody here."""
+    return Ask(0, genome, Purpose.VALIDATE, tuple(range(episodes)))
+
+
 def play(
     algorithm: GeneticAlgorithm, n: int, value_of: Callable[[Ask], float]
 ) -> tuple[list[Ask], list[Event]]:
@@ -254,8 +259,8 @@ def test_the_best_mean_is_champion_however_much_more_another_was_played() -> Non
     candidates, window = Candidates(limit=3, validation_episodes=4), Window(10, "oldest")
     steady, better = (Genome.founder(seed) for seed in (1, 2))
     for genome, returns in ((steady, (1.0,) * 12), (better, (3.0, 2.0, 2.0, 1.0))):
-        candidates.lend(genome, len(returns), window)
-        event = candidates.tell(genome, returns)
+        candidates.lend(asked(genome, len(returns)), window)
+        event = candidates.tell(asked(genome), returns)
         assert isinstance(event, NewChampion)
         assert event.genome == genome
     assert candidates.champion is not None
@@ -265,11 +270,11 @@ def test_the_best_mean_is_champion_however_much_more_another_was_played() -> Non
 def test_a_trial_whose_episodes_are_all_on_their_way_is_not_deepened_further() -> None:
     candidates, window = Candidates(limit=3, validation_episodes=4), Window(10, "oldest")
     genome = Genome.founder(1)
-    candidates.lend(genome, 1, window)
-    candidates.tell(genome, (1.0,))
+    candidates.lend(asked(genome, 1), window)
+    candidates.tell(asked(genome), (1.0,))
     for _ in range(3):
         assert candidates.choose(window) == genome
-        candidates.lend(genome, 1, window)
+        candidates.lend(asked(genome, 1), window)
     assert candidates.choose(window) is None
 
 
