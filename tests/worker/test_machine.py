@@ -65,6 +65,7 @@ def test_a_spec_becomes_plain_settings_with_typed_arguments() -> None:
         hidden=(32, 16),
         episodes=3,
         precision="bfloat16",
+        max_episode_s=3600.0,
     )
 
 

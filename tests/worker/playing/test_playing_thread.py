@@ -172,6 +172,9 @@ async def test_a_thread_that_ends_by_itself_says_why() -> None:
     stage.start()
     stage.revoke([work(1).key])
     stage.lend([work(1)])  # of an experiment that nobody introduced
+    async with asyncio.timeout(PATIENCE_S):
+        while not stage.broke:
+            await asyncio.sleep(0)
     assert await asyncio.to_thread(stage.stop, PATIENCE_S)
     assert stage.broke.startswith("KeyError: ")
 
