@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
 def master(context: typer.Context) -> None:
     """Host experiments and lend work to workers. `germline master --help` lists its options.
 
-    Example: germline master --data runs/master
+    Example: germline master --store-folder runs/master
     """
     _become("master", context.args)
 

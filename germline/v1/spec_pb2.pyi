@@ -32,7 +32,7 @@ class _PrecisionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Precision.V
     PRECISION_FLOAT32: _Precision.ValueType  # 1
     """IEEE single precision."""
     PRECISION_BFLOAT16: _Precision.ValueType  # 2
-    """bfloat16 weights and activations; twice as fast where the processor has it."""
+    """bfloat16 weights and activations; faster where the processor has it."""
     PRECISION_INT8: _Precision.ValueType  # 3
     """Whole numbers from the screen to the action (germline/integer.py): the same genome and start give the same return
     on every CPU and GPU. For the genetic algorithm, and policies that are plain lines of layers.
@@ -46,7 +46,7 @@ PRECISION_UNSPECIFIED: Precision.ValueType  # 0
 PRECISION_FLOAT32: Precision.ValueType  # 1
 """IEEE single precision."""
 PRECISION_BFLOAT16: Precision.ValueType  # 2
-"""bfloat16 weights and activations; twice as fast where the processor has it."""
+"""bfloat16 weights and activations; faster where the processor has it."""
 PRECISION_INT8: Precision.ValueType  # 3
 """Whole numbers from the screen to the action (germline/integer.py): the same genome and start give the same return
 on every CPU and GPU. For the genetic algorithm, and policies that are plain lines of layers.
@@ -531,9 +531,9 @@ class Policy(_message.Message):
     HIDDEN_FIELD_NUMBER: _builtins.int
     ARGUMENTS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """"dqn2015" (Mnih et al. 2015), "uber2018" (the large network of Such et al. 2018), "mlp", "vector" (for function
-    tasks), a name in the entry-point group `germline.policies`, or the import path "package.module:Class" of any
-    torch module.
+    """"motion" (small, sees what moves), "dqn2015" (Mnih et al. 2015), "uber2018" (the large network of Such et al. 2018),
+    "mlp", "vector" (for function tasks), a name in the entry-point group `germline.policies`, or the import path
+    "package.module:Class" of any torch module.
     """
     @_builtins.property
     def hidden(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:

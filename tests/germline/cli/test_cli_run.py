@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 
-from germline.cli.app import run
 from germline.eggroll import centre_file
 from germline.genome import Genome
 
@@ -155,21 +154,6 @@ def test_a_run_waits_for_the_last_centre_of_its_slowest_worker(start: Start, tmp
     experiment = json.loads((tmp_path / "runs" / "bowl" / "experiment.json").read_text())
     assert (experiment["epochs"], experiment["checkpoints_wanted"]) == (2, 0)
     assert experiment["centre_digest"]
-
-
-def test_read_only_commands_work_on_what_a_finished_run_left(
-    start: Start, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    result = finish(start("run", "sphere.toml", "--workers", "1", "--json"))
-    folder = str(tmp_path / "runs" / "sphere")
-    assert run(["status", "--run", folder, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["evaluations"] == 300
-    assert run(["champion", "--run", folder, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["id"] == result["champion"]["id"]
-    assert run(["plot", "--run", folder, "--output", str(tmp_path / "curve.png")]) == 0
-    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
-    assert run(["pause", "--run", folder]) == 3
-    assert "has no master up; start it with: germline run" in capsys.readouterr().err
 
 
 def test_ctrl_c_drains_and_running_again_goes_on(start: Start, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """`germline spec`, and what every command does with wrong input: a sentence and an exit code."""
 
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,17 @@ def test_the_explanation_holds_every_field(capsys: pytest.CaptureFixture[str]) -
     assert run(["spec", "--explain", "--json"]) == 0
     sections = json.loads(capsys.readouterr().out)
     assert {"path", "text", "rows"} == set(sections[0])
+
+
+def test_the_explanation_names_every_policy_that_comes_with_germline(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
+    policies = project["entry-points"]["germline.policies"]
+    assert run(["spec", "--explain", "--json"]) == 0
+    (policy,) = [section for section in json.loads(capsys.readouterr().out) if section["path"] == "policy"]
+    (name,) = [row for row in policy["rows"] if row["path"] == "policy.name"]
+    assert [each for each in policies if f'"{each}"' not in name["text"]] == []
 
 
 def test_no_master_is_exit_code_3(capsys: pytest.CaptureFixture[str]) -> None:
