@@ -5,6 +5,7 @@ from __future__ import annotations
 from germline.algorithms.eggroll import EggrollSettings
 from germline.algorithms.ga_settings import GaSettings, PowerSchedule, Replacement, Selection
 from germline.genome import float32
+from germline.protocol_starts import STARTS
 from germline.v1 import spec_pb2
 
 _SELECTIONS: dict[int, Selection] = {
@@ -48,7 +49,15 @@ def ga_settings(spec: spec_pb2.ExperimentSpec) -> GaSettings:
         candidates=ga.candidates,
         validation_episodes=ga.validation_episodes,
         validation_share=ga.validation_share,
+        starts=starts_of(spec) if ga.candidates else (),
     )
+
+
+def starts_of(spec: spec_pb2.ExperimentSpec) -> tuple[int, ...]:
+    """An episode seed for each start that the spec's protocol has; none where episodes are without end."""
+    if spec.evaluation.starts != spec_pb2.STARTS_AUTO or not spec.task.HasField("atari"):
+        return ()
+    return STARTS.get(spec.task.atari.protocol, ())
 
 
 def low_rank(spec: spec_pb2.ExperimentSpec) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from germline.spec.convert import ga_settings
+from germline.spec.convert import ga_settings, starts_of
 from germline.spec.problems import Problem, wrong_value
 from germline.v1 import spec_pb2
 
@@ -34,6 +34,7 @@ def _rules(
 ) -> Iterator[tuple[tuple[str, ...], Callable[[], Iterator[Problem]]]]:
     """Each rule after the paths that it reads."""
     yield ("task", "policy.name", "policy.hidden"), lambda: _policy_fits_task(spec)
+    yield ("task", "evaluation.episodes", "evaluation.starts"), lambda: _starts_are_enough(spec)
     if spec.algorithm.HasField("ga"):
         ga = spec.algorithm.ga
         yield (
@@ -69,6 +70,13 @@ def _policy_fits_task(spec: spec_pb2.ExperimentSpec) -> Iterator[Problem]:
         yield wrong_value("policy.name", name, f"a network, since [task.{kind}] wants actions")
     if spec.policy.hidden and name in _WITHOUT_HIDDEN:
         yield Problem("policy.hidden", f'is given, but "{name}" has no such layers; leave it out')
+
+
+def _starts_are_enough(spec: spec_pb2.ExperimentSpec) -> Iterator[Problem]:
+    starts, episodes = len(starts_of(spec)), spec.evaluation.episodes
+    if spec.algorithm.HasField("ga") and spec.algorithm.ga.candidates and 0 < starts < episodes:
+        text = f'at most {starts}, the starts of the protocol; evaluation.starts "seeds" has no end'
+        yield wrong_value("evaluation.episodes", episodes, text)
 
 
 def _integers_are_played(spec: spec_pb2.ExperimentSpec) -> Iterator[Problem]:

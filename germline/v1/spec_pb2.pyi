@@ -21,6 +21,34 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _Starts:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _StartsEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Starts.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    STARTS_UNSPECIFIED: _Starts.ValueType  # 0
+    """Not a choice; refused. A stored spec without one was made before there was a choice, and means seeds."""
+    STARTS_AUTO: _Starts.ValueType  # 1
+    """Where the protocol has finitely many starts (uber2018: 30), each of them at most once, and a champion all of them:
+    its score is exact. Everywhere else, seeds.
+    """
+    STARTS_SEEDS: _Starts.ValueType  # 2
+    """Episodes drawn anew each time, without end."""
+
+class Starts(_Starts, metaclass=_StartsEnumTypeWrapper):
+    """Which episodes an individual plays."""
+
+STARTS_UNSPECIFIED: Starts.ValueType  # 0
+"""Not a choice; refused. A stored spec without one was made before there was a choice, and means seeds."""
+STARTS_AUTO: Starts.ValueType  # 1
+"""Where the protocol has finitely many starts (uber2018: 30), each of them at most once, and a champion all of them:
+its score is exact. Everywhere else, seeds.
+"""
+STARTS_SEEDS: Starts.ValueType  # 2
+"""Episodes drawn anew each time, without end."""
+Global___Starts: _TypeAlias = Starts  # noqa: Y015
+
 class _Precision:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -569,6 +597,7 @@ class Evaluation(_message.Message):
     LEASE_S_FIELD_NUMBER: _builtins.int
     MAX_ATTEMPTS_FIELD_NUMBER: _builtins.int
     MAX_EPISODE_S_FIELD_NUMBER: _builtins.int
+    STARTS_FIELD_NUMBER: _builtins.int
     episodes: _builtins.int
     """Episodes that one evaluation plays; its fitness is their mean return."""
     precision: Global___Precision.ValueType
@@ -585,6 +614,8 @@ class Evaluation(_message.Message):
     """How long one episode may take; one that takes longer could not be scored. Choose far more than the longest takes on
     the slowest worker.
     """
+    starts: Global___Starts.ValueType
+    """Which episodes an individual plays."""
     def __init__(
         self,
         *,
@@ -593,10 +624,11 @@ class Evaluation(_message.Message):
         lease_s: _builtins.float | None = ...,
         max_attempts: _builtins.int | None = ...,
         max_episode_s: _builtins.float | None = ...,
+        starts: Global___Starts.ValueType | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_episodes", b"_episodes", "_lease_s", b"_lease_s", "_max_attempts", b"_max_attempts", "_max_episode_s", b"_max_episode_s", "_precision", b"_precision", "episodes", b"episodes", "lease_s", b"lease_s", "max_attempts", b"max_attempts", "max_episode_s", b"max_episode_s", "precision", b"precision"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_episodes", b"_episodes", "_lease_s", b"_lease_s", "_max_attempts", b"_max_attempts", "_max_episode_s", b"_max_episode_s", "_precision", b"_precision", "_starts", b"_starts", "episodes", b"episodes", "lease_s", b"lease_s", "max_attempts", b"max_attempts", "max_episode_s", b"max_episode_s", "precision", b"precision", "starts", b"starts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_episodes", b"_episodes", "_lease_s", b"_lease_s", "_max_attempts", b"_max_attempts", "_max_episode_s", b"_max_episode_s", "_precision", b"_precision", "episodes", b"episodes", "lease_s", b"lease_s", "max_attempts", b"max_attempts", "max_episode_s", b"max_episode_s", "precision", b"precision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_episodes", b"_episodes", "_lease_s", b"_lease_s", "_max_attempts", b"_max_attempts", "_max_episode_s", b"_max_episode_s", "_precision", b"_precision", "_starts", b"_starts", "episodes", b"episodes", "lease_s", b"lease_s", "max_attempts", b"max_attempts", "max_episode_s", b"max_episode_s", "precision", b"precision", "starts", b"starts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__episodes: _TypeAlias = _typing.Literal["episodes"]  # noqa: Y015
     _WhichOneofArgType__episodes: _TypeAlias = _typing.Literal["_episodes", b"_episodes"]  # noqa: Y015
@@ -608,6 +640,8 @@ class Evaluation(_message.Message):
     _WhichOneofArgType__max_episode_s: _TypeAlias = _typing.Literal["_max_episode_s", b"_max_episode_s"]  # noqa: Y015
     _WhichOneofReturnType__precision: _TypeAlias = _typing.Literal["precision"]  # noqa: Y015
     _WhichOneofArgType__precision: _TypeAlias = _typing.Literal["_precision", b"_precision"]  # noqa: Y015
+    _WhichOneofReturnType__starts: _TypeAlias = _typing.Literal["starts"]  # noqa: Y015
+    _WhichOneofArgType__starts: _TypeAlias = _typing.Literal["_starts", b"_starts"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__episodes) -> _WhichOneofReturnType__episodes | None: ...
     @_typing.overload
@@ -618,6 +652,8 @@ class Evaluation(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_episode_s) -> _WhichOneofReturnType__max_episode_s | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__precision) -> _WhichOneofReturnType__precision | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__starts) -> _WhichOneofReturnType__starts | None: ...
 
 Global___Evaluation: _TypeAlias = Evaluation  # noqa: Y015
 

@@ -228,4 +228,4 @@ class Registry:
 
 
 def _settings_of(created: Created) -> ExperimentSettings:
-    return ExperimentSettings.of(spec_pb2.ExperimentSpec.FromString(created.spec))
+    return ExperimentSettings.stored(created.spec)

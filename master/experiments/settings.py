@@ -65,6 +65,14 @@ class ExperimentSettings:
             encoded=spec.SerializeToString(deterministic=True),
         )
 
+    @classmethod
+    def stored(cls, encoded: bytes) -> ExperimentSettings:
+        """Read a spec that was stored; what it could not say when it was made is as it was then."""
+        spec = spec_pb2.ExperimentSpec.FromString(encoded)
+        if not spec.evaluation.HasField("starts"):
+            spec.evaluation.starts = spec_pb2.STARTS_SEEDS
+        return cls.of(spec)
+
     def with_stop(self, stop: bytes) -> ExperimentSettings:
         """The same search with other stop conditions, a serialized germline.v1.Stop.
 
