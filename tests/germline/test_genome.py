@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from germline.genome import Genome, Mutation, check_seed, float32, format_id, parse_id
+from germline.genome import MAX_RANK, Genome, Mutation, check_seed, float32, format_id, parse_id
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "genome-v1.json").read_text())
 
@@ -46,6 +46,12 @@ def test_a_child_has_its_parents_line_and_one_mutation() -> None:
 
 def test_a_founder_has_no_parent() -> None:
     assert Genome.founder(5).parent() is None
+    assert Genome.founder(5).last is None
+
+
+def test_a_mutation_is_dense_unless_it_says_its_rank() -> None:
+    assert Mutation(1, 0.5) == Mutation(1, 0.5, rank=0)
+    assert Genome.founder(5).child(Mutation(1, 0.5, MAX_RANK)).last == (1, 0.5, 255)
 
 
 def test_a_genome_cannot_be_changed() -> None:

@@ -203,6 +203,10 @@ def test_an_impossible_result_is_refused_by_name_and_changes_nothing(
     assert algorithm.evaluations == 1
 
 
+def test_an_ask_names_no_parent_unless_it_has_one() -> None:
+    assert Ask(0, Genome.founder(1), Purpose.VALIDATE, (1,)).parent_id is None
+
+
 def test_frames_and_steps_count_from_nought() -> None:
     check_result(Result(1, (1.0,), 0, 0), 1)
     for frames, steps, says in ((-1, 0, "frames is -1"), (0, -1, "steps is -1")):

@@ -116,9 +116,27 @@ def test_settings_beyond_their_limits_are_refused_with_what_is_allowed(
 
 def test_the_defaults_are_those_of_uber() -> None:
     settings = GaSettings()
-    assert (settings.window, settings.parents, settings.power) == (1_000, 20, 0.002)
-    assert (settings.candidates, settings.validation_episodes) == (10, 30)
+    assert settings == GaSettings(
+        window=1_000,
+        parents=20,
+        selection="truncation",
+        tournament_size=5,
+        replacement="oldest",
+        power=0.002,
+        power_schedule="constant",
+        power_learning_rate=0.2,
+        rank=0,
+        litter=1,
+        episodes=1,
+        candidates=10,
+        validation_episodes=30,
+        validation_share=0.2,
+    )
     assert settings.founder_count == 1_000
+
+
+def test_a_single_candidate_is_enough_to_validate() -> None:
+    assert [GaSettings(candidates=count).validates for count in (0, 1)] == [False, True]
 
 
 def test_the_smallest_search_is_allowed() -> None:
