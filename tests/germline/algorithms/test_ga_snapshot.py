@@ -95,6 +95,14 @@ def test_lost_tickets_survive_a_restart() -> None:
         through_text(algorithm).tell(Result(4, (1.0,), 4, 1))
 
 
+def test_a_champion_is_one_of_the_trials() -> None:
+    snapshot = json.loads(json.dumps(live(GeneticAlgorithm(SETTINGS, seed=3), 30).snapshot()))
+    trials = len(snapshot["candidates"]["trials"])
+    snapshot["candidates"]["champion"] = trials
+    with pytest.raises(ValueError, match=f"^candidates.champion is {trials}; there are {trials} trials$"):
+        GeneticAlgorithm(SETTINGS, seed=3).restore(snapshot)
+
+
 def test_a_shelf_gives_each_genome_one_place_and_knows_no_other() -> None:
     founders = [Genome.founder(seed) for seed in range(3)]
     shelf = GenomeShelf(founders[:1])
@@ -171,6 +179,7 @@ def drop(field: str) -> Callable[[dict[str, Any]], None]:
         (spoil("tickets", "pending", value={}), "^tickets.pending is {}"),
         (spoil("tickets", "pending", 0, value=7), "^tickets.pending has a row 7; it must have 5 values$"),
         (spoil("tickets", "pending", 0, 0, value="x"), "^tickets.pending is 'x'"),
+        (spoil("tickets", "pending", 0, 1, value=999), "^tickets.pending names genome 999; "),
         (spoil("tickets", "pending", 0, 4, value="x"), "^tickets.pending is 'x'"),
         (spoil("tickets", value=[]), r"^tickets is \[\]; it must be an object$"),
         (spoil("tickets", "luck", value=1), r"^tickets lacks \[\] and has unknown \['luck'\]$"),
