@@ -158,6 +158,16 @@ def test_twins_are_lent_of_the_oldest_work_of_others_that_has_none(table: LeaseT
     assert table.holders() == {"a": 3, "b": 3, "c": 2}
 
 
+@pytest.mark.parametrize("boot", [0, 1, 5])
+def test_each_of_the_4096_lendings_of_an_earlier_start_is_known_as_its_own(clock: Clock, boot: int) -> None:
+    after = LeaseTable(LEASE_S, clock, [Start(boot, 0), Start(boot + 1, 9)])
+    for attempt in (boot * 4096 + 1, boot * 4096 + 4096):
+        after.check(7, attempt, "a")
+    for attempt in (boot * 4096 - 4096, (boot + 1) * 4096 + 1):
+        with pytest.raises(UnknownLeaseError):
+            after.check(9, attempt, "a")
+
+
 def test_a_twin_lasts_as_long_as_any_lease(table: LeaseTable, clock: Clock) -> None:
     lend(table, 7, "a")
     clock.now += 1.0

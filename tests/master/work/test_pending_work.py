@@ -195,6 +195,23 @@ def test_what_a_failed_attempt_brought_is_remembered_until_the_work_is_told(pend
     assert pending.retries.failures(0) == []
 
 
+def test_no_more_is_lent_than_there_is_room_for_whatever_failed_before(pending: PendingWork) -> None:
+    pending.add([ask(ticket) for ticket in range(5)])
+    (work,) = pending.lend("a", 1, ())
+    pending.fail("a", work.lease.attempt, result(0, math.nan), "no number")
+    assert tickets(pending.lend("b", 3, ())) == [0, 1, 2]
+
+
+def test_three_failed_attempts_are_enough(pending: PendingWork) -> None:
+    pending.add([ask(0)])
+    hopeless = []
+    for worker in "abc":
+        (work,) = pending.lend(worker, 1, ())
+        hopeless.append(pending.fail(worker, work.lease.attempt, result(0, math.nan), "no number"))
+    assert hopeless == [False, False, True]
+    assert pending.waiting == 0
+
+
 def test_work_that_failed_late_waits_for_others_only(pending: PendingWork, clock: Clock) -> None:
     pending.add([ask(0)])
     (work,) = pending.lend("a", 1, ())
@@ -326,6 +343,9 @@ def test_of_starts_before_any_snapshot_no_lease_counts(clock: Clock) -> None:
     third = PendingWork(LEASE_S, clock, [Start(3, 0)])
     third.expect(ask(0))
     third.revive()
+    second = PendingWork(LEASE_S, clock, [Start(2, 0)])
+    second.revive()
+    assert second.snapshot()["starts"] == [[1, 0], [2, 0]]
     assert third.snapshot() == {"next_ticket": 1, "starts": [[2, 0], [3, 1]]}
     assert not third.renew("a", 0, work.lease.attempt)
 
