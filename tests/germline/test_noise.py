@@ -92,6 +92,26 @@ def test_the_table_is_antisymmetric_and_holds_rounded_quantiles() -> None:
         assert table[index] == round(quantile((index + 0.5) / 65_536) * 1_024)
 
 
+def test_uniform_values_are_as_many_equal_steps_around_nought() -> None:
+    uniform = noise.uniform_values().astype(np.float64)
+    assert noise.uniform_values().dtype == np.float32
+    assert np.array_equal(uniform * 65_536, np.arange(-65_535, 65_536, 2))
+
+
+def test_nobody_can_write_into_a_table() -> None:
+    for table in (noise.table_units(), noise.table_values(), noise.uniform_values()):
+        with pytest.raises(ValueError, match="read-only"):
+            table[0] = 0
+
+
+def test_a_machine_that_computes_another_table_is_told_not_to_evolve(monkeypatch: pytest.MonkeyPatch) -> None:
+    true = noise._TABLE_DIGEST
+    monkeypatch.setattr(noise, "_TABLE_DIGEST", "other")
+    says = f"^noise table has digest {true}, version 1 has other: do not evolve here$"
+    with pytest.raises(RuntimeError, match=says):
+        noise.table_units.__wrapped__()
+
+
 @given(seed=uint64, stream=uint64, start=starts, count=counts, longer=counts)
 def test_a_prefix_of_a_longer_draw_is_the_shorter_draw(
     seed: int, stream: int, start: int, count: int, longer: int
