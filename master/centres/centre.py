@@ -63,6 +63,7 @@ class Centre:
         self._wanted_newest = self._wanted_best = -1
         self._asked: dict[int, str] = {}  # wanted epoch, worker
         self._refused: set[tuple[int, str]] = set()
+        self._storing: set[int] = set()
         self._replayed: set[tuple[int, str]] = set()  # who had to come to a wanted epoch again
         self._incoming: dict[str, list[bytes]] = {}
         self._reloads: Counter[str] = Counter()
@@ -177,7 +178,7 @@ class Centre:
 
     def _next_wanted(self, workers: Collection[str]) -> int:
         """The earliest wanted checkpoint, if it can be asked for and is not; otherwise -1."""
-        wanted = self.wanted
+        wanted = self.wanted - self._storing
         self._asked = {epoch: worker for epoch, worker in self._asked.items() if epoch in wanted}
         epoch = min(wanted, default=-1)
         can = epoch <= self.epochs and workers and self.agreement.is_settled(epoch, workers)
@@ -222,8 +223,13 @@ class Centre:
         self._asked.pop(epoch, None)
         self._incoming.pop(worker, None)
 
+    def begin_to_store(self, epoch: int) -> None:
+        """A checkpoint is here, and on its way to the store: it is not asked for again."""
+        self._storing.add(epoch)
+
     def store(self, checkpoint: Checkpoint) -> CheckpointStored:
-        """Take a wanted checkpoint."""
+        """A wanted checkpoint has come into the store."""
+        self._storing.discard(checkpoint.epoch)
         is_best = checkpoint.epoch == self._wanted_best
         stored = CheckpointStored(checkpoint.epoch, checkpoint.digest, len(checkpoint.data), is_best)
         self.keep(stored)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
+from functools import partial
+
 from germline.algorithms.eggroll import SliceAsk
 from master.centres.centre import Checkpoint
 from master.experiments.events import Discarded, Piece, evaluations_of
 from master.experiments.experiment import Experiment
+
+logger = logging.getLogger(__name__)
 
 
 def discredit(experiment: Experiment, worker_id: str) -> int:
@@ -39,17 +45,31 @@ def discard(experiment: Experiment, event: Discarded) -> list[Piece]:
     return asks
 
 
-def keep_checkpoint(experiment: Experiment, checkpoint: Checkpoint) -> None:
-    """Store a centre that a worker sent, and forget those that nobody will ask for."""
-    centre, checkpoints = experiment.centre, experiment.checkpoints
+def keep_checkpoint(
+    experiment: Experiment, checkpoint: Checkpoint, then: Callable[[], None] = lambda: None
+) -> None:
+    """Store a centre that a worker sent; once it is stored, it counts."""
+    if experiment.centre is not None:
+        experiment.centre.begin_to_store(checkpoint.epoch)
+        stored = partial(_count_checkpoint, experiment, checkpoint, then)
+        experiment.checkpoints.put(experiment.number, checkpoint.epoch, checkpoint.data, stored)
+
+
+def _count_checkpoint(experiment: Experiment, checkpoint: Checkpoint, then: Callable[[], None]) -> None:
+    """A centre is stored: write that down, and forget those that nobody will ask for."""
+    centre = experiment.centre
     if centre is None:
         return
-    before = {kept.epoch for kept in centre.kept()}
-    checkpoints.put(experiment.number, checkpoint.epoch, checkpoint.data)
+    before = {checkpoint.epoch, *(kept.epoch for kept in centre.kept())}
     experiment.write(centre.store(checkpoint))
     for epoch in before - {kept.epoch for kept in centre.kept()}:
-        checkpoints.forget(experiment.number, epoch)
+        experiment.checkpoints.forget(experiment.number, epoch)
+    logger.info(
+        "experiment %s: the centre after %d epochs is stored, %d bytes, digest %s",
+        experiment.settings.name, checkpoint.epoch, len(checkpoint.data), checkpoint.digest,
+    )  # fmt: skip
     experiment.end_if_fit()
+    then()
 
 
 def release_checkpoints(experiment: Experiment) -> None:

@@ -65,7 +65,8 @@ class CentreKeeper:
             closed = centre.unannounced()
             any_closed = any_closed or bool(closed)
             for epoch in closed:
-                self._journal.when_durable(partial(self._announce, experiment, centre, epoch))
+                announce = partial(self._announce, experiment, centre, epoch)
+                self._journal.when_durable(announce, (experiment.number,))
         return any_closed
 
     def report(self, session: Session, report: Report) -> bool:
@@ -169,11 +170,7 @@ class CentreKeeper:
             )  # fmt: skip
             centre.refuse(worker_id, checkpoint.epoch)
             return
-        keep_checkpoint(experiment, checkpoint)
-        logger.info(
-            "experiment %s: the centre after %d epochs is stored, %d bytes, digest %s",
-            experiment.settings.name, checkpoint.epoch, len(checkpoint.data), checkpoint.digest,
-        )  # fmt: skip
+        keep_checkpoint(experiment, checkpoint, partial(self._ask_checkpoints, experiment, centre))
 
     def _start_over(self, experiment: Experiment, centre: Centre, worker_id: str, epoch: int) -> None:
         """A worker's centre is not the others': it starts over, and what it played with it does not count.

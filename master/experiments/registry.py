@@ -149,8 +149,8 @@ class Registry:
     async def recover(self) -> None:
         """Take the store over and bring back every experiment in it, as it was when it was last durable.
 
-        One that cannot be brought back is set aside by name, and the others are served. Raises
-        StoreFailingError if the store does not answer.
+        One that cannot be brought back is set aside by name, and the others are served. Checkpoints that a
+        crash left behind are deleted. Raises StoreFailingError if the store does not answer.
         """
         for number in await self._journal.open():
             try:
@@ -168,6 +168,10 @@ class Registry:
                 experiment.settings.name, experiment.state.name.lower(), experiment.progress.evaluations,
                 experiment.pending_work.waiting,
             )  # fmt: skip
+        centres = [(e.number, e.centre) for e in self if e.centre is not None]
+        kept = {(number, stored.epoch) for number, centre in centres for stored in centre.kept()}
+        damaged = {each.number for each in self.damaged.values()}
+        await self._journal.checkpoints.sweep(kept, others=damaged)
 
     async def _set_aside(self, number: int, error: Exception) -> None:
         """Keep an experiment as it is in the store, and show it to people by its name."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from collections.abc import Callable, Collection, Iterable
+from functools import partial
 
 from master.errors import JournalLostError, StoreFailingError
-from master.journal.keys import Keys
+from master.journal.fenced import FencedStore
+from master.journal.values import Values
+
+WhenDurable = Callable[[Callable[[], None], Collection[int]], None]
 
 
 class Checkpoints:
@@ -19,53 +20,41 @@ class Checkpoints:
     with them. Those of experiments that are over are released, and fetched when somebody asks.
     """
 
-    def __init__(
-        self,
-        client: Redis,
-        keys: Keys,
-        stir: Callable[[], None],
-        when_durable: Callable[[Callable[[], None]], None],
-    ) -> None:
-        """Hold nothing; `stir` has the journal take the changes, `when_durable` says when they are stored."""
-        self._client = client
-        self._keys = keys
-        self._stir = stir
+    def __init__(self, store: FencedStore, values: Values, when_durable: WhenDurable) -> None:
+        """Hold nothing; `when_durable` calls back when what these experiments wrote is stored."""
+        self._store = store
+        self._values = values
         self._when_durable = when_durable
         self._held: dict[str, bytes] = {}
-        self._changed: dict[str, None] = {}  # keys, in the order in which they changed
         self._to_release: set[str] = set()
 
-    def put(self, number: int, epoch: int, data: bytes) -> None:
-        """Keep a checkpoint, and hold it: stored before what is written later."""
-        key = self._keys.checkpoint(number, epoch)
+    def put(self, number: int, epoch: int, data: bytes, then: Callable[[], None] = lambda: None) -> None:
+        """Hold a checkpoint and store it; only `then` may anything be written that relies on it."""
+        key = self._store.keys.checkpoint(number, epoch)
         self._held[key] = data
-        self._changed[key] = None
-        self._stir()
+        self._put(key, number, then)
 
     def held(self, number: int, epoch: int) -> bytes | None:
         """A checkpoint in memory; None if it was released."""
-        return self._held.get(self._keys.checkpoint(number, epoch))
+        return self._held.get(self._store.keys.checkpoint(number, epoch))
 
     def release(self, number: int, epoch: int) -> None:
         """Hold a checkpoint in memory only until it is stored."""
-        key = self._keys.checkpoint(number, epoch)
+        key = self._store.keys.checkpoint(number, epoch)
         if key in self._held:
             self._to_release.add(key)
-            self._when_durable(lambda: self._release(key))
+            self._release(key)
 
     def forget(self, number: int, epoch: int) -> None:
         """Keep it no longer: deleted after what was written so far is stored."""
-        key = self._keys.checkpoint(number, epoch)
+        key = self._store.keys.checkpoint(number, epoch)
         self._held.pop(key, None)
-        self._changed[key] = None
-        self._stir()
+        self._when_durable(partial(self._values.forget, key, number), (number,))
 
     def drop(self, number: int) -> None:
         """Hold nothing of an experiment any more; the journal deletes what is stored."""
-        of_it = self._keys.of(number)
-        for key in [key for key in (*self._held, *self._changed) if key.startswith(of_it)]:
-            self._held.pop(key, None)
-            self._changed.pop(key, None)
+        for key in [key for key in self._held if key.startswith(self._store.keys.of(number))]:
+            del self._held[key]
 
     async def hold(self, number: int, epochs: Iterable[int]) -> None:
         """Have released checkpoints, or those of before a restart, in memory again.
@@ -74,7 +63,8 @@ class Checkpoints:
             JournalLostError: one is lost.
             StoreFailingError: the store does not answer.
         """
-        found = {self._keys.checkpoint(number, epoch): await self.get(number, epoch) for epoch in epochs}
+        keys = {epoch: self._store.keys.checkpoint(number, epoch) for epoch in epochs}
+        found = {key: await self.get(number, epoch) for epoch, key in keys.items()}
         self._held |= found
         self._to_release -= found.keys()
 
@@ -85,35 +75,43 @@ class Checkpoints:
             JournalLostError: it is nowhere.
             StoreFailingError: the store does not answer.
         """
-        try:
-            return self.held(number, epoch) or await self._fetch(number, epoch)
-        except (RedisError, OSError) as error:
-            raise StoreFailingError(f"the store does not give the checkpoint: {error}") from None
+        found = self.held(number, epoch)
+        if found is None:
+            try:
+                found = await self._store.value(self._store.keys.checkpoint(number, epoch))
+            except StoreFailingError as error:
+                raise StoreFailingError(f"the store does not give the checkpoint: {error}") from None
+        if found is None:
+            raise JournalLostError(f"experiment {number} misses its checkpoint of epoch {epoch}")
+        return found
 
-    # For the journal
-
-    def take_changes(self) -> tuple[dict[str, bytes], dict[str, bytes]]:
-        """What is to be stored before the entries of a commit, and what is to be deleted after them."""
-        changed, self._changed = self._changed, {}
-        new = {key: self._held[key] for key in changed if key in self._held}
-        return new, dict.fromkeys((key for key in changed if key not in new), b"")
+    async def sweep(self, kept: Collection[tuple[int, int]], others: Collection[int]) -> None:
+        """Delete what is stored and not kept, of all experiments but these others: crashes left it behind."""
+        prefix = self._store.keys.experiments
+        wanted = {self._store.keys.checkpoint(number, epoch) for number, epoch in kept}
+        found = [key async for key in self._store.keys_like(prefix, ":checkpoint:") if key not in wanted]
+        for key in found:
+            if int(key.removeprefix(prefix).partition(":")[0]) not in others:
+                await self._store.drop(key)
 
     def put_again(self) -> None:
         """The store has lost something: all that is held is to be stored again."""
-        self._changed |= dict.fromkeys(self._held)
-        self._stir()
+        for key in self._held:
+            number = int(key.removeprefix(self._store.keys.experiments).partition(":")[0])
+            if not self._values.is_storing(key):
+                self._put(key, number, lambda: None)
+
+    def _put(self, key: str, number: int, then: Callable[[], None]) -> None:
+        def stored() -> None:
+            then()
+            self._release(key)
+
+        what = f"checkpoint of epoch {key.rpartition(':')[2]}"
+        data = self._held[key]
+        self._values.put(key, number, what, lambda: data, partial(self._store.keep, key), stored)
 
     def _release(self, key: str) -> None:
-        if key not in self._to_release:  # somebody wants it again
-            return
-        if key in self._changed:  # the store has lost it meanwhile
-            self._when_durable(lambda: self._release(key))
-        else:
+        """Let go of a checkpoint that is stored, unless somebody wants it again."""
+        if key in self._to_release and not self._values.is_storing(key):
             self._to_release.discard(key)
             self._held.pop(key, None)
-
-    async def _fetch(self, number: int, epoch: int) -> bytes:
-        found = await self._client.get(self._keys.checkpoint(number, epoch))
-        if not isinstance(found, bytes):
-            raise JournalLostError(f"experiment {number} misses its checkpoint of epoch {epoch}")
-        return found

@@ -8,41 +8,37 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import re
-import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from contextlib import suppress
 from functools import partial
 from time import monotonic
-from typing import cast
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from master.errors import JournalLostError, StoreFailingError
 from master.experiments.events import Event
 from master.journal.channel import Channel, TakeSnapshot
 from master.journal.checkpoints import Checkpoints
-from master.journal.codec import EntryReader, Snapshot, read_snapshot, write_snapshot
+from master.journal.codec import Snapshot, write_snapshot
+from master.journal.fenced import FencedStore, GapError, SupersededError, in_parts
 from master.journal.keys import Keys
-from master.journal.scripts import APPEND, DELETE, FENCED, GAP, KEEP, NAME, RESEED, SAVE
+from master.journal.reading import entries_after, newest_snapshot
 from master.journal.store import StoreError
+from master.journal.values import Values
+from master.journal.waiters import Waiters
+
+__all__ = ["Journal", "SupersededError", "WriteEvent"]
 
 logger = logging.getLogger(__name__)
 
 WriteEvent = Callable[[Event], None]
-_Found = list[tuple[bytes, dict[bytes, bytes]]]
 
 _COMMIT_PAUSE_S = 0.005  # commits begin at least so far apart: a group is worth its round trip
+_LOOK_S = 5.0  # an idle master sees at least so often whether the store is still its own
 _FIRST_RETRY_S = 0.1
 _LAST_RETRY_S = 5.0
-_ENTRIES_PER_READ = 64
 _MAX_BACKLOG = 500_000
-_KEYS_PER_SCAN = 1_000
-
-
-class SupersededError(RuntimeError):
-    """Another master has started on the same store; this one must not write any more."""
+_DELETIONS = 0  # no experiment has this number
 
 
 class Journal:
@@ -52,25 +48,26 @@ class Journal:
 
     - Order: events of one experiment are stored in the order in which they were written here. A crash keeps
       a prefix.
-    - Durability: a callback given to :meth:`when_durable` runs when everything written before it is stored,
-      in a server that has synced it to its file (``appendfsync always``), and never earlier.
+    - Durability: a callback given to :meth:`when_durable` runs when everything that its experiments wrote
+      before it is stored, in a server that has synced it to its file (``appendfsync always``), and never
+      earlier.
     - Group commit: one task stores everything that was queued meanwhile, for all experiments, in one round
       trip.
     - Exactly once: entries are numbered; one that was stored although its answer got lost is not stored
       again.
-    - One writer: a master that starts later on the same store takes over; the older one gets SupersededError.
+    - One writer: a master that starts later on the same store takes over; the older one gets SupersededError,
+      within seconds even if it has nothing to write.
     - Outage: while the store fails, nothing is called durable, nothing is forgotten, and the commit is
       tried again until it succeeds. A store that comes back empty, or short of entries, is filled again
       from memory: with everything but the checkpoints of experiments that are over.
+    - To each its own trouble: what the store does not take of one experiment keeps no other one waiting.
+      Large values travel in parts, so that servers with small limits take them.
     - Bounds: entries up to a snapshot are deleted. A snapshot follows `snapshot_interval_s`, or 1,000,000
       events.
 
     Attributes:
-        boot: number of this start of a master.
-        store_id: tells the store from every other; drawn by its first master.
-        last_deleted: the highest number of an experiment that was deleted; 0 for none.
         trouble: why the store does not take anything just now; empty if it does.
-        checkpoints: kept beside the entries; a change is stored with what is written after it.
+        checkpoints: kept beside the entries.
     """
 
     def __init__(
@@ -79,48 +76,53 @@ class Journal:
         keys: Keys,
         *,
         snapshot_interval_s: float = 60.0,
+        look_interval_s: float = _LOOK_S,
         observe_commit: Callable[[float, int], None] = lambda _seconds, _events: None,
         revive_store: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        self.boot = self.store_id = self.last_deleted = 0
         self.trouble = ""
-        self._client = client
-        self._keys = keys
+        self._store = FencedStore(client, keys)
         self._snapshot_interval_s = snapshot_interval_s
+        self._look_interval_s = look_interval_s
         self._observe_commit = observe_commit
         self._revive_store = revive_store
-        self._append = client.register_script(APPEND)
-        self._save = client.register_script(SAVE)
-        self._reseed = client.register_script(RESEED)
-        self._keep = client.register_script(KEEP)
-        self._name = client.register_script(NAME)
-        self._delete = client.register_script(DELETE)
-        self.checkpoints = Checkpoints(client, keys, self._stir, self.when_durable)
+        self._values = Values(self._store, self._look_now)
+        self.checkpoints = Checkpoints(self._store, self._values, self.when_durable)
         self._channels: dict[int, Channel] = {}
         self._unnamed: dict[int, str] = {}  # whose names are still to be stored
         self._deleted: list[int] = []
-        self._waiting: list[Callable[[], None]] = []  # for what is queued
-        self._in_flight: list[Callable[[], None]] | None = None  # for what is being stored
+        self._deletions = 0  # done
+        self._waiters = Waiters(self._is_stored)
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._refills = 0
+        self._looks_at_s = monotonic() + look_interval_s
+        self._pause_s = 0.0
+
+    @property
+    def boot(self) -> int:
+        """Number of this start of a master."""
+        return self._store.boot
+
+    @property
+    def store_id(self) -> int:
+        """Tells the store from every other; drawn by its first master."""
+        return self._store.store_id
+
+    @property
+    def last_deleted(self) -> int:
+        """The highest number of an experiment that was deleted; 0 for none."""
+        return self._store.last_deleted
+
+    # Reading, before anything is written
 
     async def open(self) -> list[int]:
         """Take the store over from any master before; return the numbers of the experiments in it."""
-        with _reading():
-            self.boot = int(await self._client.incr(self._keys.boot))
-            await self._client.set(self._keys.store, secrets.randbits(63), nx=True)
-            self.store_id = int(await self._client.get(self._keys.store) or 0)
-            self.last_deleted = int(await self._client.get(self._keys.deleted) or 0)
-            heads = await self._client.hkeys(self._keys.heads)
-        return sorted(int(number) for number in heads)
+        return await self._store.open()
 
     async def name_of(self, number: int) -> str:
         """What an experiment is called that cannot be read; stores of earlier builds do not know."""
-        with _reading():
-            name = await self._client.hget(self._keys.names, str(number))
-        return name.decode() if isinstance(name, bytes) else f"experiment:{number}"
+        return await self._store.name_of(number) or f"experiment:{number}"
 
     async def load(self, number: int) -> tuple[Snapshot | None, AsyncIterator[tuple[int, list[Event]]]]:
         """An experiment's newest snapshot, and the entries after it: (number of the entry, its events).
@@ -130,10 +132,10 @@ class Journal:
             JournalLostError: some of it is missing.
             StoreFailingError: the store does not answer.
         """
-        with _reading():
-            stored = await self._client.get(self._keys.snapshot(number))
-        snapshot = read_snapshot(bytes(stored)) if isinstance(stored, bytes) else None
-        return snapshot, self._entries(number, snapshot.position if snapshot else 0)
+        snapshot = await newest_snapshot(self._store, number)
+        return snapshot, entries_after(self._store, number, snapshot.position if snapshot else 0)
+
+    # Writing
 
     def attach(self, number: int, name: str, head: int, take_snapshot: TakeSnapshot) -> WriteEvent:
         """Begin to write an experiment whose last entry is `head`.
@@ -154,187 +156,223 @@ class Journal:
     def delete(self, number: int) -> None:
         """Forget an experiment and all that is stored of it, after what is queued now is stored."""
         self._channels.pop(number, None)
+        self._values.drop(number)
         self.checkpoints.drop(number)
-        self.last_deleted = max(self.last_deleted, number)
+        self._store.last_deleted = max(self._store.last_deleted, number)
         self._deleted.append(number)
         self._stir()
 
-    def _stir(self) -> None:
-        self._wake.set()
-        self._idle.clear()
+    def when_durable(self, callback: Callable[[], None], numbers: Collection[int] | None = None) -> None:
+        """Call back as soon as everything that these experiments wrote so far is durable, at once if it is.
 
-    def when_durable(self, callback: Callable[[], None]) -> None:
-        """Call back as soon as everything written so far is durable, at once if it is."""
-        if self._wake.is_set():
-            self._waiting.append(callback)
-        elif self._in_flight is not None:
-            self._in_flight.append(callback)
-        else:
-            callback()
+        Without numbers, everything that all of them wrote, and what is to be forgotten.
+        """
+        named = self._channels if numbers is None else self._channels.keys() & set(numbers)
+        positions = {number: self._channels[number].goal for number in named}
+        if numbers is None:
+            positions[_DELETIONS] = self._deletions + len(self._deleted)
+        self._waiters.add(positions, callback)
+
+    def _is_stored(self, number: int, position: int) -> bool:
+        if number == _DELETIONS:
+            return self._deletions >= position
+        channel = self._channels.get(number)
+        return channel is None or channel.stored >= position
+
+    def trouble_of(self, number: int) -> str:
+        """Why the store does not take something of an experiment; empty if it does."""
+        channel = self._channels.get(number)
+        own = channel.trouble if channel is not None else ""
+        return self.trouble or own or self._values.trouble_of(number)
+
+    def is_held_up(self, number: int) -> bool:
+        """Whether an experiment should get no more results: the store takes others' and not its."""
+        channel = self._channels.get(number)
+        return channel is not None and bool(channel.trouble)
 
     @property
     def is_overfull(self) -> bool:
         """Whether so much waits for a store that fails that no more work should be begun."""
         return bool(self.trouble) and sum(len(c.queued) for c in self._channels.values()) > _MAX_BACKLOG
 
-    async def durable(self) -> None:
-        """Wait until everything written so far is durable."""
+    async def durable(self, numbers: Collection[int] | None = None) -> None:
+        """Wait until everything that these experiments wrote so far is durable; without numbers, all."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.when_durable(partial(_finish, done))
+        self.when_durable(partial(_finish, done), numbers)
         await done
 
-    async def run(self) -> None:
-        """Commit for ever. Raises SupersededError when another master has taken over."""
-        while True:
-            await self._wake.wait()
-            started = monotonic()
-            await self._commit()
-            await asyncio.sleep(max(0.0, started + _COMMIT_PAUSE_S - monotonic()))
-
     async def flush(self, timeout_s: float, *, with_snapshots: bool = False) -> bool:
-        """Wait until everything is durable; False if that takes longer."""
+        """Wait until everything is stored, large values too; False if that takes longer."""
         if with_snapshots:
             for channel in self._channels.values():
                 channel.snapshot_time = float("-inf")
             self._stir()
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                await self._idle.wait()
+                while not (self._idle.is_set() and self._values.idle.is_set()):
+                    await self._idle.wait()
+                    await self._values.idle.wait()
                 return True
         return False
 
-    async def _entries(self, number: int, after: int) -> AsyncIterator[tuple[int, list[Event]]]:
-        reader = EntryReader()
-        with _reading():
-            head = int(await self._client.hget(self._keys.heads, str(number)) or 0)
-        while after < head:
-            stream, first = self._keys.entries(number), f"{after + 1}-0"
-            with _reading():
-                found = cast(_Found, await self._client.xrange(stream, min=first, count=_ENTRIES_PER_READ))
-            if not found:
-                raise JournalLostError(f"experiment {number} misses its journal entry {after + 1} of {head}")
-            for entry_id, fields in found:
-                position = int(entry_id.partition(b"-")[0])
-                if position != after + 1:
-                    raise JournalLostError(
-                        f"experiment {number} misses its journal entry {after + 1} of {head}"
-                    )
-                after = position
-                yield position, list(reader.read(fields[b"entry"]))
+    async def run(self) -> None:
+        """Commit for ever. Raises SupersededError when another master has taken over."""
+        tasks = [asyncio.create_task(self._commit_for_ever()), asyncio.create_task(self._values.run())]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
 
-    async def _commit(self) -> None:
-        """Store everything that is queued; then snapshots that are due."""
+    # The committer
+
+    def _stir(self) -> None:
+        self._wake.set()
+        self._idle.clear()
+
+    def _look_now(self) -> None:
+        """The store may have lost something: see to it."""
+        self._looks_at_s = 0.0
+        self._stir()
+
+    async def _commit_for_ever(self) -> None:
+        while True:
+            resting = (c.rests_until_s for c in self._channels.values() if c.trouble)
+            due_s = min([self._looks_at_s, *resting])
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, due_s - monotonic())):
+                    await self._wake.wait()
+            started = monotonic()
+            await self._commit(started)
+            await asyncio.sleep(max(self._pause_s, started + _COMMIT_PAUSE_S - monotonic()))
+
+    async def _commit(self, started: float) -> None:
+        """Store everything that is queued, and have snapshots stored that are due."""
         self._wake.clear()
-        callbacks, self._waiting = self._waiting, []
-        self._in_flight = callbacks
-        started = monotonic()
-        channels = [channel for channel in self._channels.values() if channel.queued]
-        events = sum(len(channel.queued) for channel in channels)
-        entries = [(channel, channel.head + 1, channel.cut_entry()) for channel in channels]
-        due = [c for c in self._channels.values() if c.is_snapshot_due(self._snapshot_interval_s)]
-        snapshots, refills = [channel.cut_snapshot() for channel in due], self._refills
-        new, unwanted = self.checkpoints.take_changes()
-        deleted, self._deleted = self._deleted, []
-        unnamed, self._unnamed = self._unnamed, {}
-        await self._store_blobs(new)
-        await self._persist(lambda: self._store_entries(entries))
-        await self._store_blobs(unwanted)
-        if unnamed:
-            await self._persist(partial(self._store_names, unnamed))
-        for number in deleted:
-            await self._persist(partial(self._delete_one, number))
-        self._in_flight = None
-        for callback in callbacks:
-            callback()
+        ready = [c for c in self._channels.values() if c.rests_until_s <= started or not c.trouble]
+        events = sum(len(channel.queued) for channel in ready)
+        for channel in ready:
+            channel.cut()
+            self._take_snapshot(channel)
+        try:
+            await self._store_all([channel for channel in ready if channel.has_work])
+        except (RedisError, OSError, GapError) as error:
+            await self._fail(error)
+        else:
+            self._relax()
+        self._waiters.call()
         self._observe_commit(monotonic() - started, events)
-        for snapshot in snapshots:
-            await self._store_snapshot(snapshot, refills)
-        if not self._wake.is_set():
+        if not (self._wake.is_set() or self.trouble or any(c.has_work for c in self._channels.values())):
             self._idle.set()
 
-    async def _store_entries(self, entries: list[tuple[Channel, int, bytes]]) -> None:
-        if not entries:
-            return
-        keys = [self._keys.boot, self._keys.heads, *(self._keys.entries(c.number) for c, _, _ in entries)]
-        args: list[bytes | int] = [self.boot]
-        for channel, position, encoded in entries:
-            args += [channel.number, position, encoded]
-        await self._append(keys=keys, args=args)
+    async def _store_all(self, channels: Sequence[Channel]) -> None:
+        """Store what there is; an experiment whose part fails alone rests. Raises if the store fails."""
+        for channel in [channel for channel in channels if channel.must_refill]:
+            await self._alone(channel, partial(self._refill, channel))
+        outstanding = [channel for channel in channels if channel.outstanding]
+        await self._append([channel for channel in outstanding if not channel.trouble])
+        for channel in [channel for channel in outstanding if channel.trouble]:
+            await self._alone(channel, partial(self._append_now, [channel]))
+        if self._unnamed:
+            await self._store.name(self._unnamed)
+            self._unnamed.clear()
+        while self._deleted:
+            await self._store.delete(self._deleted[0])
+            del self._deleted[0]
+            self._deletions += 1
+        if monotonic() >= self._looks_at_s:
+            await self._store.look({c.number: c.stored for c in self._channels.values() if not c.trouble})
+            self._looks_at_s = monotonic() + self._look_interval_s
 
-    async def _store_blobs(self, blobs: Mapping[str, bytes]) -> None:
-        for key, data in blobs.items():
-            args: list[bytes | int] = [self.boot, data]
-            await self._persist(partial(self._keep, keys=[self._keys.boot, key], args=args))
-
-    async def _store_names(self, names: Mapping[int, str]) -> None:
-        args: list[str | int] = [self.boot, *(part for item in names.items() for part in item)]
-        await self._name(keys=[self._keys.boot, self._keys.names], args=args)
-
-    async def _delete_one(self, number: int) -> None:
-        pattern = re.sub(r"([*?\[\]\\])", r"\\\1", self._keys.of(number)) + "*"
-        found = [key async for key in self._client.scan_iter(match=pattern, count=_KEYS_PER_SCAN)]
-        keys = [self._keys.boot, self._keys.heads, self._keys.deleted, self._keys.names, *found]
-        await self._delete(keys=keys, args=[self.boot, number])
-
-    async def _store_snapshot(self, snapshot: Snapshot, refills: int) -> None:
-        encoded = await asyncio.to_thread(write_snapshot, snapshot)
-        number = snapshot.created.number
-        keys = [self._keys.boot, self._keys.snapshot(number), self._keys.entries(number)]
-        args: list[bytes | int] = [self.boot, encoded, snapshot.position + 1]
-
-        async def save() -> None:
-            if refills == self._refills:  # otherwise a newer snapshot is stored
-                await self._save(keys=keys, args=args)
-
-        await self._persist(save)
-
-    async def _persist(self, store: Callable[[], Awaitable[object]]) -> None:
-        """Try until it is stored."""
-        pause_s = _FIRST_RETRY_S
-        while True:
-            try:
-                await store()
-            except (RedisError, OSError) as error:
-                if _says(error, FENCED):
-                    raise SupersededError(
-                        "another master has started on this store; it has taken over"
-                    ) from None
-                self._complain(error)
-                await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
-                pause_s = min(2 * pause_s, _LAST_RETRY_S)
-                await self._repair(error)
-            else:
-                self._relax()
-                return
-
-    async def _repair(self, error: Exception) -> None:
-        """Do what may bring the store back; its failure is only another failed attempt."""
+    async def _append(self, channels: Sequence[Channel]) -> None:
+        """Store the entries of these, all at once; if that fails, one by one."""
         try:
-            if _says(error, GAP):
+            await self._append_now(channels)
+        except ResponseError as error:
+            if len(channels) == 1:
+                raise
+            for channel in channels:
+                await self._alone(channel, partial(self._append_now, [channel]))
+            if all(channel.trouble for channel in channels):  # it is the store's trouble, not theirs
+                for channel in channels:
+                    channel.trouble = ""
+                raise error from None
+
+    async def _append_now(self, channels: Sequence[Channel]) -> None:
+        entries = [channel.outstanding for channel in channels if channel.outstanding]
+        if entries:
+            await self._store.append(entries)
+        for channel in channels:
+            channel.settle()
+
+    async def _alone(self, channel: Channel, store: Callable[[], Awaitable[None]]) -> None:
+        """Store something of one experiment; what the server says against it is its own trouble."""
+        try:
+            await store()
+        except ResponseError as error:
+            sentence = f"the store does not take its journal: {type(error).__name__}: {error}"
+            if sentence != channel.trouble:
+                logger.error("experiment %s: %s", channel.name, sentence)
+            channel.rest(sentence)
+
+    async def _refill(self, channel: Channel) -> None:
+        """Write the whole of an experiment into a store that has lost some of it."""
+        snapshot = channel.begin_refill()
+        parts = self._store.keys.refill(channel.number)
+        for place, part in enumerate(in_parts(await asyncio.to_thread(write_snapshot, snapshot))):
+            await self._store.stage(parts, place, part)
+        async with channel.saving:
+            await self._store.reseed(channel.number, snapshot.position)
+            channel.saved = snapshot.position
+        channel.settle()
+
+    def _take_snapshot(self, channel: Channel) -> None:
+        """Take a snapshot if one is due; it is stored once the entries are that it holds."""
+        if channel.queued or channel.must_refill:
+            return
+        if not channel.is_snapshot_due(self._snapshot_interval_s):
+            return
+        snapshot = channel.cut_snapshot()
+
+        async def publish() -> None:
+            async with channel.saving:
+                if snapshot.position > channel.saved:  # otherwise the store was filled again meanwhile
+                    await self._store.save(channel.number, snapshot.position)
+                    channel.saved = snapshot.position
+
+        key = self._store.keys.snapshot(channel.number)
+        encode = partial(write_snapshot, snapshot)
+        put = partial(self._values.put, key, channel.number, "snapshot", encode, publish, lambda: None)
+        self.when_durable(put, (channel.number,))
+
+    # Trouble
+
+    async def _fail(self, error: Exception) -> None:
+        """Say that the store fails, do what may bring it back, and try again a little later."""
+        self._pause_s = min(max(2 * self._pause_s, _FIRST_RETRY_S), _LAST_RETRY_S)
+        self._pause_s *= random.uniform(0.75, 1.0)  # noqa: S311 - jitter
+        self._complain(error)
+        self._wake.set()
+        try:
+            if isinstance(error, GapError):
                 await self._fill_again()
             elif self._revive_store is not None and not isinstance(error, ResponseError):
                 await self._revive_store()
-        except (RedisError, OSError, StoreError) as again:
+        except (RedisError, OSError, StoreError, GapError) as again:
             self._complain(again)
 
     async def _fill_again(self) -> None:
-        """Write the whole state of every experiment into a store that has lost some of it."""
+        """Have the whole state of every experiment written into a store that has lost some of it."""
         logger.error(
             "the store has lost journal entries; all experiments are written to it again from memory"
         )
-        self._refills += 1
-        snapshots = []
+        await self._store.claim()
         for channel in self._channels.values():
-            channel.queued.clear()
-            channel.head += 1
-            snapshots.append((channel, channel.cut_snapshot()))
-        keys = [self._keys.boot, self._keys.heads, self._keys.store, self._keys.deleted, self._keys.names]
-        args: list[bytes | int | str] = [self.boot, self.store_id, self.last_deleted]
-        for channel, snapshot in snapshots:
-            keys += [self._keys.snapshot(channel.number), self._keys.entries(channel.number)]
-            encoded = await asyncio.to_thread(write_snapshot, snapshot)
-            args += [channel.number, channel.name, snapshot.position, encoded]
-        await self._reseed(keys=keys, args=args)
+            channel.must_refill = True
+            self._unnamed[channel.number] = channel.name
         self.checkpoints.put_again()
 
     def _complain(self, error: Exception) -> None:
@@ -344,24 +382,13 @@ class Journal:
         self.trouble = sentence
 
     def _relax(self) -> None:
+        self._pause_s = 0.0
         if self.trouble:
             logger.warning("the store takes the journal again; everything that waited is durable")
             self.trouble = ""
-
-
-@contextmanager
-def _reading() -> Iterator[None]:
-    """Around questions to the store: its trouble is nobody's damage."""
-    try:
-        yield
-    except (RedisError, OSError) as error:
-        raise StoreFailingError(f"the journal cannot be read: {error}") from error
+            self._values.hurry()
 
 
 def _finish(done: asyncio.Future[None]) -> None:
     if not done.done():
         done.set_result(None)
-
-
-def _says(error: Exception, word: str) -> bool:
-    return isinstance(error, ResponseError) and word in str(error)

@@ -54,6 +54,19 @@ class Keys:
         """A checkpoint of an evolution strategy's centre."""
         return f"{self.of(number)}checkpoint:{epoch}"
 
+    def parts(self, key: str) -> str:
+        """Hash: the parts of a large value until all of them are stored."""
+        return f"{key}:parts"
+
+    def refill(self, number: int) -> str:
+        """Hash: the parts of a snapshot that takes the place of all that is left of an experiment."""
+        return f"{self.of(number)}refill:parts"
+
+    @property
+    def experiments(self) -> str:
+        """What all keys of all experiments begin with."""
+        return f"{self._root}:experiment:"
+
     def of(self, number: int) -> str:
         """What all keys of one experiment begin with."""
         return f"{self._root}:experiment:{number}:"

@@ -173,5 +173,5 @@ class ExperimentService(experiment_pb2_grpc.ExperimentServiceServicer):
         """Let everybody know of a change, and answer when it is durable."""
         self._dispatcher.send_revocations()
         self._dispatcher.lend_all()
-        await self._journal.durable()
+        await self._journal.durable((experiment.number,))
         return self._shown(experiment)

@@ -103,6 +103,7 @@ class Dispatcher:
     def results(self, session: Session, sequence: int, results: Iterable[tuple[Key, Result]]) -> None:
         """Take results in; they are acknowledged as soon as they are durable."""
         refused: list[RefusedResult] = []
+        numbers: set[int] = set()
         for (number, identity), group in groupby(results, key=_experiment_of):
             told = list(group)
             experiment = self._registry.find(number, identity)
@@ -111,8 +112,10 @@ class Dispatcher:
                 refused += [RefusedResult(key, Refusal.UNKNOWN, text) for key, _ in told]
             else:
                 refused += self._tell(session, experiment, told)
+                numbers.add(number)
         self._metrics.count_refused([refusal.code for refusal in refused])
-        self._journal.when_durable(partial(session.orders.put_nowait, Acknowledge(sequence, refused)))
+        acknowledge = partial(session.orders.put_nowait, Acknowledge(sequence, refused))
+        self._journal.when_durable(acknowledge, numbers)
         self.send_revocations()
         if self.keeper.conduct() or any(refusal.code in _UNSCORED for refusal in refused):
             self.lend_all()
@@ -197,7 +200,8 @@ class Dispatcher:
         if self._draining or session.credit <= 0 or self._journal.is_overfull:
             return
         worker_id = session.identity.worker_id
-        experiments = [e for e in self._registry.running() if worker_id not in e.rejections]
+        running = (e for e in self._registry.running() if not self._journal.is_held_up(e.number))
+        experiments = [e for e in running if worker_id not in e.rejections]
         reserve = min(self.fleet.slots // _RESERVE_SHARE, _MAX_RESERVE) // max(len(experiments), 1)
         hungry = experiments
         while session.credit > 0 and hungry:
@@ -327,7 +331,7 @@ class Dispatcher:
         reasons, workers = self.rejections(experiment), len(self.fleet)
         if workers and len(reasons) == workers:
             return f"none of {workers} workers can play it; the last says: {reasons[-1]}"
-        return self._journal.trouble
+        return self._journal.trouble_of(experiment.number)
 
     def rejections(self, experiment: Experiment) -> list[str]:
         """Why workers that are connected cannot play an experiment, one sentence from each."""

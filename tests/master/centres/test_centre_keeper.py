@@ -59,13 +59,14 @@ fitness = {fitness}
 class Worker:
     """A worker at the master's side of its stream: it reads its orders, and says what the test wants."""
 
-    def __init__(self, dispatcher: Dispatcher, name: str) -> None:
+    def __init__(self, dispatcher: Dispatcher, journal: Journal, name: str) -> None:
         identity = WorkerIdentity(name, "cpu", {})
         greeting = Greeting(identity, "test", noise.VERSION, noise.self_test_digest(), 4, ())
         self.name = name
         self.session: Session = dispatcher.hello(greeting)
         self.work: list[Work] = []
         self._dispatcher = dispatcher
+        self._journal = journal
         self._heard: list[Order] = []
         self._sequence = 0
 
@@ -110,8 +111,9 @@ class Worker:
     def has_not(self, epoch: int) -> None:
         self._dispatcher.keeper.take_part(self.session, Part(1, epoch, "", 0, 0, b""))
 
-    def save(self, epoch: int, digest: str) -> None:
+    async def save(self, epoch: int, digest: str) -> None:
         self._dispatcher.keeper.take_part(self.session, Part(1, epoch, digest, 0, 1, digest.encode()))
+        assert await self._journal.flush(PATIENCE_S)
 
 
 def _told(piece: Work, bonus: float) -> tuple[Key, Result]:
@@ -163,7 +165,7 @@ class House:
         self.registry.create(loads(text))
 
     def worker(self, name: str) -> Worker:
-        return Worker(self.dispatcher, name)
+        return Worker(self.dispatcher, self.journal, name)
 
     async def crew(self, *names: str) -> list[Worker]:
         """Workers that played the first epoch together, and have not said where that took their centres."""
@@ -373,7 +375,7 @@ async def test_a_checkpoint_is_asked_for_once_every_worker_has_said_the_same(hou
     assert a.orders() == []
     b.report(1, "centre 1")
     assert a.orders() == [AskCheckpoint(1, 1)]
-    a.save(1, "centre 1")
+    await a.save(1, "centre 1")
     late = house.worker("late")
     late.ask(1)
     _welcome, introduction, part = late.orders()
@@ -400,7 +402,7 @@ async def test_a_restart_still_wants_the_best_centre_and_ends_the_run_only_with_
         house.create(validation_epochs=1, fitness=100.0)
         (only,) = await house.crew("only")  # measures less than 100
         only.report(1, "centre 1")
-        only.save(0, "centre 0")
+        await only.save(0, "centre 0")
         only.ask(1)
         await only.tell(only.work[:1], bonus=1e6)
         assert house.centre.wanted == {1}
@@ -415,7 +417,7 @@ async def test_a_restart_still_wants_the_best_centre_and_ends_the_run_only_with_
         only.ask(1)
         await only.tell(only.work[:1])  # a later measurement, worse than the best
         assert not house.experiment.state.is_final
-        only.save(1, "centre 1")
+        await only.save(1, "centre 1")
         assert house.experiment.state is State.COMPLETE
         assert house.centre.best == CheckpointStored(1, "centre 1", 8, is_best=True)
 
@@ -426,7 +428,7 @@ async def test_a_late_joiner_does_not_keep_the_best_centre_from_being_asked_for(
     late = house.worker("late")
     late.session.introduce(house.experiment)
     late.report(0, "centre 0")
-    a.save(0, "centre 0")
+    await a.save(0, "centre 0")
     for worker in (a, b):
         worker.report(1, "centre 1")
     b.ask(1)
@@ -455,7 +457,7 @@ async def test_a_best_centre_that_everybody_has_dropped_is_come_to_again(house: 
     assert replay[2] == AskCheckpoint(1, 1)
     for epoch in range(3):
         only.report(epoch, f"centre {epoch}")
-    only.save(1, "centre 1")
+    await only.save(1, "centre 1")
     assert house.experiment.state is State.COMPLETE
 
 
@@ -485,7 +487,7 @@ async def _replay_last(house: House, caplog: pytest.LogCaptureFixture) -> None:
     late.report(0, "centre 0")
     late.report(1, "centre 1")
     assert late.orders() == [AskCheckpoint(1, 1)]
-    late.save(1, "centre 1")
+    await late.save(1, "centre 1")
     assert house.experiment.centre is not None
     assert house.experiment.centre.newest == CheckpointStored(1, "centre 1", 8, is_best=False)
     await house.journal.durable()
@@ -503,7 +505,7 @@ async def test_a_master_that_starts_again_holds_the_checkpoints_that_somebody_ma
         house.create(checkpoint_epochs=1)
         (only,) = await house.crew("only")
         only.report(1, "centre 1")
-        only.save(1, "centre 1")
+        await only.save(1, "centre 1")
         await house.journal.durable()
         assert house.journal.checkpoints.held(1, 1) == b"centre 1"
     async with opened(url) as house:

@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Redis
 
 from germline.algorithms.base import Result
 from germline.spec import loads
@@ -39,9 +40,10 @@ PATIENCE_S = 20.0
 class House:
     """A registry on a journal, and a clock that the test turns."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, client: Redis) -> None:
         self.now = 0.0
-        self.journal = journal
+        self.client = client
+        self.journal = journal = Journal(client, KEYS)
         self.registry = Registry(journal, lambda: self.now)
 
     async def extend(self, stop: Stop, *, only: bool = False) -> Experiment:
@@ -59,7 +61,7 @@ async def open_house(tmp_path: Path) -> AsyncIterator[Open]:
         @asynccontextmanager
         async def begin() -> AsyncIterator[House]:
             client = connect(store.url)
-            house = House(Journal(client, KEYS))
+            house = House(client)
             await house.registry.recover()
             committer = asyncio.create_task(house.journal.run())
             yield house
@@ -265,7 +267,7 @@ async def test_what_is_deleted_leaves_nothing_in_the_store_and_its_number_is_nev
         house.registry.delete("two")
         await house.journal.durable()
         assert house.journal.checkpoints.held(gone.number, 2) is None
-        found = [key.decode() async for key in house.journal._client.scan_iter()]
+        found = [key.decode() async for key in house.client.scan_iter()]
         assert [key for key in found if key.startswith(KEYS.of(gone.number))] == []
         assert KEYS.snapshot(kept.number) in found
     async with open_house() as house:
@@ -280,10 +282,10 @@ async def test_a_number_is_not_used_again_when_the_store_lost_everything(house: 
     play(house.registry.create(_named(POPULATION, "two")))
     house.registry.delete("two")
     await house.journal.durable()
-    await house.journal._client.flushall()
+    await house.client.flushall()
     house.registry.named("one").pause()
     assert await house.journal.flush(PATIENCE_S)
-    assert await house.journal._client.get(KEYS.deleted) == b"2"
+    assert await house.client.get(KEYS.deleted) == b"2"
 
 
 async def test_only_what_is_over_is_deleted(house: House) -> None:

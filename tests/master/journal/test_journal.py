@@ -4,18 +4,19 @@ import asyncio
 import contextlib
 import os
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from functools import partial
 from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
 
-from germline.algorithms.base import Ask, Purpose, Result
+from germline.algorithms.base import Ask, JsonValue, Purpose, Result
 from germline.genome import Genome, Mutation
 from germline.spec import loads
 from master.errors import JournalFormatError, JournalLostError, StoreFailingError
 from master.experiments.events import Created, Event, State, StateChanged, Told, WorkerSeen
-from master.journal.codec import Snapshot
+from master.journal.codec import Snapshot, write_snapshot
 from master.journal.journal import Journal, SupersededError
 from master.journal.keys import Keys
 from master.journal.store import OwnStore, StoreError, connect
@@ -64,7 +65,7 @@ class Relay:
     def __init__(self, server: str, path: Path) -> None:
         self.lose_answers = False
         self.path = path
-        self._server = server
+        self.server = server
         self._writers: list[asyncio.StreamWriter] = []
 
     async def __aenter__(self) -> "Relay":
@@ -82,7 +83,7 @@ class Relay:
         self._writers.clear()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        upstream_reader, upstream_writer = await asyncio.open_unix_connection(self._server)
+        upstream_reader, upstream_writer = await asyncio.open_unix_connection(self.server)
         self._writers += [writer, upstream_writer]
         with contextlib.suppress(ConnectionError):
             await asyncio.gather(
@@ -112,8 +113,16 @@ class Book:
         keys: Keys,
         snapshot_interval_s: float = 1e9,
         revive: Callable[[], Awaitable[None]] | None = None,
+        look_interval_s: float = 1e9,
     ) -> None:
-        self.journal = Journal(client, keys, snapshot_interval_s=snapshot_interval_s, revive_store=revive)
+        self.journal = Journal(
+            client,
+            keys,
+            snapshot_interval_s=snapshot_interval_s,
+            look_interval_s=look_interval_s,
+            revive_store=revive,
+        )
+        self.snapshot_says: JsonValue = [1.5]
         self.write: Callable[[Event], None] = lambda _event: None
         self.taken = 0
         self._committer: asyncio.Task[None] | None = None
@@ -128,14 +137,19 @@ class Book:
     def attach(self, head: int) -> None:
         self.write = self.journal.attach(1, "journal", head, self.take_snapshot)
 
-    async def store(self, *events: Event) -> None:
+    async def store(self, *events: Event, numbers: Collection[int] | None = None) -> None:
         for event in events:
             self.write(event)
-        await self.durable()
+        await self.durable(numbers)
 
-    async def durable(self) -> None:
+    async def ended(self) -> None:
+        assert self._committer is not None
         async with asyncio.timeout(PATIENCE_S):
-            done = asyncio.create_task(self.journal.durable())
+            await self._committer
+
+    async def durable(self, numbers: Collection[int] | None = None) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            done = asyncio.create_task(self.journal.durable(numbers))
             assert self._committer is not None
             await asyncio.wait([done, self._committer], return_when=asyncio.FIRST_COMPLETED)
             if self._committer.done():
@@ -151,7 +165,9 @@ class Book:
 
     def take_snapshot(self, position: int) -> Snapshot:
         self.taken += 1
-        return Snapshot(position, CREATED, State.RUNNING, {"taken": self.taken}, {"points": [1.5]}, [])
+        return Snapshot(
+            position, CREATED, State.RUNNING, {"taken": self.taken}, {"points": self.snapshot_says}, []
+        )
 
 
 @pytest.fixture(params=["own", "external"])
@@ -331,12 +347,12 @@ class TestJournal:
         book.journal.checkpoints.put(1, 4, b"centre")
         book.journal.checkpoints.release(1, 4)
         assert book.journal.checkpoints.held(1, 4) == b"centre"  # it is not stored yet
-        await book.store(CREATED)
+        assert await book.journal.flush(PATIENCE_S)
         assert book.journal.checkpoints.held(1, 4) is None
         assert await book.journal.checkpoints.get(1, 4) == b"centre"
         assert book.journal.checkpoints.held(1, 4) is None
         book.journal.checkpoints.forget(1, 4)
-        await book.durable()
+        assert await book.journal.flush(PATIENCE_S)
         assert not await client.exists(keys.checkpoint(1, 4))
         with pytest.raises(JournalLostError, match="experiment 1 misses its checkpoint of epoch 4"):
             await book.journal.checkpoints.get(1, 4)
@@ -346,13 +362,14 @@ class TestJournal:
     ) -> None:
         book.journal.checkpoints.put(1, 4, b"centre")
         await book.store(CREATED)
+        assert await book.journal.flush(PATIENCE_S)
         await client.delete(keys.boot, keys.heads, keys.entries(1), keys.snapshot(1), keys.checkpoint(1, 4))
         book.write(told(2))
-        book.journal.checkpoints.release(1, 4)
         await book.durable()
-        await book.store(told(3))
+        book.journal.checkpoints.release(1, 4)
+        assert await book.journal.flush(PATIENCE_S)
         assert book.journal.checkpoints.held(1, 4) is None
-        assert await client.get(keys.checkpoint(1, 4)) == b"centre"
+        assert await book.journal.checkpoints.get(1, 4) == b"centre"
 
     async def test_a_store_that_lost_its_last_entries_is_filled_again(
         self, book: Book, client: Redis, keys: Keys
@@ -384,6 +401,123 @@ class TestJournal:
         await client.hset(keys.heads, "1", "2")
         with pytest.raises(JournalFormatError, match=problem):
             await replay(client, keys)
+
+    async def test_large_values_travel_in_parts_that_a_server_with_small_limits_takes(
+        self, book: Book, client: Redis, keys: Keys
+    ) -> None:
+        limit = (await client.config_get("proto-max-bulk-len"))["proto-max-bulk-len"]
+        await client.config_set("proto-max-bulk-len", 1 << 20)
+        large = Told(Result(0, (1.5,) * 400_000, 4_000, 1_000), 1, 12.5)
+        data = bytes(range(256)) * 20_000
+        book.journal.checkpoints.put(1, 4, data)
+        await book.store(CREATED, large)
+        book.snapshot_says = secrets.token_hex(2 << 20)
+        assert await book.journal.flush(PATIENCE_S, with_snapshots=True)
+        await book.store(large)
+        assert (book.journal.trouble, book.journal.trouble_of(1)) == ("", "")
+        book.journal.checkpoints.release(1, 4)
+        assert await book.journal.checkpoints.get(1, 4) == data
+        snapshot, events = await replay(client, keys)
+        assert snapshot is not None
+        assert snapshot.progress["points"] == book.snapshot_says
+        assert events == [large]
+        await client.config_set("proto-max-bulk-len", limit or 512 << 20)
+
+    async def test_a_snapshot_that_an_earlier_build_wrote_as_one_value_is_read(
+        self, book: Book, client: Redis, keys: Keys
+    ) -> None:
+        await book.store(CREATED)
+        written = Snapshot(1, CREATED, State.PAUSED, {}, {}, [])
+        await client.set(keys.snapshot(1), write_snapshot(written))
+        await client.set(keys.checkpoint(1, 4), b"centre")
+        assert await replay(client, keys) == (written, [])
+        assert await book.journal.checkpoints.get(1, 4) == b"centre"
+
+    async def test_an_experiment_that_the_store_does_not_take_keeps_no_other_one_waiting(
+        self, book: Book, client: Redis, keys: Keys
+    ) -> None:
+        await client.set(keys.entries(2), "somebody else's")
+        write = book.journal.attach(2, "two", 0, lambda _: pytest.fail("no snapshot is due"))
+        stored: list[int] = []
+        for number in (1, 2, 1):
+            (book.write if number == 1 else write)(CREATED)
+            book.journal.when_durable(partial(stored.append, number), (number,))
+        async with asyncio.timeout(PATIENCE_S):
+            await book.journal.durable((1,))
+        await book.store(told(0), numbers=(1,))
+        assert stored == [1, 1]
+        assert (book.journal.trouble, book.journal.trouble_of(1)) == ("", "")
+        assert "WRONGTYPE" in book.journal.trouble_of(2)
+        assert book.journal.is_held_up(2)
+        await client.delete(keys.entries(2))
+        async with asyncio.timeout(PATIENCE_S):
+            await book.journal.durable()
+        assert stored == [1, 1, 2]
+        assert not book.journal.is_held_up(2)
+
+    async def test_a_checkpoint_for_which_the_store_has_no_room_keeps_nobody_waiting(
+        self, book: Book, client: Redis, keys: Keys
+    ) -> None:
+        await book.store(CREATED)
+        limit = (await client.config_get("maxmemory"))["maxmemory"]
+        used = (await client.info("memory"))["used_memory"]
+        await client.config_set("maxmemory", used + (4 << 20))
+        counted: list[str] = []
+        book.journal.checkpoints.put(1, 4, bytes(16 << 20), partial(counted.append, "stored"))
+        async with asyncio.timeout(PATIENCE_S):
+            while not book.journal.trouble_of(1):
+                await asyncio.sleep(0.01)
+        await book.store(told(0))
+        assert "its checkpoint of epoch 4 is not stored" in book.journal.trouble_of(1)
+        assert (book.journal.trouble, counted) == ("", [])
+        await client.config_set("maxmemory", limit or 0)
+        async with asyncio.timeout(PATIENCE_S):
+            while not counted:
+                await asyncio.sleep(0.01)
+        assert book.journal.trouble_of(1) == ""
+        assert await book.journal.checkpoints.get(1, 4) == bytes(16 << 20)
+
+    async def test_checkpoints_that_a_crash_left_behind_are_deleted_and_no_others(
+        self, book: Book, client: Redis, keys: Keys
+    ) -> None:
+        checkpoints = book.journal.checkpoints
+        for number, epoch in ((1, 4), (1, 8), (2, 4), (3, 4)):
+            checkpoints.put(number, epoch, b"centre")
+        await client.hset(keys.parts(keys.checkpoint(1, 12)), "0", b"half")
+        assert await book.journal.flush(PATIENCE_S)
+        await checkpoints.sweep({(1, 8)}, others={3})
+        found = [(number, epoch) for number in (1, 2, 3) for epoch in (4, 8)]
+        there = [at for at in found if await client.exists(keys.checkpoint(*at))]
+        assert there == [(1, 8), (3, 4)]
+        assert not await client.exists(keys.parts(keys.checkpoint(1, 12)))
+
+    async def test_a_master_with_nothing_to_write_notices_that_another_one_took_over(
+        self, client: Redis, keys: Keys
+    ) -> None:
+        idle = Book(client, keys, look_interval_s=0.01)
+        await idle.open(head=0)
+        await idle.store(CREATED)
+        await Journal(client, keys).open()
+        with pytest.raises(SupersededError, match="another master"):
+            await idle.ended()
+
+    @pytest.mark.parametrize("loses", ["everything", "the last entry"])
+    async def test_a_master_with_nothing_to_write_notices_that_the_store_lost_something(
+        self, client: Redis, keys: Keys, loses: str
+    ) -> None:
+        idle = Book(client, keys, look_interval_s=0.01)
+        await idle.open(head=0)
+        await idle.store(CREATED)
+        if loses == "everything":
+            await client.delete(keys.boot, keys.heads, keys.store, keys.entries(1))
+        else:
+            await client.hset(keys.heads, "1", 0)
+        async with asyncio.timeout(PATIENCE_S):
+            while not await client.exists(keys.snapshot(1)):
+                await asyncio.sleep(0.01)
+        await idle.store(told(0))
+        assert await client.get(keys.store) == str(idle.journal.store_id).encode()
+        await idle.close()
 
 
 @pytest.fixture
@@ -445,6 +579,47 @@ async def test_an_entry_whose_answer_got_lost_is_not_stored_twice(
         await book.close()
         assert (await replay(through, keys))[1] == [CREATED, told(0), told(1)]
         await through.aclose()
+
+
+async def test_a_store_that_was_demoted_is_left_for_the_one_that_takes_writes(
+    tmp_path: Path, keys: Keys
+) -> None:
+    async with (
+        OwnStore(tmp_path / "old") as old,
+        OwnStore(tmp_path / "new") as new,
+        Relay(old.url.removeprefix("unix://"), tmp_path / "relay") as relay,
+    ):
+        through, demoted, promoted = connect(f"unix://{relay.path}"), connect(old.url), connect(new.url)
+        book = Book(through, keys)
+        await book.open(head=0)
+        await book.store(CREATED)
+        relay.server = new.url.removeprefix("unix://")  # where new connections go: a failover
+        await demoted.replicaof("127.0.0.1", "1")
+        await book.store(told(0))
+        assert await promoted.exists(keys.snapshot(1))
+        await book.close()
+        for client in (through, demoted, promoted):
+            await client.aclose()
+
+
+async def test_a_store_that_is_another_one_is_left_as_it_is(tmp_path: Path, keys: Keys) -> None:
+    async with (
+        OwnStore(tmp_path / "own") as own,
+        OwnStore(tmp_path / "other") as other,
+        Relay(own.url.removeprefix("unix://"), tmp_path / "relay") as relay,
+    ):
+        through, foreign = connect(f"unix://{relay.path}"), connect(other.url)
+        book = Book(through, keys)
+        await book.open(head=0)
+        await book.store(CREATED)
+        await Journal(foreign, keys).open()
+        relay.server = other.url.removeprefix("unix://")
+        relay.cut()
+        with pytest.raises(SupersededError, match="another store answers"):
+            await book.store(told(0))
+        assert await foreign.keys(f"*{keys.of(1)}*") == []
+        for client in (through, foreign):
+            await client.aclose()
 
 
 async def test_a_store_that_dies_and_comes_back_has_everything(tmp_path: Path, keys: Keys) -> None:

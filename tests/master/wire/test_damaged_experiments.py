@@ -88,6 +88,11 @@ async def garbage(store: Redis) -> None:
     await store.set(KEYS.snapshot(1), b"\xff\xff\xff")
 
 
+async def anothers_key(store: Redis) -> None:
+    await store.delete(KEYS.snapshot(1), KEYS.entries(1))
+    await store.set(KEYS.entries(1), "somebody else's")
+
+
 async def a_later_format(store: Redis) -> None:
     await _change(store, lambda snapshot: setattr(snapshot, "format_version", 2))
 
@@ -113,7 +118,7 @@ async def nothing_left(store: Redis) -> None:
 
 
 async def _change(store: Redis, change: Callable[[journal_pb2.Snapshot], object]) -> None:
-    stored = await store.get(KEYS.snapshot(1))
+    stored = await store.hget(KEYS.snapshot(1), "0")
     assert isinstance(stored, bytes)
     snapshot = journal_pb2.Snapshot.FromString(stored)
     change(snapshot)
@@ -127,6 +132,7 @@ Damage = Callable[[Redis], Awaitable[None]]
     ("damage", "reason"),
     [
         (garbage, "Snapshot of 3 bytes is damaged"),
+        (anothers_key, "a key of it holds what no journal writes: WRONGTYPE"),
         (a_later_format, "Snapshot is of format version 2; this build reads 1"),
         (another_algorithm, "snapshot holds 2 bytes that are no packed JSON"),
         (a_spec_that_does_not_hold, "it does not replay: SpecError: the spec: task"),
@@ -201,8 +207,9 @@ async def test_what_is_damaged_is_kept_as_it_is_and_comes_back_when_it_is_repair
     async with open_house() as house:
         await house.create("ill")
         house.play("ill")
+        assert await house.master.journal.flush(20.0)
         assert await house.master.journal.flush(20.0, with_snapshots=True)
-        sound = await house.store.get(KEYS.snapshot(1)) or b""
+        sound = await house.store.hget(KEYS.snapshot(1), "0") or b""
     async with open_house() as house:
         await garbage(house.store)
         house.master.journal._channels.clear()
