@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from germline.cli import live
+from germline.cli.errors import CommandError
 from germline.cli.output import console, emit, experiment_json, mean_text, number, played_word, worker_json
 from germline.cli.target import JsonOption, NameArgument, Target, name_or_only, with_target
 from germline.client import Client, Experiment
@@ -84,19 +86,30 @@ def watch(
     with target.connect() as client:
         name = name_or_only(client, name)
         if as_json:
-            for experiment in client.watch(name, interval):
-                emit(experiment_json(experiment))
+            last = _watch(client, name, interval, lambda look: emit(experiment_json(look)))
         elif plain or not console.is_terminal:
-            for experiment in client.watch(name, interval):
-                typer.echo(live.line(experiment))
+            last = _watch(client, name, interval, lambda look: typer.echo(live.line(look)))
         else:
-            _watch_live(client, name, interval)
+            last = _watch_live(client, name, interval)
+    if last is not None and (nothing := live.why_nothing(last)):
+        raise CommandError(f"{name} is {last.state}: {nothing}")
 
 
-def _watch_live(client: Client, name: str, interval_s: float) -> None:
+def _watch(
+    client: Client, name: str, interval_s: float, show: Callable[[Experiment], None]
+) -> Experiment | None:
+    """Show every look, and return the last."""
     last: Experiment | None = None
+    for last in client.watch(name, interval_s):
+        show(last)
+    return last
+
+
+def _watch_live(client: Client, name: str, interval_s: float) -> Experiment | None:
     with live.Display(console) as display:
-        for last in client.watch(name, interval_s):
-            display.show(last, client.workers(), client.history(name))
+        last = _watch(
+            client, name, interval_s, lambda look: display.show(look, client.workers(), client.history(name))
+        )
     if last is not None:
         console.print(live.facts(last))
+    return last

@@ -97,6 +97,14 @@ def set_aside_text(experiment: Experiment) -> str:
     return text
 
 
+def why_nothing(experiment: Experiment) -> str:
+    """That nothing was ever evaluated, and why, as far as is known; empty if something was."""
+    if experiment.evaluations:
+        return ""
+    why = experiment.trouble or (set_aside_text(experiment) if experiment.failed else "")
+    return "nothing was ever evaluated" + (f"; {why}" if why else "")
+
+
 def _progress(experiment: Experiment) -> str:
     until = f", {until_text(experiment.spec)}"
     counts = f"{experiment.evaluations:,} evaluations, {experiment.frames:,} {played_word(experiment.spec)}"

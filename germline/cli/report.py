@@ -47,6 +47,8 @@ class Result:
         frames_per_second: frames over seconds.
         best_fitness: the highest score of a single evaluation, lucky by construction.
         champion: None before the first evaluation.
+        failed: individuals that could not be scored, and were set aside.
+        trouble: why it paused by itself; empty if it did not.
         workers: worker processes of this sitting.
         seconds: time in which the experiment was running, over all sittings.
         folder: where everything lies.
@@ -60,6 +62,8 @@ class Result:
     frames_per_second: float
     best_fitness: float | None
     champion: ChampionResult | None
+    failed: int
+    trouble: str
     workers: int
     seconds: float
     folder: str
@@ -79,6 +83,8 @@ def write(folder: RunFolder, client: Client, final: Experiment, workers: int) ->
         frames_per_second=final.frames / final.running_s if final.running_s else 0.0,
         best_fitness=final.best_fitness,
         champion=_champion(best) if best else None,
+        failed=final.failed,
+        trouble=final.trouble,
         workers=workers,
         seconds=final.running_s,
         folder=str(folder.path),

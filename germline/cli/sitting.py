@@ -14,7 +14,7 @@ from germline.cli.ending import DRAINING, Ending
 from germline.cli.errors import CommandError, Exit
 from germline.cli.fleet import Fleet, obituary
 from germline.cli.folder import RunFolder
-from germline.cli.live import Display, line
+from germline.cli.live import Display, line, why_nothing
 from germline.cli.output import console, emit, unheard
 from germline.client import Client, Experiment, MasterError, NotReachableError
 
@@ -78,6 +78,7 @@ class Sitting:
         self._folder, self._wanted, self._fleet = folder, wanted, fleet
         self._shown, self._seconds = shown, seconds
         self._ending = Ending(says_so=shown is not Shown.DISPLAY)
+        self._trouble = ""
 
     def sit(self, client: Client) -> Exit:
         """Run it all; whatever happens, no process is left behind."""
@@ -101,7 +102,16 @@ class Sitting:
         self._fleet.drain_workers(_DRAIN_S)
         final = self._conclude(client, experiment.name)
         self._fleet.drain_master(_DRAIN_S)
-        return Exit.INTERRUPTED if self._ending.asked and not final.is_over else Exit.OK
+        return self._verdict(final)
+
+    def _verdict(self, final: Experiment) -> Exit:
+        """What came of the sitting; a sentence if nothing did."""
+        if self._ending.asked and not final.is_over:
+            return Exit.INTERRUPTED
+        trouble = self._trouble or why_nothing(final)
+        if trouble:
+            self._say(f"{final.name} is {final.state}: {trouble}; the logs are in {self._folder.logs}")
+        return Exit.FAILED if trouble else Exit.OK
 
     def _start_master(self, client: Client) -> None:
         """Start it, and wait until it has read its journal and answers."""
@@ -130,7 +140,8 @@ class Sitting:
                 if experiment is None:
                     continue
                 self._show(client, experiment, clocks, display, note)
-                if self._is_done(experiment, clocks) or self._is_time_up(experiment, started):
+                ends = self._is_done(experiment, clocks) or self._is_time_up(experiment, started)
+                if ends or self._is_stuck(experiment):
                     break
         if self._ending.asked and self._shown is Shown.DISPLAY:
             self._say(DRAINING)
@@ -187,6 +198,13 @@ class Sitting:
             return False
         self._note(f"no worker sent the last centre within {_CENTRE_S:g} s; run again to have it replayed")
         return True
+
+    def _is_stuck(self, experiment: Experiment) -> bool:
+        """Whether it paused by itself, or nobody of this fleet can play it: nothing will come of it."""
+        nobody = experiment.state == "running" and experiment.unable >= len(self._fleet.workers)
+        if nobody or experiment.state == "paused":
+            self._trouble = experiment.trouble
+        return bool(self._trouble)
 
     def _is_time_up(self, experiment: Experiment, started_s: float) -> bool:
         over_time = self._seconds is not None and time.monotonic() - started_s >= self._seconds

@@ -156,6 +156,26 @@ def test_a_run_waits_for_the_last_centre_of_its_slowest_worker(start: Start, tmp
     assert experiment["centre_digest"]
 
 
+NEVER = """
+def measure(weights, seed):
+    raise RuntimeError("no licence server")
+"""
+
+
+def test_a_run_whose_function_always_raises_ends_with_what_it_says(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "never.py").write_text(NEVER)
+    (tmp_path / "never.toml").write_text(SPEC.replace("worker.tasks.function:noisy_sphere", "never:measure"))
+    process = start("run", "never.toml", "--workers", "1", "--json")
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == 1, err
+    result = json.loads(out.splitlines()[-1])
+    assert (result["state"], result["evaluations"]) == ("paused", 0)
+    assert result["failed"] >= 20  # what was out then failed, too
+    for text in (err, result["trouble"]):
+        assert "20 of the last 20 individuals could not be scored" in text
+        assert "failed 3 times, then on worker-1: RuntimeError: no licence server" in text
+
+
 def test_ctrl_c_drains_and_running_again_goes_on(start: Start, tmp_path: Path) -> None:
     first = start("run", "sphere.toml", "--evaluations", "120000", "--workers", "2", "--json")
     wait_for(lambda: evaluations_told(tmp_path) > 100)
