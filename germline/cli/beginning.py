@@ -55,6 +55,9 @@ def _find(client: Client, folder: RunFolder, spec: spec_pb2.ExperimentSpec) -> E
     try:
         return client.create(spec)
     except RefusedError as error:
+        if error.code == "FAILED_PRECONDITION":  # it is damaged, and its master lives no longer than this run
+            sentence = f"{error}; move {folder.path} away, or use --folder for a run of its own"
+            raise CommandError(sentence, Exit.REFUSED) from None
         if error.code != "ALREADY_EXISTS":
             raise
     there = client.experiment(spec.name)

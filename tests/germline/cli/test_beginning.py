@@ -33,8 +33,11 @@ class Master:
 
     def __init__(self) -> None:
         self.there: Experiment | None = None
+        self.damage = ""
 
     def create(self, spec: spec_pb2.ExperimentSpec) -> Experiment:
+        if self.damage:
+            raise RefusedError("FAILED_PRECONDITION", self.damage)
         if self.there is None:
             now = datetime.now(UTC)
             message = experiment_pb2.Experiment(
@@ -122,3 +125,11 @@ def test_another_search_is_refused_whatever_its_end(master: Master, folder: RunF
     other = Wanted.of(loads(SPEC.replace("[algorithm.ga]", "[algorithm.ga]\npower = 0.5")), None, "the spec")
     with pytest.raises(CommandError, match=r"with another spec(.|\n)*here:  power = 0\.5"):
         begin(cast(Client, master), folder, other)
+
+
+def test_a_run_that_is_damaged_is_left_as_it_is_with_a_way_out(master: Master, folder: RunFolder) -> None:
+    master.damage = "an experiment of this name is damaged"
+    with pytest.raises(CommandError, match=f"is damaged; move {folder.path} away, or use --folder") as error:
+        run(master, folder, "evaluations = 300")
+    assert error.value.code is Exit.REFUSED
+    assert not list(folder.path.iterdir())
