@@ -12,10 +12,11 @@ from __future__ import annotations
 import math
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TypeVar, cast
 
+from germline.algorithms.means import mean_of
 from germline.genome import MAX_RANK, Genome, Mutation, check_power, check_seed, float32, format_id, parse_id
 from germline.noise import VERSION as NOISE_VERSION
 from germline.toml import Table, write_entries, write_key
@@ -40,12 +41,15 @@ class Score:
         episodes: how many.
         interval: the mean's confidence interval; None below two episodes.
         confidence: of the interval.
+        returns: where the protocol has finitely many starts, the return from each of them: the mean is exact,
+            and anybody can play it again (``germline verify``).
     """
 
     mean: float
     episodes: int
     interval: tuple[float, float] | None = None
     confidence: float = 0.95
+    returns: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +221,8 @@ def _score_table(score: Score) -> Table:
     table: Table = {"mean": float(score.mean), "episodes": score.episodes}
     if score.interval is not None:
         table |= {"interval": [float(bound) for bound in score.interval], "confidence": score.confidence}
+    if score.returns:
+        table["returns"] = [float(value) for value in score.returns]
     return table
 
 
@@ -234,8 +240,23 @@ def _parse_score(table: Table) -> Score:
             raise ValueError(f"score.interval is {bounds}; it has two numbers")
         low, high = (float(cast(float, bound)) for bound in bounds)
         score = Score(mean, episodes, (low, high), float(_take(table, "confidence", (int, float), "score.")))
+    if "returns" in table:
+        score = replace(score, returns=_parse_returns(_take(table, "returns", list, "score."), score))
     _refuse_rest(table, "score")
     return score
+
+
+def _parse_returns(values: list[object], score: Score) -> tuple[float, ...]:
+    if not all(isinstance(value, int | float) and math.isfinite(value) for value in values):
+        raise ValueError(f"score.returns is {values}; it has finite numbers")
+    returns = tuple(float(cast(float, value)) for value in values)
+    same = bool(returns) and math.isclose(mean_of(returns), score.mean, rel_tol=1e-9, abs_tol=1e-9)
+    if len(returns) != score.episodes or not same:
+        raise ValueError(
+            f"score.returns has {len(returns)} values, {values}; "
+            f"the score is a mean of {score.mean} over {score.episodes} episodes"
+        )
+    return returns
 
 
 def _take(table: Table, field: str, kind: type[T] | tuple[type[T], ...], path: str = "") -> T:

@@ -95,8 +95,8 @@ class Champion(NamedTuple):
         standard_error: of the mean; NaN where one episode, or none, tells nothing of it, infinite where it
             is beyond what is counted.
         validated: False for a provisional leader, which has not yet played enough fresh episodes.
-        starts: how many episodes an individual has at all; 0 where they are without end. An individual that
-            has played all of them is known exactly.
+        returns: where the protocol has finitely many starts, and all were played: the return from each, in
+            the order of the settings. Then the mean is exact.
     """
 
     genome: Genome
@@ -104,7 +104,7 @@ class Champion(NamedTuple):
     episodes: int
     standard_error: float
     validated: bool
-    starts: int = 0
+    returns: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,7 @@ class Races:
             seed: the experiment's; shuffles the order in which candidates play them.
         """
         self._limit, self._episodes = limit, min(episodes, len(starts))
+        self._starts = tuple(starts)
         self._order = shuffled(starts, Dice(seed, _ORDER_TICKET).episode_seeds(len(starts)))
         self._place_of = {start: place for place, start in enumerate(self._order)}
         self.rungs = [*(rung for rung in RUNGS if rung < len(starts)), len(starts)]
@@ -241,7 +242,10 @@ class Races:
     def _report(self, runner: Runner) -> Champion:
         n, whole = len(runner.returns), len(self._order)
         mean, error = _mean_and_error(list(runner.returns.values()), whole)
-        return Champion(runner.genome, mean, n, error, validated=n == whole, starts=whole)
+        if n < whole:
+            return Champion(runner.genome, mean, n, error, validated=False)
+        returns = tuple(runner.returns[self._place_of[start]] for start in self._starts)
+        return Champion(runner.genome, mean, n, error, validated=True, returns=returns)
 
 
 def shuffled(starts: Sequence[int], words: Sequence[int]) -> tuple[int, ...]:

@@ -18,6 +18,7 @@ from germline.cli import (
     services,
     spec_command,
     steer,
+    verify,
 )
 from germline.cli.errors import CommandError, Exit
 from germline.cli.once import OnceCommand, OnceGroup
@@ -74,6 +75,7 @@ for module in (
     inspect,
     individuals,
     policies,
+    verify,
     plot,
     spec_command,
     doctor,

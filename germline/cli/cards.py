@@ -115,7 +115,7 @@ def _score(individual: Individual) -> Score | None:
     if mean is None:
         return None
     interval = None if half_width is None else (mean - half_width, mean + half_width)
-    return Score(mean, individual.validation_episodes, interval)
+    return Score(mean, individual.validation_episodes, interval, returns=individual.start_returns)
 
 
 def save(path: Path, card: PolicyCard) -> None:

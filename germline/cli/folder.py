@@ -237,6 +237,7 @@ def _individual(fields: Mapping[str, Any]) -> Individual:
             **fields,
             "id": parse_id(fields["id"]),
             "genome": Genome.decode(base64.b64decode(genome)) if genome else None,
+            "start_returns": tuple(fields.get("start_returns", ())),
         }
     )
 

@@ -92,6 +92,7 @@ def individual_json(individual: Individual) -> dict[str, Json]:
         "validation_episodes": individual.validation_episodes,
         "validated_half_width": individual.validated_half_width,
         "genome": genome_text(genome) if genome else None,
+        "start_returns": list(individual.start_returns),
     }
 
 
@@ -169,6 +170,9 @@ def mean_text(individual: Individual) -> str:
     """A validated mean with its interval and its episodes, or what stands in for it."""
     if individual.validated_mean is None:
         return f"{number(individual.fitness)} (one evaluation, not validated)"
+    if individual.is_exact:
+        count = len(individual.start_returns)
+        return f"{number(individual.validated_mean)} (n = {count} of {count}, exact)"
     half_width = individual.validated_half_width
     interval = f" ± {number(half_width)}" if half_width is not None else ""
     return (

@@ -24,6 +24,7 @@ class Individual:
         validation_episodes: how many fresh episodes there are.
         validated_half_width: half of the 95 % confidence interval of that mean; None below two episodes.
         genome: None unless asked for.
+        start_returns: its return from each start, where the protocol has finitely many and all were played.
     """
 
     id: int
@@ -33,6 +34,12 @@ class Individual:
     validation_episodes: int
     validated_half_width: float | None
     genome: Genome | None
+    start_returns: tuple[float, ...] = ()
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether its validated mean is over all the episodes that it has."""
+        return bool(self.start_returns)
 
     @classmethod
     def of(cls, message: experiment_pb2.Individual) -> Individual:
@@ -47,6 +54,7 @@ class Individual:
                 message.validated_half_width if message.HasField("validated_half_width") else None
             ),
             genome=Genome.decode(message.genome) if message.genome else None,
+            start_returns=tuple(message.start_returns),
         )
 
 

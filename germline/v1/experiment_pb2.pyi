@@ -909,6 +909,7 @@ class Individual(_message.Message):
     VALIDATED_HALF_WIDTH_FIELD_NUMBER: _builtins.int
     MUTATIONS_FIELD_NUMBER: _builtins.int
     GENOME_FIELD_NUMBER: _builtins.int
+    START_RETURNS_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     """Digest of its genome."""
     fitness: _builtins.float
@@ -923,6 +924,12 @@ class Individual(_message.Message):
     """Length of its line."""
     genome: _builtins.bytes
     """Its genome's byte encoding; empty unless asked for."""
+    @_builtins.property
+    def start_returns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Where the protocol has finitely many starts, and all were played: the return from each, in the order of their
+        numbers. Then the validated mean is exact, and has no interval.
+        """
+
     def __init__(
         self,
         *,
@@ -933,10 +940,11 @@ class Individual(_message.Message):
         validated_half_width: _builtins.float | None = ...,
         mutations: _builtins.int = ...,
         genome: _builtins.bytes = ...,
+        start_returns: _abc.Iterable[_builtins.float] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_validated_half_width", b"_validated_half_width", "_validated_mean", b"_validated_mean", "validated_half_width", b"validated_half_width", "validated_mean", b"validated_mean"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_validated_half_width", b"_validated_half_width", "_validated_mean", b"_validated_mean", "fitness", b"fitness", "genome", b"genome", "id", b"id", "mutations", b"mutations", "validated_half_width", b"validated_half_width", "validated_mean", b"validated_mean", "validation_episodes", b"validation_episodes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_validated_half_width", b"_validated_half_width", "_validated_mean", b"_validated_mean", "fitness", b"fitness", "genome", b"genome", "id", b"id", "mutations", b"mutations", "start_returns", b"start_returns", "validated_half_width", b"validated_half_width", "validated_mean", b"validated_mean", "validation_episodes", b"validation_episodes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__validated_half_width: _TypeAlias = _typing.Literal["validated_half_width"]  # noqa: Y015
     _WhichOneofArgType__validated_half_width: _TypeAlias = _typing.Literal["_validated_half_width", b"_validated_half_width"]  # noqa: Y015

@@ -194,7 +194,9 @@ def _individual(genome: Genome, fitness: float, champion: Champion | None) -> ex
     if champion is not None and champion.validated:
         individual.validated_mean = champion.mean
         individual.validation_episodes = champion.episodes
-        _write_half_width(individual, champion.standard_error)
+        individual.start_returns.extend(champion.returns)
+        if not champion.returns:
+            _write_half_width(individual, champion.standard_error)
     return individual
 
 

@@ -1,0 +1,101 @@
+"""The command that holds a published score to what it says: `germline verify`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import typer
+
+from germline.card import PolicyCard, Score
+from germline.cli import cards
+from germline.cli.errors import CommandError, Exit
+from germline.cli.output import Json, emit, notes, number
+from germline.cli.playing import play
+from germline.cli.target import JsonOption
+from germline.spec.convert import starts_of
+
+
+class Difference(NamedTuple):
+    """A start from which the policy did not get what its card says."""
+
+    start: int
+    claimed: float
+    played: float
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(verify)
+
+
+def verify(
+    card: Annotated[Path, typer.Argument(help="A policy card with a return for each start.", exists=True)],
+    device: Annotated[str, typer.Option(help="Where the network runs: auto, cpu, cuda or mps.")] = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Play every start of a card again, and say whether its score holds; exit status 1 if it does not.
+
+    In int8 returns are equal between any two machines. In floating point another kind of processor may add in
+    another order, choose another action and play another game: a difference then proves nothing.
+
+    Example: germline verify runs/pong/champion.toml
+    """
+    policy = cards.of_file(card)
+    score = _exact_score(policy.card, card)
+    starts = starts_of(policy.spec)
+    if len(starts) != len(score.returns):
+        sentence = f"{card} has {len(score.returns)} returns; its protocol has {len(starts)} starts"
+        raise CommandError(sentence, Exit.USAGE)
+    played = dict.fromkeys(range(len(starts)), 0.0)
+    with notes.status("") as status:
+        for count, (place, value) in enumerate(play(policy.spec, policy.policy, starts, device), start=1):
+            played[place] = value
+            status.update(f"{count} of {len(starts)} starts")
+    differences = compare(score.returns, list(played.values()))
+    precision = policy.card.precision if policy.card else ""
+    if as_json:
+        emit(_as_json(card, score, precision, differences))
+    else:
+        _show(card, score, precision, differences)
+    if differences:
+        raise typer.Exit(Exit.FAILED)
+
+
+def compare(claimed: Sequence[float], played: Sequence[float]) -> list[Difference]:
+    """The starts, counted from 1, whose returns are not equal."""
+    numbered = enumerate(zip(claimed, played, strict=True), start=1)
+    return [Difference(start, told, found) for start, (told, found) in numbered if told != found]
+
+
+def _exact_score(card: PolicyCard | None, path: Path) -> Score:
+    if card is None or card.score is None or not card.score.returns:
+        raise CommandError(
+            f"{path} has no return for each start, so its score is a mean over fresh episodes, which "
+            "`germline evaluate` plays; allowed: a card of a protocol with finitely many starts",
+            Exit.USAGE,
+        )
+    return card.score
+
+
+def _show(path: Path, score: Score, precision: str, differences: list[Difference]) -> None:
+    count = len(score.returns)
+    if not differences:
+        typer.echo(f"{path} holds: {number(score.mean)} (n = {count} of {count}, exact, {precision})")
+        return
+    for start, claimed, played in differences:
+        typer.echo(f"start {start}: the card says {number(claimed)}, played {number(played)}")
+    why = "" if precision == "int8" else f"; in {precision} another kind of processor may play another game"
+    typer.echo(f"{path} does not hold: {len(differences)} of {count} returns differ{why}")
+
+
+def _as_json(path: Path, score: Score, precision: str, differences: list[Difference]) -> Json:
+    return {
+        "card": str(path),
+        "holds": not differences,
+        "mean": score.mean,
+        "starts": len(score.returns),
+        "precision": precision,
+        "differences": [difference._asdict() for difference in differences],
+    }
