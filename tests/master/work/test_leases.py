@@ -259,6 +259,8 @@ def test_a_worker_that_leaves_gives_back_everything(table: LeaseTable) -> None:
     table.lend([4], "b")
     assert table.give_back("a") == leases
     assert table.holders() == {"b": 1}
+    table.give_back("b")
+    assert table.returned == 4
 
 
 def test_a_worker_that_comes_back_gets_the_whole_time_again(table: LeaseTable, clock: Clock) -> None:

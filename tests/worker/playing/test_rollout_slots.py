@@ -58,12 +58,13 @@ class Filled:
     rows: int
     fills: list[tuple[int, Individual, Genome | None]] = field(default_factory=list)
     asked: list[tuple[tuple[int, ...], list[list[bool]]]] = field(default_factory=list)
+    begun: list[tuple[int, int]] = field(default_factory=list)
 
     def fill(self, slot: int, genome: Individual, parent: Genome | None = None) -> None:
         self.fills.append((slot, expect_genome(genome), parent))
 
     def begin(self, slot: int, row: int) -> None:
-        """Nothing to forget."""
+        self.begun.append((slot, row))
 
     def act(self, observations: Observations, active: ActiveRows) -> Actions:
         self.asked.append((observations.shape, active.tolist()))
@@ -113,6 +114,7 @@ def test_each_row_of_each_slot_has_a_lane_of_its_own() -> None:
     home.engine.tick()
     assert home.lanes[0].begun == [(0, 9), (1, 9), (3, 9), (4, 9), (5, 9)]
     assert home.lanes[0].sent == [[0, 1, 3, 4, 5]]
+    assert home.populations[0].begun == [(0, 0), (0, 1), (1, 0), (1, 1), (1, 2)]
     assert home.populations[0].asked == [((2, 3, 1), [[True, True, False], [True, True, True]])]
 
 
@@ -146,6 +148,13 @@ def test_an_evaluation_took_as_long_as_it_was_played() -> None:
     assert 0 < played.play_s < time.perf_counter() - began
 
 
+def test_an_evaluation_comes_back_once_when_its_last_episode_has_ended() -> None:
+    home = house(slots=1, rows=2)
+    home.submit("a", 1, 2, 3)
+    (played,) = home.finish()
+    assert played[:4] == ("a", (1.0, 2.0, 3.0), 24, 6)
+
+
 def test_there_is_no_room_beyond_the_slots_however_much_waits() -> None:
     home = house(slots=2)
     for key in "abcde":
@@ -165,7 +174,7 @@ def test_what_is_cancelled_while_it_is_stepping_is_not_stepped_again() -> None:
         home.submit(key, 3)
     home.engine.tick()
     home.engine.cancel({"a"})
-    assert [played.key for played in home.finish()] == ["b", "c"]
+    assert [(played.key, played.steps) for played in home.finish()] == [("b", 3), ("c", 3)]
     assert home.lanes[0].sent == [[0, 1, 2], [1, 2], [1, 2]]
     assert home.engine.frames == 4 * 7
 
