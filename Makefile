@@ -20,8 +20,8 @@ $(READY): pyproject.toml constraints.txt
 pong: setup ## evolve Pong from pixels on this machine, with a live display
 	$(BIN)/germline run experiments/pong.toml
 
-test: setup ## run the tests
-	$(BIN)/pytest
+test: setup ## run the tests, on all cores
+	$(BIN)/pytest --numprocesses auto
 
 lint: setup ## style, types and the direction of imports
 	$(BIN)/ruff check

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 from hypothesis import settings
+
+# Tests run beside each other, one process to a core: threads of torch would only fight over the cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # How long an example takes says something about the machine's other work and nothing about the code.
 settings.register_profile("germline", deadline=None)
