@@ -262,7 +262,7 @@ def _parse_returns(values: list[object], score: Score) -> tuple[float, ...]:
 def _take(table: Table, field: str, kind: type[T] | tuple[type[T], ...], path: str = "") -> T:
     """Take a field of this type out of a table."""
     if field not in table:
-        raise ValueError(f"{path}{field} is missing from the card")
+        raise ValueError(f"{path}{field} is missing; it has to be there")
     value = table.pop(field)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise ValueError(f"{path}{field} is {value!r}, which has the wrong type")

@@ -44,6 +44,7 @@ class Setting:
     variable: str
     default: str
     text: str
+    is_secret: bool
 
 
 def describe(kind: type[object]) -> list[Setting]:
@@ -81,19 +82,29 @@ def read(kind: type[Settings], given: Mapping[str, object], environment: Mapping
 def _parser(kind: type[object], program: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=program,
-        description=textwrap.dedent(kind.__doc__ or "").strip(),
+        description=inspect.cleandoc(kind.__doc__ or ""),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     hints = get_type_hints(kind)
     for setting in describe(kind):
-        about = f"{setting.text} [{setting.variable}; default: {setting.default}]".replace("%", "%%")
+        about = _about(setting).replace("%", "%%")
         if hints[setting.name] is bool:
             parser.add_argument(setting.flag, dest=setting.name, action=_Switched, default=None, help=about)
         else:
-            name = "FILE" if setting.flag.endswith("-file") else setting.name.upper()
+            name = "FILE" if setting.is_secret else setting.name.upper()
             parser.add_argument(setting.flag, dest=setting.name, action=_Stored, metavar=name, help=about)
     return parser
+
+
+def _about(setting: Setting) -> str:
+    """The help of a flag: what it takes, which variables say the same, and the default."""
+    if not setting.is_secret:
+        return f"{setting.text} [{setting.variable}; default: {setting.default}]"
+    return (
+        f"A file with nothing in it but this: {setting.text} "
+        f"[{setting.variable}_FILE, or {setting.variable} for the text itself; default: {setting.default}]"
+    )
 
 
 class _Stored(argparse.Action):
@@ -127,13 +138,14 @@ class _Switched(argparse.BooleanOptionalAction):
 
 
 def _setting(field: Field[Any], text: str) -> Setting:
-    secret = "-file" if field.metadata.get("secret") else ""
+    is_secret = bool(field.metadata.get("secret"))
     return Setting(
         name=field.name,
-        flag="--" + field.name.replace("_", "-") + secret,
+        flag="--" + field.name.replace("_", "-") + ("-file" if is_secret else ""),
         variable=PREFIX + field.name.upper(),
         default=_written(field.default),
         text=" ".join(text.split()),
+        is_secret=is_secret,
     )
 
 
@@ -180,7 +192,7 @@ def secret(name: str, path: object, value: str | None) -> str | None:
     if path is None:
         return value
     try:
-        found = Path(str(path)).read_text().strip()
+        found = Path(str(path)).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"the {name} file {path} cannot be read: {_why(error)}") from error
     if not found:

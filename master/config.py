@@ -20,9 +20,9 @@ _LISTEN = re.compile(r"(?P<host>.+):(?P<port>\d{1,5})")
 class MasterConfig:
     """Hosts experiments, lends their work to workers, and keeps what it acknowledges.
 
-    Every setting is a flag or an environment variable. The first SIGTERM or Ctrl-C drains: no more work is
-    lent, results are still taken for a while, and the journal is closed. The second ends the master at
-    once; nothing that was acknowledged is lost either way.
+    Every setting is a flag or an environment variable. The first SIGTERM or Ctrl-C drains, and so does a
+    terminal that is gone (SIGHUP): no more work is lent, results are still taken for a while, and the journal
+    is closed. The second ends the master at once; nothing that was acknowledged is lost either way.
     """
 
     listen: str = "localhost:7700"
@@ -35,8 +35,7 @@ class MasterConfig:
 
     store: str = field(default="", metadata=SECRET, repr=False)
     """URL of a Redis-protocol server that keeps the journal, redis://, rediss:// or unix://. Without one the
-    master starts a Valkey server of its own in `store_folder`. By variable or file: a URL may hold a
-    password."""
+    master starts a Valkey server of its own in `store_folder`."""
 
     store_folder: Path = Path("germline-store")
     """Folder of the master's own Valkey server.
@@ -48,7 +47,7 @@ class MasterConfig:
     """What the journal's keys begin with. Masters that share one server need different ones."""
 
     token: str = field(default="", metadata=SECRET, repr=False)
-    """What every caller must show, as `authorization: Bearer TOKEN`; none by default. By variable or file."""
+    """What every caller must show, as `authorization: Bearer TOKEN`."""
 
     tls_cert: Path | None = None
     """Serve TLS with this certificate chain, a PEM file; needs `tls_key`."""

@@ -5,6 +5,7 @@ Distributions that the extra does not ask for are hidden from a fresh interprete
 
 import ast
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -122,6 +123,17 @@ def imported(package: str) -> dict[str, str]:
 def test_every_help_opens_with_one_extra_and_nothing_else(extras: tuple[str, ...]) -> None:
     helped = run_with(extras, HELP)
     assert helped.returncode == 0, helped.stdout + helped.stderr
+
+
+@pytest.mark.parametrize("command", ["run", "evaluate", "export", "record", "bench rebuild"])
+def test_a_command_that_needs_an_extra_names_it_and_ends_with_5(command: str) -> None:
+    file = {"run": "experiments/cartpole.toml", "bench rebuild": ""}.get(
+        command, "experiments/results/pong.toml"
+    )
+    code = "import sys\nfrom germline.cli.app import run\nsys.exit(run(sys.argv[1:]))"
+    ended = run_with((), code, *command.split(), *([file] if file else []))
+    assert ended.returncode == 5
+    assert re.search(r"pip install 'germline\[(worker|local)\]'", ended.stderr)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ class WorkerConfig:
     """Address of the master, host:port. A worker may start first: it waits."""
 
     token: str = field(default="", metadata=SECRET, repr=False)
-    """What the master wants to see before it lends work. Give it by variable or file."""
+    """What the master wants to see before it lends work."""
 
     tls: bool = False
     """Encrypt the stream, and trust the system's certificates."""

@@ -11,7 +11,7 @@ import multiprocessing
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from multiprocessing.connection import Connection
@@ -286,13 +286,16 @@ def _team(contestant: Contestant, game: str, size: int) -> Iterator[list[Connect
     ]
     for member in members:
         member.start()
+    for _, theirs in pipes:  # so that a member's end is the end of its pipe
+        theirs.close()
     ours = [mine for mine, _ in pipes]
     try:
         _play(ours, _WARM_UP_S, "wall")
         yield ours
     finally:
         for mine in ours:
-            mine.send(None)
+            with suppress(BrokenPipeError):
+                mine.send(None)
         for member in members:
             member.join()
 

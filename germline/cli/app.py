@@ -22,6 +22,7 @@ from germline.cli import (
 )
 from germline.cli.errors import CommandError, Exit
 from germline.cli.once import OnceCommand, OnceGroup
+from germline.cli.streams import speak_plainly
 from germline.cli.target import CaOption, CertOption, KeyOption, TlsOption, TokenFileOption, given
 from germline.client import MasterError, NotReachableError, RefusedError
 from germline.spec import SpecError
@@ -89,14 +90,21 @@ for group in (app, bench_command.bench):
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
+    speak_plainly()
     try:
         app(args=None if arguments is None else list(arguments), prog_name="germline")
     except SystemExit as done:
         return done.code if isinstance(done.code, int) else int(bool(done.code))
     except (CommandError, SpecError, MasterError, OSError) as error:
-        typer.echo(f"germline: {error}", err=True)
+        typer.echo(f"germline: {_sentence(error)}", err=True)
         return int(_code_of(error))
     return Exit.OK
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 def _code_of(error: Exception) -> Exit:

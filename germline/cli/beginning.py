@@ -8,7 +8,8 @@ import typer
 
 from germline.cli.errors import CommandError, Exit
 from germline.cli.folder import RunFolder
-from germline.cli.output import until_text
+from germline.cli.streams import unheard
+from germline.cli.words import until_text
 from germline.client import Client, Experiment, RefusedError
 from germline.spec import complete, to_toml
 from germline.v1 import spec_pb2
@@ -46,7 +47,7 @@ def begin(client: Client, folder: RunFolder, wanted: Wanted) -> Experiment:
     """
     experiment = _until(client, _find(client, folder, wanted.spec), folder, wanted)
     folder.remember(client.address, experiment.name, wanted.written_stop)
-    folder.spec.write_text(to_toml(experiment.spec))
+    folder.spec.write_text(to_toml(experiment.spec), encoding="utf-8")
     return client.resume(experiment.name) if experiment.state == "paused" else experiment
 
 
@@ -75,7 +76,8 @@ def _until(client: Client, there: Experiment, folder: RunFolder, wanted: Wanted)
     if there.spec.stop == stop:
         return there
     if not wanted.asks_for_stop and folder.last_stop == wanted.written_stop:
-        typer.echo(f"germline: going on {until_text(there.spec)}, as this run was told before", err=True)
+        with unheard():
+            typer.echo(f"germline: going on {until_text(there.spec)}, as this run was told before", err=True)
         return there
     try:
         return client.extend(there.name, stop, only=True)

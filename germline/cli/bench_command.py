@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from rich.text import Text
 
-from germline.cli.errors import needs_extra
+from germline.cli.errors import as_usage, needs_extra
 from germline.cli.output import console, emit
 from germline.cli.target import JsonOption
 
@@ -26,7 +27,9 @@ ClockOption = Annotated[
     Literal["wall", "cpu"],
     typer.Option(help="cpu counts processor time, for machines with other work to do."),
 ]
-GamesOption = Annotated[list[str] | None, typer.Option("--game", help="ROM name; may be given again. [pong]")]
+GamesOption = Annotated[
+    list[str] | None, typer.Option("--game", help="ROM name, pong by default; may be given again.")
+]
 SecondsOption = Annotated[float, typer.Option(min=0.1, help="How long each contestant plays in a round.")]
 EvaluationsOption = Annotated[int, typer.Option(min=10_000, help="Evaluations of one round.")]
 
@@ -64,6 +67,10 @@ def rollout(
     """
     with needs_extra("worker"):
         from germline.bench.rollout import measure, table
+        from worker.tasks.atari import rom_of
+    for game in games or ():
+        with as_usage():
+            rom_of(game)
     measured = {
         game: measure(game, seconds=seconds, rounds=rounds, processes=processes, clock=clock)
         for game in games or _GAMES[:1]
@@ -150,7 +157,7 @@ def _say(figures: Mapping[str, Any], as_json: bool) -> None:
         emit(plain)
         return
     for name, row in plain.items():
-        console.print(f"[bold]{name}[/bold]")
+        console.print(Text(name, style="bold"))
         for figure, value in row.items():
             text = f"{value:,.3f}" if isinstance(value, float) else f"{value:,}"
-            console.print(f"  {figure:<28} {text}", highlight=False)
+            console.print(f"  {figure:<28} {text}")

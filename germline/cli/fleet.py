@@ -115,7 +115,9 @@ class Child:
 
     def last_words(self) -> str:
         """The end of its log."""
-        lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
+        lines = (
+            self.log.read_text(encoding="utf-8", errors="replace").splitlines() if self.log.exists() else []
+        )
         return "\n".join(f"  {line}" for line in lines[-_LAST_LINES:]) or "  (it wrote nothing)"
 
 

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import base64
 import fcntl
 import json
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from germline.cli.errors import CommandError, Exit
+from germline.cli.files import write_whole
 from germline.cli.output import Json, experiment_json, history_json, individual_json
-from germline.client import Client, Experiment, HistoryPoint, Individual, RefusedError, Unscored
-from germline.genome import Genome, format_id, parse_id
-from germline.spec import loads
+from germline.client import Client, Individual, RefusedError
 
 _KEPT_INDIVIDUALS = 1_000
 _KEPT_MUTATIONS = 2_000_000  # of all kept individuals together: 16 MB of genomes
@@ -68,7 +65,10 @@ class RunFolder:
     def check_holds(self, experiment: str) -> None:
         """A folder is one run: what it keeps is of one experiment. Raises CommandError if that is another."""
         note = self.path / "run.json"
-        held = str(_read_json(note)["experiment"]) if note.exists() else experiment
+        if not note.exists():
+            return
+        with reading(note) as noted:
+            held = str(noted["experiment"])
         if held != experiment:
             raise CommandError(
                 f"{self.path} holds the run of {held!r} and nothing else; "
@@ -84,24 +84,34 @@ class RunFolder:
     def last_stop(self) -> str | None:
         """The stop conditions of the person's spec when the run last began; None if nobody noted them."""
         note = self.path / "run.json"
-        return _read_json(note).get("stop") if note.exists() else None
+        if not note.exists():
+            return None
+        with reading(note) as noted:
+            stop: str | None = noted.get("stop")
+        return stop
 
     def draw_token(self) -> str:
         """A token for this sitting: others on this machine could reach the port, too."""
         token = secrets.token_urlsafe(24)
         self.token_file.unlink(missing_ok=True)
         self.token_file.touch(mode=0o600)
-        self.token_file.write_text(token + "\n")
+        self.token_file.write_text(token + "\n", encoding="ascii")
         return token
+
+    def token(self) -> str:
+        """The token of this sitting."""
+        return self.token_file.read_text(encoding="ascii").strip()
 
     def master(self) -> str:
         """Where the run's master listens, or last did."""
-        return str(_read_json(self.path / "run.json")["master"])
+        with reading(self.path / "run.json") as noted:
+            return str(noted["master"])
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other runs out of the folder; raises CommandError if one is in it."""
         self.path.mkdir(parents=True, exist_ok=True)
+        self._refuse_files_of_others()
         with self._lock_file.open("a+") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -116,6 +126,17 @@ class RunFolder:
             lock.flush()
             yield
 
+    def _refuse_files_of_others(self) -> None:
+        """A folder that never was a run's must not hold what a run would write over."""
+        ours = (self.spec, self.champion, self.centre, self.token_file, self.store, self.logs)
+        there = [file.name for file in ours if file.exists()]
+        if there and not self._lock_file.exists():
+            raise CommandError(
+                f"{self.path} is no folder of a run and holds {', '.join(there)}, which a run would write "
+                "over; choose another --folder",
+                Exit.USAGE,
+            )
+
     @property
     def _lock_file(self) -> Path:
         return self.path / "lock"
@@ -123,7 +144,7 @@ class RunFolder:
     def _lock_is_free(self) -> bool:
         if not self._lock_file.exists():
             return True
-        with self._lock_file.open("a") as lock:
+        with self._lock_file.open() as lock:  # to read: a folder may be looked at that cannot be written to
             try:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -151,9 +172,7 @@ class RunFolder:
             data = client.checkpoint(name).data
         except RefusedError:  # none is stored yet
             return
-        draft = self.centre.with_suffix(".new")
-        draft.write_bytes(data)
-        draft.replace(self.centre)
+        write_whole(self.centre, data)
 
 
 def _best(client: Client, name: str) -> Individual | None:
@@ -166,89 +185,21 @@ def _best(client: Client, name: str) -> Individual | None:
         raise
 
 
-class Archive:
-    """What a run left behind, read from its folder. A Source, as commands see it."""
+@contextmanager
+def reading(path: Path) -> Iterator[Any]:
+    """What :meth:`RunFolder.save` wrote into a file; whatever else is in it is damage, which has a name.
 
-    def __init__(self, folder: RunFolder, name: str | None = None) -> None:
-        """Look whether there is anything, and of the experiment that is named.
-
-        Raises:
-            CommandError: if there is not.
-        """
-        self._path = folder.path
-        if not (self._path / "experiment.json").exists():
-            start = f"germline run {folder.spec} --folder {self._path}"
-            hint = f"start it with: {start}" if folder.spec.exists() else "it is no folder of a run"
-            raise CommandError(f"{self._path} has no master up and left no results; {hint}", Exit.UNREACHABLE)
-        held = _read_json(self._path / "experiment.json")["name"]
-        if name not in (None, held):
-            raise CommandError(f"{self._path} holds the run of {held!r}, and none of {name!r}", Exit.REFUSED)
-
-    def experiment(self) -> Experiment:
-        """The experiment as it stood."""
-        fields = _read_json(self._path / "experiment.json")
-        champion, spec_format = fields["champion"], fields.pop("spec_format", 1)
-        return Experiment(
-            **{
-                **fields,
-                "spec": loads(fields["spec"], spec_format=spec_format),
-                "created": datetime.fromisoformat(fields["created"]),
-                "champion": _individual(champion) if champion else None,
-                "fitness_quantiles": tuple(fields["fitness_quantiles"]),
-                "set_aside": tuple(Unscored(**each) for each in fields.get("set_aside", ())),
-            }
-        )
-
-    def individual(self, individual_id: int | None = None) -> Individual:
-        """An individual with its genome; without an id the champion, or the best while there is none."""
-        fields = _read_json(self._path / "individuals.json")
-        kept = [fields["best"], *fields["population"]] if fields["best"] else []
-        for each in kept:
-            if individual_id is None or parse_id(each["id"]) == individual_id:
-                return _individual(each)
-        wanted = "nobody was evaluated yet" if individual_id is None else format_id(individual_id)
-        raise CommandError(f"{wanted}: not among the {len(kept)} individuals of {self._path}", Exit.REFUSED)
-
-    def individuals(self, limit: int) -> list[Individual]:
-        """The population as it stood, best first, with genomes."""
-        population = _read_json(self._path / "individuals.json")["population"]
-        return [_individual(fields) for fields in population[:limit]]
-
-    def centre(self) -> bytes:
-        """An evolution strategy's stored centre, a safetensors file."""
-        file = RunFolder(self._path).centre
-        if not file.exists():
-            raise CommandError(f"{self._path} holds no centre of an evolution strategy", Exit.REFUSED)
-        return file.read_bytes()
-
-    def history(self) -> list[HistoryPoint]:
-        """The curve of the run."""
-        points = _read_json(self._path / "history.json")
-        return [
-            HistoryPoint(**{**fields, "fitness_quantiles": tuple(fields["fitness_quantiles"])})
-            for fields in points
-        ]
-
-
-def _individual(fields: Mapping[str, Any]) -> Individual:
-    genome = fields["genome"]
-    return Individual(
-        **{
-            **fields,
-            "id": parse_id(fields["id"]),
-            "genome": Genome.decode(base64.b64decode(genome)) if genome else None,
-            "start_returns": tuple(fields.get("start_returns", ())),
-        }
-    )
-
-
-def _read_json(path: Path) -> Any:
-    """Files of ours: what is in them is what :meth:`RunFolder.save` wrote."""
-    return json.loads(path.read_text())
+    Raises:
+        CommandError: if the file is damaged, or what the `with` block looks for is not in it.
+    """
+    try:
+        yield json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise CommandError(
+            f"{path} is damaged ({type(error).__name__}: {error}); "
+            "delete it, and a run that goes on writes it anew"
+        ) from None
 
 
 def _write_json(path: Path, value: Json) -> None:
-    """Whole or not at all: a reader never sees half a file."""
-    draft = path.with_suffix(".new")
-    draft.write_text(json.dumps(value, indent=1) + "\n")
-    draft.replace(path)
+    write_whole(path, (json.dumps(value, indent=1) + "\n").encode())

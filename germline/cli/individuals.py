@@ -7,15 +7,18 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from rich.text import Text
 from rich.tree import Tree
 
 from germline import lineage as family
 from germline.card import write_card
 from germline.cli import cards
 from germline.cli.errors import CommandError, Exit
-from germline.cli.output import console, emit, individual_json, line_text, mean_text
+from germline.cli.files import ForceOption, check_free
+from germline.cli.output import console, emit, individual_json
 from germline.cli.source import Source
 from germline.cli.target import JsonOption, NameArgument, Target, with_target
+from germline.cli.words import counted, line_text, mean_text
 from germline.genome import Genome, format_id, parse_id
 
 Form = Literal["text", "newick", "json"]
@@ -32,15 +35,19 @@ def champion(
     target: Target,
     name: NameArgument = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write the policy card here.", show_default=False)
+        Path | None,
+        typer.Option("--output", "-o", help="Write the policy card here, a .toml file.", show_default=False),
     ] = None,
     card: Annotated[bool, typer.Option("--card", help="Print the policy card.")] = False,
+    force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """The best validated individual; the best of the population while there is none.
 
     Example: germline champion --run runs/pong --output pong-champion.toml
     """
+    if output is not None:
+        check_free(output, (".toml",), force=force)
     with target.source(name) as source:
         experiment, best = source.experiment(), source.individual()
     if output is not None:
@@ -50,9 +57,7 @@ def champion(
     elif card:
         typer.echo(write_card(cards.card_of(experiment.spec, best)), nl=False)
     else:
-        console.print(
-            f"{format_id(best.id)}: {mean_text(best)}, {line_text(experiment, best)}", highlight=False
-        )
+        console.print(f"{format_id(best.id)}: {mean_text(best)}, {line_text(experiment, best)}")
 
 
 def lineage(
@@ -87,7 +92,7 @@ def lineage(
         typer.echo(family.newick(genomes))
     else:
         for tree in _trees(genomes, asked):
-            console.print(tree, highlight=False)
+            console.print(tree)
 
 
 def _family(source: Source, individual: str | None, leaves: int) -> tuple[Genome, list[Genome]]:
@@ -130,8 +135,8 @@ def _trees(genomes: Sequence[Genome], asked: Genome) -> list[Tree]:
     return drawn
 
 
-def _label(node: family.Node, start: int, asked: Genome) -> str:
+def _label(node: family.Node, start: int, asked: Genome) -> Text:
     steps = node.depth - start
-    length = f"+{steps} mutation{'s' if steps != 1 else ''}" if node.depth else "founder"
+    length = f"+{counted(steps, 'mutation')}" if node.depth else "founder"
     style = "bold green" if node.id == asked.id else "cyan" if node.asked else "dim"
-    return f"[{style}]{format_id(node.id)}[/{style}] {length}, {node.depth} in all"
+    return Text.assemble((format_id(node.id), style), f" {length}, {node.depth} in all")

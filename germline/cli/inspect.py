@@ -10,8 +10,9 @@ from rich.table import Table
 
 from germline.cli import live
 from germline.cli.errors import CommandError
-from germline.cli.output import console, emit, experiment_json, mean_text, number, played_word, worker_json
+from germline.cli.output import console, emit, experiment_json, worker_json
 from germline.cli.target import JsonOption, NameArgument, Target, name_or_only, with_target
+from germline.cli.words import mean_text, number, played_word
 from germline.client import Client, Experiment
 
 
@@ -54,7 +55,7 @@ def status(target: Target, name: NameArgument = None, as_json: JsonOption = Fals
     if as_json:
         emit(experiment_json(experiment))
     else:
-        console.print(live.facts(experiment))
+        console.print(live.facts(experiment, is_up=source.is_up))
 
 
 def workers(target: Target, as_json: JsonOption = False) -> None:

@@ -8,11 +8,21 @@ from typing import Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
+from rich.text import Text
 
-from germline.cli.output import duration, line_text, mean_text, number, played_word, unheard, until_text
+from germline.cli.streams import unheard
+from germline.cli.words import (
+    counted,
+    duration,
+    line_text,
+    mean_text,
+    number,
+    played_text,
+    played_word,
+    until_text,
+)
 from germline.client import Experiment, HistoryPoint, Worker
 from germline.genome import format_id
 
@@ -50,29 +60,37 @@ class Display:
         self._note = note or self._note
         parts: list[RenderableType] = [facts(experiment), curves(history)]
         parts.append(worker_table(workers, played_word(experiment.spec)))
-        title = f"[bold]{experiment.name}[/bold] · {experiment.state}"
-        self._live.update(Panel(Group(*parts), title=title, subtitle=self._note or None), refresh=True)
+        title = Text.assemble((experiment.name, "bold"), f" · {experiment.state}")
+        note_below = Text(self._note) if self._note else None
+        self._live.update(Panel(Group(*parts), title=title, subtitle=note_below), refresh=True)
 
 
-def facts(experiment: Experiment) -> Table:
-    """An experiment as a table of two columns."""
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    for label, value in _facts(experiment):
-        table.add_row(f"[dim]{label}[/dim]", value)
+def facts(experiment: Experiment, *, is_up: bool = True) -> Table:
+    """An experiment as a table of two columns; `is_up` says whether a master is at work on it."""
+    table = _two_columns()
+    state = experiment.state if is_up or experiment.is_over else "not complete"
+    table.add_row(Text("experiment", "dim"), f"{experiment.name}, {state}")
+    for label, value in [*_troubles(experiment), *_facts(experiment)]:
+        table.add_row(Text(label, "dim"), value)
     return table
+
+
+def _two_columns() -> Table:
+    return Table(box=None, show_header=False, padding=(0, 2, 0, 0))
 
 
 def _facts(experiment: Experiment) -> list[tuple[str, str]]:
     champion = experiment.champion
-    rows = [("experiment", f"{experiment.name}, {experiment.state}"), *_troubles(experiment)]
     if experiment.state == "damaged":  # nothing else is known
-        return rows
-    rows += [
+        return []
+    rows = [
         ("progress", _progress(experiment)),
         ("speed", _speed(experiment)),
         ("population", _population(experiment)),
-        ("best score", f"{number(experiment.best_fitness)} of a single evaluation, lucky by construction"),
     ]
+    if experiment.best_fitness is not None:
+        best = number(experiment.best_fitness)
+        rows.append(("best score", f"{best} of a single evaluation, lucky by construction"))
     if champion is not None:
         where = f"{format_id(champion.id)}, {line_text(experiment, champion)}"
         rows.append(("champion", f"{mean_text(champion)}, {where}"))
@@ -81,11 +99,13 @@ def _facts(experiment: Experiment) -> list[tuple[str, str]]:
     return rows
 
 
-def _troubles(experiment: Experiment) -> list[tuple[str, str]]:
+def _troubles(experiment: Experiment) -> list[tuple[str, str | Text]]:
     """What keeps it from going on, and who could not be scored."""
-    rows = [("trouble", f"[red]{escape(experiment.trouble)}[/red]")] if experiment.trouble else []
+    rows: list[tuple[str, str | Text]] = []
+    if experiment.trouble:
+        rows.append(("trouble", Text(experiment.trouble, "red")))
     if experiment.failed:
-        rows.append(("set aside", escape(set_aside_text(experiment))))
+        rows.append(("set aside", set_aside_text(experiment)))
     return rows
 
 
@@ -93,7 +113,8 @@ def set_aside_text(experiment: Experiment) -> str:
     """How many individuals could not be scored, and the last of them by name."""
     text = f"{experiment.failed:,} that could not be scored"
     for last in experiment.set_aside[-1:]:
-        text += f"; the last, {last.name}, failed {last.attempts} times, then on {last.worker}: {last.reason}"
+        failed = f"failed {counted(last.attempts, 'time')}, then on {last.worker}"
+        text += f"; the last, {last.name}, {failed}: {last.reason}"
     return text
 
 
@@ -106,15 +127,16 @@ def why_nothing(experiment: Experiment) -> str:
 
 
 def _progress(experiment: Experiment) -> str:
+    counts = f"{counted(experiment.evaluations, 'evaluation')}, {played_text(experiment)}"
     until = f", {until_text(experiment.spec)}"
-    counts = f"{experiment.evaluations:,} evaluations, {experiment.frames:,} {played_word(experiment.spec)}"
     return f"{counts} in {duration(experiment.running_s)}{until}"
 
 
 def _speed(experiment: Experiment) -> str:
     evaluations = number(experiment.evaluations_per_second)
-    lost = f", {experiment.leases_lost:,} leases lost" if experiment.leases_lost else ""
-    return f"{_frames_per_second(experiment)}, {evaluations} evaluations/s{lost}"
+    lost = counted(experiment.leases_lost, "lease")
+    returned = f", {lost} ran out or came back" if experiment.leases_lost else ""
+    return f"{_frames_per_second(experiment)}, {evaluations} evaluations/s{returned}"
 
 
 def _frames_per_second(experiment: Experiment) -> str:
@@ -125,14 +147,17 @@ def _population(experiment: Experiment) -> str:
     if not experiment.fitness_quantiles:
         return "nobody yet"
     quantiles = " | ".join(number(value) for value in experiment.fitness_quantiles)
-    depth = f"lines up to {experiment.lineage_depth:,} mutations"
-    return f"{experiment.population:,}: {quantiles} (0, 10, 50, 90, 100 %), {depth}"
+    text = f"{experiment.population:,}: {quantiles} (0, 10, 50, 90, 100 %)"
+    if experiment.spec.algorithm.HasField("eggroll"):  # whose members are no lines
+        return text
+    depth = counted(experiment.lineage_depth, "mutation")
+    return f"{text}, lines up to {depth}" if experiment.lineage_depth else f"{text}, all founders"
 
 
 def worker_table(workers: Sequence[Worker], played: str = "played") -> RenderableType:
     """The workers, one a line; `played` says what they play, where that is one thing."""
     if not workers:
-        return "[dim]no worker is connected[/dim]"
+        return Text("no worker is connected", "dim")
     columns = ("worker", "device", "slots", "leased", "evaluations", "busy", f"{played}/s")
     table = Table(*columns, box=None, header_style="dim")
     for worker in workers[:_MOST_WORKERS]:
@@ -140,45 +165,50 @@ def worker_table(workers: Sequence[Worker], played: str = "played") -> Renderabl
         counts = (str(worker.slots), str(worker.leased), f"{worker.evaluations:,}")
         table.add_row(worker.worker_id, worker.device, *counts, busy, number(worker.frames_per_second, 0))
     if len(workers) > _MOST_WORKERS:
-        table.add_row(f"[dim]and {len(workers) - _MOST_WORKERS} more[/dim]")
+        table.add_row(Text(f"and {len(workers) - _MOST_WORKERS} more", "dim"))
     return Group(table, *trouble_lines((worker.worker_id, worker.trouble) for worker in workers))
 
 
-def trouble_lines(named: Iterable[tuple[str, str]]) -> list[str]:
+def trouble_lines(named: Iterable[tuple[str, str]]) -> list[Text]:
     """A line for each of those that are in trouble."""
-    return [f"[red]{escape(f'{name}: {trouble}')}[/red]" for name, trouble in named if trouble]
+    return [Text(f"{name}: {trouble}", "red") for name, trouble in named if trouble]
 
 
 def curves(history: Sequence[HistoryPoint]) -> Table:
     """The median of the population and the champion's mean, as small curves over evaluations."""
     medians = [point.fitness_quantiles[2] for point in history if len(point.fitness_quantiles) == 5]
     champions = [point.champion_mean for point in history if point.champion_mean is not None]
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table = _two_columns()
     for label, values in (("median", medians), ("champion", champions)):
         if len(values) > 1:
-            ends = f"{number(values[0])} to {number(values[-1])}"
-            table.add_row(f"[dim]{label}[/dim]", f"[green]{sparkline(values)}[/green] {ends}")
+            ends = f" {number(values[0])} to {number(values[-1])}"
+            table.add_row(Text(label, "dim"), Text.assemble((sparkline(values), "green"), ends))
     return table
 
 
 def sparkline(values: Sequence[float], width: int = _CURVE_WIDTH) -> str:
-    """Numbers as a row of bars, from the smallest to the largest; at most `width` of them, evenly picked."""
+    """Numbers as a row of bars, from the smallest to the largest; at most `width` of them, evenly picked.
+
+    Numbers that people are shown as one are one: rounding must not look like a fall.
+    """
     count = min(width, len(values))
     picked = [values[i * (len(values) - 1) // max(1, count - 1)] for i in range(count)]
-    low, high = min(picked) / 2, max(picked) / 2  # halves: the ends may be further apart than a float goes
-    span = (high - low) or 1.0
-    return "".join(_BARS[int((value / 2 - low) / span * (len(_BARS) - 1))] for value in picked)
+    low, high = min(picked), max(picked)
+    if number(low) == number(high):
+        return _BARS[len(_BARS) // 2] * count
+    span = high / 2 - low / 2  # halves: the ends may be further apart than a float goes
+    return "".join(_BARS[int((value / 2 - low / 2) / span * (len(_BARS) - 1))] for value in picked)
 
 
 def line(experiment: Experiment) -> str:
     """One look on one line, for logs."""
+    quantiles = experiment.fitness_quantiles
+    scores = f", median {number(quantiles[2])}, best {number(experiment.best_fitness)}" if quantiles else ""
     champion = f", champion {mean_text(experiment.champion)}" if experiment.champion else ""
-    median = experiment.fitness_quantiles[2] if len(experiment.fitness_quantiles) == 5 else None
     failed = f", {experiment.failed:,} set aside" if experiment.failed else ""
     trouble = f"; trouble: {experiment.trouble}" if experiment.trouble else ""
     return (
-        f"{experiment.name} {experiment.state}: {experiment.evaluations:,} evaluations, "
-        f"{experiment.frames:,} {played_word(experiment.spec)}, {_frames_per_second(experiment)}, "
-        f"median {number(median)}, best {number(experiment.best_fitness)}{champion}, "
-        f"{experiment.workers} workers{failed}{trouble}"
+        f"{experiment.name} {experiment.state}: {counted(experiment.evaluations, 'evaluation')}, "
+        f"{played_text(experiment)}, {_frames_per_second(experiment)}"
+        f"{scores}{champion}, {counted(experiment.workers, 'worker')}{failed}{trouble}"
     )

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from germline.cli.errors import CommandError, Exit, needs_extra
+from germline.cli.errors import CommandError, as_usage, needs_extra
 from germline.genome import Genome
 from germline.v1 import spec_pb2
 
@@ -59,14 +59,11 @@ def play(
         from worker.machine import prepare
         from worker.playing.engine_builder import engine_settings
         from worker.plugins import make_task
-        from worker.tasks.base import SetupError
-    try:
+    with as_usage():
         settings = engine_settings(spec)
         task = make_task(settings.task, settings.task_arguments)
         engine = _engine(task, settings, policy, prepare(device, _THREADS))
         yield from _returns(engine, policy, seeds, spec.evaluation.episodes)
-    except SetupError as error:
-        raise CommandError(str(error), Exit.USAGE) from None
 
 
 def _returns(
@@ -161,8 +158,8 @@ def film(
         from worker.machine import prepare
         from worker.playing.engine_builder import engine_settings
         from worker.plugins import make_task
-        from worker.tasks.base import EpisodicTask, SetupError
-    try:
+        from worker.tasks.base import EpisodicTask
+    with as_usage():
         settings = engine_settings(_filmable(spec))
         task = make_task(settings.task, settings.task_arguments)
         if not isinstance(task, EpisodicTask):
@@ -171,8 +168,6 @@ def film(
         engine = _engine(filmed, settings, policy, prepare(device, _THREADS), slots=1)
         ((_, returned),) = _returns(engine, policy, (seed,), 1)
         return returned
-    except SetupError as error:
-        raise CommandError(str(error), Exit.USAGE) from None
 
 
 def _filmable(spec: spec_pb2.ExperimentSpec) -> spec_pb2.ExperimentSpec:

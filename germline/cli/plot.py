@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -9,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from germline.cli.errors import CommandError, needs_extra
-from germline.cli.output import played_word
+from germline.cli.files import ForceOption, check_free, write_whole
 from germline.cli.target import NameArgument, Target, with_target
+from germline.cli.words import counted, played_text, played_word
 from germline.client import Experiment, HistoryPoint
 
 if TYPE_CHECKING:
@@ -31,8 +33,9 @@ def plot(
         Axis, typer.Option(help="What the curve runs over; outside emulators, frames are steps.")
     ] = "frames",
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="A .png file; default NAME.png.")
+        Path | None, typer.Option("--output", "-o", help="A .png, .svg or .pdf file; default NAME.png.")
     ] = None,
+    force: ForceOption = False,
 ) -> None:
     """Draw fitness over frames: quantiles of the population, and the champion's validated mean.
 
@@ -40,10 +43,11 @@ def plot(
     """
     with target.source(name) as source:
         experiment, history = source.experiment(), source.history()
+    file = output or Path(f"{experiment.name}.png")
+    check_free(file, (".png", ".svg", ".pdf"), force=force)
     points = [point for point in history if len(point.fitness_quantiles) == 5]
     if not points:
         raise CommandError(f"{experiment.name} has no curve yet: it needs a few evaluations first")
-    file = output or Path(f"{experiment.name}.png")
     draw(experiment, points, over, file)
     typer.echo(f"wrote {file}")
 
@@ -61,12 +65,14 @@ def draw(experiment: Experiment, points: Sequence[HistoryPoint], over: Axis, fil
     axes.set_xlabel(_label(over, played))
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_ylabel("return")
-    counts = f"{experiment.evaluations:,} evaluations, {experiment.frames:,} {played}"
+    counts = f"{counted(experiment.evaluations, 'evaluation')}, {played_text(experiment)}"
     axes.set_title(f"{experiment.name}: {counts}")
     axes.grid(alpha=0.3)
     axes.legend(loc="best", frameon=False)
-    figure.savefig(file, dpi=150)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format=file.suffix[1:].lower(), dpi=150)
     plt.close(figure)
+    write_whole(file, drawn.getvalue())
 
 
 def _label(over: Axis, played: str) -> str:

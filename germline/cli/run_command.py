@@ -15,7 +15,7 @@ from germline.cli.errors import CommandError, Exit
 from germline.cli.fleet import Child, Fleet
 from germline.cli.folder import RunFolder
 from germline.cli.output import console
-from germline.cli.preflight import check_playable
+from germline.cli.preflight import check_hostable, check_playable
 from germline.cli.sitting import Shown, Sitting
 from germline.cli.target import JsonOption
 from germline.client import Client
@@ -61,7 +61,7 @@ def run(
     """Evolve on this machine: all in one, with a live display.
 
     Ctrl-C drains and leaves everything resumable; a second Ctrl-C kills. Run again to go on: a complete run
-    does so once its spec has another [stop], or with more --evaluations. At the end the champion's policy
+    does so once its spec stops later, or with more --evaluations. At the end the champion's policy
     card is in runs/NAME/champion.toml. With --json the last line of standard output is one JSON object.
 
     Example: germline run experiments/pong.toml
@@ -69,6 +69,7 @@ def run(
     """
     wanted = Wanted.of(load(spec), evaluations, str(spec))
     check_playable(wanted.spec, str(spec))
+    check_hostable()
     place = RunFolder(folder or Path("runs") / wanted.spec.name)
     shown = Shown.NOTHING if as_json else Shown.LINES if plain or not console.is_terminal else Shown.DISPLAY
     with place.locked():

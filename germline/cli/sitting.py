@@ -15,7 +15,8 @@ from germline.cli.errors import CommandError, Exit
 from germline.cli.fleet import Fleet, obituary
 from germline.cli.folder import RunFolder
 from germline.cli.live import Display, line, why_nothing
-from germline.cli.output import console, emit, unheard
+from germline.cli.output import console, emit
+from germline.cli.streams import unheard
 from germline.client import Client, Experiment, MasterError, NotReachableError
 
 _DRAIN_S = 30.0

@@ -10,6 +10,9 @@ from germline.client import Client, Experiment, HistoryPoint, Individual
 class Source(Protocol):
     """Where a read-only command gets an experiment from."""
 
+    is_up: bool
+    """Whether a master is up that is asked."""
+
     def experiment(self) -> Experiment:
         """As it stands."""
         ...
@@ -33,6 +36,8 @@ class Source(Protocol):
 
 class MasterSource:
     """One experiment on a master. A Source."""
+
+    is_up = True
 
     def __init__(self, client: Client, name: str) -> None:
         """Read from `client`."""

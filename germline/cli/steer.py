@@ -10,8 +10,9 @@ import typer
 
 from germline.cli.errors import CommandError, Exit
 from germline.cli.folder import RunFolder
-from germline.cli.output import emit, experiment_json, until_text
+from germline.cli.output import emit, experiment_json
 from germline.cli.target import JsonOption, NameArgument, Target, name_or_only, with_target
+from germline.cli.words import counted, until_text
 from germline.client import Client, Experiment
 from germline.spec import load
 from germline.v1 import spec_pb2
@@ -121,7 +122,5 @@ def _say(experiment: Experiment, as_json: bool) -> None:
     if as_json:
         emit(experiment_json(experiment))
     else:
-        until = until_text(experiment.spec)
-        typer.echo(
-            f"{experiment.name} is {experiment.state}, {experiment.evaluations:,} evaluations, {until}"
-        )
+        evaluations, until = counted(experiment.evaluations, "evaluation"), until_text(experiment.spec)
+        typer.echo(f"{experiment.name} is {experiment.state}, {evaluations}, {until}")

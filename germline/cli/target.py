@@ -14,8 +14,9 @@ from typing import Annotated, Concatenate, ParamSpec, TypeAlias
 import typer
 
 from germline import settings
+from germline.cli.archive import Archive
 from germline.cli.errors import CommandError, Exit
-from germline.cli.folder import Archive, RunFolder
+from germline.cli.folder import RunFolder
 from germline.cli.source import MasterSource, Source
 from germline.client import Client
 from germline.client.client import DEFAULT_ADDRESS
@@ -109,7 +110,10 @@ class Target:
                     f"{self.run} has no master up; start it with: germline run {folder.spec}",
                     Exit.UNREACHABLE,
                 )
-            address, security = folder.master(), Security(token=folder.token_file.read_text().strip())
+            address, security = (
+                folder.master(),
+                Security(token=folder.token()),
+            )
         with client_of(address, security) as client:
             yield client
 

@@ -11,9 +11,10 @@ import typer
 from germline.card import PolicyCard, Score
 from germline.cli import cards
 from germline.cli.errors import CommandError, Exit
-from germline.cli.output import Json, emit, notes, number
+from germline.cli.output import Json, emit, notes
 from germline.cli.playing import play
 from germline.cli.target import JsonOption
+from germline.cli.words import number
 from germline.spec.convert import starts_of
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 from pathlib import Path
 from types import TracebackType
@@ -34,7 +35,7 @@ class Video:
         with needs_extra("local"):
             import imageio_ffmpeg  # noqa: F401 - before minutes of play
         self.pictures = 0
-        self._file, self._draft = file, file.with_name(f"{file.stem}.new{file.suffix}")
+        self._file, self._draft = file, file.with_name(f".{file.stem}.{os.getpid()}.new{file.suffix}")
         try:
             self._draft.touch()
         except OSError as error:

@@ -47,7 +47,7 @@ def setting_of(field: FieldDescriptor) -> options_pb2.Setting:
 
 @cache
 def _comments() -> dict[str, str]:
-    text = (importlib.resources.files("germline.v1") / "comments.json").read_text()
+    text = (importlib.resources.files("germline.v1") / "comments.json").read_text(encoding="utf-8")
     comments: dict[str, str] = json.loads(text)
     return comments
 

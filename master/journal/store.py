@@ -209,7 +209,7 @@ class OwnStore:
 
     def _last_words(self) -> str:
         try:
-            lines = (self._folder / "valkey.log").read_text(errors="replace").splitlines()
+            lines = (self._folder / "valkey.log").read_text(encoding="utf-8", errors="replace").splitlines()
         except OSError:
             return "it left no log"
         return " | ".join(line.strip() for line in lines[-3:])

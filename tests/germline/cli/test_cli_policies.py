@@ -1,6 +1,5 @@
 """Commands that play, film, pack and trace one policy, on a card and on what a run left behind."""
 
-import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -25,14 +24,6 @@ from worker.playing.engine_builder import engine_settings
 from worker.tasks.gym import GymTask
 
 GENOME = Genome.founder(1).child(Mutation(2, float32(0.02))).child(Mutation(3, float32(0.02)))
-PONG: dict[str, Any] = {"atari": {"game": "pong", "max_frames": 400}}
-
-
-@pytest.fixture
-def card(tmp_path: Path) -> str:
-    path = tmp_path / "card.toml"
-    path.write_text(write_card(PolicyCard(PONG, {"name": "motion"}, "float32", GENOME)))
-    return str(path)
 
 
 def said_json(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
@@ -151,69 +142,29 @@ def test_a_card_and_a_run_at_once_are_refused(card: str, capsys: pytest.CaptureF
     assert "it is all there" in capsys.readouterr().err
 
 
-def archived(folder: Path) -> str:
-    """A folder as a run leaves it: two children of the genome, and its parent as champion."""
-    parent = GENOME.parent()
-    assert parent is not None
-    kin = [GENOME.child(Mutation(seed, float32(0.02))) for seed in (8, 9)]
-    individuals = [individual(genome) for genome in kin]
-    spec = 'name = "pong"\n[task.atari]\ngame = "pong"\n[policy]\nname = "motion"\n[algorithm.ga]\n'
-    experiment = {
-        **dict.fromkeys(("number", "evaluations", "episodes", "frames", "steps", "population"), 3),
-        **dict.fromkeys(("lineage_depth", "leased", "workers", "leases_lost", "epochs"), 0),
-        **dict.fromkeys(("running_s", "frames_per_second", "evaluations_per_second", "best_fitness"), 1.0),
-        "name": "pong",
-        "state": "complete",
-        "centre_digest": "",
-        "fitness_quantiles": [1.0, 2.0, 3.0, 4.0, 5.0],
-        "created": "2026-11-20T10:00:00+00:00",
-        "champion": None,
-        "spec": spec,
-    }
-    (folder / "experiment.json").write_text(json.dumps(experiment))
-    kept = {"best": individual(parent), "population": individuals}
-    (folder / "individuals.json").write_text(json.dumps(kept))
-    return str(folder)
-
-
-def individual(genome: Genome) -> dict[str, Any]:
-    return {
-        "id": format_id(genome.id),
-        "fitness": 1.0,
-        "mutations": len(genome),
-        "validated_mean": 1.5,
-        "validation_episodes": 4,
-        "validated_half_width": 0.5,
-        "genome": base64.b64encode(genome.encode()).decode(),
-    }
-
-
-def test_a_lineage_is_drawn_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = archived(tmp_path)
+def test_a_lineage_is_drawn_and_written(archived: str, capsys: pytest.CaptureFixture[str]) -> None:
     young = GENOME.child(Mutation(8, float32(0.02)))
-    assert run(["lineage", format_id(young.id), "--run", folder]) == 0
+    assert run(["lineage", format_id(young.id), "--run", archived]) == 0
     drawn = capsys.readouterr().out
     assert format_id(young.id) in drawn
     assert "founder" in drawn
-    assert run(["lineage", format_id(young.id), "--run", folder, "--form", "newick"]) == 0
+    assert run(["lineage", format_id(young.id), "--run", archived, "--form", "newick"]) == 0
     assert f"{format_id(young.id)}:1" in capsys.readouterr().out
-    assert run(["lineage", format_id(young.id), "--run", folder, "--json"]) == 0
+    assert run(["lineage", format_id(young.id), "--run", archived, "--json"]) == 0
     told = said_json(capsys)
     assert told["line"] == [format_id(ancestor) for ancestor in young.ancestor_ids()]
     assert {node["id"] for node in told["nodes"]} >= {format_id(young.id), format_id(GENOME.id)}
 
 
-def test_an_unknown_individual_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = archived(tmp_path)
-    assert run(["lineage", "0123456789abcdef", "--run", folder]) == 4
+def test_an_unknown_individual_is_named(archived: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["lineage", "0123456789abcdef", "--run", archived]) == 4
     assert "0123456789abcdef" in capsys.readouterr().err
-    assert run(["lineage", "xyz", "--run", folder]) == 2
+    assert run(["lineage", "xyz", "--run", archived]) == 2
     assert "16 hexadecimal digits" in capsys.readouterr().err
 
 
-def test_the_champion_of_a_folder_is_a_card(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = archived(tmp_path)
-    assert run(["champion", "--run", folder, "--card"]) == 0
+def test_the_champion_of_a_folder_is_a_card(archived: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["champion", "--run", archived, "--card"]) == 0
     card = parse_card(capsys.readouterr().out)
     assert card.genome == GENOME.parent()
     assert card.score is not None
@@ -224,8 +175,7 @@ def test_the_champion_of_a_folder_is_a_card(tmp_path: Path, capsys: pytest.Captu
     "command", ["status", "champion", "plot", "lineage --experiment", "export --experiment"]
 )
 def test_a_folder_answers_for_its_own_experiment_only(
-    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    command: str, archived: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = archived(tmp_path)
-    assert run([*command.split(), "nonsense", "--run", folder]) == 4
-    assert f"{folder} holds the run of 'pong', and none of 'nonsense'" in capsys.readouterr().err
+    assert run([*command.split(), "nonsense", "--run", archived]) == 4
+    assert f"{archived} holds the run of 'pong', and none of 'nonsense'" in capsys.readouterr().err

@@ -8,10 +8,11 @@ import pytest
 from rich.console import Console, RenderableType
 
 from germline.cli import live
+from germline.cli.archive import Archive
 from germline.cli.beginning import Wanted
 from germline.cli.errors import Exit
 from germline.cli.fleet import Child, Fleet
-from germline.cli.folder import Archive, RunFolder
+from germline.cli.folder import RunFolder
 from germline.cli.output import experiment_json
 from germline.cli.sitting import Shown, Sitting
 from germline.client import Experiment, Worker

@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 
 from germline.card import PolicyCard, Score, parse_card, write_card
 from germline.cli.app import app, run
-from germline.cli.output import mean_text
 from germline.cli.playing import play
 from germline.cli.verify import Difference, compare
+from germline.cli.words import mean_text
 from germline.client import Individual
 from germline.genome import Genome, Mutation
 from germline.protocol_starts import STARTS

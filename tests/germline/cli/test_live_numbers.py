@@ -8,8 +8,8 @@ from rich.console import Console
 
 from germline.cli import live
 from germline.cli.live import sparkline
-from germline.cli.output import number
 from germline.cli.plot import draw
+from germline.cli.words import number
 from germline.client import Experiment, HistoryPoint, Worker
 from germline.spec import loads
 from germline.v1 import experiment_pb2

@@ -1,0 +1,97 @@
+"""What a run left in its folder, for the commands that look while no master is up."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from germline.cli.errors import CommandError, Exit
+from germline.cli.folder import RunFolder, reading
+from germline.client import Experiment, HistoryPoint, Individual, Unscored
+from germline.genome import Genome, format_id, parse_id
+from germline.spec import loads
+
+
+class Archive:
+    """What a run left behind, read from its folder. A Source, as commands see it."""
+
+    is_up = False
+
+    def __init__(self, folder: RunFolder, name: str | None = None) -> None:
+        """Look whether there is anything, and of the experiment that is named.
+
+        Raises:
+            CommandError: if there is not.
+        """
+        self._path = folder.path
+        if not (self._path / "experiment.json").exists():
+            start = f"germline run {folder.spec} --folder {self._path}"
+            hint = f"start it with: {start}" if folder.spec.exists() else "it is no folder of a run"
+            raise CommandError(f"{self._path} has no master up and left no results; {hint}", Exit.UNREACHABLE)
+        with reading(self._path / "experiment.json") as fields:
+            held = str(fields["name"])
+        if name not in (None, held):
+            raise CommandError(f"{self._path} holds the run of {held!r}, and none of {name!r}", Exit.REFUSED)
+
+    def experiment(self) -> Experiment:
+        """The experiment as it stood."""
+        with reading(self._path / "experiment.json") as fields:
+            return _experiment(fields)
+
+    def individual(self, individual_id: int | None = None) -> Individual:
+        """An individual with its genome; without an id the champion, or the best while there is none."""
+        with reading(self._path / "individuals.json") as fields:
+            kept = [fields["best"], *fields["population"]] if fields["best"] else []
+            for each in kept:
+                if individual_id is None or parse_id(each["id"]) == individual_id:
+                    return _individual(each)
+        wanted = "nobody was evaluated yet" if individual_id is None else format_id(individual_id)
+        raise CommandError(f"{wanted}: not among the {len(kept)} individuals of {self._path}", Exit.REFUSED)
+
+    def individuals(self, limit: int) -> list[Individual]:
+        """The population as it stood, best first, with genomes."""
+        with reading(self._path / "individuals.json") as fields:
+            return [_individual(each) for each in fields["population"][:limit]]
+
+    def centre(self) -> bytes:
+        """An evolution strategy's stored centre, a safetensors file."""
+        file = RunFolder(self._path).centre
+        if not file.exists():
+            raise CommandError(f"{self._path} holds no centre of an evolution strategy", Exit.REFUSED)
+        return file.read_bytes()
+
+    def history(self) -> list[HistoryPoint]:
+        """The curve of the run."""
+        with reading(self._path / "history.json") as points:
+            return [
+                HistoryPoint(**{**fields, "fitness_quantiles": tuple(fields["fitness_quantiles"])})
+                for fields in points
+            ]
+
+
+def _experiment(fields: Mapping[str, Any]) -> Experiment:
+    champion, spec_format = fields["champion"], fields.get("spec_format", 1)
+    return Experiment(
+        **{
+            **{name: value for name, value in fields.items() if name != "spec_format"},
+            "spec": loads(fields["spec"], spec_format=spec_format),
+            "created": datetime.fromisoformat(fields["created"]),
+            "champion": _individual(champion) if champion else None,
+            "fitness_quantiles": tuple(fields["fitness_quantiles"]),
+            "set_aside": tuple(Unscored(**each) for each in fields.get("set_aside", ())),
+        }
+    )
+
+
+def _individual(fields: Mapping[str, Any]) -> Individual:
+    genome = fields["genome"]
+    return Individual(
+        **{
+            **fields,
+            "id": parse_id(fields["id"]),
+            "genome": Genome.decode(base64.b64decode(genome)) if genome else None,
+            "start_returns": tuple(fields.get("start_returns", ())),
+        }
+    )
