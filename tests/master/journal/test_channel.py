@@ -107,3 +107,57 @@ def test_a_snapshot_is_of_the_last_entry_and_what_follows_explains_itself_again(
     assert (channel.events_since_snapshot, channel.snapshot_time) == (0, clock.now)
     channel.write(ASKED)
     assert channel.cut_entry() == explained
+
+
+def test_an_entry_is_cut_when_something_is_queued_and_none_before_it_waits_for_the_store(
+    clock: Clock,
+) -> None:
+    channel = opened()
+    channel.cut()
+    assert (channel.outstanding, channel.has_work, channel.goal) == (None, False, 7)
+    channel.write(PAUSED)
+    assert (channel.has_work, channel.goal) == (True, 8)
+    channel.cut()
+    first = channel.outstanding
+    assert first is not None
+    assert (first[:2], channel.head, channel.goal, channel.has_work) == ((1, 8), 8, 8, True)
+    assert len(journal_pb2.JournalEntry.FromString(first[2]).events) == 1
+    channel.write(PAUSED)
+    channel.cut()
+    assert (channel.outstanding, channel.stored, channel.goal) == (first, 7, 9)
+    channel.settle()
+    assert (channel.outstanding, channel.stored) == (None, 8)
+    channel.cut()
+    assert channel.outstanding is not None
+    assert channel.outstanding[1] == 9
+
+
+def test_what_the_store_has_lost_is_taken_whole_in_place_of_all_that_was_written(clock: Clock) -> None:
+    channel = opened()
+    channel.write(PAUSED)
+    channel.cut()
+    channel.write(PAUSED)
+    channel.must_refill = True
+    assert channel.has_work
+    assert channel.begin_refill().position == 9
+    assert (channel.head, channel.queued, channel.outstanding) == (9, [], None)
+    channel.write(PAUSED)
+    channel.cut()
+    assert channel.outstanding is None  # the whole comes first
+    channel.settle()
+    assert (channel.stored, channel.must_refill) == (9, False)
+
+
+def test_an_experiment_that_the_store_does_not_take_rests_longer_and_longer_up_to_a_minute(
+    clock: Clock,
+) -> None:
+    channel = opened()
+    rests = []
+    for _ in range(9):
+        channel.rest("full")
+        rests.append(channel.rests_until_s - clock.now)
+    assert (rests, channel.trouble) == ([0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0], "full")
+    channel.settle()
+    assert channel.trouble == ""
+    channel.rest("full")
+    assert channel.rests_until_s == clock.now + 0.5
