@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeAlias
 
@@ -156,6 +156,14 @@ class Algorithm(Protocol):
 
     def set_aside(self, ticket: int) -> None:
         """Wait for this ticket no more: who plays cannot be scored. Raises as :meth:`tell` does."""
+        ...
+
+    def forget(self, individuals: Collection[int]) -> None:
+        """Let nothing count that was told of these individuals; those that are known are asked anew."""
+        ...
+
+    def knows(self, individual_id: int) -> bool:
+        """Whether a score of this individual still counts."""
         ...
 
     def adopt(self, ask: Ask) -> None:

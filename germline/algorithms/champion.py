@@ -13,7 +13,7 @@ never enters its validated mean. Re-plays take turns between three needs:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from germline.algorithms.base import Ask, Champion, NewChampion
@@ -145,6 +145,29 @@ class Candidates:
         self.trials = {genome.id: trial}
         self.champion = trial
         return NewChampion(genome, trial.mean, trial.episodes)
+
+    def forget(self, individuals: Collection[int], window: Window) -> None:
+        """What was told of these individuals does not count: who is best is decided among the others.
+
+        The noise is what the others' episodes say, too: a false return may have been any number.
+        """
+        kept = {i: trial for i, trial in self.trials.items() if i not in individuals}
+        lost_champion = self.champion is not None and self.champion.genome.id not in kept
+        self.trials = kept
+        squares = min(math.fsum(trial.squares for trial in kept.values()), LARGEST_SQUARE)
+        self.know_noise(squares, float(sum(max(trial.episodes - 1, 0) for trial in kept.values())))
+        if lost_champion:
+            self.champion = self._next_champion(window)
+
+    def _next_champion(self, window: Window) -> Trial | None:
+        """The best of the finished; where nobody is validated, of the window."""
+        if self._limit:
+            finished = [trial for trial in self.trials.values() if trial.episodes >= self._enough]
+            return max(finished, key=lambda trial: (trial.mean, trial.episodes), default=None)
+        for best in window.best(1):
+            trial = Trial(best.genome, best.episodes, best.fitness, LARGEST_SQUARE)  # its spread is forgotten
+            self.trials[best.genome.id] = trial
+        return next(iter(self.trials.values()), None)
 
     def leading(self) -> Champion | None:
         """The champion or, before there is one, the surest of the trials."""

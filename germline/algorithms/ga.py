@@ -8,7 +8,7 @@ the champion is the best *mean* over at least V of those, so that a lucky run ca
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from germline.algorithms import ga_snapshot as codec
@@ -67,6 +67,7 @@ class GeneticAlgorithm:
         self._validation_credit = 0.0
         self._litter_parent: Genome | None = None
         self._litter_left = 0
+        self._again: dict[int, Genome] = {}  # by id: to be asked once more, as if they were new
 
     def ask(self, n: int) -> list[Ask]:
         """Hand out n pieces of work."""
@@ -92,6 +93,19 @@ class GeneticAlgorithm:
         self._tickets.close(ticket)
         if ask.purpose is Purpose.VALIDATE:
             self._candidates.give_back(ask, self._window)
+
+    def forget(self, individuals: Collection[int]) -> None:
+        """Let nothing count that was told of these individuals; those that are known are asked anew."""
+        genomes = {i: self._candidates.find(i) for i in individuals}
+        genomes |= {member.genome.id: member.genome for member in self._window.forget(individuals)}
+        self._candidates.forget(individuals, self._window)
+        self._again |= {i: genome for i, genome in genomes.items() if genome is not None}
+
+    def knows(self, individual_id: int) -> bool:
+        """Whether a score of this individual still counts: it is in the population, or in validation."""
+        return (
+            self._window.find(individual_id) is not None or self._candidates.find(individual_id) is not None
+        )
 
     def adopt(self, ask: Ask) -> None:
         """Take back an Ask made before a restart."""
@@ -149,6 +163,8 @@ class GeneticAlgorithm:
             "litter_left": self._litter_left,
             "litter_parent": shelf.place(self._litter_parent) if self._litter_parent is not None else None,
         }
+        if self._again:  # which the first snapshots did not know, and few searches ever have
+            written["again"] = [shelf.place(genome) for genome in self._again.values()]
         return written | {"genomes": shelf.write()}
 
     def restore(self, snapshot: dict[str, JsonValue]) -> None:
@@ -163,7 +179,7 @@ class GeneticAlgorithm:
             raise ValueError(
                 f"format is {version!r}; this build reads snapshots of format {codec.FORMAT_VERSION}"
             )
-        codec.only(snapshot, "snapshot", _FIELDS)
+        codec.only(snapshot, "snapshot", (*_FIELDS, *(("again",) if "again" in snapshot else ())))
         if snapshot["seed"] != self.seed:
             raise ValueError(f"seed is {snapshot['seed']!r} in the snapshot, {self.seed} here")
         codec.check_settings(snapshot["settings"], self.settings)
@@ -178,6 +194,9 @@ class GeneticAlgorithm:
         self._litter_left = codec.value(snapshot, "snapshot", "litter_left", int)
         parent = snapshot["litter_parent"]
         self._litter_parent = None if parent is None else shelf.at(parent, "litter_parent")
+        again = codec.rows(snapshot, "snapshot", "again") if "again" in snapshot else []
+        places = codec.row(again, "again", *[int] * len(again))
+        self._again = {genome.id: genome for genome in (shelf.at(place, "again") for place in places)}
 
     def _best_member(self) -> Champion | None:
         """The window's best, as far as single evaluations tell."""
@@ -190,8 +209,11 @@ class GeneticAlgorithm:
         """Decide on the next piece of work from the state and the ticket, then note it."""
         ticket = self._tickets.next_ticket
         dice = Dice(self.seed, ticket)
+        again = next(iter(self._again.values()), None)
         candidate = self._candidate_due()
-        if candidate is not None:
+        if again is not None:
+            ask = Ask(ticket, again, Purpose.EXPLORE, self._candidates.first_seeds(dice))
+        elif candidate is not None:
             ask = Ask(ticket, candidate, Purpose.VALIDATE, self._candidates.seeds(candidate, dice))
         else:
             parent = self._litter_parent if self._litter_left else self._select(dice)
@@ -232,6 +254,8 @@ class GeneticAlgorithm:
         if ask.purpose is Purpose.VALIDATE:
             self._validation_credit -= 1
             self._candidates.lend(ask, self._window)
+        elif self._again.pop(ask.genome.id, None) is not None:
+            return
         elif not len(ask.genome):
             self.founders_asked += 1
         elif self._litter_left:

@@ -11,7 +11,7 @@ N differences has the standard error ``s / sqrt(n) * sqrt((N - n) / (N - 1))``, 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from germline.algorithms.base import Ask, Champion, NewChampion
@@ -151,6 +151,29 @@ class Races:
             self._give_up(runner)
         self._bound_races()
         return None
+
+    def forget(self, individuals: Collection[int], window: Window) -> None:
+        """What was told of these individuals does not count, nor does it bar others: they may race anew."""
+        for individual in individuals:
+            self.known.pop(individual, None)
+            self.racing.pop(individual, None)
+        self.given_up.difference_update(individuals)
+        for rung in self.rungs:
+            came = [runner.mean_of_first(rung) for runner in self.racing.values() if runner.came >= rung]
+            self.bars[rung] = came[-_LAST_CAME:]
+        if self.champion is not None and self.champion.genome.id not in self.racing:
+            self.champion = self._next_champion(window)
+
+    def _next_champion(self, window: Window) -> Runner | None:
+        """The best of the window of those that played all starts: they may have lost to a false score."""
+        whole = len(self._order)
+        done = ((i, returns, window.find(i)) for i, returns in self.known.items() if len(returns) == whole)
+        runners = [Runner(m.genome, returns, set(), whole, whole) for _, returns, m in done if m is not None]
+        best = max(runners, key=self._standing, default=None)
+        if best is not None:
+            self.given_up.discard(best.genome.id)
+            self.racing[best.genome.id] = best
+        return best
 
     def report(self) -> Champion | None:
         """The champion, exactly."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TypeAlias
 
 from germline.algorithms.ga_settings import Replacement
@@ -93,6 +93,14 @@ class Window:
         member.fitness = mean_with(member.fitness, member.episodes, returns)
         member.episodes += len(returns)
         insort(self._ranked, _key(member))
+
+    def forget(self, individuals: Collection[int]) -> list[Member]:
+        """Let these individuals go, those that are here, whatever their fitness; return them."""
+        gone = [self._by_id.pop(individual) for individual in individuals if individual in self._by_id]
+        if gone:
+            self._ranked = [key for key in self._ranked if key[2].genome.id in self._by_id]
+            self._arrived = deque(member for member in self._arrived if member.genome.id in self._by_id)
+        return gone
 
     def _remove(self, member: Member) -> None:
         del self._ranked[bisect_left(self._ranked, _key(member))]
