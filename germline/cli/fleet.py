@@ -8,7 +8,7 @@ import logging
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,7 +32,7 @@ class Child:
         arguments: of the module.
         log: where its output goes, appended.
         environment: its environment variables.
-        restarts: how often it was started again after it died.
+        restarts: how often it was started again after it died, since it last did any good.
     """
 
     name: str
@@ -129,6 +129,13 @@ class Fleet:
         self.master = master
         self._store = store
         self.workers = list(workers)
+
+    def credit(self, names: Iterable[str]) -> None:
+        """These workers do some good: whatever ends them, it is worth starting them again."""
+        for name in names:
+            for worker in self.workers:
+                if worker.name == name:
+                    worker.restarts = 0
 
     def start_workers(self) -> None:
         """Start all workers."""

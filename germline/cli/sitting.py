@@ -166,6 +166,7 @@ class Sitting:
         """The experiment as it stands; None while the master is away, which a restart may take."""
         try:
             experiment = client.experiment(self._wanted.spec.name)
+            self._fleet.credit(worker.worker_id for worker in client.workers() if worker.evaluations)
             clocks.heard_s = time.monotonic()
             if clocks.is_due("save", _SAVE_S):
                 self._folder.save(client, experiment.name)

@@ -46,6 +46,9 @@ class Engine:
     def submit(self, evaluation: Evaluation[LeaseKey]) -> None:
         self._playing.append(evaluation)
 
+    def in_play(self) -> list[LeaseKey]:
+        return [each.key for each in self._playing]
+
     def room(self) -> int:
         return self.slots - len(self._playing)
 

@@ -140,6 +140,10 @@ class EpochEngine(Generic[Key]):
         """Whether there is anything to play now."""
         return bool(self._open)
 
+    def in_play(self) -> set[Key]:
+        """The slices of which members are being played now."""
+        return {key for key, _ in self._engine.in_play()} if self._engine else set()
+
     def submit(self, evaluation: Evaluation[Key]) -> None:
         """Take a slice; it waits for its epoch, or is dropped if that has closed."""
         slice_ = _slice_of(evaluation)

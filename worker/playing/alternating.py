@@ -38,6 +38,10 @@ class Alternating(Generic[Key]):
         """Whether there is anything to play."""
         return any(engine.busy() for engine in self._engines)
 
+    def in_play(self) -> list[Key]:
+        """What is being played now, by any of them."""
+        return [key for engine in self._engines for key in engine.in_play()]
+
     def submit(self, evaluation: Evaluation[Key]) -> None:
         """Hand it to the engine with the most room."""
         max(self._engines, key=lambda engine: engine.room()).submit(evaluation)

@@ -75,6 +75,10 @@ class Engine(Protocol[Key]):
         """Whether there is anything to play."""
         ...
 
+    def in_play(self) -> Collection[Key]:
+        """What is being played now; if a tick never comes back, it is because of one of these."""
+        ...
+
     def submit(self, evaluation: Evaluation[Key]) -> None:
         """Take work; more than there is room for waits."""
         ...

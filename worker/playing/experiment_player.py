@@ -30,8 +30,8 @@ class ExperimentPlayer:
 
     @property
     def playing(self) -> list[LeaseKey]:
-        """The leases that the engine has."""
-        return list(self._playing)
+        """The leases that are being played now."""
+        return list(self._engine.in_play()) if self._engine else []
 
     @property
     def slots(self) -> int:

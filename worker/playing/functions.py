@@ -56,6 +56,10 @@ class FunctionEngine(Generic[Key]):
         """Whether there is anything to measure."""
         return bool(self._queue)
 
+    def in_play(self) -> list[Key]:
+        """What is being measured now."""
+        return [self._queue[0].key] if self._queue else []
+
     def tick(self) -> list[Played[Key]]:
         """Measure the oldest evaluation under its next seed."""
         if not self._queue:

@@ -118,6 +118,10 @@ class Rollout(Generic[Key]):
         """Whether there is anything to play."""
         return bool(self._queue or self._alone) or any(slot is not None for slot in self._slots)
 
+    def in_play(self) -> list[Key]:
+        """What is being played now."""
+        return [slot.evaluation.key for slot in self._slots if slot is not None]
+
     def tick(self) -> list[Played[Key]]:
         """Finish the step that is under way, and start the next one."""
         try:

@@ -11,7 +11,7 @@ from germline.cli import live
 from germline.cli.archive import Archive
 from germline.cli.beginning import Wanted
 from germline.cli.errors import Exit
-from germline.cli.fleet import Child, Fleet
+from germline.cli.fleet import MOST_RESTARTS, Child, Fleet
 from germline.cli.folder import RunFolder
 from germline.cli.output import experiment_json
 from germline.cli.sitting import Shown, Sitting
@@ -135,3 +135,12 @@ def test_why_nothing_was_evaluated_is_said_as_far_as_it_is_known() -> None:
     assert live.why_nothing(look("STOPPED")) == "nothing was ever evaluated"
     assert live.why_nothing(look("PAUSED", trouble="no")) == "nothing was ever evaluated; no"
     assert live.why_nothing(look("RUNNING", 1)) == ""
+
+
+def test_a_worker_that_does_some_good_is_started_again_however_often_it_dies(tmp_path: Path) -> None:
+    children = [Child(name, "worker", (), tmp_path / "log", {}) for name in ("master", "w-1", "w-2")]
+    fleet = Fleet(children[0], children[1:], tmp_path)
+    for child in children:
+        child.restarts = MOST_RESTARTS
+    fleet.credit(["w-2", "a stranger"])
+    assert [child.restarts for child in children] == [MOST_RESTARTS, MOST_RESTARTS, 0]

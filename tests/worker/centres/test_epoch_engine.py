@@ -332,6 +332,8 @@ def test_members_that_cannot_be_scored_are_missing_from_their_slice_and_named(
     monkeypatch.setattr("worker.tasks.function.noisy_sphere", picky)
     playing = engine()
     playing.submit(slice_of("slice", 0, 0, 3))
+    playing.submit(slice_of("later", 1, 0, 3))
+    assert playing.in_play() == {"slice"}
     played = play(playing)["slice"]
     missing = [math.isnan(value) for value in played.returns]
     assert missing == [False] * 4 + [True] * 8

@@ -165,6 +165,9 @@ class Echo:
         self.submitted.append(evaluation)
         self._playing.append(evaluation)
 
+    def in_play(self) -> list[LeaseKey]:
+        return [each.key for each in self._playing]
+
     def room(self) -> int:
         return self.slots - len(self._playing)
 

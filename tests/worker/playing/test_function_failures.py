@@ -66,8 +66,12 @@ def test_a_return_that_is_no_number_is_told_as_it_is() -> None:
 def test_a_tick_is_one_call() -> None:
     measured = engine(ValueError())
     measured.submit(Evaluation(0, Genome.founder(0), (1, 2, 3)))
+    measured.submit(Evaluation(1, Genome.founder(1), ()))
+    assert measured.in_play() == [0]
+    measured.cancel([1])
     assert [len(measured.tick()) for _ in range(3)] == [0, 0, 1]
     assert measured.tick() == []
+    assert measured.in_play() == []
 
 
 @pytest.mark.parametrize("stop", [lambda engine: engine.cancel([0]), lambda engine: engine.drop()])

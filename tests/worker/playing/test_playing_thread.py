@@ -1,6 +1,7 @@
 """The thread that plays, its players, and the outbox that carries their scores."""
 
 import asyncio
+import math
 import threading
 from collections.abc import AsyncIterator, Callable, Collection, Hashable
 from contextlib import asynccontextmanager
@@ -42,6 +43,9 @@ class OneByOne:
     def submit(self, evaluation: Evaluation[LeaseKey]) -> None:
         self.playing.append(evaluation)
         self.most_playing = max(self.most_playing, len(self.playing))
+
+    def in_play(self) -> list[LeaseKey]:
+        return [each.key for each in self.playing]
 
     def room(self) -> int:
         return self.slots - len(self.playing)
@@ -164,6 +168,24 @@ async def test_nothing_that_an_experiment_raises_ends_the_thread(error: BaseExce
         assert stage.broke == ""
     assert listener.failures == [Failure(ExperimentKey(1), f"{type(error).__name__}: {error}")]
     assert broken.closed == 1
+
+
+async def test_what_a_step_is_of_is_known_while_it_lasts() -> None:
+    listener, gate = Listener(), threading.Event()
+    async with playing(listener) as stage:
+        assert stage.longest_s == math.inf
+        stage.introduce(ExperimentKey(1), lambda: Stuck(gate), 30.0)
+        stage.lend([work(4)])
+        async with asyncio.timeout(PATIENCE_S):
+            while not (stage.step and stage.step.playing):
+                await asyncio.sleep(0)
+        assert stage.step[1:] == (30.0, [work(4).key])
+        assert stage.longest_s == 30.0
+        gate.set()
+        await listener.until(lambda: bool(listener.scores))
+        async with asyncio.timeout(PATIENCE_S):
+            while stage.step:
+                await asyncio.sleep(0)
 
 
 async def test_a_thread_that_ends_by_itself_says_why() -> None:

@@ -170,7 +170,9 @@ def test_lanes_that_cannot_be_made_anew_are_the_workers_own_trouble() -> None:
 
     engine = rollout(make)
     engine.submit(Evaluation(0, Genome.founder(0), (BAD, 1)))
+    assert engine.in_play() == []
     engine.tick()
+    assert engine.in_play() == [0]
     engine.tick()
     with pytest.raises(SetupError, match="no licence"):
         engine.tick()
