@@ -116,8 +116,10 @@ class House:
         return now
 
     async def done(self) -> Experiment:
-        """The experiment, once it is complete and a worker has said where its centre stands."""
-        return await self.until(lambda now: now.is_over and bool(now.centre_digest))
+        """The experiment, once it is complete, and its last centre said and stored."""
+        return await self.until(
+            lambda now: now.is_over and bool(now.centre_digest) and not now.checkpoints_wanted
+        )
 
     async def ask(self, question: Callable[[Client], T]) -> T:
         """Ask as soon as a master answers."""
