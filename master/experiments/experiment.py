@@ -7,6 +7,7 @@ import logging
 import math
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import chain
 from time import time
 from typing import NamedTuple
@@ -75,6 +76,7 @@ class Experiment:
         created: its first event.
         identity: tells it from every other experiment, of this or another store.
         state: where it stands.
+        known_state: what people are told of that: it is durable.
         search: its algorithm.
         centre: what is known of an evolution strategy's centre; None for a genetic algorithm.
         pending_work: its work that is not told yet.
@@ -98,7 +100,7 @@ class Experiment:
         self.created = created
         self.number = created.number
         self.identity = created.identity(journal.store_id)
-        self.state = State.RUNNING
+        self.state = self.known_state = State.RUNNING
         self.search = settings.make_search()
         self.centre: Centre | None = settings.make_centre()
         self.pending_work = PendingWork(settings.lease_s, clock, starts, settings.max_attempts)
@@ -280,7 +282,7 @@ class Experiment:
             raise ConflictError(f"experiment {self.settings.name} cannot go on: {reached}")
         self.settings = settings
         self.write(StopChanged(settings.encoded_stop))
-        self._tell_watchers()
+        self._journal.when_durable(self._tell_watchers, (self.number,))
         if self.state.is_final:
             self.pending_work.reopen(self.search.pending())
             if self.centre is not None:
@@ -490,10 +492,15 @@ class Experiment:
 
     def _change(self, state: State, trouble: str = "") -> None:
         self.enter(state, trouble)
-        self._tell_watchers()
         self.write(StateChanged(state, time(), self.progress.running_s, trouble))
+        self._journal.when_durable(partial(self.make_known, state), (self.number,))
         why = f": {trouble}" if trouble else ""
         logger.info("experiment %s is %s%s", self.settings.name, state.name.lower(), why)
+
+    def make_known(self, state: State) -> None:
+        """A state is durable: people are told of it."""
+        self.known_state = state
+        self._tell_watchers()
 
     def _tell_watchers(self) -> None:
         """Wake those who wait for a change; whoever looks after that waits for the next one."""

@@ -116,6 +116,7 @@ def revive(experiment: Experiment, head: int) -> None:
         experiment.pending_work.expect_only(())
     experiment.pending_work.revive()
     experiment.open_epoch()
+    experiment.make_known(experiment.state)
     experiment.attach(head, partial(take_snapshot, experiment))
 
 

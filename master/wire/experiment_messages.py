@@ -33,7 +33,7 @@ def write_experiment(experiment: Experiment, trouble: str, unable: int) -> exper
     message = experiment_pb2.Experiment(
         number=experiment.number,
         spec=experiment.settings.spec,
-        state=experiment_pb2.ExperimentState.ValueType(int(experiment.state)),
+        state=experiment_pb2.ExperimentState.ValueType(int(experiment.known_state)),
         created=_timestamp(experiment.created.time),
         evaluations=progress.evaluations,
         episodes=progress.episodes,

@@ -102,7 +102,7 @@ class ExperimentService(experiment_pb2_grpc.ExperimentServiceServicer):
             raise InvalidFieldError(f"interval_s is {interval_s:g}; allowed: 0.1 to 3600")
         experiment = self._registry.named(request.name)
         while True:
-            is_final = experiment.state.is_final
+            is_final = experiment.known_state.is_final
             yield pb.WatchExperimentResponse(experiment=self._shown(experiment))
             if is_final:
                 return

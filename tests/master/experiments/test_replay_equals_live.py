@@ -1,7 +1,7 @@
 """An experiment that comes back from its journal is the one that wrote it."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import cast
 
 from hypothesis import settings
@@ -56,6 +56,9 @@ class Book:
     """What an experiment needs of a journal, and the events that it got."""
 
     store_id = 7
+
+    def when_durable(self, callback: Callable[[], None], numbers: Collection[int]) -> None:
+        callback()
 
     def __init__(self) -> None:
         self.events: list[Event] = []

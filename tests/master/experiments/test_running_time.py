@@ -1,6 +1,6 @@
 """What counts as running time: work of the experiment is with a worker, and nobody paused it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import cast
 
 import pytest
@@ -40,6 +40,9 @@ class Book:
     """What an experiment needs of a journal."""
 
     store_id = 7
+
+    def when_durable(self, callback: Callable[[], None], numbers: Collection[int]) -> None:
+        callback()
 
     def attach(
         self, number: int, name: str, head: int, take_snapshot: Callable[[int], Snapshot]

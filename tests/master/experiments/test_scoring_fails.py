@@ -1,7 +1,7 @@
 """An individual that cannot be scored costs itself; if too many cannot, the experiment pauses."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import cast
 
 import pytest
@@ -39,6 +39,9 @@ class Book:
     """What an experiment needs of a journal, and the events that it got."""
 
     store_id = 7
+
+    def when_durable(self, callback: Callable[[], None], numbers: Collection[int]) -> None:
+        callback()
 
     def __init__(self) -> None:
         self.events: list[Event] = []

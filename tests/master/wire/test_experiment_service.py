@@ -24,6 +24,7 @@ from germline.v1.experiment_pb2_grpc import ExperimentServiceStub
 from germline.v1.worker_pb2_grpc import WorkerServiceStub
 from master.config import MasterConfig
 from master.experiments.experiment import WorkerIdentity
+from master.journal.store import connect
 from master.server import AddressError, Master
 from master.work.leases import Key
 from master.work.pending_work import Work
@@ -111,6 +112,26 @@ def serve(tmp_path: Path) -> Serve:
 async def house(serve: Serve) -> AsyncIterator[House]:
     async with serve() as house:
         yield house
+
+
+async def test_nobody_is_told_of_an_end_that_is_not_durable(house: House, tmp_path: Path) -> None:
+    await house.create()
+    watch = house.people.WatchExperiment(pb.WatchExperimentRequest(name="one", interval_s=0.1))
+    store = connect(f"unix://{tmp_path / 'store' / 'valkey.sock'}")
+    limit = (await store.config_get("maxmemory"))["maxmemory"]
+    await store.config_set("maxmemory", 1)
+    stopping = asyncio.ensure_future(house.people.StopExperiment(pb.StopExperimentRequest(name="one")))
+    async with asyncio.timeout(PATIENCE_S):
+        while not house.master.journal.trouble:
+            assert (await anext(aiter(watch))).experiment.state == pb.EXPERIMENT_STATE_RUNNING
+        assert (await anext(aiter(watch))).experiment.state == pb.EXPERIMENT_STATE_RUNNING
+        listed = await house.people.ListExperiments(pb.ListExperimentsRequest())
+        assert [each.state for each in listed.experiments] == [pb.EXPERIMENT_STATE_RUNNING]
+        assert not stopping.done()
+        await store.config_set("maxmemory", limit or 0)
+        seen = [look.experiment.state async for look in watch]
+        assert seen[-1] == (await stopping).experiment.state == pb.EXPERIMENT_STATE_STOPPED
+    await store.aclose()
 
 
 async def test_an_experiment_is_created_complete(house: House) -> None:

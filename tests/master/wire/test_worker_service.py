@@ -435,6 +435,7 @@ async def test_an_experiment_is_complete_when_its_time_is_up(serve: Serve) -> No
         await house.pass_time(59.0)
         assert (await house.look()).state == experiment_pb2.EXPERIMENT_STATE_RUNNING
         await house.pass_time(1.0)
+        await house.master.journal.durable()
         assert (await house.look()).state == experiment_pb2.EXPERIMENT_STATE_COMPLETE
 
 
