@@ -286,7 +286,7 @@ def test_a_fleet_is_made_watched_extended_and_forgotten_by_the_commands_that_are
     submitted, watched, extended, stopped, deleted = filter(None, said)
     assert submitted == "frostbite-ga is running, 0 evaluations, until 20 calls\n"
     assert "frostbite-ga complete: 20 evaluations" in watched
-    assert extended == "frostbite-ga is running, 20 evaluations, until 2,000,000,000 frames\n"
+    assert extended == "frostbite-ga is running, 20 evaluations, until 2,000,000,000 calls\n"
     assert stopped.startswith("frostbite-ga is stopped")
     assert deleted == "frostbite-ga is deleted\n"
 
