@@ -8,7 +8,8 @@ and its fitness is all that anybody needs to move the centre.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
@@ -165,15 +166,15 @@ class Eggroll:
         self.best: MeasuredCentre | None = None
         self.evaluations = self.episodes = self.frames = self.steps = 0
         self._pending: dict[int, SliceAsk] = {}
-        self._unasked: list[int] = []
-        self._set_aside: list[int] = []
+        self._unasked: OrderedDict[int, None] = OrderedDict()  # places, the next one first
+        self._set_aside: dict[int, None] = {}  # places
         self._last_sorted: list[float] = []
         self._open(0)
 
     def ask(self, n: int) -> list[SliceAsk]:
         """Hand out at most n pieces of the open epoch; none once all of it is out."""
-        taken, self._unasked = self._unasked[:n], self._unasked[n:]
-        asks = [self._ask_of(place) for place in taken]
+        count = min(max(n, 0), len(self._unasked))
+        asks = [self._ask_of(self._unasked.popitem(last=False)[0]) for _ in range(count)]
         self._pending.update((ask.ticket, ask) for ask in asks)
         return asks
 
@@ -216,7 +217,7 @@ class Eggroll:
         self._note(scores)
         self.evaluations += 2 * len(scored)
         self.episodes += sum(map(len, scored.values()))
-        self._set_aside.append(ticket % self.settings.tickets_per_epoch)
+        self._set_aside[ticket % self.settings.tickets_per_epoch] = None
         return self._close_if_complete()
 
     def untell(self, result: Result) -> SliceAsk:
@@ -228,8 +229,8 @@ class Eggroll:
             UnknownTicketError: it is not of the open epoch, or not told.
         """
         epoch, place = divmod(result.ticket, self.settings.tickets_per_epoch)
-        told = place not in (*self._unasked, *self._set_aside) and result.ticket not in self._pending
-        if epoch != self.epoch or not told:
+        untold = place in self._unasked or place in self._set_aside or result.ticket in self._pending
+        if epoch != self.epoch or untold:
             raise UnknownTicketError(f"ticket {result.ticket} is not told in epoch {self.epoch}")
         ask = self._pending[result.ticket] = self._ask_of(place)
         self._count(result, ask, -1)
@@ -260,7 +261,7 @@ class Eggroll:
         """Take back an Ask made before a restart; one of a closed epoch needs nothing."""
         place = ask.ticket % self.settings.tickets_per_epoch
         if ask.epoch == self.epoch and place in self._unasked:
-            self._unasked.remove(place)
+            del self._unasked[place]
             self._pending[ask.ticket] = ask
 
     def adopt_epoch(self, closed: EpochClosed) -> bool:
@@ -281,12 +282,20 @@ class Eggroll:
 
     def snapshot(self) -> dict[str, JsonValue]:
         """The whole state as JSON values."""
+        return self.freeze()()
+
+    def freeze(self) -> Callable[[], dict[str, JsonValue]]:
+        """The state as it is now, and what writes it as :meth:`snapshot` does; that may be later."""
+        fitness, frozen = list(self._fitness), self._frozen()
+        return lambda: frozen | {"fitness": [None if math.isnan(score) else score for score in fitness]}
+
+    def _frozen(self) -> dict[str, JsonValue]:
+        """All but the fitness of the open epoch, in values that nobody changes."""
         return {
             "format": FORMAT_VERSION,
             "seed": self.seed,
             "shape": self._shape(),
             "epoch": self.epoch,
-            "fitness": [None if math.isnan(score) else score for score in self._fitness],
             "told_centre": self._told_centre,
             "unasked": list(self._unasked),
             "set_aside": list(self._set_aside),
@@ -309,9 +318,11 @@ class Eggroll:
         former = snapshot.get("former_best")  # snapshots of earlier builds have none
         self._former_best = MeasuredCentre(*former) if former else None
         self.evaluations, self.episodes, self.frames, self.steps = snapshot["counts"]
-        self._set_aside = list(snapshot.get("set_aside", ()))  # snapshots of earlier builds have none
-        asked = [place for place in self._unasked if place not in snapshot["unasked"]]
-        self._unasked = list(snapshot["unasked"])
+        self._set_aside = dict.fromkeys(
+            snapshot.get("set_aside", ())
+        )  # snapshots of earlier builds have none
+        every, self._unasked = self._unasked, OrderedDict.fromkeys(snapshot["unasked"])
+        asked = [place for place in every if place not in self._unasked]
         pending = [self._ask_of(place) for place in asked if not self._is_told(place)]
         self._pending = {ask.ticket: ask for ask in pending}
 
@@ -319,12 +330,12 @@ class Eggroll:
         self.epoch = epoch
         self._fitness = [math.nan] * (2 * self.settings.pairs)
         self._pending = {}
-        self._set_aside = []
+        self._set_aside = {}
         every = self.settings.validation_epochs
         self._told_centre = not (every and epoch % every == 0)
         self._former_best = self.best
         # The centre is asked first: it is one long piece of work.
-        self._unasked = list(range(int(self._told_centre), self.settings.tickets_per_epoch))
+        self._unasked = OrderedDict.fromkeys(range(int(self._told_centre), self.settings.tickets_per_epoch))
 
     def _ask_of(self, place: int) -> SliceAsk:
         settings = self.settings

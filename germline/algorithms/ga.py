@@ -8,7 +8,7 @@ the champion is the best *mean* over at least V of those, so that a lucky run ca
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 from germline.algorithms import ga_snapshot as codec
@@ -143,6 +143,24 @@ class GeneticAlgorithm:
         """The members of the window from worst to best."""
         return iter(self._window)
 
+    def best(self, limit: int) -> list[Member]:
+        """The best members of the window, best first."""
+        return self._window.best(limit)
+
+    def member(self, individual_id: int) -> Member | None:
+        """The member of the window with this id."""
+        return self._window.find(individual_id)
+
+    @property
+    def population_size(self) -> int:
+        """How many members the window has."""
+        return len(self._window)
+
+    @property
+    def lineage_depth(self) -> int:
+        """Mutations of the longest line in the window."""
+        return self._window.longest_line
+
     def fitness_quantiles(self, fractions: Sequence[float]) -> list[float]:
         """Fitness at these fractions of the population, 0 the worst and 1 the best; empty if it is."""
         last = len(self._window) - 1
@@ -150,6 +168,13 @@ class GeneticAlgorithm:
 
     def snapshot(self) -> dict[str, JsonValue]:
         """The whole state as JSON values."""
+        return self.freeze()()
+
+    def freeze(self) -> Callable[[], dict[str, JsonValue]]:
+        """The state as it is now, and what writes it as :meth:`snapshot` does; that may be later, elsewhere.
+
+        Taking it costs a tenth of writing it: a large population is written on a thread of its own.
+        """
         shelf = GenomeShelf()
         written: dict[str, JsonValue] = {
             "format": codec.FORMAT_VERSION,
@@ -165,7 +190,7 @@ class GeneticAlgorithm:
         }
         if self._again:  # which the first snapshots did not know, and few searches ever have
             written["again"] = [shelf.place(genome) for genome in self._again.values()]
-        return written | {"genomes": shelf.write()}
+        return lambda: written | {"genomes": shelf.write()}
 
     def restore(self, snapshot: dict[str, JsonValue]) -> None:
         """Become what :meth:`snapshot` wrote; raises ValueError, naming the field, and stays as it was."""

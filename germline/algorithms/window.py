@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Collection, Iterator
 from typing import TypeAlias
 
@@ -52,6 +52,7 @@ class Window:
         self._ranked: list[_Key] = []  # worst first
         self._arrived: deque[Member] = deque()  # oldest first; unused where the worst leaves
         self._by_id: dict[int, Member] = {}
+        self._lengths: Counter[int] = Counter()  # how many members have a line of this length
 
     def __len__(self) -> int:
         return len(self._ranked)
@@ -63,6 +64,11 @@ class Window:
     def in_arrival_order(self) -> list[Member]:
         """The members as :meth:`add` must be told of them to get this window again."""
         return list(self._arrived) if self._replace_oldest else list(self)
+
+    @property
+    def longest_line(self) -> int:
+        """Mutations of the member with the longest line; 0 without members."""
+        return max(self._lengths, default=0)
 
     def find(self, individual_id: int) -> Member | None:
         """The member with this id, if it is still here."""
@@ -84,6 +90,7 @@ class Window:
             self._remove(self._arrived.popleft() if self._replace_oldest else self._ranked[0][2])
         insort(self._ranked, _key(member))
         self._by_id[member.genome.id] = member
+        self._lengths[len(member.genome)] += 1
         if self._replace_oldest:
             self._arrived.append(member)
 
@@ -105,6 +112,9 @@ class Window:
     def _remove(self, member: Member) -> None:
         del self._ranked[bisect_left(self._ranked, _key(member))]
         del self._by_id[member.genome.id]
+        self._lengths[len(member.genome)] -= 1
+        if not self._lengths[len(member.genome)]:
+            del self._lengths[len(member.genome)]
 
 
 def _key(member: Member) -> _Key:

@@ -5,7 +5,7 @@ A genetic algorithm never runs out of asks; an evolution strategy has none left 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from germline.algorithms.base import Ask, JsonValue, Purpose, Result
@@ -98,6 +98,10 @@ class Search(Protocol):
         """The whole state as JSON values."""
         ...
 
+    def freeze(self) -> Callable[[], dict[str, JsonValue]]:
+        """The state as it is now, and what writes it as a snapshot; that may be on another thread."""
+        ...
+
     def restore(self, snapshot: dict[str, Any]) -> None:
         """Become what a snapshot says."""
         ...
@@ -179,6 +183,10 @@ class GaSearch:
         """The whole state as JSON values."""
         return self.algorithm.snapshot()
 
+    def freeze(self) -> Callable[[], dict[str, JsonValue]]:
+        """The state as it is now, and what writes it as a snapshot."""
+        return self.algorithm.freeze()
+
     def restore(self, snapshot: dict[str, Any]) -> None:
         """Become what a snapshot says."""
         self.algorithm.restore(snapshot)
@@ -249,6 +257,10 @@ class EggrollSearch:
     def snapshot(self) -> dict[str, JsonValue]:
         """The whole state as JSON values."""
         return self.algorithm.snapshot()
+
+    def freeze(self) -> Callable[[], dict[str, JsonValue]]:
+        """The state as it is now, and what writes it as a snapshot."""
+        return self.algorithm.freeze()
 
     def restore(self, snapshot: dict[str, Any]) -> None:
         """Become what a snapshot says."""

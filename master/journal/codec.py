@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
 from google.protobuf.message import DecodeError
@@ -51,6 +51,7 @@ class Snapshot(NamedTuple):
         trouble: why it paused by itself.
         stop: its stop conditions, as serialized message; None for those that it was created with, in
             snapshots of builds that could not change them.
+        frozen: writes `algorithm`, where that is still to be done.
     """
 
     position: int
@@ -65,6 +66,11 @@ class Snapshot(NamedTuple):
     told: Sequence[Told] = ()
     trouble: str = ""
     stop: bytes | None = None
+    frozen: Callable[[], dict[str, JsonValue]] | None = None
+
+    def written(self) -> Snapshot:
+        """The same, with its algorithm's snapshot written."""
+        return self if self.frozen is None else self._replace(algorithm=self.frozen(), frozen=None)
 
 
 class EntryWriter:
@@ -174,7 +180,8 @@ def parent_of(ask: Ask) -> Genome:
 
 
 def write_snapshot(snapshot: Snapshot) -> bytes:
-    """A snapshot as bytes; takes milliseconds for large populations."""
+    """A snapshot as bytes; takes seconds for large populations, and may be done on another thread."""
+    snapshot = snapshot.written()
     message = journal_pb2.Snapshot(
         format_version=FORMAT_VERSION,
         position=str(snapshot.position),

@@ -71,9 +71,8 @@ def write_damaged(damaged: Damaged) -> experiment_pb2.Experiment:
 
 def _write_individuals(message: experiment_pb2.Experiment, algorithm: GeneticAlgorithm) -> None:
     """What a genetic algorithm shows: its population and its champion."""
-    members = list(algorithm.population())
-    message.population = len(members)
-    message.lineage_depth = max((len(member.genome) for member in members), default=0)
+    message.population = algorithm.population_size
+    message.lineage_depth = algorithm.lineage_depth
     if algorithm.champion is not None:
         message.champion.CopyFrom(write_champion(algorithm.champion, algorithm))
 
@@ -106,10 +105,8 @@ def write_best_centre(best: MeasuredCentre, centre: Centre) -> experiment_pb2.In
 
 def write_champion(champion: Champion, algorithm: GeneticAlgorithm) -> experiment_pb2.Individual:
     """The champion, without its genome."""
-    own = next(
-        (m.fitness for m in algorithm.population() if m.genome.id == champion.genome.id), champion.mean
-    )
-    return _individual(champion.genome, own, champion)
+    member = algorithm.member(champion.genome.id)
+    return _individual(champion.genome, champion.mean if member is None else member.fitness, champion)
 
 
 def write_population(
@@ -118,7 +115,7 @@ def write_population(
     """The best members, best first; none of an evolution strategy, whose members live for an epoch."""
     if experiment.centre is not None:
         return []
-    best = list(experiment.algorithm.population())[: -limit - 1 : -1]
+    best = experiment.algorithm.best(limit)
     individuals = [_individual(member.genome, member.fitness, None) for member in best]
     if with_genomes:
         for member, individual in zip(best, individuals, strict=True):
@@ -146,7 +143,7 @@ def _write_genome(algorithm: GeneticAlgorithm, individual_id: int | None) -> exp
     if champion is not None and champion.genome.id == wanted:
         individual, genome = write_champion(champion, algorithm), champion.genome
     else:
-        found = next((m for m in algorithm.population() if m.genome.id == wanted), None)
+        found = algorithm.member(wanted) if wanted is not None else None
         genome_only = algorithm.find(wanted) if found is None and wanted is not None else None
         if found is not None:
             individual, genome = _individual(found.genome, found.fitness, None), found.genome

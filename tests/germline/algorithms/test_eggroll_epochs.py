@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+from time import process_time
 from typing import Any
 
 import pytest
@@ -361,3 +362,27 @@ def test_a_result_that_is_refused_changes_nothing(returns: tuple[float, ...]) ->
         algorithm.tell(Result(centre.ticket, returns, 4, 1))
     assert repr(algorithm.snapshot()) == repr(before)
     assert centre in algorithm.pending()
+
+
+def test_a_frozen_epoch_is_written_as_it_was_whatever_happened_since() -> None:
+    algorithm = Eggroll(SETTINGS, seed=3)
+    first, *others = algorithm.ask(4)
+    algorithm.tell(result_of(first))
+    before, frozen = algorithm.snapshot(), algorithm.freeze()
+    for ask in others:
+        algorithm.tell(result_of(ask))
+    assert frozen() == before != algorithm.snapshot()
+
+
+def test_an_epoch_of_many_slices_is_asked_written_and_restored_in_a_moment() -> None:
+    settings = EggrollSettings(pairs=40_000, slice_pairs=1, validation_epochs=0)
+    algorithm = Eggroll(settings, seed=3)
+    before_s = process_time()
+    while len(algorithm.pending()) < 1:
+        algorithm.ask(8)
+    restored = Eggroll(settings, seed=3)
+    restored.restore(through_text(algorithm))
+    for ask in restored.ask(10_000):
+        algorithm.adopt(ask)
+    assert restored.snapshot() == algorithm.snapshot()
+    assert process_time() - before_s < 5.0  # a walk over all for each of them takes half a minute

@@ -215,3 +215,19 @@ def test_a_bad_snapshot_is_refused_by_name_and_changes_nothing(
     with pytest.raises(ValueError, match=says):
         algorithm.restore(snapshot)
     assert algorithm.snapshot() == before
+
+
+def test_a_frozen_state_is_written_as_it_was_whatever_happened_since() -> None:
+    algorithm = live(GeneticAlgorithm(SETTINGS, seed=3), 30)
+    before, frozen = algorithm.snapshot(), algorithm.freeze()
+    live(algorithm, 30)
+    assert frozen() == before != algorithm.snapshot()
+
+
+def test_the_longest_line_is_that_of_a_member_that_is_still_there() -> None:
+    algorithm = GeneticAlgorithm(SETTINGS, seed=3)
+    for _ in range(40):
+        live(algorithm, 5)
+        lengths = [len(member.genome) for member in algorithm.population()]
+        assert (algorithm.population_size, algorithm.lineage_depth) == (len(lengths), max(lengths))
+        assert algorithm.best(3) == list(algorithm.population())[:-4:-1]

@@ -124,7 +124,7 @@ class Rebirth(RuleBasedStateMachine):
 
     @rule(worker=st.sampled_from(WORKERS))
     def die(self, worker: str) -> None:
-        tickets = self.live.pending_work.tickets_of(worker)
+        tickets = self.live.pending_work.suspects(worker).tickets
         self.live.lose(worker, "it is gone", tickets, len(tickets))
         self.live.pending_work.give_back(worker)
 
@@ -172,7 +172,7 @@ class Rebirth(RuleBasedStateMachine):
         assert self._essence(again) == self._essence(self.live)
 
     def _essence(self, experiment: Experiment) -> tuple[object, ...]:
-        snapshot = recovery.take_snapshot(experiment, 1)
+        snapshot = recovery.take_snapshot(experiment, 1).written()
         progress = {k: v for k, v in snapshot.progress.items() if k not in ("starts", "running_s")}
         pending = sorted(ask.ticket for ask in experiment.search.pending())
         asked = [] if experiment.state.is_final else sorted(experiment.pending_work._pending)
