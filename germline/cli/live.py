@@ -62,7 +62,9 @@ class Display:
         parts.append(worker_table(workers, played_word(experiment.spec)))
         title = Text.assemble((experiment.name, "bold"), f" · {experiment.state}")
         note_below = Text(self._note) if self._note else None
-        self._live.update(Panel(Group(*parts), title=title, subtitle=note_below), refresh=True)
+        width = self._live.console.width - len("^C")  # which a terminal writes there; it must not wrap
+        box = Panel(Group(*parts), title=title, subtitle=note_below, width=width)
+        self._live.update(box, refresh=True)
 
 
 def facts(experiment: Experiment, *, is_up: bool = True) -> Table:
@@ -70,7 +72,7 @@ def facts(experiment: Experiment, *, is_up: bool = True) -> Table:
     table = _two_columns()
     state = experiment.state if is_up or experiment.is_over else "not complete"
     table.add_row(Text("experiment", "dim"), f"{experiment.name}, {state}")
-    for label, value in [*_troubles(experiment), *_facts(experiment)]:
+    for label, value in [*_troubles(experiment), *_facts(experiment, is_up)]:
         table.add_row(Text(label, "dim"), value)
     return table
 
@@ -79,13 +81,13 @@ def _two_columns() -> Table:
     return Table(box=None, show_header=False, padding=(0, 2, 0, 0))
 
 
-def _facts(experiment: Experiment) -> list[tuple[str, str]]:
+def _facts(experiment: Experiment, is_up: bool) -> list[tuple[str, str]]:
     champion = experiment.champion
     if experiment.state == "damaged":  # nothing else is known
         return []
     rows = [
         ("progress", _progress(experiment)),
-        ("speed", _speed(experiment)),
+        ("speed", _speed(experiment, is_up)),
         ("population", _population(experiment)),
     ]
     if experiment.best_fitness is not None:
@@ -132,10 +134,10 @@ def _progress(experiment: Experiment) -> str:
     return f"{counts} in {duration(experiment.running_s)}{until}"
 
 
-def _speed(experiment: Experiment) -> str:
+def _speed(experiment: Experiment, is_up: bool) -> str:
     evaluations = number(experiment.evaluations_per_second)
     lost = counted(experiment.leases_lost, "lease")
-    returned = f", {lost} ran out or came back" if experiment.leases_lost else ""
+    returned = f", {lost} ran out or came back" if experiment.leases_lost and is_up else ""
     return f"{_frames_per_second(experiment)}, {evaluations} evaluations/s{returned}"
 
 

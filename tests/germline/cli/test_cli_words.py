@@ -1,6 +1,7 @@
 """What people read: every letter of it, on every terminal, and no word that is not so."""
 
 import io
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -82,6 +83,21 @@ def test_a_run_that_is_over_for_now_is_not_running() -> None:
 def test_a_curve_does_not_fall_between_numbers_that_are_shown_as_one() -> None:
     assert len(set(live.sparkline([-13.0, -13.0 - 1e-9, -13.000001]))) == 1
     assert live.sparkline([1.0, 2.0]) == "▁█"
+
+
+def test_leases_that_a_drain_gave_back_are_no_news() -> None:
+    look = replace(LOOK, leases_lost=1)
+    assert "1 lease ran out or came back" in shown(live.facts(look))
+    assert "lease" not in shown(live.facts(look, is_up=False))
+
+
+def test_a_display_leaves_room_for_what_a_terminal_writes_at_ctrl_c() -> None:
+    screen = io.StringIO()
+    with live.Display(Console(file=screen, width=60, force_terminal=True)) as display:
+        display.show(LOOK, [], [], "a note [in brackets]")
+    boxes = [line for line in screen.getvalue().splitlines() if "─" in line]
+    assert {len(line) for line in re.findall(r"[╭╰].*[╮╯]", "\n".join(boxes))} == {58}
+    assert "a note [in brackets]" in screen.getvalue()
 
 
 def test_brackets_in_anybodys_words_are_brackets(capsys: pytest.CaptureFixture[str]) -> None:
