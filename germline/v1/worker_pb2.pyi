@@ -361,19 +361,23 @@ class Heartbeat(_message.Message):
 
     BUSY_SHARE_FIELD_NUMBER: _builtins.int
     FRAMES_FIELD_NUMBER: _builtins.int
+    SLOTS_FIELD_NUMBER: _builtins.int
     busy_share: _builtins.float
     """Share of the time since the last heartbeat in which the worker played, in 0..1."""
     frames: _builtins.int
     """Emulator frames since the last heartbeat, finished episodes or not."""
+    slots: _builtins.int
+    """Evaluations that the worker plays at a time by now; 0: as before."""
     def __init__(
         self,
         *,
         busy_share: _builtins.float = ...,
         frames: _builtins.int = ...,
+        slots: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["busy_share", b"busy_share", "frames", b"frames"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["busy_share", b"busy_share", "frames", b"frames", "slots", b"slots"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

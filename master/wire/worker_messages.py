@@ -55,17 +55,26 @@ def read_hello(message: worker_pb2.WorkerMessage) -> Greeting:
             f"hello.worker_id is {hello.worker_id[:80]!r}; allowed: 1 to 64 letters, digits, '-', '_' or '.'"
         )
     _check_lengths(hello)
-    if not 1 <= hello.slots <= _MAX_SLOTS:
-        raise StreamOrderError(f"hello.slots is {hello.slots}; allowed: 1 to {_MAX_SLOTS}")
     return Greeting(
         identity=WorkerIdentity(hello.worker_id, hello.device, dict(hello.libraries)),
         version=hello.version,
         noise_version=hello.noise_version,
         noise_digest=hello.noise_digest,
         process=hello.process[:_MAX_PROCESS],
-        slots=hello.slots,
+        slots=_slots("hello", hello.slots),
         held=read_keys(hello.held),
     )
+
+
+def read_slots(beat: worker_pb2.Heartbeat, before: int) -> int:
+    """How many evaluations a worker plays at a time by now. Raises StreamOrderError for too many."""
+    return _slots("heartbeat", beat.slots) if beat.slots else before
+
+
+def _slots(message: str, slots: int) -> int:
+    if not 1 <= slots <= _MAX_SLOTS:
+        raise StreamOrderError(f"{message}.slots is {slots}; allowed: 1 to {_MAX_SLOTS}")
+    return slots
 
 
 def _check_lengths(hello: worker_pb2.Hello) -> None:

@@ -18,6 +18,7 @@ from master.wire.worker_messages import (
     read_part,
     read_report,
     read_results,
+    read_slots,
 )
 from master.work.dispatcher import Dispatcher
 from master.work.fleet import End, Session
@@ -66,7 +67,7 @@ class WorkerService(worker_pb2_grpc.WorkerServiceServicer):
             self._dispatcher.results(session, results.sequence, read_results(results.results))
         elif kind == "heartbeat":
             beat = message.heartbeat
-            self._dispatcher.heartbeat(session, beat.busy_share, beat.frames)
+            self._dispatcher.heartbeat(session, beat.busy_share, beat.frames, read_slots(beat, session.slots))
         elif kind == "goodbye":
             goodbye = message.goodbye
             returned, suspected = read_keys(goodbye.returned), read_keys(goodbye.suspected)

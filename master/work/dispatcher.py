@@ -138,8 +138,9 @@ class Dispatcher:
             self.send_revocations()
             self.lend_all()
 
-    def heartbeat(self, session: Session, busy_share: float, frames: int) -> None:
+    def heartbeat(self, session: Session, busy_share: float, frames: int, slots: int) -> None:
         """A worker is alive."""
+        self.fleet.resize(session, slots)
         now = self._clock()
         session.busy_share = busy_share if 0 <= busy_share <= 1 else 0.0
         session.frames_per_second = frames / max(now - session.beat, 1e-3)

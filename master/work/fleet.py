@@ -242,6 +242,12 @@ class Fleet:
         self._away.pop(identity.worker_id, None)
         return session
 
+    def resize(self, session: Session, slots: int) -> None:
+        """A connected worker plays more or fewer evaluations at a time than before."""
+        if self._sessions.get(session.identity.worker_id) is session:
+            self.slots += slots - session.slots
+            session.slots = slots
+
     def leave(self, session: Session, *, for_good: bool) -> bool:
         """End a worker's stream; False if a newer one has taken its place."""
         worker_id = session.identity.worker_id

@@ -111,7 +111,7 @@ class Stream:
             yield wire.credit(credit)
         if self._beat_due:
             self._beat_due = False
-            yield wire.heartbeat(self._state.playing.pulse())
+            yield wire.heartbeat(self._state.playing.pulse(), self._state.slots)
 
     def _collect(self) -> None:
         """Take in what was played; what cannot be played is to be told."""

@@ -72,9 +72,9 @@ def results(batch: Batch) -> worker_pb2.WorkerMessage:
     return worker_pb2.WorkerMessage(results=told)
 
 
-def heartbeat(pulse: Pulse) -> worker_pb2.WorkerMessage:
-    """Still alive."""
-    beat = worker_pb2.Heartbeat(busy_share=pulse.busy_share, frames=pulse.frames)
+def heartbeat(pulse: Pulse, slots: int) -> worker_pb2.WorkerMessage:
+    """Still alive, and playing so many evaluations at a time by now."""
+    beat = worker_pb2.Heartbeat(busy_share=pulse.busy_share, frames=pulse.frames, slots=slots)
     return worker_pb2.WorkerMessage(heartbeat=beat)
 
 

@@ -536,6 +536,19 @@ async def test_a_foreign_result_is_refused_and_the_rightful_one_counts(house: Ho
     assert not (await holder.tell(played(lease))).refused
 
 
+async def test_a_worker_is_known_by_the_slots_that_it_has_by_now(house: House) -> None:
+    worker = await house.greeted("w", slots=2)
+    fleet = house.master.dispatcher.fleet
+    for said, known in ((32, 32), (0, 32), (4, 4)):
+        await worker.say(heartbeat=worker_pb2.Heartbeat(slots=said))
+        await worker.tell()
+        assert [session.slots for session in fleet] == [fleet.slots] == [known]
+    await worker.say(heartbeat=worker_pb2.Heartbeat(slots=2**31))
+    code, sentence = await worker.ending()
+    assert code is grpc.StatusCode.FAILED_PRECONDITION
+    assert "heartbeat.slots is 2147483648; allowed: 1 to" in sentence
+
+
 async def test_a_late_result_counts_and_the_new_holder_is_told_to_stop(house: House) -> None:
     late, second = await house.greeted("late"), await house.greeted("second")
     (lease,) = await late.borrow(1)

@@ -655,6 +655,18 @@ async def test_heartbeats_go_on_while_native_code_plays(fleet: Fleet) -> None:
         engine.gate.set()
 
 
+async def test_a_heartbeat_says_how_many_slots_there_are_by_now(fleet: Fleet) -> None:
+    fleet.engines["test"] = Echo(slots=32)
+    async with working(fleet.link(slots=2)):
+        stream = await fleet.master.next_stream()
+        assert (await stream.welcome(heartbeat_s=0.1)).slots == 2
+        await stream.introduce(1)
+        await stream.lend(lease(1, FOUNDER), known=(FOUNDER,))
+        await stream.hear("results")
+        while (await stream.hear("heartbeat")).heartbeat.slots != 32:
+            pass
+
+
 @pytest.mark.parametrize("genomes", [(), (Genome(1, FOUNDER.id),)], ids=["unknown", "mislabelled"])
 async def test_a_genome_that_is_not_what_the_master_says_costs_the_stream_only(
     fleet: Fleet, genomes: tuple[Genome, ...]
