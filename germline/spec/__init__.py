@@ -14,7 +14,7 @@ Example::
 from germline.spec.convert import eggroll_settings, ga_settings, low_rank
 from germline.spec.explain import Row, Section, explain
 from germline.spec.problems import Problem, SpecError
-from germline.spec.read import SPEC_FORMAT, complete, from_table, load, loads
+from germline.spec.read import SPEC_FORMAT, complete, from_table, load, loads, unknown_settings
 from germline.spec.write import to_toml
 
 __all__ = [
@@ -32,4 +32,5 @@ __all__ = [
     "loads",
     "low_rank",
     "to_toml",
+    "unknown_settings",
 ]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
+from google.protobuf.unknown_fields import UnknownFieldSet
 
 from germline.spec import rules
 from germline.spec.fields import (
@@ -80,7 +81,18 @@ def complete(spec: spec_pb2.ExperimentSpec, source: str = "the spec") -> spec_pb
     """
     filled = spec_pb2.ExperimentSpec()
     filled.CopyFrom(spec)
-    return _checked(filled, [], source)
+    return _checked(filled, list(unknown_settings(spec)), source)
+
+
+def unknown_settings(message: Message, path: str = "") -> Iterator[Problem]:
+    """Settings in a message that only later builds know: whoever passes them over plays something else."""
+    unknown_fields = UnknownFieldSet(message)
+    for place in range(len(unknown_fields)):
+        number = unknown_fields[place].field_number
+        yield Problem(path, f"has field {number}, which this build does not know: a later one wrote it")
+    for descriptor, value in message.ListFields():
+        if is_table(descriptor):
+            yield from unknown_settings(value, f"{path}.{descriptor.name}" if path else descriptor.name)
 
 
 def _checked(spec: spec_pb2.ExperimentSpec, problems: list[Problem], source: str) -> spec_pb2.ExperimentSpec:

@@ -8,6 +8,8 @@ from germline.spec.convert import ga_settings, starts_of
 from germline.spec.problems import Problem, wrong_value
 from germline.v1 import spec_pb2
 
+MAX_RETURNS = 2_000_000  # of one result: 16 MB, what a master takes in one message
+
 _GA = "algorithm.ga."
 _EGGROLL = "algorithm.eggroll."
 _SCHEDULED = (spec_pb2.POWER_SCHEDULE_LINEAR, spec_pb2.POWER_SCHEDULE_EXPONENTIAL)
@@ -54,6 +56,10 @@ def _rules(
         yield (
             _below(_EGGROLL, "close_share", "close_after_s"),
             lambda: _early_close_has_a_deadline(spec.algorithm.eggroll),
+        )
+        yield (
+            (_EGGROLL + "slice_pairs", _EGGROLL + "pairs", "evaluation.episodes"),
+            lambda: _a_result_fits_into_a_message(spec),
         )
 
 
@@ -133,6 +139,16 @@ def _validation_is_possible(ga: spec_pb2.GeneticAlgorithm) -> Iterator[Problem]:
     if ga.candidates and not ga.validation_share:
         text = f"is 0, but {_GA}candidates is {ga.candidates}: nobody could be validated"
         yield Problem(_GA + "validation_share", text + "; allowed: a share above 0, or no candidates")
+
+
+def _a_result_fits_into_a_message(spec: spec_pb2.ExperimentSpec) -> Iterator[Problem]:
+    """A slice's members play every episode, and all their returns are told at once."""
+    eggroll, episodes = spec.algorithm.eggroll, spec.evaluation.episodes
+    most = MAX_RETURNS // (2 * episodes)
+    if min(eggroll.slice_pairs, eggroll.pairs) > most:
+        told = f"a result has up to {MAX_RETURNS:,} returns"
+        allowed = f"at most {most} with {episodes} evaluation.episodes: {told}"
+        yield wrong_value(_EGGROLL + "slice_pairs", eggroll.slice_pairs, allowed)
 
 
 def _early_close_has_a_deadline(eggroll: spec_pb2.Eggroll) -> Iterator[Problem]:

@@ -894,7 +894,7 @@ class Eggroll(_message.Message):
     noise_reuse: _builtins.int
     """Epochs that keep one set of noise; 1 draws new noise every epoch."""
     slice_pairs: _builtins.int
-    """Pairs of one lease."""
+    """Pairs of one lease. All episodes of their members are told at once: 2,000,000 returns at most."""
     close_share: _builtins.float
     """Share of the pairs that closes an epoch once `close_after_s` has passed; missing pairs are dropped. 1 waits for all."""
     close_after_s: _builtins.float

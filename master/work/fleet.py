@@ -20,6 +20,7 @@ from master.work.waiting import base_id
 
 MAX_KNOWN = 512  # genomes that a stream's leases may refer to
 MAX_LEASES_PER_MESSAGE = 256  # below MAX_KNOWN: what a message refers to is never forgotten in it
+MAX_SEEDS_PER_MESSAGE = 1 << 18  # 2 MiB, unless a single lease has more
 
 
 class Welcome(NamedTuple):
@@ -140,8 +141,8 @@ class Session:
         """Put work on the stream, and note which genomes the worker knows from now on."""
         if work:  # otherwise an idle worker would come to know, and follow, every experiment
             self.introduce(experiment)
-        for start in range(0, len(work), MAX_LEASES_PER_MESSAGE):
-            self._lend_part(experiment, work[start : start + MAX_LEASES_PER_MESSAGE])
+        for part in in_messages(work):
+            self._lend_part(experiment, part)
 
     def introduce(self, experiment: Experiment) -> None:
         """Tell the worker of an experiment, unless it knows it."""
@@ -198,6 +199,20 @@ class _Away(NamedTuple):
 
     since: float
     process: str
+
+
+def in_messages(work: Sequence[Work]) -> Iterator[list[Work]]:
+    """Work in parts that fit into a message each."""
+    part: list[Work] = []
+    seeds = 0
+    for piece in work:
+        seeds += len(piece.ask.episode_seeds)
+        if part and (len(part) == MAX_LEASES_PER_MESSAGE or seeds > MAX_SEEDS_PER_MESSAGE):
+            yield part
+            part, seeds = [], len(piece.ask.episode_seeds)
+        part.append(piece)
+    if part:
+        yield part
 
 
 class Fleet:

@@ -1,9 +1,11 @@
 """A spec file becomes a complete message, or one error that says everything that is wrong with it."""
 
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from google.protobuf.message import Message
 
 from germline.spec import SpecError, complete, explain, ga_settings, load, loads, to_toml
 from germline.v1 import spec_pb2
@@ -158,6 +160,12 @@ def test_a_wrong_value_is_refused_by_path_with_what_is_allowed(line: str, path: 
             "algorithm.eggroll.close_after_s",
             "needs the time",
         ),
+        (
+            GOOD.replace("[algorithm.ga]", "[algorithm.eggroll]\npairs = 5000\nslice_pairs = 4096")
+            + "[evaluation]\nepisodes = 1000\n",
+            "algorithm.eggroll.slice_pairs",
+            "at most 1000 with 1000 evaluation.episodes",
+        ),
     ],
 )
 def test_a_contradiction_is_refused(text: str, path: str, allowed: str) -> None:
@@ -169,6 +177,19 @@ def test_a_message_from_the_wire_with_an_unprintable_name_is_refused() -> None:
     spec.task.atari.game = "pong\n"
     with pytest.raises(SpecError, match=r"task\.atari\.game"):
         complete(spec)
+
+
+@pytest.mark.parametrize(
+    ("at", "path"), [(lambda spec: spec, ""), (lambda spec: spec.algorithm.ga, "algorithm.ga")]
+)
+def test_a_setting_of_a_later_build_is_refused_and_not_passed_over(
+    at: Callable[[spec_pb2.ExperimentSpec], Message], path: str
+) -> None:
+    spec = loads(GOOD)
+    at(spec).MergeFromString(b"\xf8\x3f\x05")  # field 1023, a number
+    with pytest.raises(SpecError, match="field 1023, which this build does not know") as error:
+        complete(spec)
+    assert [problem.path for problem in error.value.problems] == [path]
 
 
 def test_arguments_are_stored_as_toml_writes_them() -> None:

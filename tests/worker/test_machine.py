@@ -94,6 +94,9 @@ def test_a_spec_of_a_later_version_is_refused_by_field() -> None:
     ):
         with pytest.raises(SetupError, match=f"^{field} is "):
             builder.build(spec)
+    later.policy.MergeFromString(b"\xf8\x3f\x05")  # field 1023, a number
+    with pytest.raises(SetupError, match=r"^policy has field 1023, .* this worker is too old"):
+        builder.build(later)
 
 
 class MetadataService(BaseHTTPRequestHandler):

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from itertools import chain
+from itertools import accumulate, chain, islice
 from typing import NamedTuple
 
 from worker.playing.lease_work import ExperimentKey, LeaseKey, Score
 
 MAX_BATCH = 4096  # scores in one message; the contract's limit
+MAX_RETURNS = 1 << 18  # in one message, 2 MiB, unless a single score has more
 MAX_UNACKNOWLEDGED = 16_384  # scores; beyond it the worker takes no more work until the master catches up
 
 
@@ -81,7 +82,9 @@ class LeaseBook:
         """Put scores that were not told yet under the next number; None if there are none."""
         if not self._untold:
             return None
-        count = min(len(self._untold), MAX_BATCH)
+        next_ones = islice(self._untold, MAX_BATCH)
+        sizes = accumulate(len(score.returns) + len(score.failure) for score in next_ones)
+        count = max(1, sum(size <= MAX_RETURNS for size in sizes))
         self._sequence += 1
         batch = Batch(self._sequence, tuple(self._untold.popleft() for _ in range(count)))
         self._unacknowledged[batch.sequence] = batch

@@ -11,7 +11,7 @@ import torch
 from google.protobuf.message import Message
 
 from germline.shaping import ShapingName
-from germline.spec import low_rank
+from germline.spec import low_rank, unknown_settings
 from germline.v1 import spec_pb2
 from worker.centres.first_centre import CentreSettings, build_evolving
 from worker.playing.engine import Engine
@@ -55,6 +55,9 @@ class EngineBuilder:
         Raises:
             SetupError: if this worker cannot play it; the message says why.
         """
+        later = [str(problem) for problem in unknown_settings(spec)]
+        if later:
+            raise SetupError(f"{'; '.join(later)}; this worker is too old for the experiment")
         algorithm = spec.algorithm.WhichOneof("kind")
         if algorithm not in ("ga", "eggroll"):
             raise SetupError(f"algorithm is {algorithm!r}; this worker plays 'ga' and 'eggroll'")

@@ -4,7 +4,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
-from worker.connection.leases import MAX_BATCH, MAX_UNACKNOWLEDGED, Batch, LeaseBook
+from worker.connection.leases import MAX_BATCH, MAX_RETURNS, MAX_UNACKNOWLEDGED, Batch, LeaseBook
 from worker.connection.prefetch import COVER_S, MAX_PREFETCH, Prefetch
 from worker.playing.lease_work import ExperimentKey, LeaseKey, Score
 
@@ -75,6 +75,17 @@ def test_scores_that_no_master_keeps_stop_the_credit() -> None:
     assert len(batch.scores) == MAX_BATCH
     leases.acknowledge(batch.sequence)
     assert leases.grant() > 0
+
+
+def test_scores_of_many_episodes_are_told_in_messages_that_a_master_takes() -> None:
+    leases = LeaseBook(room=100)
+    sizes = [MAX_RETURNS // 2] * 3 + [2 * MAX_RETURNS] + [1] * 5
+    leases.lend(key(n) for n in range(len(sizes)))
+    leases.score(score(n)._replace(returns=(1.0,) * size) for n, size in enumerate(sizes))
+    told = []
+    while batch := leases.next_batch():
+        told.append([len(each.returns) for each in batch.scores])
+    assert told == [sizes[:2], sizes[2:3], sizes[3:4], sizes[4:]]
 
 
 def test_a_revoked_lease_is_not_told() -> None:
