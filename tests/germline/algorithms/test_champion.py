@@ -98,7 +98,7 @@ def test_the_surest_has_the_best_mean_less_one_standard_error_of_a_return() -> N
     assert turned(pool, 1).choose(window) == MIDDLE  # 8 - 5 / sqrt(3) beats 10 - 5
     leading = pool.leading()
     assert leading is not None
-    assert leading.genome == MIDDLE
+    assert (leading.genome, leading.validated) == (MIDDLE, False)
     pool.know_noise(squares=80.0, weight=5.0)  # of 4: 10 - 4 beats 8 - 4 / sqrt(3)
     assert turned(pool, 1).choose(window) == WORST
 
@@ -169,7 +169,7 @@ def test_the_title_goes_to_the_best_mean_of_those_played_enough_and_is_told_once
     assert play(pool, WORST, 9.0) == NewChampion(WORST, 9.0, ENOUGH)
     leading = pool.leading()
     assert leading is not None
-    assert leading.genome == WORST
+    assert (leading.genome, leading.validated) == (WORST, True)
 
 
 def test_of_equal_means_the_one_that_was_played_more_has_the_title() -> None:
@@ -223,7 +223,30 @@ def test_without_validation_the_best_single_evaluation_has_the_title_until_it_is
     assert pool.score(MIDDLE, (2.0,)) is None
     assert pool.score(BEST, (2.5,)) == NewChampion(BEST, 2.5, 1)
     assert list(pool.trials) == [BEST.id]
+    assert pool.champion is not None
+    assert pool.champion.genome == BEST
     assert pool.leading() == pool.report()
+
+
+def test_a_new_pool_begins_with_breadth_and_asks_nothing_of_an_empty_window() -> None:
+    pool = candidates()
+    assert pool.turn == 0
+    assert pool.choose(Window(10, "oldest")) is None
+
+
+def test_where_no_noise_is_known_a_mean_is_taken_as_it_is() -> None:
+    pool = candidates()
+    play(pool, WORST, 10.0)
+    play(pool, MIDDLE, 9.8, 9.8, 9.8)
+    pool.know_noise(squares=0.0, weight=0.0)
+    assert turned(pool, 1).choose(leaders()) == WORST
+
+
+def test_a_trial_of_which_nothing_is_told_yet_is_not_given_up() -> None:
+    pool = candidates()
+    pool.lend(asked(MIDDLE, 1), Window(1, "oldest"))
+    play(pool, BEST, *[1.0] * ENOUGH)
+    assert set(pool.trials) == {BEST.id, MIDDLE.id}
 
 
 def test_nobody_leads_before_the_first_fresh_episode() -> None:

@@ -42,6 +42,11 @@ def test_a_schedule_of_one_ask_is_over_after_it() -> None:
     assert [scheduled("linear", ticket, asks=1) for ticket in range(3)] == [2.0, 0.5, 0.5]
 
 
+def test_a_constant_power_is_the_one_that_was_set_as_float32() -> None:
+    rule = power_rule(GaSettings(power=0.1))
+    assert [rule(ticket, FOUNDER, DICE) for ticket in (0, 10**9)] == [float32(0.1)] * 2
+
+
 def dice_with(word: int) -> Dice:
     """Dice of which only the word that moves a power matters."""
     return cast(Dice, SimpleNamespace(power=word))
