@@ -7,6 +7,7 @@ import contextlib
 import logging
 import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import NoReturn
@@ -36,6 +37,7 @@ logger = logging.getLogger(__name__)
 MAX_MESSAGE_BYTES = 16 * 2**20
 _TICK_S = 1.0
 _GRACE_S = 2.0
+_GAUGES_S = 10.0  # longest wait of whoever asks for metrics
 _OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", 4 * MAX_MESSAGE_BYTES),
@@ -130,7 +132,7 @@ class Master:
         await self.journal.flush(
             60.0, with_snapshots=True
         )  # a lease of before a restart is told from one after it
-        self._metrics.watch(self._gauges)
+        self._metrics.watch(partial(_read_on, asyncio.get_running_loop(), self.dispatcher.gauges))
         if self._config.metrics_port >= 0:
             stack.callback(self._serve_metrics())
         server = self._make_server()
@@ -203,8 +205,16 @@ class Master:
             await asyncio.sleep(_TICK_S)
             self.dispatcher.tick()
 
-    def _gauges(self) -> Iterable[GaugeMetricFamily]:
-        return self.dispatcher.gauges()
+
+def _read_on(
+    loop: asyncio.AbstractEventLoop, read: Callable[[], Iterable[GaugeMetricFamily]]
+) -> list[GaugeMetricFamily]:
+    """From the metrics' thread: have the loop read, which changes meanwhile what there is to be read."""
+
+    async def read_all() -> list[GaugeMetricFamily]:
+        return list(read())
+
+    return asyncio.run_coroutine_threadsafe(read_all(), loop).result(_GAUGES_S)
 
 
 def _credentials(config: MasterConfig) -> grpc.ServerCredentials:

@@ -2,6 +2,7 @@
 
 import asyncio
 import subprocess
+import threading
 import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -23,7 +24,7 @@ from germline.v1 import spec_pb2, worker_pb2
 from germline.v1.experiment_pb2_grpc import ExperimentServiceStub
 from germline.v1.worker_pb2_grpc import WorkerServiceStub
 from master.config import MasterConfig
-from master.experiments.experiment import WorkerIdentity
+from master.experiments.experiment import Experiment, WorkerIdentity
 from master.journal.store import connect
 from master.server import AddressError, Master
 from master.work.leases import Key
@@ -450,6 +451,23 @@ async def test_a_port_in_use_is_an_error_with_the_address(serve: Serve, tmp_path
         with pytest.raises(AddressError, match=f"listen is {house.master.address}"):
             async with serve(listen=house.master.address, store_folder=tmp_path / "other"):
                 pass
+
+
+async def test_metrics_are_read_on_the_loop_that_changes_them(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serve(metrics_port=0) as house:
+        threads: list[int] = []
+        registry, running = house.master.registry, house.master.registry.running
+
+        def seen() -> list[Experiment]:
+            threads.append(threading.get_ident())
+            return running()
+
+        monkeypatch.setattr(registry, "running", seen)
+        text = await asyncio.to_thread(_fetch, f"http://{house.master.metrics_address}/metrics")
+        assert "germline_experiments_running 0.0" in text
+        assert set(threads) == {threading.get_ident()}
 
 
 async def test_a_metrics_port_in_use_is_an_error(serve: Serve, tmp_path: Path) -> None:
