@@ -11,6 +11,7 @@ from germline.algorithms.base import Champion
 from germline.algorithms.eggroll import MeasuredCentre
 from germline.algorithms.ga import GeneticAlgorithm
 from germline.genome import Genome
+from germline.statistics import half_width
 from germline.v1 import experiment_pb2, spec_pb2
 from master.centres.centre import Centre
 from master.experiments.algorithm_seam import EggrollSearch
@@ -20,7 +21,6 @@ from master.experiments.registry import Damaged
 from master.work.fleet import Session
 
 _MAX_UINT64 = 2**64 - 1
-_Z_95 = 1.959963984540054  # half of a 95 % confidence interval, in standard errors
 
 
 def write_experiment(experiment: Experiment, trouble: str, unable: int) -> experiment_pb2.Experiment:
@@ -99,7 +99,7 @@ def write_best_centre(best: MeasuredCentre, centre: Centre) -> experiment_pb2.In
         validation_episodes=best.episodes,
         mutations=best.epoch,
     )
-    _write_half_width(individual, best.standard_error)
+    _write_half_width(individual, half_width(best.standard_error, best.episodes))
     return individual
 
 
@@ -193,15 +193,14 @@ def _individual(genome: Genome, fitness: float, champion: Champion | None) -> ex
         individual.validation_episodes = champion.episodes
         individual.start_returns.extend(champion.returns)
         if not champion.returns:
-            _write_half_width(individual, champion.standard_error)
+            _write_half_width(individual, half_width(champion.standard_error, champion.episodes))
     return individual
 
 
-def _write_half_width(individual: experiment_pb2.Individual, standard_error: float) -> None:
-    """Half of the mean's confidence interval; absent where it is not known, or beyond all numbers."""
-    half_width = _Z_95 * standard_error
-    if math.isfinite(half_width):
-        individual.validated_half_width = half_width
+def _write_half_width(individual: experiment_pb2.Individual, half: float) -> None:
+    """Half of the mean's 95 % confidence interval; absent where it is not known, or beyond all numbers."""
+    if math.isfinite(half):
+        individual.validated_half_width = half
 
 
 def _timestamp(seconds: float) -> Timestamp:

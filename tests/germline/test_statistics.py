@@ -10,18 +10,63 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from germline.statistics import bootstrap_interval, interquartile_mean, mean_interval, t_quantile
+from germline.statistics import (
+    bootstrap_interval,
+    half_width,
+    interquartile_mean,
+    mean_interval,
+    t_probability,
+    t_quantile,
+)
 
 finite = st.floats(-1e6, 1e6)
 
 
+# Printed in every table of the t distribution, to the last digit that they print.
+PRINTED = {
+    0.975: {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 10: 2.228, 29: 2.045, 30: 2.042, 120: 1.980},
+    0.95: {1: 6.314, 2: 2.920, 5: 2.015, 10: 1.812, 30: 1.697, 120: 1.658},
+    0.995: {1: 63.657, 2: 9.925, 5: 4.032, 10: 3.169, 30: 2.750, 120: 2.617},
+}
+
+
 @pytest.mark.parametrize(
-    ("freedom", "quantile"),
-    [(1, 12.706), (2, 4.303), (3, 3.182), (5, 2.571), (10, 2.228), (29, 2.045), (30, 2.042), (120, 1.980)],
+    ("probability", "freedom", "quantile"),
+    [(p, freedom, value) for p, column in PRINTED.items() for freedom, value in column.items()],
 )
-def test_quantiles_of_students_t_equal_the_printed_table(freedom: int, quantile: float) -> None:
-    assert t_quantile(0.975, freedom) == pytest.approx(quantile, abs=5e-4)
-    assert t_quantile(0.025, freedom) == pytest.approx(-quantile, abs=5e-4)
+def test_quantiles_of_students_t_equal_the_printed_table(
+    probability: float, freedom: int, quantile: float
+) -> None:
+    assert t_quantile(probability, freedom) == pytest.approx(quantile, abs=5.001e-4)
+    assert t_quantile(1 - probability, freedom) == pytest.approx(-quantile, abs=5.001e-4)
+
+
+@pytest.mark.parametrize("probability", [0.6, 0.9, 0.975, 0.999])
+def test_quantiles_of_one_and_two_degrees_are_those_of_their_formulas(probability: float) -> None:
+    assert t_quantile(probability, 1) == pytest.approx(math.tan(math.pi * (probability - 0.5)), rel=1e-12)
+    side = 2 * probability - 1
+    assert t_quantile(probability, 2) == pytest.approx(side * math.sqrt(2 / (1 - side**2)), rel=1e-12)
+
+
+@pytest.mark.parametrize("freedom", [200, 201, 500, 5_000])
+@pytest.mark.parametrize("probability", [0.5, 0.9, 0.975, 0.999])
+def test_quantiles_of_many_degrees_solve_the_exact_distribution(probability: float, freedom: int) -> None:
+    assert t_probability(t_quantile(probability, freedom), freedom) == pytest.approx(probability, abs=1e-10)
+
+
+def test_quantiles_of_a_million_degrees_take_no_time_and_a_single_value_has_no_half_width() -> None:
+    assert t_quantile(0.975, 10**6) == pytest.approx(1.959966, abs=1e-6)
+    assert half_width(0.5, 10) == pytest.approx(0.5 * 2.262157, rel=1e-6)
+    assert math.isnan(half_width(0.5, 1))
+
+
+@pytest.mark.parametrize(
+    ("probability", "freedom", "says"),
+    [(0.0, 3, "probability is 0.0"), (1.0, 3, "probability is 1.0"), (0.9, 0, "freedom is 0")],
+)
+def test_a_quantile_that_is_none_is_refused(probability: float, freedom: int, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        t_quantile(probability, freedom)
 
 
 def test_students_t_of_many_degrees_is_the_normal_distribution() -> None:
