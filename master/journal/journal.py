@@ -17,10 +17,11 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from master.experiments.events import Event
+from master.journal.appender import Appender
 from master.journal.channel import Channel, TakeSnapshot
 from master.journal.checkpoints import Checkpoints
 from master.journal.codec import Snapshot, write_snapshot
-from master.journal.fenced import FencedStore, GapError, SupersededError, in_parts
+from master.journal.fenced import FencedStore, GapError, SupersededError
 from master.journal.keys import Keys
 from master.journal.reading import entries_after, newest_snapshot
 from master.journal.store import StoreError
@@ -86,6 +87,7 @@ class Journal:
         self._look_interval_s = look_interval_s
         self._observe_commit = observe_commit
         self._revive_store = revive_store
+        self._appender = Appender(self._store)
         self._values = Values(self._store, self._look_now)
         self.checkpoints = Checkpoints(self._store, self._values, self.when_durable)
         self._channels: dict[int, Channel] = {}
@@ -270,12 +272,7 @@ class Journal:
 
     async def _store_all(self, channels: Sequence[Channel]) -> None:
         """Store what there is; an experiment whose part fails alone rests. Raises if the store fails."""
-        for channel in [channel for channel in channels if channel.must_refill]:
-            await self._alone(channel, partial(self._refill, channel))
-        outstanding = [channel for channel in channels if channel.outstanding]
-        await self._append([channel for channel in outstanding if not channel.trouble])
-        for channel in [channel for channel in outstanding if channel.trouble]:
-            await self._alone(channel, partial(self._append_now, [channel]))
+        await self._appender.store(channels)
         if self._unnamed:
             await self._store.name(self._unnamed)
             self._unnamed.clear()
@@ -286,48 +283,6 @@ class Journal:
         if monotonic() >= self._looks_at_s:
             await self._store.look({c.number: c.stored for c in self._channels.values() if not c.trouble})
             self._looks_at_s = monotonic() + self._look_interval_s
-
-    async def _append(self, channels: Sequence[Channel]) -> None:
-        """Store the entries of these, all at once; if that fails, one by one."""
-        try:
-            await self._append_now(channels)
-        except ResponseError as error:
-            if len(channels) == 1:
-                raise
-            for channel in channels:
-                await self._alone(channel, partial(self._append_now, [channel]))
-            if all(channel.trouble for channel in channels):  # it is the store's trouble, not theirs
-                for channel in channels:
-                    channel.trouble = ""
-                raise error from None
-
-    async def _append_now(self, channels: Sequence[Channel]) -> None:
-        entries = [channel.outstanding for channel in channels if channel.outstanding]
-        if entries:
-            await self._store.append(entries)
-        for channel in channels:
-            channel.settle()
-
-    async def _alone(self, channel: Channel, store: Callable[[], Awaitable[None]]) -> None:
-        """Store something of one experiment; what the server says against it is its own trouble."""
-        try:
-            await store()
-        except ResponseError as error:
-            sentence = f"the store does not take its journal: {type(error).__name__}: {error}"
-            if sentence != channel.trouble:
-                logger.error("experiment %s: %s", channel.name, sentence)
-            channel.rest(sentence)
-
-    async def _refill(self, channel: Channel) -> None:
-        """Write the whole of an experiment into a store that has lost some of it."""
-        snapshot = channel.begin_refill()
-        parts = self._store.keys.refill(channel.number)
-        for place, part in enumerate(in_parts(await asyncio.to_thread(write_snapshot, snapshot))):
-            await self._store.stage(parts, place, part)
-        async with channel.saving:
-            await self._store.reseed(channel.number, snapshot.position)
-            channel.saved = snapshot.position
-        channel.settle()
 
     def _take_snapshot(self, channel: Channel) -> None:
         """Take a snapshot if one is due; it is stored once the entries are that it holds."""
