@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from germline.cli import main
 from germline.cli.ending import Ending
 
 PATIENCE_S = 60.0
@@ -90,6 +91,25 @@ def test_the_first_signal_asks_for_the_end_and_the_second_one_does_not_ask(
     assert capfd.readouterr().err == "germline: draining; once more to kill\n"
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(end)
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGHUP])
+def test_a_command_is_ended_by_any_signal_as_by_ctrl_c(
+    end: signal.Signals, restored_signals: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_away = []
+
+    def drawing(_: object) -> int:
+        try:
+            signal.raise_signal(end)
+        finally:
+            put_away.append(True)
+        return 0
+
+    monkeypatch.setattr("germline.cli.app.run", drawing)
+    with pytest.raises(KeyboardInterrupt):
+        main([])
+    assert put_away == [True]
 
 
 def test_a_terminal_that_is_gone_asks_for_the_end_as_often_as_it_likes(restored_signals: None) -> None:
