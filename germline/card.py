@@ -43,6 +43,8 @@ class Score:
         confidence: of the interval.
         returns: where the protocol has finitely many starts, the return from each of them: the mean is exact,
             and anybody can play it again (``germline verify``).
+        kernels: families of the kernels that played: only what one family plays is equal to the last bit.
+            None where every machine plays alike, or where it is not known.
     """
 
     mean: float
@@ -50,6 +52,7 @@ class Score:
     interval: tuple[float, float] | None = None
     confidence: float = 0.95
     returns: tuple[float, ...] = ()
+    kernels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +226,8 @@ def _score_table(score: Score) -> Table:
         table |= {"interval": [float(bound) for bound in score.interval], "confidence": score.confidence}
     if score.returns:
         table["returns"] = [float(value) for value in score.returns]
+    if score.kernels:
+        table["kernels"] = list(score.kernels)
     return table
 
 
@@ -242,6 +247,11 @@ def _parse_score(table: Table) -> Score:
         score = Score(mean, episodes, (low, high), float(_take(table, "confidence", (int, float), "score.")))
     if "returns" in table:
         score = replace(score, returns=_parse_returns(_take(table, "returns", list, "score."), score))
+    if "kernels" in table:
+        kernels = _take(table, "kernels", list, "score.")
+        if not all(isinstance(family, str) for family in kernels):
+            raise ValueError(f"score.kernels is {kernels}; it has the names of families")
+        score = replace(score, kernels=tuple(map(str, kernels)))
     _refuse_rest(table, "score")
     return score
 

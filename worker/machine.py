@@ -12,7 +12,9 @@ import torch
 
 from germline import noise
 from worker.connection.wire import Identity
+from worker.playing.engine_builder import has_bfloat16
 from worker.playing.engines import device_named
+from worker.playing.kernel_family import kernel_family
 
 logger = logging.getLogger(__name__)
 
@@ -51,9 +53,17 @@ def identify(device: torch.device, worker_id: str = "") -> Identity:
         noise_version=noise.VERSION,
         noise_digest=noise.self_test_digest(),
         device=describe(device),
-        libraries={"python": platform.python_version()} | {name: _version(name) for name in _LIBRARIES},
+        libraries=libraries_of(device),
         process=secrets.token_hex(8),
     )
+
+
+def libraries_of(device: torch.device) -> dict[str, str]:
+    """What plays here: versions, and the families of the kernels of each floating-point precision."""
+    precisions = ["float32", "bfloat16"] if has_bfloat16(device) else ["float32"]
+    kernels = {f"kernels {each}": kernel_family(device, each) for each in precisions}
+    versions = {name: _version(name) for name in _LIBRARIES}
+    return {"python": platform.python_version()} | versions | kernels
 
 
 def _host() -> str:

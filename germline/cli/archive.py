@@ -80,6 +80,7 @@ def _experiment(fields: Mapping[str, Any]) -> Experiment:
             "created": datetime.fromisoformat(fields["created"]),
             "champion": _individual(champion) if champion else None,
             "fitness_quantiles": tuple(fields["fitness_quantiles"]),
+            "kernels": tuple(fields.get("kernels", ())),
             "set_aside": tuple(Unscored(**each) for each in fields.get("set_aside", ())),
         }
     )

@@ -26,6 +26,7 @@ class Playable:
         name: the genome's id, or what the centre's experiment is called.
         about: where it comes from, in words.
         card: its policy card; None for a centre.
+        kernels: families of the kernels that played its score.
     """
 
     spec: spec_pb2.ExperimentSpec
@@ -33,19 +34,21 @@ class Playable:
     name: str
     about: str
     card: PolicyCard | None = None
+    kernels: tuple[str, ...] = ()
 
 
 def of_experiment(experiment: Experiment, individual: Individual) -> Playable:
     """An individual of an experiment. Raises CommandError if its genome is not at hand."""
-    card = card_of(experiment.spec, individual)
+    card = card_of(experiment, individual)
     name = format_id(individual.id)
     about = f"{name} of {experiment.name}, {line_text(experiment, individual)}"
-    return Playable(experiment.spec, card.genome, name, about, card)
+    return Playable(experiment.spec, card.genome, name, about, card, experiment.kernels)
 
 
 def of_centre(experiment: Experiment, centre: bytes) -> Playable:
     """The stored centre of an evolution strategy."""
-    return Playable(experiment.spec, centre, experiment.name, f"the centre of {experiment.name}")
+    about = f"the centre of {experiment.name}"
+    return Playable(experiment.spec, centre, experiment.name, about, kernels=experiment.kernels)
 
 
 def of_file(path: Path) -> Playable:
@@ -62,9 +65,8 @@ def of_file(path: Path) -> Playable:
         sentence = str(error) if str(path) in str(error) else f"{path}: {error}"
         raise CommandError(sentence, Exit.USAGE) from None
     name = format_id(card.genome.id)
-    return Playable(
-        spec, card.genome, name, f"{name} of {path}, {counted(len(card.genome), 'mutation')}", card
-    )
+    about = f"{name} of {path}, {counted(len(card.genome), 'mutation')}"
+    return Playable(spec, card.genome, name, about, card, card.score.kernels if card.score else ())
 
 
 def _spec_of(card: PolicyCard, source: str) -> spec_pb2.ExperimentSpec:
@@ -94,32 +96,34 @@ def _of_centre_file(path: Path) -> Playable:
     return Playable(spec, data, path.stem, f"the centre of {spec.name} in {path}")
 
 
-def card_of(spec: spec_pb2.ExperimentSpec, individual: Individual) -> PolicyCard:
+def card_of(experiment: Experiment, individual: Individual) -> PolicyCard:
     """The card of an individual. Raises CommandError if its genome is not at hand."""
     if individual.genome is None:
         raise CommandError(
             f"the genome of {format_id(individual.id)} is not at hand; a centre has none",
             Exit.REFUSED,
         )
+    spec = experiment.spec
     table = tomllib.loads(to_toml(spec))
     return PolicyCard(
         task=table["task"],
         policy=table["policy"],
         precision=table["evaluation"]["precision"],
         genome=individual.genome,
-        score=_score(individual),
+        score=_score(individual, experiment.kernels),
         experiment=spec.name,
         episodes=spec.evaluation.episodes,
         rank=low_rank(spec),
     )
 
 
-def _score(individual: Individual) -> Score | None:
+def _score(individual: Individual, kernels: tuple[str, ...]) -> Score | None:
     mean, half_width = individual.validated_mean, individual.validated_half_width
     if mean is None:
         return None
     interval = None if half_width is None else (mean - half_width, mean + half_width)
-    return Score(mean, individual.validation_episodes, interval, returns=individual.start_returns)
+    returns = individual.start_returns
+    return Score(mean, individual.validation_episodes, interval, returns=returns, kernels=kernels)
 
 
 def save(path: Path, card: PolicyCard) -> None:

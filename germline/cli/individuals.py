@@ -51,11 +51,11 @@ def champion(
     with target.source(name) as source:
         experiment, best = source.experiment(), source.individual()
     if output is not None:
-        cards.save(output, cards.card_of(experiment.spec, best))
+        cards.save(output, cards.card_of(experiment, best))
     if as_json:
         emit(individual_json(best))
     elif card:
-        typer.echo(write_card(cards.card_of(experiment.spec, best)), nl=False)
+        typer.echo(write_card(cards.card_of(experiment, best)), nl=False)
     else:
         console.print(f"{format_id(best.id)}: {mean_text(best)}, {line_text(experiment, best)}")
 

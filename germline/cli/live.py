@@ -93,6 +93,9 @@ def _facts(experiment: Experiment, is_up: bool) -> list[tuple[str, str]]:
     if experiment.best_fitness is not None:
         best = number(experiment.best_fitness)
         rows.append(("best score", f"{best} of a single evaluation, lucky by construction"))
+    if len(experiment.kernels) > 1:
+        families = f"{len(experiment.kernels)} families, {', '.join(experiment.kernels)}"
+        rows.append(("kernels", f"{families}: only scores of one are equal to the last bit"))
     if champion is not None:
         where = f"{format_id(champion.id)}, {line_text(experiment, champion)}"
         rows.append(("champion", f"{mean_text(champion)}, {where}"))

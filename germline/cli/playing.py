@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from germline.cli.errors import CommandError, as_usage, needs_extra
 from germline.genome import Genome
+from germline.spec import kernels_of
 from germline.v1 import spec_pb2
 
 if TYPE_CHECKING:
@@ -64,6 +65,14 @@ def play(
         task = make_task(settings.task, settings.task_arguments)
         engine = _engine(task, settings, policy, prepare(device, _THREADS))
         yield from _returns(engine, policy, seeds, spec.evaluation.episodes)
+
+
+def kernels_here(spec: spec_pb2.ExperimentSpec, device: str) -> str | None:
+    """The family of kernels that plays a spec on this machine; None where all machines play alike."""
+    with needs_extra("worker"):
+        from worker.machine import libraries_of, prepare
+    with as_usage():
+        return kernels_of(libraries_of(prepare(device, _THREADS)), spec)
 
 
 def _returns(

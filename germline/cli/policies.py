@@ -14,10 +14,10 @@ from germline.cli.cards import Playable
 from germline.cli.errors import CommandError, Exit, as_usage, needs_extra
 from germline.cli.files import ForceOption, check_free, write_whole
 from germline.cli.output import emit, notes
-from germline.cli.playing import film, fresh_seeds, play
+from germline.cli.playing import film, fresh_seeds, kernels_here, play
 from germline.cli.target import JsonOption, Target, with_target
 from germline.cli.video import Video
-from germline.cli.words import counted, number
+from germline.cli.words import counted, kernels_text, number
 from germline.genome import Genome, format_id, parse_id
 from germline.spec import SPEC_FORMAT, to_toml
 from germline.statistics import mean_interval
@@ -68,6 +68,7 @@ def evaluate(
     policy = _policy(target, card, experiment, individual)
     returns = _play(policy, fresh_seeds(seed, episodes), device, quiet=as_json)
     _refuse_unscored(policy, returns)
+    kernels = kernels_here(policy.spec, device)
     mean, low, high = mean_interval(returns)
     if as_json:
         emit(
@@ -79,11 +80,15 @@ def evaluate(
                 "episodes": episodes,
                 "seed": seed,
                 "returns": returns,
+                "kernels": kernels,
+                "score_kernels": policy.kernels,
             }
         )
         return
     interval = f", 95 % interval {number(low)} to {number(high)}" if episodes > 1 else ""
     typer.echo(f"{policy.about}: mean {number(mean)} over {counted(episodes, 'fresh episode')}{interval}")
+    if remark := kernels_text(policy.kernels, kernels):
+        notes.print(f"germline: {remark}")
 
 
 def _refuse_unscored(policy: Playable, returns: Sequence[float]) -> None:

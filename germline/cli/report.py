@@ -73,7 +73,7 @@ def write(folder: RunFolder, client: Client, final: Experiment, workers: int) ->
     """Leave everything in the folder that read-only commands need, and the champion's card."""
     best = folder.save(client, final.name)
     if best is not None and best.genome is not None:
-        cards.save(folder.champion, cards.card_of(final.spec, best))
+        cards.save(folder.champion, cards.card_of(final, best))
     return Result(
         experiment=final.name,
         state=final.state,

@@ -12,9 +12,9 @@ from germline.card import PolicyCard, Score
 from germline.cli import cards
 from germline.cli.errors import CommandError, Exit
 from germline.cli.output import Json, emit, notes
-from germline.cli.playing import play
+from germline.cli.playing import kernels_here, play
 from germline.cli.target import JsonOption
-from germline.cli.words import number
+from germline.cli.words import kernels_text, number
 from germline.spec.convert import starts_of
 
 
@@ -56,10 +56,12 @@ def verify(
             status.update(f"{count} of {len(starts)} starts")
     differences = compare(score.returns, list(played.values()))
     precision = policy.card.precision if policy.card else ""
+    kernels = kernels_here(policy.spec, device)
     if as_json:
-        emit(_as_json(card, score, precision, differences))
+        families: dict[str, Json] = {"kernels": kernels, "score_kernels": score.kernels}
+        emit(_as_json(card, score, precision, differences) | families)
     else:
-        _show(card, score, precision, differences)
+        _show(card, score, precision, differences, kernels)
     if differences:
         raise typer.Exit(Exit.FAILED)
 
@@ -80,18 +82,28 @@ def _exact_score(card: PolicyCard | None, path: Path) -> Score:
     return card.score
 
 
-def _show(path: Path, score: Score, precision: str, differences: list[Difference]) -> None:
+def _show(
+    path: Path, score: Score, precision: str, differences: list[Difference], kernels: str | None
+) -> None:
     count = len(score.returns)
     if not differences:
         typer.echo(f"{path} holds: {number(score.mean)} (n = {count} of {count}, exact, {precision})")
         return
     for start, claimed, played in differences:
         typer.echo(f"start {start}: the card says {number(claimed)}, played {number(played)}")
-    why = "" if precision == "int8" else f"; in {precision} another kind of processor may play another game"
+    why = "" if precision == "int8" else _why(precision, score.kernels, kernels)
     typer.echo(f"{path} does not hold: {len(differences)} of {count} returns differ{why}")
 
 
-def _as_json(path: Path, score: Score, precision: str, differences: list[Difference]) -> Json:
+def _why(precision: str, scored: Sequence[str], here: str | None) -> str:
+    """What a difference in floating point proves."""
+    if tuple(scored) == (here,):
+        return f"; the score was played by the kernels that play here, of family {here}"
+    remark = kernels_text(scored, here)
+    return f"; {remark}" if remark else f"; in {precision} another kind of processor may play another game"
+
+
+def _as_json(path: Path, score: Score, precision: str, differences: list[Difference]) -> dict[str, Json]:
     return {
         "card": str(path),
         "holds": not differences,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from germline.client import Experiment, Individual
 from germline.v1 import spec_pb2
@@ -41,6 +42,14 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def kernels_text(scored: Sequence[str], here: str | None) -> str:
+    """Why a score and what is played here may differ; "" if they may not, or if nobody knows."""
+    if here is None or not scored or tuple(scored) == (here,):
+        return ""
+    families = f"kernels of {'family' if len(scored) == 1 else 'families'} {', '.join(scored)}"
+    return f"the score was played by {families}, here plays {here}: an episode may go otherwise"
 
 
 def played_word(spec: spec_pb2.ExperimentSpec) -> str:

@@ -104,6 +104,7 @@ class Experiment:
     failed: int = 0
     set_aside: tuple[Unscored, ...] = ()
     unable: int = 0
+    kernels: tuple[str, ...] = ()
 
     @property
     def is_over(self) -> bool:
@@ -141,6 +142,7 @@ class Experiment:
             failed=message.failed,
             set_aside=tuple(map(Unscored.of, message.set_aside)),
             unable=message.unable,
+            kernels=tuple(message.kernels),
         )
 
 

@@ -11,7 +11,7 @@ Example::
     loads(to_toml(spec)) == spec                   # True
 """
 
-from germline.spec.convert import eggroll_settings, ga_settings, low_rank
+from germline.spec.convert import eggroll_settings, ga_settings, kernels_of, low_rank
 from germline.spec.explain import Row, Section, explain
 from germline.spec.problems import Problem, SpecError
 from germline.spec.read import SPEC_FORMAT, complete, from_table, load, loads, unknown_settings
@@ -28,6 +28,7 @@ __all__ = [
     "explain",
     "from_table",
     "ga_settings",
+    "kernels_of",
     "load",
     "loads",
     "low_rank",

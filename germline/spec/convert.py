@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from germline.algorithms.eggroll import EggrollSettings
 from germline.algorithms.ga_settings import GaSettings, PowerSchedule, Replacement, Selection
 from germline.genome import float32
 from germline.protocol_starts import STARTS
+from germline.spec.fields import word_of
 from germline.v1 import spec_pb2
 
 _SELECTIONS: dict[int, Selection] = {
@@ -64,6 +67,14 @@ def low_rank(spec: spec_pb2.ExperimentSpec) -> int:
     """The rank of a genetic algorithm's low-rank mutations; 0 where they are dense."""
     ga = spec.algorithm.ga
     return ga.rank if ga.mutation == spec_pb2.MUTATION_KIND_LOW_RANK else 0
+
+
+def kernels_of(libraries: Mapping[str, str], spec: spec_pb2.ExperimentSpec) -> str | None:
+    """Which family of kernels plays an experiment where these libraries are; None where all play alike."""
+    precision = spec.evaluation.precision
+    if precision == spec_pb2.PRECISION_INT8 or spec.task.HasField("function"):
+        return None
+    return libraries.get(f"kernels {word_of(spec_pb2.Precision.DESCRIPTOR, precision)}")
 
 
 def eggroll_settings(spec: spec_pb2.ExperimentSpec) -> EggrollSettings:

@@ -760,6 +760,7 @@ class Experiment(_message.Message):
     FAILED_FIELD_NUMBER: _builtins.int
     SET_ASIDE_FIELD_NUMBER: _builtins.int
     UNABLE_FIELD_NUMBER: _builtins.int
+    KERNELS_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """Number on this master; never used twice."""
     state: Global___ExperimentState.ValueType
@@ -822,6 +823,10 @@ class Experiment(_message.Message):
     def set_aside(self) -> _containers.RepeatedCompositeFieldContainer[Global___Unscored]:
         """The last of them, newest last; at most 10."""
 
+    @_builtins.property
+    def kernels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Families of the kernels that played its scores, as its workers told them; none where every machine plays alike."""
+
     def __init__(
         self,
         *,
@@ -851,10 +856,11 @@ class Experiment(_message.Message):
         failed: _builtins.int = ...,
         set_aside: _abc.Iterable[Global___Unscored] | None = ...,
         unable: _builtins.int = ...,
+        kernels: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_best_fitness", b"_best_fitness", "best_fitness", b"best_fitness", "champion", b"champion", "created", b"created", "spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_best_fitness", b"_best_fitness", "best_fitness", b"best_fitness", "centre_digest", b"centre_digest", "champion", b"champion", "checkpoints_wanted", b"checkpoints_wanted", "created", b"created", "episodes", b"episodes", "epochs", b"epochs", "evaluations", b"evaluations", "evaluations_per_second", b"evaluations_per_second", "failed", b"failed", "fitness_quantiles", b"fitness_quantiles", "frames", b"frames", "frames_per_second", b"frames_per_second", "leased", b"leased", "leases_lost", b"leases_lost", "lineage_depth", b"lineage_depth", "number", b"number", "population", b"population", "running_s", b"running_s", "set_aside", b"set_aside", "spec", b"spec", "state", b"state", "steps", b"steps", "trouble", b"trouble", "unable", b"unable", "workers", b"workers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_best_fitness", b"_best_fitness", "best_fitness", b"best_fitness", "centre_digest", b"centre_digest", "champion", b"champion", "checkpoints_wanted", b"checkpoints_wanted", "created", b"created", "episodes", b"episodes", "epochs", b"epochs", "evaluations", b"evaluations", "evaluations_per_second", b"evaluations_per_second", "failed", b"failed", "fitness_quantiles", b"fitness_quantiles", "frames", b"frames", "frames_per_second", b"frames_per_second", "kernels", b"kernels", "leased", b"leased", "leases_lost", b"leases_lost", "lineage_depth", b"lineage_depth", "number", b"number", "population", b"population", "running_s", b"running_s", "set_aside", b"set_aside", "spec", b"spec", "state", b"state", "steps", b"steps", "trouble", b"trouble", "unable", b"unable", "workers", b"workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__best_fitness: _TypeAlias = _typing.Literal["best_fitness"]  # noqa: Y015
     _WhichOneofArgType__best_fitness: _TypeAlias = _typing.Literal["_best_fitness", b"_best_fitness"]  # noqa: Y015

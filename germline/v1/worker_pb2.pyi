@@ -186,7 +186,9 @@ class Hello(_message.Message):
     """
     @_builtins.property
     def libraries(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Library name to version, recorded with the scores; up to 16."""
+        """Library name to version, recorded with the scores; up to 16. Under "kernels float32" and "kernels bfloat16" stands
+        which family of kernels plays in that precision: only scores of one family are equal to the last bit.
+        """
 
     @_builtins.property
     def held(self) -> _containers.RepeatedCompositeFieldContainer[Global___LeaseKey]:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from germline.algorithms.base import Result
 from germline.algorithms.eggroll import EggrollEvent, EpochClosed, NewBestCentre, SliceAsk
 from germline.algorithms.ga import GeneticAlgorithm
+from germline.spec import kernels_of
 from master.centres.centre import Centre
 from master.errors import ConflictError, Refusal, RefusedResultError, UnscoredError
 from master.experiments.algorithm_seam import GaSearch
@@ -522,6 +523,26 @@ class Experiment:
             seen = WorkerSeen(
                 number, identity.worker_id, identity.device, identity.libraries, self.settings.precision
             )
+            self._tell_other_kernels(identity)
             self.workers[identity.worker_id] = seen
             self.write(seen)
         return seen.number
+
+    def kernels(self) -> list[str]:
+        """Families of the kernels that played its scores."""
+        spec = self.settings.spec
+        found = (kernels_of(seen.libraries, spec) for seen in self.workers.values())
+        return sorted({family for family in found if family is not None})
+
+    def _tell_other_kernels(self, identity: WorkerIdentity) -> None:
+        """Say it when scores come from kernels that may add in another order than those before."""
+        known, family = self.kernels(), kernels_of(identity.libraries, self.settings.spec)
+        if known and family is not None and family not in known:
+            logger.warning(
+                "experiment %s: worker %s plays by kernels of family %s, those before it by %s: in floating "
+                "point one genome may play two games there; int8 is the same everywhere",
+                self.settings.name,
+                identity.worker_id,
+                family,
+                ", ".join(known),
+            )

@@ -50,6 +50,7 @@ def write_experiment(experiment: Experiment, trouble: str, unable: int) -> exper
         trouble=trouble,
         unable=unable,
         failed=progress.failed,
+        kernels=experiment.kernels(),
         set_aside=[experiment_pb2.Unscored(**each._asdict()) for each in progress.set_aside],
     )
     if experiment.centre is None:

@@ -62,6 +62,13 @@ def test_a_card_without_score_or_experiment_is_a_card() -> None:
     assert parse_card(write_card(card)) == card
 
 
+def test_a_score_says_which_kernels_played_it() -> None:
+    card = replace(CARD, score=Score(1.0, 1, kernels=("0a1b2c3d", "fc7d6c66")))
+    assert parse_card(write_card(card)) == card
+    with pytest.raises(ValueError, match=r"score.kernels is \[3\]; it has the names of families"):
+        parse_card(write_card(card).replace('["0a1b2c3d", "fc7d6c66"]', "[3]"))
+
+
 @given(tables, tables, plain, seeds, lines)
 def test_any_task_policy_and_genome_survive_the_text(
     task: Table, policy: Table, precision: str, init_seed: int, line: list[Mutation]

@@ -11,16 +11,19 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from germline.card import PolicyCard, parse_card, write_card
+from germline.card import PolicyCard, Score, parse_card, write_card
 from germline.cli import cards
 from germline.cli.app import run
-from germline.client import Individual
+from germline.client import Experiment, Individual
 from germline.genome import Genome, Mutation, float32, format_id
 from germline.spec import loads
+from germline.toml import Table
+from germline.v1 import experiment_pb2
 from germline.weights import Layout, rebuild
 from worker.networks.policies.build import make_policy
 from worker.networks.policies.motion import Motion
 from worker.playing.engine_builder import engine_settings
+from worker.playing.kernel_family import kernel_family
 from worker.tasks.gym import GymTask
 
 GENOME = Genome.founder(1).child(Mutation(2, float32(0.02))).child(Mutation(3, float32(0.02)))
@@ -130,11 +133,39 @@ def test_a_card_keeps_all_that_shapes_the_arithmetic_of_play(mutation: str, tmp_
         '[policy]\nname = "mlp"\nhidden = [8]\n[evaluation]\nepisodes = 4\nprecision = "bfloat16"\n'
         f"[algorithm.ga]\n{mutation}\n"
     )
-    best = Individual(GENOME.id, 1.0, 2, None, 0, None, GENOME)
-    cards.save(tmp_path / "card.toml", cards.card_of(spec, best))
+    experiment = Experiment.of(experiment_pb2.Experiment(spec=spec, kernels=["01ab23cd", "11111111"]))
+    best = Individual(GENOME.id, 1.0, 2, 1.5, 4, 0.5, GENOME)
+    cards.save(tmp_path / "card.toml", cards.card_of(experiment, best))
 
-    again = cards.of_file(tmp_path / "card.toml").spec
-    assert engine_settings(again) == engine_settings(spec)
+    again = cards.of_file(tmp_path / "card.toml")
+    assert engine_settings(again.spec) == engine_settings(spec)
+    assert again.kernels == ("01ab23cd", "11111111")
+
+
+@pytest.mark.parametrize(
+    ("precision", "family", "remark"),
+    [
+        ("float32", "00000000", "the score was played by kernels of family 00000000, here plays "),
+        ("float32", "", ""),
+        ("int8", "00000000", ""),
+    ],
+    ids=["other kernels", "the same kernels", "kernels do not matter"],
+)
+def test_an_evaluation_says_whether_other_kernels_played_the_score(
+    precision: str, family: str, remark: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = kernel_family(torch.device("cpu"), "float32")
+    score = Score(1.0, 3, kernels=(family or here,))
+    short: Table = {"atari": {"game": "pong", "max_frames": 8}}
+    path = tmp_path / "card.toml"
+    path.write_text(write_card(PolicyCard(short, {"name": "motion"}, precision, GENOME, score)))
+
+    assert run(["evaluate", str(path), "--episodes", "1", "--device", "cpu"]) == 0
+    assert (remark in capsys.readouterr().err) if remark else not capsys.readouterr().err
+    assert run(["evaluate", str(path), "--episodes", "1", "--device", "cpu", "--json"]) == 0
+    said = said_json(capsys)
+    assert said["score_kernels"] == [family or here]
+    assert said["kernels"] == (None if precision == "int8" else here)
 
 
 def test_a_card_and_a_run_at_once_are_refused(card: str, capsys: pytest.CaptureFixture[str]) -> None:
