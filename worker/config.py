@@ -43,13 +43,14 @@ class WorkerConfig:
     """Where networks run: cpu, cuda, cuda:N, mps, or auto, the first of cuda, mps and cpu that is there."""
 
     slots: int = 0
-    """Individuals to play at a time; 0 sizes them from memory, cores and the network."""
+    """Individuals to play at a time; 0 sizes them from memory, cores and the network. Each has a lane of the
+    task for each of its episodes; the log says how many that makes."""
 
     threads: int = 1
     """Threads that torch may use. More workers with one thread each beat one worker with many."""
 
     cache_mib: int = 256
-    """Memory for the weights of parents, in MiB; a child of a kept parent is cheap to build."""
+    """Memory for the weights of each experiment's parents, in MiB: a kept parent's child is built fast."""
 
     worker_id: str = ""
     """What logs call this worker: 1 to 64 letters, digits, '.', '_' or '-'. Drawn at the start by default."""

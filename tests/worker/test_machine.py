@@ -1,6 +1,7 @@
 """What a worker knows of its machine, its master's address and the specs it can play."""
 
 import asyncio
+import logging
 import re
 import shutil
 import signal
@@ -34,6 +35,7 @@ from worker.spot import ask, watch_notice
 from worker.tasks.base import SetupError
 
 CPU = torch.device("cpu")
+CARTPOLE = '[task.gym]\nid = "CartPole-v1"\n[policy]\nname = "mlp"\n'
 ALGORITHM = "[algorithm.ga]\nwindow = 10\nparents = 5\n"
 
 
@@ -76,6 +78,17 @@ def test_a_plug_in_is_called_by_its_name_with_its_arguments() -> None:
     )
     settings = engine_settings(spec)
     assert (settings.task, settings.task_arguments) == ("maze", {"size": 7})
+
+
+def test_a_worker_says_how_much_of_the_machine_an_experiment_takes(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    spec = loads(f'name = "a"\n{CARTPOLE}[evaluation]\nepisodes = 30\n{ALGORITHM}')
+    with caplog.at_level(logging.INFO):
+        EngineBuilder(CPU, cache_bytes=7 << 20).build(spec).close()
+
+    assert "experiment a: up to 7 MiB of parents' weights, for it alone (cache_mib)" in caplog.messages
+    assert "32 networks at a time (slots) with 30 episodes side by side: 960 lanes" in caplog.messages
 
 
 def test_a_spec_of_a_later_version_is_refused_by_field() -> None:

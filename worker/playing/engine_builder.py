@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from worker.playing.lease_work import LeaseKey
 from worker.playing.playable import EngineSettings
 from worker.plugins import values
 from worker.tasks.base import SetupError
+
+logger = logging.getLogger(__name__)
 
 _OPTIMISERS: dict[int, str] = {
     spec_pb2.OPTIMISER_SGD: "sgd",
@@ -66,6 +69,11 @@ class EngineBuilder:
             raise SetupError(f"evaluation.precision is 'bfloat16', which {self.device} does not have")
         if algorithm == "eggroll":
             return build_evolving(settings, centre_settings(spec), device=self.device, slots=self.slots)
+        logger.info(
+            "experiment %s: up to %d MiB of parents' weights, for it alone (cache_mib)",
+            spec.name,
+            self.cache_bytes >> 20,
+        )
         return build_engine(settings, device=self.device, slots=self.slots, cache_bytes=self.cache_bytes)
 
 

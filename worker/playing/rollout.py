@@ -81,7 +81,14 @@ class Rollout(Generic[Key]):
         self._done: list[Played[Key]] = []
         self._population = _that_fits(make_population, slots)
         self._rows = self._population.rows
-        self._lanes = make_lanes(self._population.slots * self._rows)
+        count = self._population.slots * self._rows
+        logger.info(
+            "%d networks at a time (slots) with %d episodes side by side: %d lanes",
+            self.slots,
+            self._rows,
+            count,
+        )
+        self._lanes = make_lanes(count)
         self._stepping: np.ndarray[tuple[int], np.dtype[np.intp]] | None = None
         self._lay_out()
 
