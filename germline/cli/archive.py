@@ -27,9 +27,9 @@ class Archive:
         """
         self._path = folder.path
         if not (self._path / "experiment.json").exists():
-            start = f"germline run {folder.spec} --folder {self._path}"
-            hint = f"start it with: {start}" if folder.spec.exists() else "it is no folder of a run"
-            raise CommandError(f"{self._path} has no master up and left no results; {hint}", Exit.UNREACHABLE)
+            raise CommandError(
+                f"{self._path} has no master up and left no results; {folder.how_to_start}", Exit.UNREACHABLE
+            )
         with reading(self._path / "experiment.json") as fields:
             held = str(fields["name"])
         if name not in (None, held):

@@ -98,6 +98,13 @@ class RunFolder:
         self.token_file.write_text(token + "\n", encoding="ascii")
         return token
 
+    @property
+    def how_to_start(self) -> str:
+        """What to do about a master that is not up, in words."""
+        if not self.spec.exists():
+            return "it is no folder of a run"
+        return f"start it with: germline run {self.spec} --folder {self.path}"
+
     def token(self) -> str:
         """The token of this sitting."""
         return self.token_file.read_text(encoding="ascii").strip()

@@ -106,10 +106,7 @@ class Target:
         if self.run is not None:
             folder = _existing(self.run)
             if not folder.is_running:
-                raise CommandError(
-                    f"{self.run} has no master up; start it with: germline run {folder.spec}",
-                    Exit.UNREACHABLE,
-                )
+                raise CommandError(f"{self.run} has no master up; {folder.how_to_start}", Exit.UNREACHABLE)
             address, security = (
                 folder.master(),
                 Security(token=folder.token()),

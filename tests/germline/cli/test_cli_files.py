@@ -123,6 +123,19 @@ def test_a_run_writes_over_nothing_in_a_folder_that_is_not_a_runs(
     assert not (tmp_path / "token").exists()
 
 
+def test_a_folder_that_is_no_runs_is_not_said_to_be_startable(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command in ("list", "status"):
+        assert run([command, "--run", str(tmp_path)]) == 3
+        assert "it is no folder of a run" in capsys.readouterr().err
+    (tmp_path / "spec.toml").write_text(SPEC)
+    for command in ("list", "status"):
+        assert run([command, "--run", str(tmp_path)]) == 3
+        start = f"start it with: germline run {tmp_path / 'spec.toml'} --folder {tmp_path}"
+        assert start in capsys.readouterr().err
+
+
 def test_a_run_without_a_server_for_its_journal_names_the_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
