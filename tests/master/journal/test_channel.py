@@ -56,6 +56,13 @@ def test_the_first_event_of_an_entry_wakes_the_committer_and_the_others_let_it_b
     assert woken == ["woken", "woken"]
 
 
+def test_a_new_channel_owes_the_store_nothing_and_rests_from_nothing(clock: Clock) -> None:
+    channel = opened()
+    assert (channel.name, channel.saved, channel.stored) == ("one", -1, 7)
+    assert (channel.must_refill, channel.trouble, channel.rests_until_s) == (False, "", 0.0)
+    assert not channel.saving.locked()
+
+
 def test_an_entry_holds_what_was_queued_under_the_next_number(clock: Clock) -> None:
     channel = opened()
     for events in (2, 1):
