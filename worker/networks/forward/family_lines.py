@@ -15,7 +15,7 @@ from torch.nn import functional
 from germline.eggroll import Drawn
 from germline.eggroll.space import Evolved
 from worker.networks.forward.base import ActiveRows
-from worker.networks.forward.kernels import Product
+from worker.networks.forward.kernels import FEWEST_ROWS, Product, slot_products
 
 _LINE = 16  # outputs are padded to whole lines: a kernel's ragged edge adds in another order, row by row
 
@@ -55,7 +55,7 @@ class Own:
 
     def __call__(self, hidden: Tensor, active: ActiveRows) -> Tensor:
         """Play all rows."""
-        return torch.baddbmm(self._biases, hidden.float(), self._matrices)[..., : self._outputs]
+        return slot_products(self._biases, hidden.float(), self._matrices)[..., : self._outputs]
 
 
 class _Block(NamedTuple):
@@ -81,7 +81,7 @@ class Shared:
     ) -> None:
         """Allocate the factors; a product takes `block_rows` rows of one base."""
         self.weight, self._bias, self._order = weight, bias, order
-        self._rows, self._block_rows, self._dtype = rows, block_rows, dtype
+        self._rows, self._block_rows, self._dtype = rows, max(block_rows, FEWEST_ROWS), dtype
         self._outputs, inputs = weight.shape
         self._columns, rank = _whole_lines(self._outputs), weight.noise.rank
         self._bases: dict[int, Product] = {}
@@ -123,7 +123,7 @@ class Shared:
     def _products(self, flat: Tensor, active: npt.NDArray[np.bool_]) -> Tensor:
         """Every row times its base's matrix, in blocks of one shape."""
         first = self._blocks[0]
-        if len(first.rows) == len(flat):
+        if len(first.rows) == len(flat) >= FEWEST_ROWS:
             return self._bases[first.base](flat)
         out = flat.new_zeros(len(flat), self._columns)
         for block in self._blocks:

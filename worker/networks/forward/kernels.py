@@ -25,6 +25,17 @@ def available(dtype: torch.dtype) -> bool:
     return dtype is torch.float32 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
+def slot_products(biases: Tensor, hidden: Tensor, matrices: Tensor) -> Tensor:
+    """Each slot's rows times its matrix, plus its bias: `[slots, rows, inputs]` -> `[slots, rows, outputs]`.
+
+    A slot alone gets a companion: on several threads, a single product is cut and added up in another order.
+    """
+    if len(hidden) > 1:
+        return torch.baddbmm(biases, hidden, matrices)
+    twice = (each.expand(2, -1, -1) for each in (biases, hidden, matrices))
+    return torch.baddbmm(*twice)[:1]
+
+
 class GroupedConvolution:
     """A convolution with an activation behind it, of each group of channels by its own filters."""
 
@@ -56,8 +67,12 @@ class GroupedConvolution:
         return result
 
 
+FEWEST_ROWS = 2
+"""Of a product with one matrix: one row would take another kernel, with sums in another order."""
+
+
 class Product:
-    """A product of blocks of so many rows with one matrix."""
+    """A product of blocks of so many rows, two or more, with one matrix."""
 
     def __init__(self, matrix: Tensor, rows: int) -> None:
         """Pack the matrix, `[outputs, inputs]`."""

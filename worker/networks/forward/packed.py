@@ -14,11 +14,9 @@ from torch.nn import functional
 
 from germline.weights import Layout
 from worker.networks.forward.base import ActiveRows, Forward, Outputs
-from worker.networks.forward.kernels import convolve, multiply, pack_convolution, pack_linear
+from worker.networks.forward.kernels import FEWEST_ROWS, convolve, multiply, pack_convolution, pack_linear
 from worker.networks.policies.stages import Stage, Staged
 from worker.tasks.base import Observations
-
-_FEWEST_ROWS = 2  # of a linear layer; one row would take another kernel
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +86,7 @@ class PackedForward(Forward):
 
     def _pack(self, stage: Stage, weight: Tensor, bias: Tensor, number: int) -> _Packed:
         if not stage.stride:
-            return _Packed(stage, pack_linear(weight.contiguous(), max(self._rows, _FEWEST_ROWS)), bias)
+            return _Packed(stage, pack_linear(weight.contiguous(), max(self._rows, FEWEST_ROWS)), bias)
         left, _, top, _ = stage.padding if _symmetric(stage) else (0, 0, 0, 0)
         packed = pack_convolution(
             weight.contiguous(), [top, left], [stage.stride] * 2, [1, 1], 1, self._input_shapes[number]
@@ -112,9 +110,9 @@ def _linear(layer: _Packed, hidden: Tensor) -> Tensor:
 
     A single row would take another kernel, with sums in another order; it gets a companion.
     """
-    alone = len(hidden) < _FEWEST_ROWS
+    alone = len(hidden) < FEWEST_ROWS
     if alone:
-        hidden = hidden.expand(_FEWEST_ROWS, -1).contiguous()
+        hidden = hidden.expand(FEWEST_ROWS, -1).contiguous()
     result: Tensor = multiply(hidden, layer.weight, layer.bias, "relu", [], "")
     return result[:1] if alone else result
 

@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from germline.weights import Layout
 from worker.networks.forward.base import ActiveRows, Forward, Outputs
+from worker.networks.forward.kernels import slot_products
 from worker.networks.policies.stages import Stage, Staged, activate
 from worker.tasks.base import Observations
 
@@ -81,12 +82,12 @@ class StackedForward(Forward):
         patches = hidden.unfold(2, kernel[0], stage.stride).unfold(3, kernel[1], stage.stride)
         height, width = patches.shape[2:4]
         columns = patches.permute(0, 1, 2, 3, 5, 6, 4).reshape(slots, rows * height * width, -1)
-        result = torch.baddbmm(self._biases[number], columns, self._weights[number])
+        result = slot_products(self._biases[number], columns, self._weights[number])
         return self._unpadded(stage, result.view(slots, rows, height, width, -1))
 
     def _linear(self, number: int, stage: Stage, hidden: Tensor) -> Tensor:
         slots, rows = hidden.shape[:2]
-        result = torch.baddbmm(self._biases[number], hidden.reshape(slots, rows, -1), self._weights[number])
+        result = slot_products(self._biases[number], hidden.reshape(slots, rows, -1), self._weights[number])
         return self._unpadded(stage, result)
 
     def _unpadded(self, stage: Stage, result: Tensor) -> Tensor:
