@@ -19,11 +19,11 @@ from torch.nn.modules.conv import _ConvNd
 
 from germline import noise_torch
 from germline.genome import Genome, Mutation
+from germline.initial import starts_of
 from germline.laws import Law, Lawless, Start
 from germline.low_rank import Drawn, low_rank_step
 from germline.noise import stream_id
 from germline.pairs import NoiseKey, ParameterNoise
-from germline.starts import starts_of
 
 
 @runtime_checkable
@@ -97,7 +97,7 @@ class Layout:
 
 
 def _starts(module: nn.Module, names: list[str]) -> dict[str, Start]:
-    """How these parameters start: as a module states it, else as they were made (:mod:`germline.starts`)."""
+    """How these parameters start: as a module states it, else as they were made (:mod:`germline.initial`)."""
     stated = {name: _stated(module, name) for name in names}
     made = starts_of(module) if None in stated.values() else {}
     return {n: Start(Law(*law)) if law else _repeatable(module, n, made[n]) for n, law in stated.items()}

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from germline.starts import watched
+from germline.initial import watched
 from germline.weights import Layout
 from worker.networks.policies.trial import MisfitError, look, try_out
 from worker.networks.policies.vector import Vector

@@ -14,7 +14,7 @@ from torch.nn.utils import parametrizations
 
 from germline import noise
 from germline.genome import Genome
-from germline.starts import watched
+from germline.initial import watched
 from germline.weights import Layout, digest, rebuild
 
 Make = Callable[[], nn.Module]
