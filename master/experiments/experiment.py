@@ -148,13 +148,7 @@ class Experiment:
         return len(self.pending_work.leases) * self.search.evaluations_a_piece
 
     def lend(
-        self,
-        worker: str,
-        n: int,
-        known: Collection[int],
-        reserve: int,
-        crew: Collection[str] = (),
-        trials: int = 1,
+        self, worker: str, n: int, known: Collection[int], reserve: int, crew: Collection[str] = ()
     ) -> list[Work]:
         """Lend work of n evaluations to a worker that knows some genomes; less, at the tail of an epoch.
 
@@ -164,7 +158,6 @@ class Experiment:
             known: ids of genomes that the worker has been sent.
             reserve: evaluations to keep asked beyond that, so that there is a choice of parents.
             crew: the workers that play this: what failed on one is for another.
-            trials: work that the worker may hold at a time of what others were lost with.
         """
         pieces = self._pieces(n)
         short = pieces + self._pieces(reserve) - self.pending_work.waiting_for_any
@@ -173,7 +166,13 @@ class Experiment:
             self.pending_work.add(asks)
             for ask in asks:
                 self.write(ask)
-        work = self.pending_work.lend(worker, pieces, known, crew, trials)
+        work = self.pending_work.lend(worker, pieces, known, crew)
+        self._wind_clock()
+        return work
+
+    def lend_trial(self, worker: str, slots: int, crew: Collection[str]) -> list[Work]:
+        """Lend work that others were lost with to a worker of so many slots that holds nothing."""
+        work = self.pending_work.lend_trial(worker, slots // self.search.evaluations_a_piece, crew)
         self._wind_clock()
         return work
 

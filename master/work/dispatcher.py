@@ -28,7 +28,6 @@ _MAX_HELD = 65_536  # leases of one worker, and room for more
 _LONGEST_REASON = 1_000  # letters of a worker's that are kept
 _MAX_RESERVE = 1_024
 _RESERVE_SHARE = 4  # asked beyond what is lent: a quarter of what the fleet plays
-_TRIAL_SHARE = 4  # a quarter of a worker's slots may play what others were lost with
 _UNSCORED = (Refusal.FAILED, Refusal.NOT_FINITE, Refusal.WRONG_LENGTH)  # another worker may try
 
 
@@ -66,6 +65,7 @@ class Dispatcher:
         self._welcome = Welcome(master_id, heartbeat_s)
         self._noise_digest = noise.self_test_digest()
         self._draining = ""
+        self._emptied = ""  # a worker that is not lent any more until it holds nothing
 
     # What workers say
 
@@ -203,6 +203,8 @@ class Dispatcher:
         worker_id = session.identity.worker_id
         running = (e for e in self._registry.running() if not self._journal.is_held_up(e.number))
         experiments = [e for e in running if worker_id not in e.rejections]
+        if self._is_for_trial(session, experiments):
+            return
         reserve = min(self.fleet.slots // _RESERVE_SHARE, _MAX_RESERVE) // max(len(experiments), 1)
         hungry = experiments
         while session.credit > 0 and hungry:
@@ -219,11 +221,33 @@ class Dispatcher:
         Less is no sign that nothing is left: a centre's measurement counts for less than a slice.
         """
         crew = self._crew(experiment) if len(experiment.pending_work.retries) else ()
-        trials = max(session.slots // _TRIAL_SHARE, 1)
-        known = session.known.keys()
-        work = experiment.lend(session.identity.worker_id, n, known, reserve, crew, trials)
+        work = experiment.lend(session.identity.worker_id, n, session.known.keys(), reserve, crew)
         session.lend(experiment, work)
         return bool(work)
+
+    def _is_for_trial(self, session: Session, experiments: Sequence[Experiment]) -> bool:
+        """Whether a worker is to play nothing but work that others were lost with.
+
+        It gets such work when it holds nothing. If all are busy, one of them is not lent any more until it is
+        through with what it holds.
+        """
+        doubtful = [e for e in experiments if e.pending_work.retries.has_trials]
+        if not doubtful:
+            return False
+        worker_id = session.identity.worker_id
+        if any(e.pending_work.is_on_trial(worker_id) for e in doubtful):
+            return True
+        crews = {e: self._crew(e) for e in doubtful}
+        wanted = [e for e in doubtful if e.pending_work.retries.wants_trial(worker_id, crews[e])]
+        if wanted and any(e.pending_work.leases.has(worker_id) for e in self._registry):
+            if self.fleet.find(self._emptied) is None:
+                self._emptied = worker_id
+            return self._emptied == worker_id
+        if self._emptied == worker_id:
+            self._emptied = ""
+        for experiment in wanted[:1]:
+            session.lend(experiment, experiment.lend_trial(worker_id, session.slots, crews[experiment]))
+        return bool(wanted)
 
     def _crew(self, experiment: Experiment) -> list[str]:
         """The workers that are connected and play an experiment."""
@@ -398,11 +422,9 @@ class Dispatcher:
         Returns:
             How many leases came back.
         """
-        held = {e: e.pending_work.suspects(worker_id, _tickets_in(e, suspected)) for e in self._registry}
-        most = max((suspects.losses for suspects in held.values()), default=0)
-        blamed = {e: suspects.tickets for e, suspects in held.items() if suspects.losses == most}
-        count = sum(map(len, blamed.values()))
-        for experiment, tickets in blamed.items():
+        lost = {e: _held_in(e, worker_id, suspected) for e in self._registry}
+        count = sum(map(len, lost.values()))
+        for experiment, tickets in lost.items():
             experiment.lose(worker_id, reason, tickets, count)
         return count + self._give_back_all(worker_id)
 
@@ -410,12 +432,13 @@ class Dispatcher:
         return sum(experiment.pending_work.give_back(worker_id) for experiment in self._registry)
 
 
-def _tickets_in(experiment: Experiment, keys: Collection[Key] | None) -> set[int] | None:
-    """The tickets of one experiment among these leases; None for any."""
-    if keys is None:
-        return None
-    mine = (key for key in keys if key.experiment == experiment.number)
-    return {key.ticket for key in mine if key.identity in (0, experiment.identity)}
+def _held_in(experiment: Experiment, worker_id: str, among: Collection[Key] | None) -> set[int]:
+    """The tickets that a worker holds in one experiment; only those among these leases, if there are some."""
+    held = experiment.pending_work.tickets_of(worker_id)
+    if among is None:
+        return held
+    mine = (key for key in among if key.experiment == experiment.number)
+    return held.intersection(key.ticket for key in mine if key.identity in (0, experiment.identity))
 
 
 def _experiment_of(told: tuple[Key, Result]) -> tuple[int, int]:

@@ -237,6 +237,10 @@ class LeaseTable:
         twins = self._twins.values()
         return [lease for lease in (*self._lent.values(), *twins) if lease.worker == worker]
 
+    def has(self, worker: str) -> bool:
+        """Whether a worker holds anything; quick if it does."""
+        return any(lease.worker == worker for held in (self._lent, self._twins) for lease in held.values())
+
     def holders(self) -> dict[str, int]:
         """How many leases each worker holds."""
         counts: dict[str, int] = {}

@@ -10,7 +10,7 @@ from germline.algorithms.base import JsonValue, Result
 from master.errors import Refusal, RefusedResultError, UnscoredError
 from master.experiments.events import Piece, returns_of
 from master.work.leases import ForeignLeaseError, Lease, LeaseTable, Start, UnknownLeaseError
-from master.work.retries import Failure, Retries, Suspects
+from master.work.retries import Failure, Retries
 from master.work.waiting import WaitingWork
 
 
@@ -63,16 +63,23 @@ class PendingWork:
             self.next_ticket = asks[-1].ticket + 1
         self._waiting.add(asks)
 
-    def lend(
-        self, worker: str, n: int, known: Collection[int], crew: Collection[str] = (), trials: int = 1
-    ) -> list[Work]:
+    def lend(self, worker: str, n: int, known: Collection[int], crew: Collection[str] = ()) -> list[Work]:
         """Lend up to n pieces of what waits, by preference with genomes that the worker knows.
 
-        What failed before goes to another of the `crew`, and of what workers were lost with only so many
-        `trials` to each; see :meth:`.retries.Retries.take`.
+        What failed on one worker goes to another of the `crew`, as far as there are others.
         """
-        asks = self.retries.take(worker, n, crew, trials, lambda ticket: self.leases.is_with(ticket, worker))
-        asks += self._waiting.take(n - len(asks), known)
+        asks = self.retries.take(worker, n, crew)
+        return self._lend(worker, asks + self._waiting.take(n - len(asks), known))
+
+    def is_on_trial(self, worker: str) -> bool:
+        """Whether a worker holds work that others were lost with, and so should hold nothing else."""
+        return self.retries.is_on_trial(worker, lambda ticket: self.leases.is_with(ticket, worker))
+
+    def lend_trial(self, worker: str, most: int, crew: Collection[str]) -> list[Work]:
+        """Lend what others were lost with to a worker that holds nothing, and that `most` pieces fill."""
+        return self._lend(worker, self.retries.try_out(worker, most, crew))
+
+    def _lend(self, worker: str, asks: Sequence[Piece]) -> list[Work]:
         return list(map(Work, asks, self.leases.lend([ask.ticket for ask in asks], worker)))
 
     def lend_twins(self, worker: str, n: int) -> list[Work]:
@@ -107,13 +114,8 @@ class PendingWork:
         """Take back leases that ran out, to lend them to others; return how many."""
         return self._put_back(self.leases.expire())
 
-    def suspects(self, worker: str, tickets: Collection[int] | None = None) -> Suspects:
-        """A worker is lost: what of all that it holds, or of these tickets, may be why."""
-        held = self.tickets_of(worker)
-        return self.retries.suspects(held if tickets is None else held.intersection(tickets))
-
     def lose(self, worker: str, reason: str, tickets: Collection[int], lost_with: int) -> list[int]:
-        """A worker is lost, of which this may be why, or other work of `lost_with` pieces in all.
+        """A worker is lost, of which this may be why, or other work of the `lost_with` pieces in all.
 
         Returns the tickets of what is not lent again, because too many were lost with it.
         """

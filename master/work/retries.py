@@ -2,20 +2,21 @@
 
 An individual that cannot be scored costs itself only. Some fail aloud (a return that is no number, an
 exception): then it is known who. Others take their worker with them, and then any of what the worker held may
-be why. So of work that workers were lost with, a worker gets little at a time, and when it is lost in its
-turn, only this is blamed; what is alone in this is found out, whatever else the worker held.
+be why. Such work is tried by a worker that holds nothing else: as much as fills it at first, an eighth of
+that when a second worker was lost with it, and so on; what was alone with a lost worker is why.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
 
 from master.experiments.events import Piece
 
 _LOOKED_AT = 256  # of what waits, for one worker: the loop must not stand still when a whole fleet was lost
+_TRIAL_BITS = 3  # a trial is an eighth of the one before
 
 
 class Failure(NamedTuple):
@@ -34,25 +35,19 @@ class Failure(NamedTuple):
     lost_with: int = 0
 
 
-class Suspects(NamedTuple):
-    """Work that may be why a worker was lost, and how many were lost with each before; -1 for no work."""
-
-    losses: int
-    tickets: set[int]
-
-
 class Retries:
     """The failed attempts of work that is not told yet, and what of it nobody holds."""
 
     def __init__(self, max_attempts: int) -> None:
         self._max_attempts = max_attempts
         self._failures: dict[int, dict[int, Failure]] = {}  # by ticket and attempt, oldest first
-        self._waiting: dict[int, Piece] = {}
-        self._trials: dict[str, set[int]] = {}  # by worker: work that others were lost with
+        self._waiting: dict[int, Piece] = {}  # what failed aloud, and
+        self._suspected: dict[int, Piece] = {}  # what workers were lost with
+        self._trials: dict[str, set[int]] = {}  # by worker: what was lent to it of that
 
     def __len__(self) -> int:
         """How much waits."""
-        return len(self._waiting)
+        return len(self._waiting) + len(self._suspected)
 
     # What failed
 
@@ -67,17 +62,17 @@ class Retries:
 
     def excuse(self, ticket: int, attempt: int) -> None:
         """The worker was not lost after all: it is back, and plays on."""
+        self._withdraw(ticket)
         attempts = self._failures.get(ticket, {})
         if attempt in attempts and attempts[attempt].lost_with:
             del attempts[attempt]
         if not attempts:
             self._failures.pop(ticket, None)
-        self._waiting.pop(ticket, None)
 
     def forget(self, ticket: int) -> None:
         """This work is done, one way or the other."""
+        self._withdraw(ticket)
         self._failures.pop(ticket, None)
-        self._waiting.pop(ticket, None)
 
     def leave(self, worker: str) -> None:
         """This worker holds nothing any more."""
@@ -85,9 +80,8 @@ class Retries:
 
     def clear(self) -> None:
         """Forget everything."""
-        self._failures.clear()
-        self._waiting.clear()
-        self._trials.clear()
+        for memory in (self._failures, self._waiting, self._suspected, self._trials):
+            memory.clear()
 
     def failures(self, ticket: int) -> Sequence[Failure]:
         """The failed attempts of some work, oldest first."""
@@ -103,54 +97,57 @@ class Retries:
         failures = self.failures(ticket)
         return len(failures) >= self._max_attempts and failures[-1].lost_with <= 1
 
-    def suspects(self, tickets: Iterable[int]) -> Suspects:
-        """Of work that a worker was lost with, what may be why: what most workers were lost with before."""
-        losses = {ticket: self._losses(ticket) for ticket in tickets}
-        most = max(losses.values(), default=-1)
-        return Suspects(most, {ticket for ticket, count in losses.items() if count == most})
-
     # What waits
 
     def put(self, piece: Piece) -> None:
         """Nobody holds this: another worker may try it."""
-        self._waiting[piece.ticket] = piece
+        queue = self._suspected if self._losses(piece.ticket) else self._waiting
+        queue[piece.ticket] = piece
 
-    def take(
-        self, worker: str, n: int, crew: Collection[str], trials: int, holds: Callable[[int], bool]
-    ) -> list[Piece]:
-        """Take up to n pieces of work for a worker.
+    def take(self, worker: str, n: int, crew: Collection[str]) -> list[Piece]:
+        """Take up to n pieces for a worker of what failed aloud.
 
-        Args:
-            worker: for whom; nothing that failed there and not yet on all of the crew.
-            n: how many at most.
-            crew: the workers that play this experiment.
-            trials: how much work a worker may hold that others were lost with; twice lost, it goes alone.
-            holds: whether the worker holds this ticket.
+        Nothing goes to a worker on which it failed before it has failed on all of the crew.
         """
-        if not self._waiting:
-            return []
-        taken: list[Piece] = []
+        return [self._waiting.pop(ticket) for ticket in self._fit(self._waiting, worker, crew)[:n]]
+
+    @property
+    def has_trials(self) -> bool:
+        """Whether workers were lost with something that is not told yet."""
+        return bool(self._suspected or self._trials)
+
+    def is_on_trial(self, worker: str, holds: Callable[[int], bool]) -> bool:
+        """Whether a worker still holds some of its trial."""
         held = {ticket for ticket in self._trials.pop(worker, ()) if holds(ticket)}
-        for piece in list(islice(self._waiting.values(), _LOOKED_AT)):
-            if len(taken) < n and self._suits(piece.ticket, worker, crew, held, trials):
-                taken.append(self._waiting.pop(piece.ticket))
-                if self._losses(piece.ticket):
-                    held.add(piece.ticket)
         if held:
             self._trials[worker] = held
-        return taken
+        return bool(held)
 
-    def _suits(
-        self, ticket: int, worker: str, crew: Collection[str], held: Collection[int], trials: int
-    ) -> bool:
+    def wants_trial(self, worker: str, crew: Collection[str]) -> bool:
+        """Whether something waits for a worker that holds nothing, and this one may be it."""
+        return bool(self._fit(self._suspected, worker, crew))
+
+    def try_out(self, worker: str, most: int, crew: Collection[str]) -> list[Piece]:
+        """Take a trial for a worker that holds nothing, and that `most` pieces of work fill."""
+        fit = self._fit(self._suspected, worker, crew)
+        losses = self._losses(fit[0]) if fit else 0
+        size = max(most >> _TRIAL_BITS * (losses - 1), 1) if fit else 0
+        alike = [ticket for ticket in fit if self._losses(ticket) == losses][:size]
+        if alike:
+            self._trials[worker] = set(alike)
+        return [self._suspected.pop(ticket) for ticket in alike]
+
+    def _fit(self, queue: Mapping[int, Piece], worker: str, crew: Collection[str]) -> list[int]:
+        """What a worker may be lent of the oldest that wait; short if much waits for others."""
+        return [ticket for ticket in islice(queue, _LOOKED_AT) if self._is_for(ticket, worker, crew)]
+
+    def _is_for(self, ticket: int, worker: str, crew: Collection[str]) -> bool:
         tried = {failure.worker for failure in self._failures.get(ticket, {}).values()}
-        if worker in tried and any(other not in tried for other in crew):
-            return False
-        losses = self._losses(ticket)
-        if not losses:
-            return True
-        is_alone = losses == 1 or not any(self._losses(other) > 1 for other in held)
-        return len(held) < trials and is_alone
+        return worker not in tried or all(other in tried for other in crew)
+
+    def _withdraw(self, ticket: int) -> None:
+        self._waiting.pop(ticket, None)
+        self._suspected.pop(ticket, None)
 
     def _losses(self, ticket: int) -> int:
         """How many workers were lost with it."""

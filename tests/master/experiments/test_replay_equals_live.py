@@ -124,7 +124,7 @@ class Rebirth(RuleBasedStateMachine):
 
     @rule(worker=st.sampled_from(WORKERS))
     def die(self, worker: str) -> None:
-        tickets = self.live.pending_work.suspects(worker).tickets
+        tickets = self.live.pending_work.tickets_of(worker)
         self.live.lose(worker, "it is gone", tickets, len(tickets))
         self.live.pending_work.give_back(worker)
 

@@ -813,13 +813,41 @@ async def test_an_individual_that_nobody_can_score_is_named_to_people(house: Hou
     assert aside.name == f"individual {format_id(genome.id)}"
 
 
-async def test_what_a_process_held_that_died_is_lent_again_one_by_one(house: House) -> None:
+async def test_what_a_process_held_that_died_is_played_by_a_worker_that_holds_nothing_else(
+    house: House,
+) -> None:
     worker = await house.greeted(process="first")
-    held = {lease.key.ticket for lease in await worker.borrow(4)}
+    held = {lease.key.ticket for lease in await worker.borrow(8)}
     worker.call.cancel()
     again = await house.greeted(process="second")
-    tickets = {lease.key.ticket for lease in await again.borrow(4)}
-    assert len(tickets & held) == 1
+    await again.say(credit=worker_pb2.Credit(evaluations=20))
+    trial = (await again.hear("leases")).leases.leases
+    assert len(trial) == 4  # its slots, and no more
+    assert {lease.key.ticket for lease in trial} < held
+    await again.tell(*map(played, trial))
+    rest = (await again.hear("leases")).leases.leases
+    assert {lease.key.ticket for lease in (*trial, *rest)} == held
+    await again.tell(*map(played, rest))
+    assert len((await again.hear("leases")).leases.leases) == 12
+
+
+async def test_a_busy_worker_is_emptied_to_play_what_another_was_lost_with(house: House) -> None:
+    busy, others = await house.greeted("busy"), await house.greeted("others")
+    lost = await house.greeted("lost", process="first")
+    held, fresh = await busy.borrow(1), await others.borrow(1)
+    suspected = (await lost.borrow(1))[0].key.ticket
+    lost.call.cancel()
+    again = await house.greeted("lost", process="second")
+    await busy.say(credit=worker_pb2.Credit(evaluations=2))
+    await busy.say(heartbeat=worker_pb2.Heartbeat())
+    assert len(await others.borrow(1)) == 1  # one is emptied, not all
+    await busy.tell(played(held[0]))
+    (alone,) = (await busy.hear("leases")).leases.leases
+    assert alone.key.ticket == suspected
+    await busy.tell(played(alone))
+    assert len((await busy.hear("leases")).leases.leases) == 1
+    assert fresh
+    assert again
 
 
 async def test_what_a_process_that_lives_never_got_is_under_no_suspicion(house: House) -> None:
@@ -847,6 +875,8 @@ async def test_what_was_being_played_as_a_worker_broke_is_suspected_and_the_rest
     await worker.call.done_writing()
     assert (await worker.ending())[0] is grpc.StatusCode.OK
     other = await house.greeted("other")
-    tickets = [lease.key.ticket for lease in await other.borrow(4)]
-    assert len({key.ticket for key in suspected} & set(tickets)) == 1
-    assert {lease.key.ticket for lease in rest[1:]} <= set(tickets)
+    trial = await other.borrow(2)
+    assert [lease.key for lease in trial] == suspected or len(trial) == 2
+    assert {lease.key.ticket for lease in trial} == {key.ticket for key in suspected}
+    await other.tell(*map(played, trial))
+    assert {lease.key.ticket for lease in await other.borrow(2)} == {lease.key.ticket for lease in rest[1:]}
