@@ -71,8 +71,8 @@ class Retries:
 
     def forget(self, ticket: int) -> None:
         """This work is done, one way or the other."""
-        self._withdraw(ticket)
-        self._failures.pop(ticket, None)
+        if self._failures.pop(ticket, None):
+            self._withdraw(ticket)
 
     def leave(self, worker: str) -> None:
         """This worker holds nothing any more."""
