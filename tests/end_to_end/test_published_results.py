@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from germline.cli.cards import of_file
-from germline.cli.playing import fresh_seeds, play
+from germline.cli.playing import fresh_seeds, kernels_here, play
+from germline.cli.words import kernels_text
 from germline.genome import Genome, format_id
 from germline.weights import Layout, digest, rebuild
 from worker.networks.policies.build import make_policy
@@ -47,4 +48,8 @@ def test_an_episode_of_a_published_champion_returns_what_was_published(card: Pat
     if engine_settings(playable.spec).precision == "bfloat16" and not has_bfloat16(torch.device("cpu")):
         pytest.skip("this CPU has no bfloat16: the published episode cannot be played as it was")
     seeds = fresh_seeds(published["seed"], 1)
-    assert list(play(playable.spec, playable.policy, seeds, "cpu")) == [(0, published["returns"][0])]
+    played = list(play(playable.spec, playable.policy, seeds, "cpu"))
+    here = kernels_here(playable.spec, "cpu")
+    if played != [(0, published["returns"][0])] and here not in published["kernels"]:
+        pytest.skip(kernels_text(published["kernels"], here))
+    assert played == [(0, published["returns"][0])]
