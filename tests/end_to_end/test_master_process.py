@@ -48,8 +48,9 @@ class House:
         self.masters: list[subprocess.Popen[str]] = []
 
     def start(self, *flags: str, **environment: str) -> "subprocess.Popen[str]":
+        listen = () if "--listen" in flags else ("--listen", self.address)
         command = [
-            *(sys.executable, "-m", "master", "--listen", self.address, "--metrics-port", "-1"),
+            *(sys.executable, "-m", "master", *listen, "--metrics-port", "-1"),
             *("--store-folder", str(self.folder / "store"), *flags),
         ]
         variables = os.environ | environment

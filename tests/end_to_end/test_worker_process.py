@@ -109,8 +109,9 @@ async def lending(spec: spec_pb2.ExperimentSpec) -> AsyncIterator[LendingMaster]
 
 @asynccontextmanager
 async def worker(master: str, *flags: str, folder: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    device = () if "--device" in flags else ("--device", "cpu")
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "worker", "--master", master, "--device", "cpu", *flags,
+        sys.executable, "-m", "worker", "--master", master, *device, *flags,
         stderr=asyncio.subprocess.PIPE, cwd=folder,
     )  # fmt: skip
     try:

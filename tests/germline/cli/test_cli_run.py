@@ -202,10 +202,10 @@ def test_a_run_survives_the_death_of_a_worker_and_of_its_master(start: Start, tm
 def servers_in(folder: Path) -> list[str]:
     """The store's servers that work in a folder, by their command lines."""
     found = []
-    for file in Path("/proc").glob("[0-9]*/cmdline"):
+    for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            command = file.read_text()
-            if str(folder) in command and "valkey-server" in command:
+            command = (process / "cmdline").read_text()
+            if "valkey-server" in command and (process / "cwd").readlink().is_relative_to(folder):
                 found.append(command)
     return found
 
