@@ -65,6 +65,15 @@ def test_no_false_score_is_left_in_the_population_or_the_title(settings: GaSetti
     assert leader is None or (leader.mean < 10 and leader.genome.id not in false)
 
 
+def test_who_is_forgotten_later_is_asked_beside_those_forgotten_before() -> None:
+    algorithm = GeneticAlgorithm(SETTINGS["no validation"], seed=3)
+    play(algorithm, 30)
+    first, second, *_ = (member.genome.id for member in algorithm.population())
+    algorithm.forget([first])
+    algorithm.forget([second])
+    assert {ask.genome.id for ask in algorithm.ask(2)} == {first, second}
+
+
 @every_kind
 def test_those_that_were_known_are_asked_first_each_once_as_if_they_were_new(settings: GaSettings) -> None:
     algorithm = GeneticAlgorithm(settings, seed=3)

@@ -194,6 +194,7 @@ def drop(field: str) -> Callable[[dict[str, Any]], None]:
         (spoil("candidates", "noise_weight", value="x"), "^candidates.noise_weight is 'x'"),
         (spoil("window", 0, 1, value=0.5), "^window is 0.5, which has the wrong type$"),
         (spoil("window", 0, 3, value=True), "^window is True, which has the wrong type$"),
+        (spoil("again", value=1), r"^snapshot.again is 1, which has the wrong type$"),
         (spoil("litter_left", value=None), "^snapshot.litter_left is None"),
         (spoil("counts", "luck", value=1), r"^counts lacks \[\] and has unknown \['luck'\]$"),
         (spoil("settings", value=3), "^settings is 3; it must be an object$"),
