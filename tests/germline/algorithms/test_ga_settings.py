@@ -61,6 +61,7 @@ LIMITS: list[dict[str, object]] = [
     {"tournament_size": 1},
     {"rank": 255},
     {"candidates": 0},
+    {"candidates": 1, "starts": (1, 2)},
     {"validation_share": 0.0},
     {"power": 1e3},
     {"power_schedule": "self_adapted", "final_power": 0.002},
@@ -89,6 +90,11 @@ def test_settings_at_their_limits_are_allowed(settings: dict[str, object]) -> No
             )
         ),
         ({"candidates": 10_000_001}, r"^candidates is 10000001; allowed: a whole number in 0\.\.10000000$"),
+        (
+            {"starts": (1, 2, 1)},
+            r"^starts is \(1, 2, 1\); allowed: episode seeds that differ from each other$",
+        ),
+        ({"starts": (1, 2), "candidates": 0}, r"^candidates is 0; allowed: a whole number in 1\.\."),
         ({"founders": 2.0}, r"^founders is 2.0; allowed: a whole number"),
         ({"power": 1_001.0}, r"^power is 1001.0; allowed: a number above 0 and at most 1000$"),
         ({"validation_share": 1.0}, r"^validation_share is 1.0; allowed: a number from 0 to below 1$"),

@@ -95,6 +95,13 @@ def test_lost_tickets_survive_a_restart() -> None:
         through_text(algorithm).tell(Result(4, (1.0,), 4, 1))
 
 
+def test_a_snapshot_made_with_other_starts_is_refused() -> None:
+    written = GeneticAlgorithm(GaSettings(starts=(1, 2)), seed=3).snapshot()
+    GeneticAlgorithm(GaSettings(starts=(1, 2)), seed=3).restore(json.loads(json.dumps(written)))
+    with pytest.raises(ValueError, match=r"^settings.starts is \[1, 2\] in the snapshot, \[1, 3\] here$"):
+        GeneticAlgorithm(GaSettings(starts=(1, 3)), seed=3).restore(written)
+
+
 def test_a_champion_is_one_of_the_trials() -> None:
     snapshot = json.loads(json.dumps(live(GeneticAlgorithm(SETTINGS, seed=3), 30).snapshot()))
     trials = len(snapshot["candidates"]["trials"])
@@ -195,6 +202,8 @@ def drop(field: str) -> Callable[[dict[str, Any]], None]:
         (spoil("window", 0, 1, value=0.5), "^window is 0.5, which has the wrong type$"),
         (spoil("window", 0, 3, value=True), "^window is True, which has the wrong type$"),
         (spoil("again", value=1), r"^snapshot.again is 1, which has the wrong type$"),
+        (spoil("again", value=["x"]), "^again is 'x', which has the wrong type$"),
+        (spoil("again", value=[999]), "^again names genome 999; "),
         (spoil("litter_left", value=None), "^snapshot.litter_left is None"),
         (spoil("counts", "luck", value=1), r"^counts lacks \[\] and has unknown \['luck'\]$"),
         (spoil("settings", value=3), "^settings is 3; it must be an object$"),
