@@ -741,9 +741,11 @@ class GeneticAlgorithm(_message.Message):
     litter: _builtins.int
     """Children of one parent that are made, and lent, together."""
     candidates: _builtins.int
-    """How many of the leading individuals are re-played on fresh episodes."""
+    """How many of the leading individuals are re-played: on fresh episodes, or on starts that they have not played."""
     validation_episodes: _builtins.int
-    """Fresh episodes after which a candidate's mean may make it the champion."""
+    """Fresh episodes after which a candidate's mean may make it the champion. Where starts are finitely many, those are
+    all starts, whatever is said here.
+    """
     validation_share: _builtins.float
     """Share of all evaluations spent on re-playing candidates."""
     founders: _builtins.int
