@@ -1,6 +1,12 @@
 """The figures of `make mutants` say what the tests noticed."""
 
+from pathlib import Path
+
+from mutmut.configuration import config
+
 from tools.mutants import count, mutated, sample
+
+ROOT = Path(__file__).parent.parent
 
 KILLED, SURVIVED, UNTESTED, OUT_OF_TIME = 1, 0, 33, -24
 
@@ -25,3 +31,11 @@ def test_a_sample_is_the_same_every_time_and_no_larger_than_the_module() -> None
 
 def test_only_what_the_settings_name_is_mutated() -> None:
     assert [str(path) for path in mutated(["*noise*"])] == ["germline/noise.py"]
+
+
+def test_the_settings_name_tests_that_are_there() -> None:
+    left_out = [arg.partition("=")[2] for arg in config().pytest_add_cli_args if "--deselect" in arg]
+    for named in (*config().pytest_add_cli_args_test_selection, *left_out):
+        path, _, test = named.partition("::")
+        assert (ROOT / path).exists(), f"{path} is not there any more"
+        assert not test or test in (ROOT / path).read_text(), f"{named} is not there any more"
