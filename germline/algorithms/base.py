@@ -31,6 +31,7 @@ class Purpose(enum.Enum):
 
     EXPLORE = 1  # a new individual's first episodes
     VALIDATE = 2  # a candidate's fresh episodes, which decide who is champion
+    MEASURE = 3  # a champion's fresh episodes, which decide nothing and are all that is reported of it
 
 
 class Ask(NamedTuple):
@@ -90,13 +91,18 @@ class Champion(NamedTuple):
 
     Attributes:
         genome: who it is.
-        mean: its mean return; over fresh episodes only, if it is validated.
+        mean: its mean return; of a validated one, over episodes that were asked for after it was crowned and
+            decide nothing. NaN while there are none.
         episodes: how many episodes that is.
         standard_error: of the mean; NaN where one episode, or none, tells nothing of it, infinite where it
             is beyond what is counted.
         validated: False for a provisional leader, which has not yet played enough fresh episodes.
         returns: where the protocol has finitely many starts, and all were played: the return from each, in
             the order of the settings. Then the mean is exact.
+        title_episodes: how many episodes decided its title, none of which is in its mean; 0 where that is
+            exact, and of a provisional leader.
+        proven: what fresh episodes confirm: the least of the mean that made it look good and of that of at
+            least as many episodes since; minus infinity before these are played.
     """
 
     genome: Genome
@@ -105,6 +111,8 @@ class Champion(NamedTuple):
     standard_error: float
     validated: bool
     returns: tuple[float, ...] = ()
+    title_episodes: int = 0
+    proven: float = -math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +121,8 @@ class NewChampion:
 
     Attributes:
         genome: the new champion.
-        mean: its mean return over fresh episodes only; the score that made it a candidate is not in it.
+        mean: its mean return over the fresh episodes that decided the title, and so too good: nobody should
+            report it.
         episodes: how many fresh episodes that is.
     """
 

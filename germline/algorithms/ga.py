@@ -2,7 +2,8 @@
 
 The population is the sliding window of the last P results; the T best of it and the champion breed; a child
 is its parent and one mutation. A share of asks re-plays the leading candidates on fresh episode seeds, and
-the champion is the best *mean* over at least V of those, so that a lucky run cannot rule.
+the champion has the best *mean* over at least V of those, so that a lucky run cannot rule. What is reported
+of it comes from episodes of their own, which decide nothing.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ class GeneticAlgorithm:
         check_result(result, len(ask.episode_seeds))
         self._tickets.close(result.ticket)
         self._count(result)
-        if ask.purpose is Purpose.VALIDATE:
+        if ask.purpose is not Purpose.EXPLORE:
             self._revise(ask, result.returns)
             event = self._candidates.tell(ask, result.returns)
         else:
@@ -91,7 +92,7 @@ class GeneticAlgorithm:
         """Wait for this ticket no more: it cannot be scored. Raises as :meth:`tell` does."""
         ask = self._tickets.get(ticket)
         self._tickets.close(ticket)
-        if ask.purpose is Purpose.VALIDATE:
+        if ask.purpose is not Purpose.EXPLORE:
             self._candidates.give_back(ask, self._window)
 
     def forget(self, individuals: Collection[int]) -> None:
@@ -200,9 +201,9 @@ class GeneticAlgorithm:
 
     def _load(self, snapshot: dict[str, Any]) -> None:
         version = snapshot.get("format")
-        if version != codec.FORMAT_VERSION:
+        if not isinstance(version, int) or not 1 <= version <= codec.FORMAT_VERSION:
             raise ValueError(
-                f"format is {version!r}; this build reads snapshots of format {codec.FORMAT_VERSION}"
+                f"format is {version!r}; this build reads snapshots of formats 1 to {codec.FORMAT_VERSION}"
             )
         codec.only(snapshot, "snapshot", (*_FIELDS, *(("again",) if "again" in snapshot else ())))
         if snapshot["seed"] != self.seed:
@@ -211,7 +212,7 @@ class GeneticAlgorithm:
         shelf = GenomeShelf.read(codec.value(snapshot, "snapshot", "genomes", str))
         codec.read_tickets(self._tickets, snapshot["tickets"], shelf)
         codec.read_window(self._window, snapshot, shelf)
-        read_trials(self._candidates, snapshot["candidates"], shelf)
+        read_trials(self._candidates, snapshot["candidates"], shelf, version)
         codec.only(snapshot["counts"], "counts", _COUNTS)
         for field in _COUNTS:
             setattr(self, field, codec.value(snapshot["counts"], "counts", field, int))
@@ -239,7 +240,12 @@ class GeneticAlgorithm:
         if again is not None:
             ask = Ask(ticket, again, Purpose.EXPLORE, self._candidates.first_seeds(dice))
         elif candidate is not None:
-            ask = Ask(ticket, candidate, Purpose.VALIDATE, self._candidates.seeds(candidate, dice))
+            ask = Ask(
+                ticket,
+                candidate,
+                self._candidates.purpose(self._window),
+                self._candidates.seeds(candidate, dice),
+            )
         else:
             parent = self._litter_parent if self._litter_left else self._select(dice)
             genome = self._breed(ticket, parent, dice)
@@ -267,16 +273,14 @@ class GeneticAlgorithm:
             return None
         if settings.selection == "tournament":
             return tournament(self._window, settings.tournament_size, dice.parent)
-        champion = self._candidates.champion
-        genome = champion.genome if champion is not None else None
-        return truncation(self._window, settings.parents, genome, dice.parent)
+        return truncation(self._window, settings.parents, self._candidates.elite, dice.parent)
 
     def _lend(self, ask: Ask) -> None:
         """Note an Ask as made: all that asking changes, so that adopting one changes the same."""
         self._tickets.issue(ask)
         share = self.settings.validation_share
         self._validation_credit = min(self._validation_credit + share, 1 + share * self.settings.litter)
-        if ask.purpose is Purpose.VALIDATE:
+        if ask.purpose is not Purpose.EXPLORE:
             self._validation_credit -= 1
             self._candidates.lend(ask, self._window)
         elif self._again.pop(ask.genome.id, None) is not None:
@@ -305,8 +309,8 @@ class GeneticAlgorithm:
         return None
 
     def _revise(self, ask: Ask, returns: tuple[float, ...]) -> None:
-        """Let a re-played individual's fitness be what all its episodes say, if it is still here."""
-        member = self._window.find(ask.genome.id)
+        """Let a re-played individual's fitness be what all its episodes say that may decide anything."""
+        member = self._window.find(ask.genome.id) if ask.purpose is Purpose.VALIDATE else None
         if member is not None:
             member.in_flight = max(0, member.in_flight - len(returns))
             self._window.revise(member, returns)

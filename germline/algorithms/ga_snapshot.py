@@ -16,7 +16,8 @@ from germline.algorithms.window import Member, Window
 from germline.genome import Genome
 from germline.genome_forest import pack, unpack
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Of snapshots as they are written. The first had no measurement of the champion."""
 
 T = TypeVar("T")
 
@@ -118,23 +119,28 @@ def write_candidates(candidates: Candidates, shelf: GenomeShelf) -> dict[str, Js
     """The trials, in the order in which they opened, and the champion's place among them."""
     trials = list(candidates.trials.values())
     return {
-        "trials": [
-            [shelf.place(trial.genome), trial.episodes, trial.mean, trial.squares, trial.in_flight]
-            for trial in trials
-        ],
+        "trials": [[shelf.place(trial.genome), *_numbers(trial)] for trial in trials],
         "champion": trials.index(candidates.champion) if candidates.champion else None,
+        "measured": _numbers(candidates.measured) if candidates.measured else None,
         "turn": candidates.turn,
         "noise_squares": candidates.noise_squares,
         "noise_weight": candidates.noise_weight,
     }
 
 
-def read_candidates(candidates: Candidates, written: dict[str, Any], shelf: GenomeShelf) -> None:
-    """Read what :func:`write_candidates` wrote into a pool without trials."""
+def _numbers(trial: Trial) -> list[JsonValue]:
+    return [trial.episodes, trial.mean, trial.squares, trial.in_flight]
+
+
+def read_candidates(
+    candidates: Candidates, written: dict[str, Any], shelf: GenomeShelf, version: int = FORMAT_VERSION
+) -> None:
+    """Read what :func:`write_candidates` wrote into a pool without trials; the first had no measurement."""
     path = "candidates"
-    only(written, path, ("trials", "champion", "turn", "noise_squares", "noise_weight"))
-    for fields in rows(written, path, "trials"):
-        place, *others = row(fields, f"{path}.trials", int, int, float, float, int)
+    fields = ("trials", "champion", "turn", "noise_squares", "noise_weight")
+    only(written, path, (*fields, "measured") if version > 1 else fields)
+    for trial_row in rows(written, path, "trials"):
+        place, *others = row(trial_row, f"{path}.trials", int, int, float, float, int)
         trial = Trial(shelf.at(place, f"{path}.trials"), *others)
         candidates.trials[trial.genome.id] = trial
     champion = written["champion"]
@@ -142,7 +148,11 @@ def read_candidates(candidates: Candidates, written: dict[str, Any], shelf: Geno
         trials = list(candidates.trials.values())
         if not 0 <= value(written, path, "champion", int) < len(trials):
             raise ValueError(f"{path}.champion is {champion}; there are {len(trials)} trials")
-        candidates.champion = trials[champion]
+        candidates.crown(trials[champion])
+        numbers = written.get("measured")
+        if numbers is not None:
+            numbers = row(numbers, f"{path}.measured", int, float, float, int)
+            candidates.measured = Trial(trials[champion].genome, *numbers)
     candidates.turn = value(written, path, "turn", int)
     squares, weight = (value(written, path, f"noise_{part}", float) for part in ("squares", "weight"))
     candidates.know_noise(squares, weight)

@@ -14,7 +14,7 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from germline.algorithms.base import Ask, Champion, NewChampion
+from germline.algorithms.base import Ask, Champion, NewChampion, Purpose
 from germline.algorithms.draws import Dice, below
 from germline.algorithms.means import mean_of, standard_error
 from germline.algorithms.window import Window
@@ -103,6 +103,15 @@ class Races:
             return runner.genome
         leaders = (member.genome for member in window.best(self._limit))
         return next((g for g in leaders if g.id not in self.racing and g.id not in self.given_up), None)
+
+    @property
+    def elite(self) -> Genome | None:
+        """Who breeds beside the population's best."""
+        return self.champion.genome if self.champion else None
+
+    def purpose(self, window: Window) -> Purpose:
+        """Why: a start that is played decides and is reported, since the mean over all of them is exact."""
+        return Purpose.VALIDATE
 
     def seeds(self, genome: Genome, dice: Dice) -> tuple[int, ...]:
         """The starts of this candidate's next re-play, as episode seeds; nothing is left to dice."""
@@ -268,7 +277,7 @@ class Races:
         if n < whole:
             return Champion(runner.genome, mean, n, error, validated=False)
         returns = tuple(runner.returns[self._place_of[start]] for start in self._starts)
-        return Champion(runner.genome, mean, n, error, validated=True, returns=returns)
+        return Champion(runner.genome, mean, n, error, validated=True, returns=returns, proven=mean)
 
 
 def shuffled(starts: Sequence[int], words: Sequence[int]) -> tuple[int, ...]:

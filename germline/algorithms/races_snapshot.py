@@ -30,10 +30,12 @@ def write_trials(candidates: Candidates | Races, shelf: GenomeShelf) -> dict[str
     }
 
 
-def read_trials(candidates: Candidates | Races, written: dict[str, Any], shelf: GenomeShelf) -> None:
+def read_trials(
+    candidates: Candidates | Races, written: dict[str, Any], shelf: GenomeShelf, version: int
+) -> None:
     """Read what :func:`write_trials` wrote into one that knows nobody."""
     if isinstance(candidates, Candidates):
-        codec.read_candidates(candidates, written, shelf)
+        codec.read_candidates(candidates, written, shelf, version)
     else:
         _read_races(candidates, written, shelf)
 

@@ -109,6 +109,25 @@ def eggroll(rounds: RoundsOption = 7, as_json: JsonOption = False) -> None:
         typer.echo(table(rows))
 
 
+@bench.command()
+def champion(
+    runs: Annotated[int, typer.Option(min=2, help="Independent searches at each noise.")] = 100,
+    evaluations: Annotated[int, typer.Option(min=1_000, help="Of each search.")] = 5_000,
+    as_json: JsonOption = False,
+) -> None:
+    """Whether what is reported of a champion is true, on noise whose truth is known.
+
+    Example: germline bench champion --runs 60
+    """
+    from germline.bench.champion import measure, table
+
+    rows = measure(runs, evaluations)
+    if as_json:
+        emit({"champion": [dataclasses.asdict(row) for row in rows]})
+    else:
+        typer.echo(table(rows))
+
+
 @bench.command("all")
 def everything(rounds: RoundsOption = 3, as_json: JsonOption = False) -> None:
     """All of them, on Pong and on Frostbite: a quarter of an hour.

@@ -64,6 +64,7 @@ def individual_json(individual: Individual) -> dict[str, Json]:
         "validated_half_width": individual.validated_half_width,
         "genome": genome_text(genome) if genome else None,
         "start_returns": list(individual.start_returns),
+        "title_episodes": individual.title_episodes,
     }
 
 

@@ -81,6 +81,8 @@ def line_text(experiment: Experiment, individual: Individual) -> str:
 
 def mean_text(individual: Individual) -> str:
     """A validated mean with its interval and its episodes, or what stands in for it."""
+    if individual.validated_mean is None and individual.title_episodes:
+        return f"crowned by {counted(individual.title_episodes, 'episode')}, none played since"
     if individual.validated_mean is None:
         return f"{number(individual.fitness)} (one evaluation, not validated)"
     if individual.is_exact:

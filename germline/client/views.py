@@ -20,11 +20,12 @@ class Individual:
         id: the digest of its genome.
         fitness: mean return of its own evaluation, the one that selection uses.
         mutations: the length of its line.
-        validated_mean: mean return over fresh episodes; None if there are none.
-        validation_episodes: how many fresh episodes there are.
+        validated_mean: mean return over fresh episodes that decided nothing; None if there are none.
+        validation_episodes: how many of these there are.
         validated_half_width: half of the 95 % confidence interval of that mean; None below two episodes.
         genome: None unless asked for.
         start_returns: its return from each start, where the protocol has finitely many and all were played.
+        title_episodes: of a champion, fresh episodes that decided its title; none of them is in that mean.
     """
 
     id: int
@@ -35,6 +36,7 @@ class Individual:
     validated_half_width: float | None
     genome: Genome | None
     start_returns: tuple[float, ...] = ()
+    title_episodes: int = 0
 
     @property
     def is_exact(self) -> bool:
@@ -55,6 +57,7 @@ class Individual:
             ),
             genome=Genome.decode(message.genome) if message.genome else None,
             start_returns=tuple(message.start_returns),
+            title_episodes=message.title_episodes,
         )
 
 

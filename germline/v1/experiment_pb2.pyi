@@ -817,7 +817,7 @@ class Experiment(_message.Message):
 
     @_builtins.property
     def champion(self) -> Global___Individual:
-        """Best validated individual. Absent until one has enough fresh episodes."""
+        """Best validated individual. Absent until one has enough fresh episodes; what they say is not what is reported of it."""
 
     @_builtins.property
     def set_aside(self) -> _containers.RepeatedCompositeFieldContainer[Global___Unscored]:
@@ -916,20 +916,25 @@ class Individual(_message.Message):
     MUTATIONS_FIELD_NUMBER: _builtins.int
     GENOME_FIELD_NUMBER: _builtins.int
     START_RETURNS_FIELD_NUMBER: _builtins.int
+    TITLE_EPISODES_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     """Digest of its genome."""
     fitness: _builtins.float
     """Mean return of its own evaluation, the one that selection uses."""
     validated_mean: _builtins.float
-    """Mean return over fresh validation episodes. Absent if there are none."""
+    """Mean return over fresh episodes that decided nothing: they were asked for after it was crowned. Absent if there are
+    none.
+    """
     validation_episodes: _builtins.int
-    """How many validation episodes there are."""
+    """How many of these there are."""
     validated_half_width: _builtins.float
     """Half width of the 95 % confidence interval of the validated mean. Absent below two episodes, and beyond 1e145."""
     mutations: _builtins.int
     """Length of its line."""
     genome: _builtins.bytes
     """Its genome's byte encoding; empty unless asked for."""
+    title_episodes: _builtins.int
+    """Of a champion: fresh episodes that decided its title. None of them is in the validated mean, unless that is exact."""
     @_builtins.property
     def start_returns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
         """Where the protocol has finitely many starts, and all were played: the return from each, in the order of their
@@ -947,10 +952,11 @@ class Individual(_message.Message):
         mutations: _builtins.int = ...,
         genome: _builtins.bytes = ...,
         start_returns: _abc.Iterable[_builtins.float] | None = ...,
+        title_episodes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_validated_half_width", b"_validated_half_width", "_validated_mean", b"_validated_mean", "validated_half_width", b"validated_half_width", "validated_mean", b"validated_mean"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_validated_half_width", b"_validated_half_width", "_validated_mean", b"_validated_mean", "fitness", b"fitness", "genome", b"genome", "id", b"id", "mutations", b"mutations", "start_returns", b"start_returns", "validated_half_width", b"validated_half_width", "validated_mean", b"validated_mean", "validation_episodes", b"validation_episodes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_validated_half_width", b"_validated_half_width", "_validated_mean", b"_validated_mean", "fitness", b"fitness", "genome", b"genome", "id", b"id", "mutations", b"mutations", "start_returns", b"start_returns", "title_episodes", b"title_episodes", "validated_half_width", b"validated_half_width", "validated_mean", b"validated_mean", "validation_episodes", b"validation_episodes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__validated_half_width: _TypeAlias = _typing.Literal["validated_half_width"]  # noqa: Y015
     _WhichOneofArgType__validated_half_width: _TypeAlias = _typing.Literal["_validated_half_width", b"_validated_half_width"]  # noqa: Y015
@@ -981,7 +987,7 @@ class HistoryPoint(_message.Message):
     running_s: _builtins.float
     """Running time so far, as in Experiment.running_s."""
     champion_mean: _builtins.float
-    """The champion's validated mean. Absent while there is none."""
+    """The champion's validated mean, as in Individual. Absent while there is none."""
     @_builtins.property
     def fitness_quantiles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
         """Fitness quantiles 0, 10, 50, 90 and 100 per cent of the population."""

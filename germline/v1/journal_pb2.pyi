@@ -175,6 +175,7 @@ class Asked(_message.Message):
     EPISODE_SEEDS_FIELD_NUMBER: _builtins.int
     ENCODED_FIELD_NUMBER: _builtins.int
     SLICE_FIELD_NUMBER: _builtins.int
+    MEASUREMENT_FIELD_NUMBER: _builtins.int
     ticket: _builtins.int
     """Number of the work."""
     validation: _builtins.bool
@@ -183,6 +184,8 @@ class Asked(_message.Message):
     """A genome that the journal knows: the individual itself, or its parent if `mutation` is set."""
     encoded: _builtins.bytes
     """The genome's encoding, where the journal does not know it yet: a founder."""
+    measurement: _builtins.bool
+    """True for an episode of the champion that decides nothing: all that is reported of it."""
     @_builtins.property
     def mutation(self) -> _genome_pb2.Mutation:
         """Present for a child."""
@@ -205,10 +208,11 @@ class Asked(_message.Message):
         episode_seeds: _abc.Iterable[_builtins.int] | None = ...,
         encoded: _builtins.bytes = ...,
         slice: Global___AskedSlice | None = ...,
+        measurement: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_mutation", b"_mutation", "_slice", b"_slice", "mutation", b"mutation", "slice", b"slice"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mutation", b"_mutation", "_slice", b"_slice", "encoded", b"encoded", "episode_seeds", b"episode_seeds", "genome", b"genome", "mutation", b"mutation", "slice", b"slice", "ticket", b"ticket", "validation", b"validation"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mutation", b"_mutation", "_slice", b"_slice", "encoded", b"encoded", "episode_seeds", b"episode_seeds", "genome", b"genome", "measurement", b"measurement", "mutation", b"mutation", "slice", b"slice", "ticket", b"ticket", "validation", b"validation"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__mutation: _TypeAlias = _typing.Literal["mutation"]  # noqa: Y015
     _WhichOneofArgType__mutation: _TypeAlias = _typing.Literal["_mutation", b"_mutation"]  # noqa: Y015

@@ -1025,7 +1025,7 @@ class Stop(_message.Message):
     seconds: _builtins.float
     """After so much time in which it was running, and workers held work of it."""
     fitness: _builtins.float
-    """As soon as the champion's validated mean reaches this."""
+    """As soon as the champion looks as good as this, and at least as many fresh episodes as made it champion confirm it."""
     def __init__(
         self,
         *,

@@ -16,17 +16,19 @@ from master.experiments.events import Piece
 
 
 class Leader(NamedTuple):
-    """The best that a search has to show: its mean over fresh episodes, and a sentence for the log.
+    """The best that a search has to show: what is reported of it, and a sentence for the log.
 
     Attributes:
         name: of the individual, or of the centre.
-        mean: over fresh episodes.
+        mean: over fresh episodes that decided nothing; None before the first.
+        proven: how good fresh episodes confirm it to be, which a stop condition may believe.
         text: for the log.
         epoch: of a centre: the updates before it; None for an individual.
     """
 
     name: str
-    mean: float
+    mean: float | None
+    proven: float
     text: str
     epoch: int | None = None
 
@@ -83,7 +85,7 @@ class Search(Protocol):
         ...
 
     def may_crown(self, piece: Piece) -> bool:
-        """Whether a result of this work can change the leader."""
+        """Whether a result of this work can change the leader, or confirm how good it is."""
         ...
 
     def place(self, events: Sequence[EggrollEvent], evaluations: int) -> int | None:
@@ -160,11 +162,12 @@ class GaSearch:
         if champion is None:
             return None
         name = format_id(champion.genome.id)
-        text = (
-            f"champion {name}, mean {champion.mean:.6g} over {champion.episodes} episodes, "
-            f"{len(champion.genome)} mutations"
+        mean = champion.mean if champion.episodes else None
+        measured = (
+            f"mean {mean:.6g} over {champion.episodes} episodes" if mean is not None else "not measured yet"
         )
-        return Leader(name, champion.mean, text)
+        text = f"champion {name}, {measured}, {len(champion.genome)} mutations"
+        return Leader(name, mean, champion.proven, text)
 
     def may_crown(self, piece: Piece) -> bool:
         """Only a validation can, where there is validation."""
@@ -239,7 +242,9 @@ class EggrollSearch:
     def leader(self) -> Leader | None:
         """The best measured centre."""
         best = self.algorithm.best
-        return None if best is None else Leader(f"epoch {best.epoch}", best.mean, _sentence(best), best.epoch)
+        if best is None:
+            return None
+        return Leader(f"epoch {best.epoch}", best.mean, best.mean, _sentence(best), best.epoch)
 
     def may_crown(self, piece: Piece) -> bool:
         """Only a measurement of the centre can."""

@@ -458,7 +458,10 @@ class Experiment:
         return stop.fitness < math.inf and self.search.may_crown(ask) and self._has_reached_fitness()
 
     def _has_reached_fitness(self) -> bool:
-        """Whether the leader is as good as was asked for; a centre must also be in the store."""
+        """Whether fresh episodes confirm that the leader is as good as was asked for.
+
+        A centre must also be in the store.
+        """
         return self._proven_mean >= self.settings.stop.fitness
 
     @property
@@ -466,7 +469,7 @@ class Experiment:
         leader = self.search.leader()
         if leader is None or (self.centre is not None and not self.centre.has(leader.epoch)):
             return -math.inf
-        return leader.mean
+        return leader.proven
 
     def _reached(self, stop: Stop) -> str:
         """Which of these conditions hold, in words; empty if none does."""

@@ -107,8 +107,8 @@ class EntryWriter:
         genome, explained = ask.genome, self._explained
         message.ticket = ask.ticket
         message.episode_seeds.extend(ask.episode_seeds)
-        if ask.purpose is Purpose.VALIDATE:
-            message.validation = True
+        message.validation = ask.purpose is Purpose.VALIDATE
+        message.measurement = ask.purpose is Purpose.MEASURE
         if ask.parent_id is None or genome.last is None:
             message.genome = genome.id
             if genome.id not in explained:
@@ -151,7 +151,7 @@ class EntryReader:
             seeds = tuple(message.episode_seeds)
             return SliceAsk(message.ticket, part.epoch, part.first_pair, part.pairs, seeds)
         named = self._find(message.genome, message.encoded)
-        purpose = Purpose.VALIDATE if message.validation else Purpose.EXPLORE
+        purpose = _purpose(message)
         seeds = tuple(message.episode_seeds)
         if not message.HasField("mutation"):
             return Ask(message.ticket, named, purpose, seeds, None)
@@ -169,6 +169,12 @@ class EntryReader:
         if found is None:
             raise JournalFormatError(f"journal names genome {genome_id:016x} but does not explain it")
         return found
+
+
+def _purpose(message: journal_pb2.Asked) -> Purpose:
+    if message.measurement:
+        return Purpose.MEASURE
+    return Purpose.VALIDATE if message.validation else Purpose.EXPLORE
 
 
 def parent_of(ask: Ask) -> Genome:

@@ -190,6 +190,8 @@ def write_worker(session: Session, leased: int, trouble: str) -> experiment_pb2.
 def _individual(genome: Genome, fitness: float, champion: Champion | None) -> experiment_pb2.Individual:
     individual = experiment_pb2.Individual(id=genome.id, fitness=fitness, mutations=len(genome))
     if champion is not None and champion.validated:
+        individual.title_episodes = champion.title_episodes
+    if champion is not None and champion.validated and champion.episodes:
         individual.validated_mean = champion.mean
         individual.validation_episodes = champion.episodes
         individual.start_returns.extend(champion.returns)

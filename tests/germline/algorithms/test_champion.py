@@ -20,6 +20,11 @@ def asked(genome: Genome, episodes: int = 1) -> Ask:
     return Ask(0, genome, Purpose.VALIDATE, tuple(range(episodes)))
 
 
+def measuring(genome: Genome, episodes: int) -> Ask:
+    """Episodes of a champion that decide nothing."""
+    return asked(genome, episodes)._replace(purpose=Purpose.MEASURE)
+
+
 def leaders(*genomes: Genome) -> Window:
     """A window of these, the later the better, each told of one episode."""
     window = Window(100, "oldest")
@@ -107,7 +112,9 @@ def test_a_title_is_defended_in_its_turn_up_to_five_times_enough() -> None:
     pool, window = candidates(), leaders(WORST)
     assert turned(pool, 5).choose(leaders()) == BEST  # nobody has the title: breadth instead
     play(pool, BEST, *[1.0] * ENOUGH)
+    pool.lend(measuring(BEST, 5 * ENOUGH), window)
     assert turned(pool, 5).choose(window) == BEST
+    assert pool.purpose(window) is Purpose.VALIDATE
     pool.lend(asked(BEST, 4 * ENOUGH - 1), window)
     assert turned(pool, 5).choose(window) == BEST
     pool.lend(asked(BEST, 1), window)
@@ -118,6 +125,7 @@ def test_a_title_is_defended_in_its_turn_up_to_five_times_enough() -> None:
 def test_turns_go_round_breadth_twice_depth_between_and_title_last() -> None:
     pool, window = candidates(), leaders()
     play(pool, WORST, *[9.0] * ENOUGH, window=window)
+    pool.lend(measuring(WORST, 5 * ENOUGH), window)
     play(pool, MIDDLE, 9.0, window=window)
     pool.turn = 0
     chosen = []
@@ -172,11 +180,91 @@ def test_the_title_goes_to_the_best_mean_of_those_played_enough_and_is_told_once
     assert (leading.genome, leading.validated) == (WORST, True)
 
 
-def test_of_equal_means_the_one_that_was_played_more_has_the_title() -> None:
+def test_of_equal_means_the_title_stays_and_the_one_that_was_played_more_breeds() -> None:
     pool = candidates()
     play(pool, WORST, *[1.0] * ENOUGH)
-    assert play(pool, MIDDLE, *[1.0] * ENOUGH) is None
-    assert play(pool, MIDDLE, 1.0) == NewChampion(MIDDLE, 1.0, ENOUGH + 1)
+    assert play(pool, MIDDLE, *[1.0] * (ENOUGH + 1)) is None
+    assert pool.champion is pool.trials[WORST.id]
+    assert pool.elite == MIDDLE
+
+
+def test_a_title_is_lost_to_a_mean_that_luck_would_seldom_make_and_to_no_smaller_one() -> None:
+    pool = candidates()
+    play(pool, WORST, *[1.0] * ENOUGH)
+    pool.know_noise(squares=4e9, weight=1e9)  # a standard deviation of 2: means of four differ by sqrt(2)
+    assert play(pool, MIDDLE, *[1.0 + 1.49 * math.sqrt(2)] * ENOUGH) is None
+    assert play(pool, BEST, *[1.0 + 1.51 * math.sqrt(2)] * ENOUGH) is not None
+    assert pool.champion is pool.trials[BEST.id]
+
+
+def test_a_title_is_lost_when_its_holders_fresh_mean_falls() -> None:
+    pool = candidates()
+    play(pool, BEST, *[5.0] * ENOUGH)
+    play(pool, MIDDLE, *[4.0] * ENOUGH)
+    assert pool.champion is pool.trials[BEST.id]
+    assert play(pool, BEST, *[-5.0] * (2 * ENOUGH)) == NewChampion(MIDDLE, 4.0, ENOUGH)
+
+
+def test_what_is_reported_of_a_champion_comes_from_episodes_that_decided_nothing() -> None:
+    pool, window = candidates(), leaders()
+    play(pool, BEST, *[9.0] * ENOUGH, window=window)
+    report = pool.report()
+    assert report is not None
+    assert (report.episodes, report.title_episodes, report.proven) == (0, ENOUGH, -math.inf)
+    assert math.isnan(report.mean)
+    measured = measuring(BEST, 2)
+    pool.lend(measured, window)
+    assert pool.tell(measured, (1.0, 3.0)) is None
+    play(pool, BEST, 9.0, window=window)
+    assert pool.report() == Champion(BEST, 2.0, 2, 1.0, True, title_episodes=ENOUGH + 1)
+    assert pool.trials[BEST.id].mean == 9.0
+
+
+def test_a_new_champion_is_measured_first_and_in_every_other_turn() -> None:
+    pool, window = candidates(), leaders()
+    play(pool, MIDDLE, *[9.0] * ENOUGH, window=window)
+    pool.turn = 0
+    purposes = []
+    for _ in range(4):
+        genome = pool.choose(window)
+        assert genome is not None
+        purposes.append(pool.purpose(window))
+        pool.lend(asked(genome, 1)._replace(purpose=purposes[-1]), window)
+    assert purposes == [Purpose.VALIDATE, Purpose.MEASURE] * 2
+
+
+def test_where_nobody_else_needs_to_be_re_played_the_champion_is_measured_up_to_five_times_enough() -> None:
+    pool, window = candidates(), Window(1, "oldest")
+    play(pool, BEST, *[9.0] * ENOUGH, window=window)
+    pool.turn = 0
+    assert (pool.choose(window), pool.purpose(window)) == (BEST, Purpose.MEASURE)
+    pool.lend(measuring(BEST, 5 * ENOUGH), window)
+    pool.turn = 0
+    assert pool.choose(window) is None
+
+
+def test_what_was_measured_of_a_lost_title_is_not_the_new_champions() -> None:
+    pool, window = candidates(), leaders()
+    play(pool, MIDDLE, *[1.0] * ENOUGH, window=window)
+    late = measuring(MIDDLE, 1)
+    pool.lend(late, window)
+    play(pool, BEST, *[9.0] * ENOUGH, window=window)
+    pool.tell(late, (5.0,))
+    report = pool.report()
+    assert report is not None
+    assert (report.genome, report.episodes) == (BEST, 0)
+
+
+def test_fresh_episodes_prove_no_more_than_they_show_and_no_more_than_was_seen_before() -> None:
+    pool, window = candidates(), leaders()
+    play(pool, BEST, *[9.0] * ENOUGH, window=window)
+    for value, proven in ((5.0, 5.0), (20.0, 9.0)):
+        ask = measuring(BEST, ENOUGH)
+        pool.lend(ask, window)
+        pool.tell(ask, (value,) * ENOUGH)
+        report = pool.report()
+        assert report is not None
+        assert report.proven == proven
 
 
 def test_a_trial_that_is_surely_worse_than_the_champion_is_given_up() -> None:

@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from germline.algorithms.base import Purpose, Result
+from germline.algorithms.base import Result
 from germline.algorithms.ga import GeneticAlgorithm
 from germline.algorithms.ga_settings import GaSettings
 from germline.algorithms.ga_snapshot import GenomeShelf
 from germline.genome import Genome
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "ga-snapshot-v1.json"
+GOLDEN = Path(__file__).parents[2] / "golden"
 SETTINGS = GaSettings(
     window=12,
     parents=4,
@@ -129,16 +129,35 @@ def test_a_snapshot_does_not_change_with_the_run_that_goes_on() -> None:
     assert snapshot == kept
 
 
-def test_the_frozen_snapshot_is_read_and_goes_on_as_it_did() -> None:
-    golden = json.loads(GOLDEN.read_text())
+def frozen(name: str) -> tuple[dict[str, Any], GeneticAlgorithm]:
+    golden = json.loads((GOLDEN / f"{name}.json").read_text())
     algorithm = GeneticAlgorithm(SETTINGS, seed=golden["snapshot"]["seed"])
     algorithm.restore(golden["snapshot"])
-    assert algorithm.snapshot() == golden["snapshot"]
-    asked = [
-        [ask.ticket, f"{ask.genome.id:016x}", ask.purpose is Purpose.VALIDATE, f"{ask.episode_seeds[0]:016x}"]
+    return golden, algorithm
+
+
+def next_asks(algorithm: GeneticAlgorithm) -> list[list[Any]]:
+    return [
+        [ask.ticket, f"{ask.genome.id:016x}", ask.purpose.name, f"{ask.episode_seeds[0]:016x}"]
         for ask in algorithm.ask(12)
     ]
-    assert asked == golden["next_asks"]
+
+
+def test_the_frozen_snapshot_is_read_and_goes_on_as_it_did() -> None:
+    golden, algorithm = frozen("ga-snapshot-v2")
+    assert algorithm.snapshot() == golden["snapshot"]
+    assert next_asks(algorithm) == golden["next_asks"]
+
+
+def test_the_first_format_is_read_and_its_champion_is_yet_to_be_measured() -> None:
+    golden, algorithm = frozen("ga-snapshot-v1")
+    written, again = golden["snapshot"], dict[str, Any](algorithm.snapshot())
+    assert again["candidates"].pop("measured") == [0, 0.0, 0.0, 0]
+    assert again | {"format": 1} == written
+    assert algorithm.champion is not None
+    assert (algorithm.champion.episodes, algorithm.champion.title_episodes) == (0, 6)
+    seeds = [row[3] for row in golden["next_asks"]]
+    assert [row[3] for row in next_asks(algorithm)] == seeds
 
 
 def spoil(*path: str | int, value: object) -> Callable[[dict[str, Any]], None]:
@@ -161,7 +180,7 @@ def drop(field: str) -> Callable[[dict[str, Any]], None]:
 @pytest.mark.parametrize(
     ("spoiled", "says"),
     [
-        (spoil("format", value=2), "format is 2; this build reads snapshots of format 1"),
+        (spoil("format", value=3), "format is 3; this build reads snapshots of formats 1 to 2"),
         (drop("format"), "format is None"),
         (spoil("seed", value=4), "seed is 4 in the snapshot, 3 here"),
         (spoil("settings", "window", value=13), "settings.window is 13 in the snapshot, 12 here"),
@@ -196,6 +215,7 @@ def drop(field: str) -> Callable[[dict[str, Any]], None]:
         (spoil("candidates", "trials", 0, 0, value=-1), "^candidates.trials names genome -1"),
         (spoil("candidates", "champion", value=-1), "^candidates.champion is -1; there are"),
         (spoil("candidates", "champion", value="me"), "^candidates.champion is 'me'"),
+        (spoil("candidates", "measured", value=[1]), r"^candidates.measured has a row \[1\]"),
         (spoil("candidates", "turn", value=None), "^candidates.turn is None"),
         (spoil("candidates", "noise_squares", value="x"), "^candidates.noise_squares is 'x'"),
         (spoil("candidates", "noise_weight", value="x"), "^candidates.noise_weight is 'x'"),

@@ -55,9 +55,10 @@ def test_nobody_is_champion_before_enough_fresh_episodes() -> None:
     while algorithm.champion is None:
         (ask,), events = play(algorithm, 1, hidden)
         fresh[ask.genome.id] += ask.purpose is Purpose.VALIDATE
-    assert algorithm.champion.episodes == 8
+    assert (algorithm.champion.episodes, algorithm.champion.title_episodes) == (0, 8)
     assert fresh[algorithm.champion.genome.id] == 8
-    assert events == [NewChampion(algorithm.champion.genome, algorithm.champion.mean, 8)]
+    (event,) = events
+    assert (event.genome, event.episodes) == (algorithm.champion.genome, 8)
     assert algorithm.champion.validated
 
 
@@ -242,8 +243,8 @@ def test_the_champions_truth_beats_a_single_scores_luck(replacement: str) -> Non
     assert np.mean(found[5]) > np.mean(found[0]) + 0.1
 
 
-def test_the_champions_mean_is_nearly_honest() -> None:
-    """Picking the best of many means flatters; fresh episodes only, and playing on, keep that small."""
+def test_the_champions_mean_is_honest() -> None:
+    """Picking the best of many means flatters; what is reported is measured afterwards."""
     flattery = []
     for seed in range(20):
         algorithm = GeneticAlgorithm(SETTINGS, seed)
@@ -251,8 +252,8 @@ def test_the_champions_mean_is_nearly_honest() -> None:
         champion = algorithm.champion
         assert champion is not None
         flattery.append(champion.mean - champion.genome.init_seed / 2**64)
-    best_of_all_single_scores = 3.2
-    assert 0 <= np.mean(flattery) < best_of_all_single_scores / 4
+    of_the_mean = 1 / math.sqrt(20 * SETTINGS.validation_episodes)
+    assert abs(np.mean(flattery)) < 3 * of_the_mean
 
 
 def test_the_best_mean_is_champion_however_much_more_another_was_played() -> None:

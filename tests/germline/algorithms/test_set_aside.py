@@ -124,4 +124,4 @@ def test_a_candidate_gets_other_fresh_episodes_for_those_that_failed() -> None:
             algorithm.tell(Result(ask.ticket, (float(not len(algorithm.pending())),), 4, 1))
     assert failed == 3
     assert algorithm.champion is not None
-    assert algorithm.champion.episodes == 3
+    assert algorithm.champion.title_episodes == 3

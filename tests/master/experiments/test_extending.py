@@ -164,7 +164,6 @@ async def test_any_condition_can_be_changed_in_any_state(house: House) -> None:
         (Stop(evaluations=12), "stop.evaluations is 12, and it has 12 already"),
         (Stop(frames=480), "stop.evaluations is 12, and it has 12 already, stop.frames is 480"),
         (Stop(evaluations=99, seconds=1.5), "stop.seconds is 1.5, and it has 2 already"),
-        (Stop(evaluations=99, fitness=-1.0), "stop.fitness is -1, and it has "),
     ],
 )
 async def test_an_end_that_is_reached_already_is_refused_and_changes_nothing(
@@ -177,6 +176,15 @@ async def test_an_end_that_is_reached_already_is_refused_and_changes_nothing(
     with pytest.raises(ConflictError, match=f"experiment one cannot go on: {sentence}"):
         await house.extend(stop)
     assert (experiment.state, experiment.settings.spec) == (State.COMPLETE, POPULATION)
+
+
+async def test_a_fitness_that_fresh_episodes_confirm_already_is_refused(house: House) -> None:
+    experiment = house.registry.create(POPULATION)
+    play(experiment)
+    await house.extend(Stop(evaluations=90))
+    play(experiment)
+    with pytest.raises(ConflictError, match=r"cannot go on: stop\.fitness is -1, and it has "):
+        await house.extend(Stop(evaluations=99, fitness=-1.0))
 
 
 async def test_a_condition_that_is_not_allowed_is_refused_by_its_field(house: House) -> None:

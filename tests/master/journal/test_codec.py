@@ -69,6 +69,7 @@ EVENTS: list[Event] = [
     explore(1, CHILD),
     explore(2, GRANDCHILD),
     Ask(3, CHILD, Purpose.VALIDATE, (5,)),
+    Ask(4, CHILD, Purpose.MEASURE, (6,)),
     Told(Result(1, (1e300, -2.0), 4_000, 1_000), 1, 12.5),
     SliceAsk(9, 4, 6, 2, (11, 12)),
     SliceAsk(10, 5, 0, 0, (13,)),
