@@ -16,7 +16,8 @@ def mean_of(values: Sequence[float]) -> float:
     try:
         return math.fsum(values) / len(values)
     except OverflowError:
-        return math.fsum(value / len(values) for value in values)
+        half = math.fsum(value / 2 / len(values) for value in values)
+        return min(max(2 * half, min(values)), max(values))  # rounded up, the double may be no float any more
 
 
 def mean_with(mean: float, count: int, values: Sequence[float]) -> float:
