@@ -20,7 +20,7 @@ def test_the_validated_champion_is_truly_better_over_twenty_runs(monkeypatch: py
     comparison = compare(noise=1.0, evaluations=4_000, runs=20)
     over_elites, over_best_score = comparison.gain("elites"), comparison.gain("unvalidated")
     assert over_elites.low > 0, f"validation gains {over_elites} over elites"
-    # So short a run has few episodes to spare for validation: what it gains here is little (see the benchmark).
+    # So short a run has few episodes to spare for validation: it gains little here (see the benchmark).
     assert over_best_score.estimate > 0, f"validation gains {over_best_score} over the best single score"
 
 
