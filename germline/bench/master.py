@@ -13,7 +13,6 @@ import argparse
 import contextlib
 import dataclasses
 import json
-import socket
 import statistics
 import subprocess
 import sys
@@ -21,6 +20,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from germline.bench.ports import free_port
 from germline.client import Client
 from germline.spec import loads
 
@@ -121,7 +121,7 @@ def _run(evaluations: int) -> tuple[list[Sample], int]:
 @contextlib.contextmanager
 def _master() -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
-        address = f"127.0.0.1:{_free_port()}"
+        address = f"127.0.0.1:{free_port()}"
         flags = (
             "--listen",
             address,
@@ -165,11 +165,6 @@ def _rate(samples: list[Sample], first: int, last: int) -> float:
 
 def _python(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-m", module, *arguments]
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def main() -> None:

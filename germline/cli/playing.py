@@ -6,7 +6,10 @@ import hashlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from germline.cli.cards import Playable
 from germline.cli.errors import CommandError, as_usage, needs_extra
+from germline.cli.output import notes
+from germline.cli.words import counted
 from germline.genome import Genome
 from germline.spec import kernels_of
 from germline.v1 import spec_pb2
@@ -73,6 +76,17 @@ def kernels_here(spec: spec_pb2.ExperimentSpec, device: str) -> str | None:
         from worker.machine import libraries_of, prepare
     with as_usage():
         return kernels_of(libraries_of(prepare(device, _THREADS)), spec)
+
+
+def play_all(policy: Playable, seeds: tuple[int, ...], device: str, *, quiet: bool) -> list[float]:
+    """The return of each episode, in the order of the seeds; says how far it is."""
+    returns: dict[int, float] = {}
+    with notes.status("") as status:
+        for position, returned in play(policy.spec, policy.policy, seeds, device):
+            returns[position] = returned
+            if not quiet:
+                status.update(f"{len(returns)} of {counted(len(seeds), 'episode')}")
+    return [returns[position] for position in sorted(returns)]
 
 
 def _returns(

@@ -14,7 +14,7 @@ from germline.cli.cards import Playable
 from germline.cli.errors import CommandError, Exit, as_usage, needs_extra
 from germline.cli.files import ForceOption, check_free, write_whole
 from germline.cli.output import emit, notes
-from germline.cli.playing import film, fresh_seeds, kernels_here, play
+from germline.cli.playing import film, fresh_seeds, kernels_here, play_all
 from germline.cli.target import JsonOption, Target, with_target
 from germline.cli.video import Video
 from germline.cli.words import counted, kernels_text, number
@@ -66,7 +66,7 @@ def evaluate(
     Example: germline evaluate --run runs/pong --id 6835dc4bb986a7f6 --json
     """
     policy = _policy(target, card, experiment, individual)
-    returns = _play(policy, fresh_seeds(seed, episodes), device, quiet=as_json)
+    returns = play_all(policy, fresh_seeds(seed, episodes), device, quiet=as_json)
     _refuse_unscored(policy, returns)
     kernels = kernels_here(policy.spec, device)
     mean, low, high = mean_interval(returns)
@@ -98,17 +98,6 @@ def _refuse_unscored(policy: Playable, returns: Sequence[float]) -> None:
             f"{policy.about}: {len(unscored)} of {len(returns)} episodes have no finite return, "
             f"episode {unscored[0]} for one: {returns[unscored[0] - 1]}; there is no mean"
         )
-
-
-def _play(policy: Playable, seeds: tuple[int, ...], device: str, *, quiet: bool) -> list[float]:
-    """The return of each episode, in the order of the seeds; says how far it is."""
-    returns: dict[int, float] = {}
-    with notes.status("") as status:
-        for position, returned in play(policy.spec, policy.policy, seeds, device):
-            returns[position] = returned
-            if not quiet:
-                status.update(f"{len(returns)} of {counted(len(seeds), 'episode')}")
-    return [returns[position] for position in sorted(returns)]
 
 
 def record(

@@ -11,8 +11,8 @@ import typer
 from germline.card import PolicyCard, Score
 from germline.cli import cards
 from germline.cli.errors import CommandError, Exit
-from germline.cli.output import Json, emit, notes
-from germline.cli.playing import kernels_here, play
+from germline.cli.output import Json, emit
+from germline.cli.playing import kernels_here, play_all
 from germline.cli.target import JsonOption
 from germline.cli.words import kernels_text, number
 from germline.spec.convert import starts_of
@@ -49,12 +49,7 @@ def verify(
     if len(starts) != len(score.returns):
         sentence = f"{card} has {len(score.returns)} returns; its protocol has {len(starts)} starts"
         raise CommandError(sentence, Exit.USAGE)
-    played = dict.fromkeys(range(len(starts)), 0.0)
-    with notes.status("") as status:
-        for count, (place, value) in enumerate(play(policy.spec, policy.policy, starts, device), start=1):
-            played[place] = value
-            status.update(f"{count} of {len(starts)} starts")
-    differences = compare(score.returns, list(played.values()))
+    differences = compare(score.returns, play_all(policy, starts, device, quiet=as_json))
     precision = policy.card.precision if policy.card else ""
     kernels = kernels_here(policy.spec, device)
     if as_json:

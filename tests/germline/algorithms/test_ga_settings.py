@@ -72,7 +72,8 @@ LIMITS: list[dict[str, object]] = [
 
 @pytest.mark.parametrize("settings", LIMITS, ids=str)
 def test_settings_at_their_limits_are_allowed(settings: dict[str, object]) -> None:
-    GaSettings(**settings)  # type: ignore[arg-type]
+    allowed = GaSettings(**settings)  # type: ignore[arg-type]
+    assert {field: getattr(allowed, field) for field in settings} == settings
 
 
 @pytest.mark.parametrize(

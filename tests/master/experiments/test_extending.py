@@ -261,6 +261,7 @@ async def test_whoever_waits_for_a_change_hears_of_it_at_once(house: House, chan
         getattr(experiment, change)()
     async with asyncio.timeout(PATIENCE_S):
         await waiting
+    assert waiting.done()
 
 
 async def test_what_is_deleted_leaves_nothing_in_the_store_and_its_number_is_never_used_again(
