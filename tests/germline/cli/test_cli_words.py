@@ -153,7 +153,7 @@ def test_an_evaluation_without_a_finite_return_ends_with_a_sentence(
     card: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(
-        "germline.cli.policies.play", lambda *_: iter([(0, 1.0), (1, float("nan")), (2, float("inf"))])
+        "germline.cli.playing.play", lambda *_: iter([(0, 1.0), (1, float("nan")), (2, float("inf"))])
     )
     assert run(["evaluate", card, "--episodes", "3"]) == 1
     assert "2 of 3 episodes have no finite return, episode 2 for one: nan" in capsys.readouterr().err
