@@ -119,11 +119,13 @@ class Master:
         await self._health.enter_graceful_shutdown()
         self.dispatcher.drain(reason)
         deadline = monotonic() + self._config.drain_s
-        while self.dispatcher.leased and len(self.dispatcher.fleet) and monotonic() < deadline:
+        while self.dispatcher.overview.leased and len(self.dispatcher.fleet) and monotonic() < deadline:
             await asyncio.sleep(0.05)
         await self.journal.flush(max(deadline - monotonic(), _GRACE_S), with_snapshots=True)
         self.dispatcher.end_streams()
-        logger.info("drained; %d pieces of work are still out and will be lent again", self.dispatcher.leased)
+        logger.info(
+            "drained; %d pieces of work are still out and will be lent again", self.dispatcher.overview.leased
+        )
 
     async def _open(self, stack: contextlib.AsyncExitStack) -> None:
         """Recover, then serve."""
@@ -132,7 +134,7 @@ class Master:
         await self.journal.flush(
             60.0, with_snapshots=True
         )  # a lease of before a restart is told from one after it
-        self._metrics.watch(partial(_read_on, asyncio.get_running_loop(), self.dispatcher.gauges))
+        self._metrics.watch(partial(_read_on, asyncio.get_running_loop(), self.dispatcher.overview.gauges))
         if self._config.metrics_port >= 0:
             stack.callback(self._serve_metrics())
         server = self._make_server()

@@ -109,7 +109,7 @@ async def test_one_individual_passes_through_them_in_that_order(
         experiment = master.registry.create(SPEC)
         passed.clear()  # the journal has begun before the individual
         worker = asyncio.create_task(work(WorkerConfig(master=master.address, threads=1)))
-        await experiment.wait_for_change(PATIENCE_S)
+        await experiment.standing.wait_for_change(PATIENCE_S)
         assert await master.journal.flush(PATIENCE_S)
         worker.cancel()
         await asyncio.gather(worker, return_exceptions=True)

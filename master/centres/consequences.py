@@ -41,7 +41,7 @@ def discard(experiment: Experiment, event: Discarded) -> list[Piece]:
         asks.append(ask := experiment.search.untell(result))
         experiment.progress.uncount(result, evaluations_of(ask))
         if isinstance(ask, SliceAsk) and not ask.pairs:
-            experiment.want_best()  # the one before it is the best again
+            experiment.epochs.want_best()  # the one before it is the best again
     return asks
 
 

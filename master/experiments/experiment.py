@@ -2,58 +2,44 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import math
 from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import suppress
 from functools import partial
-from itertools import chain
 from time import time
 from typing import NamedTuple
 
 from germline.algorithms.base import Result
-from germline.algorithms.eggroll import EggrollEvent, EpochClosed, NewBestCentre, SliceAsk
 from germline.algorithms.ga import GeneticAlgorithm
-from germline.spec import kernels_of
 from master.centres.centre import Centre
 from master.errors import ConflictError, Refusal, RefusedResultError, UnscoredError
 from master.experiments.algorithm_seam import GaSearch
+from master.experiments.ending import is_over, proven_mean, reached
+from master.experiments.epochs import Epochs
 from master.experiments.events import (
     Created,
     Event,
     Piece,
-    SetAside,
     State,
     StateChanged,
     StopChanged,
     Told,
     WorkerSeen,
-    evaluations_of,
-    returns_of,
     unscored_name,
 )
-from master.experiments.outcomes import Outcomes
-from master.experiments.progress import QUANTILES, Point, Progress, Rates, Unscored
-from master.experiments.settings import ExperimentSettings, Stop
+from master.experiments.progress import Progress, Rates
+from master.experiments.settings import ExperimentSettings
+from master.experiments.standing import Standing
+from master.experiments.tally import Tally
+from master.experiments.workers import WorkerIdentity, number_of
 from master.journal.channel import TakeSnapshot
 from master.journal.checkpoints import Checkpoints
 from master.journal.journal import Journal, WriteEvent
 from master.work.leases import Key, Start
 from master.work.pending_work import PendingWork, Work
-from master.work.retries import merged
 
 logger = logging.getLogger(__name__)
 
 _ANNOUNCE_S = 10.0
-
-
-class WorkerIdentity(NamedTuple):
-    """A worker as an experiment knows it: by name, and on what it plays."""
-
-    worker_id: str
-    device: str
-    libraries: dict[str, str]
 
 
 class RefusedResult(NamedTuple):
@@ -76,8 +62,7 @@ class Experiment:
         settings: what its spec means.
         created: its first event.
         identity: tells it from every other experiment, of this or another store.
-        state: where it stands.
-        known_state: what people are told of that: it is durable.
+        standing: where it stands, and what people know of that.
         search: its algorithm.
         centre: what is known of an evolution strategy's centre; None for a genetic algorithm.
         pending_work: its work that is not told yet.
@@ -85,7 +70,8 @@ class Experiment:
         rates: how fast they rise.
         workers: that have told it something, by name.
         rejections: workers that get none of its work, and why.
-        trouble: why it paused by itself; empty if it did not.
+        tally: counts what comes of its work.
+        epochs: of an evolution strategy.
     """
 
     def __init__(
@@ -101,7 +87,7 @@ class Experiment:
         self.created = created
         self.number = created.number
         self.identity = created.identity(journal.store_id)
-        self.state = self.known_state = State.RUNNING
+        self.standing = Standing()
         self.search = settings.make_search()
         self.centre: Centre | None = settings.make_centre()
         self.pending_work = PendingWork(settings.lease_s, clock, starts, settings.max_attempts)
@@ -109,14 +95,12 @@ class Experiment:
         self.rates = Rates(clock)
         self.workers: dict[str, WorkerSeen] = {}
         self.rejections: dict[str, str] = {}
-        self.trouble = ""
-        self._outcomes = Outcomes()
+        self.tally = Tally(self.search, self.pending_work, self.progress, self.centre)
+        self.epochs = Epochs(self.tally, self.write)
         self._journal = journal
         self._write: WriteEvent | None = None
-        self._changed = asyncio.Event()
         self._announced = ""
         self._announce_again_s = 0.0
-        self._epoch_began_s = 0.0  # running time
 
     # The journal
 
@@ -136,6 +120,11 @@ class Experiment:
         return self._journal.checkpoints
 
     # What the dispatcher asks
+
+    @property
+    def state(self) -> State:
+        """Where it stands."""
+        return self.standing.state
 
     @property
     def is_running(self) -> bool:
@@ -203,52 +192,9 @@ class Experiment:
         for ticket in self.pending_work.lose(worker_id, reason, tickets, lost_with):
             self._set_aside(ticket)
 
-    def take_in(self, told: Told) -> Sequence[EggrollEvent]:
-        """Count a result, live and in a replay; what happened to the epoch because of it."""
-        result = told.result
-        events = self.search.tell(result)
-        evaluations = evaluations_of(self.pending_work.settle(result.ticket))
-        self.progress.count(result, evaluations)
-        self._outcomes.note(evaluations)
-        if self.centre is not None:
-            self.centre.told[result.ticket] = told
-        self._draw(events, told.running_s)
-        return events
-
-    def take_aside(self, event: SetAside) -> Sequence[EggrollEvent]:
-        """Wait no more for work that cannot be scored, live and in a replay; what happened to the epoch."""
-        ticket, returns = event.ticket, event.returns
-        events = self.search.set_aside(ticket, returns)
-        piece = self.pending_work.settle(ticket)
-        scored = piece.scored(returns) if isinstance(piece, SliceAsk) else {}
-        if scored:
-            self.progress.count(Result(ticket, tuple(chain(*scored.values())), 0, 0), 2 * len(scored))
-        failed = evaluations_of(piece) - 2 * len(scored)
-        if failed:
-            name = unscored_name(piece, returns)
-            self.progress.count_failed(failed, Unscored(name, event.reason, event.attempts, event.worker_id))
-        self._outcomes.note(2 * len(scored), failed)
-        self._draw(events, event.running_s)
-        return events
-
-    def open_epoch(self) -> None:
-        """From now on, time counts towards an early close."""
-        self._epoch_began_s = self.progress.running_s
-
-    def take_in_early(self, closed: EpochClosed) -> None:
-        """Count an epoch that closed without its last pairs, live and in a replay."""
-        told = self.centre.told.values() if self.centre is not None else ()
-        self._draw([closed], max((each.running_s for each in told), default=self.progress.running_s))
-
-    def want_best(self) -> None:
-        """Have the checkpoint of the best measured centre kept, whichever it is by now."""
-        leader = self.search.leader()
-        if self.centre is not None:
-            self.centre.want_best(None if leader is None else leader.epoch)
-
     def end_if_fit(self) -> None:
         """A new best centre is in the store: that may have been what a stop condition waited for."""
-        if self.is_running and self._has_reached_fitness():
+        if self.is_running and self._proven_mean >= self.settings.stop.fitness:
             self._close(State.COMPLETE)
 
     # What people ask
@@ -256,14 +202,14 @@ class Experiment:
     def pause(self, trouble: str = "") -> None:
         """Lend no more; `trouble` says why, if nobody wanted it. Raises ConflictError if it is over."""
         if self.state is not State.PAUSED:
-            self._check_not_over("paused")
+            self.standing.check_not_over(self.settings.name, "paused")
             self.progress.stop_clock()
             self._change(State.PAUSED, trouble)
 
     def resume(self) -> None:
         """Undo a pause. Raises ConflictError if the experiment is over."""
         if self.state is not State.RUNNING:
-            self._check_not_over("resumed")
+            self.standing.check_not_over(self.settings.name, "resumed")
             self._change(State.RUNNING)
             self._wind_clock()
 
@@ -277,24 +223,18 @@ class Experiment:
 
         Raises ConflictError if one of them holds already.
         """
-        reached = self._reached(settings.stop)
-        if reached:
-            raise ConflictError(f"experiment {self.settings.name} cannot go on: {reached}")
+        holds = reached(settings.stop, self.progress, self._proven_mean)
+        if holds:
+            raise ConflictError(f"experiment {self.settings.name} cannot go on: {holds}")
         self.settings = settings
         self.write(StopChanged(settings.encoded_stop))
-        self._journal.when_durable(self._tell_watchers, (self.number,))
+        self._journal.when_durable(self.standing.tell_watchers, (self.number,))
         if self.state.is_final:
             self.pending_work.reopen(self.search.pending())
             if self.centre is not None:
                 self.centre.want_last_no_more()
-            self.open_epoch()
+            self.epochs.open()
             self._change(State.RUNNING)
-
-    async def wait_for_change(self, timeout_s: float) -> None:
-        """Wait until the experiment's state or its stop conditions change, but not longer than that."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                await self._changed.wait()
 
     @property
     def algorithm(self) -> GeneticAlgorithm:
@@ -317,8 +257,8 @@ class Experiment:
         self.rates.sample(self.progress.evaluations, self.progress.frames)
         self._announce_leader()
         self._wind_clock()
-        if self.is_running and self.progress.running_s - self._epoch_began_s >= self.settings.close_after_s:
-            self._close_early()
+        if self.is_running and self.epochs.are_due(self.settings.close_after_s):
+            self.epochs.close_early()
         if self.is_running and self.progress.running_s >= self.settings.stop.seconds:
             self._close(State.COMPLETE)
 
@@ -350,11 +290,11 @@ class Experiment:
             self._fail(worker_id, attempt, result, str(error))
             raise
         except RefusedResultError as error:
-            raise self._why_refused(error, result.ticket) from None
-        told = Told(result, self._number_of(identity), running_s)
-        events = self.take_in(told)
+            raise self.epochs.why_refused(error, result.ticket) from None
+        told = Told(result, number_of(identity, self.workers, self.settings, self.write), running_s)
+        events = self.tally.take_in(told)
         self.write(told)
-        self._follow(events)
+        self.epochs.follow(events)
         self.pending_work.close(result.ticket, worker_id)
         if self._is_over(ask):
             self._close(State.COMPLETE)
@@ -370,76 +310,20 @@ class Experiment:
 
     def _set_aside(self, ticket: int) -> None:
         """Wait no more for work that too many workers could not score, but for scored pairs of a slice."""
-        piece, failures = self.pending_work.piece(ticket), self.pending_work.retries.failures(ticket)
-        returns = merged(failures, returns_of(piece)) if isinstance(piece, SliceAsk) else ()
-        last = failures[-1]
+        piece, event = self.pending_work.piece(ticket), self.tally.aside(ticket)
         logger.warning(
             "experiment %s: %s is set aside after %d failed attempts, the last on worker %s: %s",
-            self.settings.name, unscored_name(piece, returns), len(failures), last.worker, last.reason,
+            self.settings.name, unscored_name(piece, event.returns), event.attempts,
+            event.worker_id, event.reason,
         )  # fmt: skip
-        event = SetAside(ticket, returns, len(failures), last.worker, last.reason, self.progress.running_s)
-        events = self.take_aside(event)
+        events = self.tally.take_aside(event)
         self.write(event)
-        self._follow(events)
-        self.pending_work.close(ticket, last.worker)
+        self.epochs.follow(events)
+        self.pending_work.close(ticket, event.worker_id)
         if self._is_over(piece):
             self._close(State.COMPLETE)
-        elif self.is_running and self._outcomes.are_hopeless:
-            self.pause(self._hopelessness())
-
-    def _hopelessness(self) -> str:
-        failed, last = self._outcomes.failed, self.progress.set_aside[-1]
-        return (
-            f"{failed} of the last {failed + self._outcomes.scored} individuals could not be scored; "
-            f"the last, {last.name}, failed {last.attempts} times, then on {last.worker}: {last.reason}"
-        )
-
-    def _why_refused(self, error: RefusedResultError, ticket: int) -> RefusedResultError:
-        """The truth about work that is not pending any more: it was told, or its epoch closed without it."""
-        if error.code is Refusal.ALREADY_TOLD and self.centre is not None:
-            for closed in (*self.centre.closed, *self.centre.updates):
-                if self.search.closed_without(ticket, closed):
-                    sentence = f"ticket {ticket} comes too late: epoch {closed.epoch} closed without it"
-                    return RefusedResultError(Refusal.CLOSED, sentence)
-        return error
-
-    def _draw(self, events: Sequence[EggrollEvent], running_s: float) -> None:
-        """Add a point to the curve, if one belongs after these events."""
-        place = self.search.place(events, self.progress.evaluations)
-        if place is not None and self.progress.history.is_due(place):
-            self.progress.history.add(self._point(running_s))
-
-    def _point(self, running_s: float) -> Point:
-        leader = self.search.leader()
-        return Point(
-            self.progress.evaluations,
-            self.progress.frames,
-            running_s,
-            tuple(self.search.fitness_quantiles(QUANTILES)),
-            leader.mean if leader is not None else None,
-        )
-
-    def _follow(self, events: Sequence[EggrollEvent]) -> None:
-        """Write down that an epoch closed, before anybody is told; want a new best centre's checkpoint."""
-        centre = self.centre
-        if centre is None:
-            return
-        for event in events:
-            if isinstance(event, EpochClosed):
-                self.write(event)
-                centre.close(event)
-                self.open_epoch()
-            elif isinstance(event, NewBestCentre):
-                self.want_best()
-
-    def _close_early(self) -> None:
-        """Close the epoch without its last pairs, if enough are in: nobody waits for them any more."""
-        events = self.search.close_early()
-        for event in events:
-            if isinstance(event, EpochClosed):
-                self.pending_work.close_all()
-                self.take_in_early(event)
-        self._follow(events)
+        elif self.is_running and self.tally.outcomes.are_hopeless:
+            self.pause(self.tally.hopelessness())
 
     def _announce_leader(self) -> None:
         """Log a new leader; not each one of a minute, a noisy task has many."""
@@ -451,35 +335,12 @@ class Experiment:
             "experiment %s, %d evaluations: %s", self.settings.name, self.progress.evaluations, leader.text
         )
 
-    def _is_over(self, ask: Piece) -> bool:
-        stop, progress = self.settings.stop, self.progress
-        if progress.evaluations >= stop.evaluations or progress.frames >= stop.frames:
-            return True
-        return stop.fitness < math.inf and self.search.may_crown(ask) and self._has_reached_fitness()
-
-    def _has_reached_fitness(self) -> bool:
-        """Whether fresh episodes confirm that the leader is as good as was asked for.
-
-        A centre must also be in the store.
-        """
-        return self._proven_mean >= self.settings.stop.fitness
+    def _is_over(self, piece: Piece) -> bool:
+        return is_over(self.settings.stop, piece, self.progress, self.search, self.centre)
 
     @property
     def _proven_mean(self) -> float:
-        leader = self.search.leader()
-        if leader is None or (self.centre is not None and not self.centre.has(leader.epoch)):
-            return -math.inf
-        return leader.proven
-
-    def _reached(self, stop: Stop) -> str:
-        """Which of these conditions hold, in words; empty if none does."""
-        progress = self.progress
-        so_far = Stop(progress.evaluations, progress.frames, progress.running_s, self._proven_mean)
-        return ", ".join(
-            f"stop.{field} is {limit:,.10g}, and it has {reached:,.10g} already"
-            for field, limit, reached in zip(Stop._fields, stop, so_far, strict=True)
-            if reached >= limit
-        )
+        return proven_mean(self.search, self.centre)
 
     def _close(self, state: State) -> None:
         self.progress.stop_clock()
@@ -490,61 +351,12 @@ class Experiment:
 
     def enter(self, state: State, trouble: str) -> None:
         """Stand there from now on, live and in a replay; whoever goes on begins with a clean record."""
-        self.state, self.trouble = state, trouble
-        self._outcomes.clear()
+        self.standing.state, self.standing.trouble = state, trouble
+        self.tally.outcomes.clear()
 
     def _change(self, state: State, trouble: str = "") -> None:
         self.enter(state, trouble)
         self.write(StateChanged(state, time(), self.progress.running_s, trouble))
-        self._journal.when_durable(partial(self.make_known, state), (self.number,))
+        self._journal.when_durable(partial(self.standing.make_known, state), (self.number,))
         why = f": {trouble}" if trouble else ""
         logger.info("experiment %s is %s%s", self.settings.name, state.name.lower(), why)
-
-    def make_known(self, state: State) -> None:
-        """A state is durable: people are told of it."""
-        self.known_state = state
-        self._tell_watchers()
-
-    def _tell_watchers(self) -> None:
-        """Wake those who wait for a change; whoever looks after that waits for the next one."""
-        self._changed.set()
-        self._changed = asyncio.Event()
-
-    def _check_not_over(self, done: str) -> None:
-        if self.state.is_final:
-            raise ConflictError(
-                f"experiment {self.settings.name} is {self.state.name.lower()} and cannot be {done}; "
-                "allowed: a running or paused one, or extend it"
-            )
-
-    def _number_of(self, identity: WorkerIdentity) -> int:
-        """The worker's number in this experiment's journal; a new one is introduced there."""
-        seen = self.workers.get(identity.worker_id)
-        if seen is None:
-            number = len(self.workers) + 1
-            seen = WorkerSeen(
-                number, identity.worker_id, identity.device, identity.libraries, self.settings.precision
-            )
-            self._tell_other_kernels(identity)
-            self.workers[identity.worker_id] = seen
-            self.write(seen)
-        return seen.number
-
-    def kernels(self) -> list[str]:
-        """Families of the kernels that played its scores."""
-        spec = self.settings.spec
-        found = (kernels_of(seen.libraries, spec) for seen in self.workers.values())
-        return sorted({family for family in found if family is not None})
-
-    def _tell_other_kernels(self, identity: WorkerIdentity) -> None:
-        """Say it when scores come from kernels that may add in another order than those before."""
-        known, family = self.kernels(), kernels_of(identity.libraries, self.settings.spec)
-        if known and family is not None and family not in known:
-            logger.warning(
-                "experiment %s: worker %s plays by kernels of family %s, those before it by %s: in floating "
-                "point one genome may play two games there; int8 is the same everywhere",
-                self.settings.name,
-                identity.worker_id,
-                family,
-                ", ".join(known),
-            )

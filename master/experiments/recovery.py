@@ -40,7 +40,7 @@ def take_snapshot(experiment: Experiment, position: int) -> Snapshot:
         frozen=experiment.search.freeze(),
         progress={**experiment.progress.snapshot(), **experiment.pending_work.snapshot()},
         workers=list(experiment.workers.values()),
-        trouble=experiment.trouble,
+        trouble=experiment.standing.trouble,
         stop=experiment.settings.encoded_stop,
     )
     centre = experiment.centre
@@ -73,7 +73,7 @@ def restore(experiment: Experiment, snapshot: Snapshot) -> None:
 def replay(experiment: Experiment, event: Event) -> None:
     """Let something happen again."""
     if isinstance(event, Told):
-        experiment.take_in(event)
+        experiment.tally.take_in(event)
         experiment.progress.recall_running(event.running_s)
     elif isinstance(event, Ask | SliceAsk):
         experiment.search.adopt(event)
@@ -84,7 +84,7 @@ def replay(experiment: Experiment, event: Event) -> None:
 
 def _replay_rare(experiment: Experiment, event: Rare) -> None:
     if isinstance(event, SetAside):
-        experiment.take_aside(event)
+        experiment.tally.take_aside(event)
         experiment.progress.recall_running(event.running_s)
     elif isinstance(event, EpochClosed):
         _replay_epoch(experiment, event)
@@ -105,7 +105,7 @@ def _replay_rare(experiment: Experiment, event: Rare) -> None:
 def want_checkpoints(experiment: Experiment) -> None:
     """Want after a replay the checkpoints that were wanted before it and are not kept."""
     if experiment.centre is not None:
-        experiment.want_best()
+        experiment.epochs.want_best()
         experiment.centre.want_newest()
         if experiment.state.is_final:
             experiment.centre.want_last()
@@ -116,8 +116,8 @@ def revive(experiment: Experiment, head: int) -> None:
     if experiment.state.is_final:
         experiment.pending_work.expect_only(())
     experiment.pending_work.revive()
-    experiment.open_epoch()
-    experiment.make_known(experiment.state)
+    experiment.epochs.open()
+    experiment.standing.make_known(experiment.state)
     experiment.attach(head, partial(take_snapshot, experiment))
 
 
@@ -142,7 +142,7 @@ def _replay_epoch(experiment: Experiment, closed: EpochClosed) -> None:
     """An epoch closed, perhaps early: then what is still pending of it is not wanted any more."""
     if experiment.centre is not None:
         if experiment.search.adopt_epoch(closed):
-            experiment.take_in_early(closed)
+            experiment.tally.take_in_early(closed)
         experiment.pending_work.expect_only(experiment.search.pending())
         experiment.centre.close(closed)
         experiment.centre.announce(closed)

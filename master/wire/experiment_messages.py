@@ -18,6 +18,7 @@ from master.experiments.algorithm_seam import EggrollSearch
 from master.experiments.experiment import Experiment
 from master.experiments.progress import QUANTILES, Point
 from master.experiments.registry import Damaged
+from master.experiments.workers import kernel_families
 from master.work.fleet import Session
 
 _MAX_UINT64 = 2**64 - 1
@@ -33,7 +34,7 @@ def write_experiment(experiment: Experiment, trouble: str, unable: int) -> exper
     message = experiment_pb2.Experiment(
         number=experiment.number,
         spec=experiment.settings.spec,
-        state=experiment_pb2.ExperimentState.ValueType(int(experiment.known_state)),
+        state=experiment_pb2.ExperimentState.ValueType(int(experiment.standing.known)),
         created=_timestamp(experiment.created.time),
         evaluations=progress.evaluations,
         episodes=progress.episodes,
@@ -50,7 +51,7 @@ def write_experiment(experiment: Experiment, trouble: str, unable: int) -> exper
         trouble=trouble,
         unable=unable,
         failed=progress.failed,
-        kernels=experiment.kernels(),
+        kernels=kernel_families(experiment.workers.values(), experiment.settings.spec),
         set_aside=[experiment_pb2.Unscored(**each._asdict()) for each in progress.set_aside],
     )
     if experiment.centre is None:

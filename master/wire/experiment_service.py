@@ -102,11 +102,11 @@ class ExperimentService(experiment_pb2_grpc.ExperimentServiceServicer):
             raise InvalidFieldError(f"interval_s is {interval_s:g}; allowed: 0.1 to 3600")
         experiment = self._registry.named(request.name)
         while True:
-            is_final = experiment.known_state.is_final
+            is_final = experiment.standing.known.is_final
             yield pb.WatchExperimentResponse(experiment=self._shown(experiment))
             if is_final:
                 return
-            await experiment.wait_for_change(interval_s)
+            await experiment.standing.wait_for_change(interval_s)
 
     async def ListIndividuals(
         self, request: pb.ListIndividualsRequest, context: Context
@@ -159,19 +159,19 @@ class ExperimentService(experiment_pb2_grpc.ExperimentServiceServicer):
                 leased[worker_id] = leased.get(worker_id, 0) + count
         names = ((session, session.identity.worker_id) for session in self._dispatcher.fleet)
         workers = [
-            write_worker(session, leased.get(name, 0), self._dispatcher.worker_trouble(name))
+            write_worker(session, leased.get(name, 0), self._dispatcher.overview.worker_trouble(name))
             for session, name in names
         ]
         return pb.ListWorkersResponse(workers=workers)
 
     def _shown(self, experiment: Experiment) -> pb.Experiment:
-        dispatcher = self._dispatcher
-        unable = len(dispatcher.rejections(experiment))
-        return write_experiment(experiment, dispatcher.trouble(experiment), unable)
+        overview = self._dispatcher.overview
+        unable = len(overview.rejections(experiment))
+        return write_experiment(experiment, overview.trouble(experiment), unable)
 
     async def _changed(self, experiment: Experiment) -> pb.Experiment:
         """Let everybody know of a change, and answer when it is durable."""
-        self._dispatcher.send_revocations()
-        self._dispatcher.lend_all()
+        self._dispatcher.lender.send_revocations()
+        self._dispatcher.lender.lend_all()
         await self._journal.durable((experiment.number,))
         return self._shown(experiment)

@@ -12,7 +12,8 @@ from germline.algorithms.eggroll import SliceAsk
 from germline.v1 import genome_pb2, worker_pb2
 from master.centres.keeper import Part, Report
 from master.errors import StreamOrderError
-from master.experiments.experiment import RefusedResult, WorkerIdentity
+from master.experiments.experiment import RefusedResult
+from master.experiments.workers import WorkerIdentity
 from master.journal.codec import parent_of
 from master.work.dispatcher import Greeting
 from master.work.fleet import (

@@ -13,7 +13,8 @@ from master.centres.centre import Checkpoint
 from master.centres.consequences import newest_checkpoint
 from master.errors import MasterError, ReplacedStreamError
 from master.experiments.events import evaluations_of
-from master.experiments.experiment import Experiment, RefusedResult, WorkerIdentity
+from master.experiments.experiment import Experiment, RefusedResult
+from master.experiments.workers import WorkerIdentity
 from master.work.leases import Key
 from master.work.pending_work import Work
 from master.work.waiting import base_id

@@ -15,8 +15,9 @@ from germline.spec import loads
 from master.centres.centre import Centre
 from master.centres.keeper import Part, Report
 from master.experiments.events import CheckpointStored, State, evaluations_of
-from master.experiments.experiment import Experiment, WorkerIdentity
+from master.experiments.experiment import Experiment
 from master.experiments.registry import Registry
+from master.experiments.workers import WorkerIdentity
 from master.journal.journal import Journal
 from master.journal.keys import Keys
 from master.journal.store import OwnStore, connect

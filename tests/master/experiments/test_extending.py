@@ -16,8 +16,9 @@ from master.centres.centre import Checkpoint
 from master.centres.consequences import keep_checkpoint, newest_checkpoint, release_checkpoints
 from master.errors import ConflictError, InvalidFieldError, Refusal, UnknownNameError
 from master.experiments.events import State, returns_of
-from master.experiments.experiment import Experiment, RefusedResult, WorkerIdentity
+from master.experiments.experiment import Experiment, RefusedResult
 from master.experiments.registry import Registry
+from master.experiments.workers import WorkerIdentity
 from master.journal.journal import Journal
 from master.journal.keys import Keys
 from master.journal.store import OwnStore, connect
@@ -253,7 +254,7 @@ async def test_the_spec_of_an_extended_experiment_is_the_same_experiment_before_
 @pytest.mark.parametrize("change", ["pause", "stop", "extend"])
 async def test_whoever_waits_for_a_change_hears_of_it_at_once(house: House, change: str) -> None:
     experiment = house.registry.create(POPULATION)
-    waiting = asyncio.create_task(experiment.wait_for_change(3_600))
+    waiting = asyncio.create_task(experiment.standing.wait_for_change(3_600))
     await asyncio.sleep(0)
     if change == "extend":
         await house.extend(Stop(frames=9))

@@ -10,8 +10,9 @@ from germline.algorithms.base import Result
 from germline.spec import loads
 from master.experiments import recovery
 from master.experiments.events import Created, Event
-from master.experiments.experiment import Experiment, WorkerIdentity
+from master.experiments.experiment import Experiment
 from master.experiments.settings import ExperimentSettings
+from master.experiments.workers import WorkerIdentity
 from master.journal.codec import Snapshot
 from master.journal.journal import Journal, WriteEvent
 from master.wire.experiment_messages import write_experiment

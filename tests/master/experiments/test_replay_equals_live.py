@@ -14,8 +14,9 @@ from germline.v1 import spec_pb2
 from master.centres.consequences import discredit
 from master.experiments import recovery
 from master.experiments.events import Created, Event, returns_of
-from master.experiments.experiment import Experiment, WorkerIdentity
+from master.experiments.experiment import Experiment
 from master.experiments.settings import ExperimentSettings
+from master.experiments.workers import WorkerIdentity
 from master.journal.codec import EntryReader, EntryWriter, Snapshot, read_snapshot, write_snapshot
 from master.journal.journal import Journal, WriteEvent
 from master.work.leases import Key, Start

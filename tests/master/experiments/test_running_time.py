@@ -10,8 +10,9 @@ from germline.algorithms.eggroll import SliceAsk
 from germline.spec import loads
 from master.experiments import recovery
 from master.experiments.events import Created, Event, State
-from master.experiments.experiment import Experiment, WorkerIdentity
+from master.experiments.experiment import Experiment
 from master.experiments.settings import ExperimentSettings
+from master.experiments.workers import WorkerIdentity
 from master.journal.codec import Snapshot
 from master.journal.journal import Journal, WriteEvent
 from master.work.leases import Key, Start

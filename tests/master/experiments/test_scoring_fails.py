@@ -12,9 +12,10 @@ from germline.spec import loads
 from master.errors import Refusal
 from master.experiments import recovery
 from master.experiments.events import Created, Event, SetAside, State
-from master.experiments.experiment import Experiment, WorkerIdentity
+from master.experiments.experiment import Experiment
 from master.experiments.outcomes import FEW_FAILED, LAST, Outcomes
 from master.experiments.settings import ExperimentSettings
+from master.experiments.workers import WorkerIdentity
 from master.journal.codec import Snapshot
 from master.journal.journal import Journal, WriteEvent
 from master.work.leases import Key, Start
@@ -168,8 +169,10 @@ def test_an_experiment_of_which_too_much_fails_pauses_and_says_why() -> None:
     assert run.experiment.is_running
     run.fail(1)
     assert run.experiment.state is State.PAUSED
-    assert run.experiment.trouble.startswith("20 of the last 20 individuals could not be scored; the last, ")
-    assert run.experiment.trouble.endswith("failed 2 times, then on b: it broke")
+    assert run.experiment.standing.trouble.startswith(
+        "20 of the last 20 individuals could not be scored; the last, "
+    )
+    assert run.experiment.standing.trouble.endswith("failed 2 times, then on b: it broke")
 
 
 def test_an_experiment_goes_on_while_half_of_it_can_be_scored() -> None:
@@ -185,7 +188,7 @@ def test_whoever_resumes_starts_with_a_clean_record() -> None:
     run = ga()
     run.fail(FEW_FAILED)
     run.experiment.resume()
-    assert run.experiment.trouble == ""
+    assert run.experiment.standing.trouble == ""
     run.fail(FEW_FAILED - 1)
     assert run.experiment.is_running
     run.fail(1)

@@ -27,8 +27,9 @@ from germline.spec import loads
 from germline.v1 import journal_pb2, spec_pb2
 from master.centres.centre import Checkpoint
 from master.centres.consequences import discredit, keep_checkpoint
-from master.experiments.experiment import Experiment, WorkerIdentity
+from master.experiments.experiment import Experiment
 from master.experiments.registry import Registry
+from master.experiments.workers import WorkerIdentity
 from master.journal.journal import Journal
 from master.journal.keys import Keys
 from master.journal.store import OwnStore, connect
@@ -97,7 +98,11 @@ def seen(experiment: Experiment) -> Json:
 def _seen_trouble(experiment: Experiment) -> Json:
     """Nothing of an experiment of which everything could be scored: earlier files have none of it."""
     set_aside = [list(each) for each in experiment.progress.set_aside]
-    trouble = {"trouble": experiment.trouble, "failed": experiment.progress.failed, "set_aside": set_aside}
+    trouble = {
+        "trouble": experiment.standing.trouble,
+        "failed": experiment.progress.failed,
+        "set_aside": set_aside,
+    }
     return trouble if any(trouble.values()) else {}
 
 

@@ -19,7 +19,7 @@ from master.centres.centre import Checkpoint
 from master.centres.consequences import keep_checkpoint
 from master.config import MasterConfig
 from master.experiments.events import returns_of
-from master.experiments.experiment import WorkerIdentity
+from master.experiments.workers import WorkerIdentity
 from master.journal.keys import Keys
 from master.journal.store import OwnStore, connect
 from master.server import Master

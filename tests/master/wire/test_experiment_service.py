@@ -24,7 +24,8 @@ from germline.v1 import spec_pb2, worker_pb2
 from germline.v1.experiment_pb2_grpc import ExperimentServiceStub
 from germline.v1.worker_pb2_grpc import WorkerServiceStub
 from master.config import MasterConfig
-from master.experiments.experiment import Experiment, WorkerIdentity
+from master.experiments.experiment import Experiment
+from master.experiments.workers import WorkerIdentity
 from master.journal.store import connect
 from master.server import AddressError, Master
 from master.work.leases import Key

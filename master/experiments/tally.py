@@ -1,0 +1,101 @@
+"""What came of an experiment's work, counted: the same when it happens and when the journal is replayed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+
+from germline.algorithms.base import Result
+from germline.algorithms.eggroll import EggrollEvent, EpochClosed, SliceAsk
+from master.centres.centre import Centre
+from master.experiments.algorithm_seam import Search
+from master.experiments.events import SetAside, Told, evaluations_of, returns_of, unscored_name
+from master.experiments.outcomes import Outcomes
+from master.experiments.progress import QUANTILES, Point, Progress, Unscored
+from master.work.pending_work import PendingWork
+from master.work.retries import merged
+
+
+class Tally:
+    """Keeps an algorithm, the work it waits for, the counters and the curve in step.
+
+    Attributes:
+        search: the algorithm.
+        pending_work: its work that is not told yet.
+        progress: the counters and the curve.
+        centre: what is known of an evolution strategy's centre; None for a genetic algorithm.
+        outcomes: how much of the last work could be scored.
+    """
+
+    def __init__(
+        self, search: Search, pending_work: PendingWork, progress: Progress, centre: Centre | None
+    ) -> None:
+        self.search = search
+        self.pending_work = pending_work
+        self.progress = progress
+        self.centre = centre
+        self.outcomes = Outcomes()
+
+    def take_in(self, told: Told) -> Sequence[EggrollEvent]:
+        """Count a result; what happened to the epoch because of it."""
+        result = told.result
+        events = self.search.tell(result)
+        evaluations = evaluations_of(self.pending_work.settle(result.ticket))
+        self.progress.count(result, evaluations)
+        self.outcomes.note(evaluations)
+        if self.centre is not None:
+            self.centre.told[result.ticket] = told
+        self._draw(events, told.running_s)
+        return events
+
+    def take_aside(self, event: SetAside) -> Sequence[EggrollEvent]:
+        """Wait no more for work that cannot be scored; what happened to the epoch because of it."""
+        ticket, returns = event.ticket, event.returns
+        events = self.search.set_aside(ticket, returns)
+        piece = self.pending_work.settle(ticket)
+        scored = piece.scored(returns) if isinstance(piece, SliceAsk) else {}
+        if scored:
+            self.progress.count(Result(ticket, tuple(chain(*scored.values())), 0, 0), 2 * len(scored))
+        failed = evaluations_of(piece) - 2 * len(scored)
+        if failed:
+            name = unscored_name(piece, returns)
+            self.progress.count_failed(failed, Unscored(name, event.reason, event.attempts, event.worker_id))
+        self.outcomes.note(2 * len(scored), failed)
+        self._draw(events, event.running_s)
+        return events
+
+    def aside(self, ticket: int) -> SetAside:
+        """That work is set aside which too many workers could not score, but for scored pairs of a slice."""
+        piece, failures = self.pending_work.piece(ticket), self.pending_work.retries.failures(ticket)
+        returns = merged(failures, returns_of(piece)) if isinstance(piece, SliceAsk) else ()
+        last = failures[-1]
+        return SetAside(ticket, returns, len(failures), last.worker, last.reason, self.progress.running_s)
+
+    def hopelessness(self) -> str:
+        """Why the experiment pauses, once its outcomes are hopeless, for people."""
+        failed, last = self.outcomes.failed, self.progress.set_aside[-1]
+        return (
+            f"{failed} of the last {failed + self.outcomes.scored} individuals could not be scored; "
+            f"the last, {last.name}, failed {last.attempts} times, then on {last.worker}: {last.reason}"
+        )
+
+    def take_in_early(self, closed: EpochClosed) -> None:
+        """Count an epoch that closed without its last pairs."""
+        told = self.centre.told.values() if self.centre is not None else ()
+        self._draw([closed], max((each.running_s for each in told), default=self.progress.running_s))
+
+    def _draw(self, events: Sequence[EggrollEvent], running_s: float) -> None:
+        """Add a point to the curve, if one belongs after these events."""
+        place = self.search.place(events, self.progress.evaluations)
+        if place is not None and self.progress.history.is_due(place):
+            self.progress.history.add(self._point(running_s))
+
+    def _point(self, running_s: float) -> Point:
+        leader = self.search.leader()
+        return Point(
+            self.progress.evaluations,
+            self.progress.frames,
+            running_s,
+            tuple(self.search.fitness_quantiles(QUANTILES)),
+            leader.mean if leader is not None else None,
+        )

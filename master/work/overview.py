@@ -1,0 +1,81 @@
+"""What people are shown of the fleet and its work, and of what keeps an experiment from going on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client.core import GaugeMetricFamily
+
+from master.experiments.experiment import Experiment
+from master.experiments.registry import Registry
+from master.journal.journal import Journal
+from master.work.fleet import Fleet
+
+
+class Overview:
+    """Looks at experiments, workers and the journal together; changes nothing."""
+
+    def __init__(self, registry: Registry, fleet: Fleet, journal: Journal) -> None:
+        self._registry = registry
+        self._fleet = fleet
+        self._journal = journal
+
+    @property
+    def leased(self) -> int:
+        """Work that is lent now."""
+        return sum(len(experiment.pending_work.leases) for experiment in self._registry)
+
+    def gauges(self) -> Iterator[GaugeMetricFamily]:
+        """What the metrics show of this moment."""
+        running = self._registry.running()
+        sessions = list(self._fleet)
+        busy = sum(s.busy_share * s.slots for s in sessions) / max(sum(s.slots for s in sessions), 1)
+        for name, text, value in (
+            ("germline_workers", "Workers that are connected.", len(sessions)),
+            ("germline_worker_slots", "Evaluations that they play at a time.", self._fleet.slots),
+            ("germline_worker_busy_ratio", "Share of time in which they play, weighted by slots.", busy),
+            ("germline_leases_active", "Work that is lent.", self.leased),
+            (
+                "germline_queue_depth",
+                "Work that waits for a worker.",
+                sum(e.pending_work.waiting for e in running),
+            ),
+            (
+                "germline_credit",
+                "Room for work that workers have and do not get.",
+                sum(s.credit for s in sessions),
+            ),
+            ("germline_experiments_running", "Experiments that want work done.", len(running)),
+            (
+                "germline_set_aside",
+                "Individuals that could not be scored, of all experiments.",
+                sum(e.progress.failed for e in self._registry),
+            ),
+            (
+                "germline_store_failing",
+                "1 while the store does not take the journal.",
+                bool(self._journal.trouble),
+            ),
+        ):
+            yield GaugeMetricFamily(name, text, value=float(value))
+
+    def trouble(self, experiment: Experiment) -> str:
+        """What keeps an experiment from going on, or made it pause, for people; empty if nothing does."""
+        if experiment.standing.trouble:
+            return experiment.standing.trouble
+        if not experiment.is_running:
+            return ""
+        reasons, workers = self.rejections(experiment), len(self._fleet)
+        if workers and len(reasons) == workers:
+            return f"none of {workers} workers can play it; the last says: {reasons[-1]}"
+        return self._journal.trouble_of(experiment.number)
+
+    def rejections(self, experiment: Experiment) -> list[str]:
+        """Why workers that are connected cannot play an experiment, one sentence from each."""
+        rejections = experiment.rejections
+        return [rejections[s.identity.worker_id] for s in self._fleet if s.identity.worker_id in rejections]
+
+    def worker_trouble(self, worker_id: str) -> str:
+        """Which running experiments a worker cannot play, and why; empty if there are none."""
+        refused = [(e.settings.name, e.rejections.get(worker_id)) for e in self._registry.running()]
+        return "; ".join(f"cannot play {name}: {reason}" for name, reason in refused if reason)
