@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -17,6 +18,7 @@ from germline.weights import Layout
 from worker.networks.forward.base import Forward
 from worker.networks.forward.choose import make_forward
 from worker.networks.forward.integer_plan import IntegerPlan, integer_plan
+from worker.networks.forward.integer_products import ByFloats, ByIntegers, Product
 from worker.networks.forward.integer_rows import IntegerRows
 from worker.networks.forward.integer_stacked import StackedIntegers
 from worker.networks.forward.patches import Blocks, ChannelsLast, Patches, Planes
@@ -33,6 +35,7 @@ POLICIES: dict[str, nn.Module] = {
     "motion": Motion(observation_shape=SCREEN, outputs=6),
     "mlp": Mlp(observation_shape=NUMBERS, outputs=4, hidden=(32, 16)),
 }
+PRODUCTS: dict[str, Callable[[Tensor], Product]] = {"integers": ByIntegers, "floats": ByFloats}
 NAMES = sorted(POLICIES)
 ON_PIXELS = sorted(set(POLICIES) - {"mlp"})
 
@@ -79,13 +82,14 @@ def reference(name: str, flat: Tensor, rows: npt.NDArray[np.generic]) -> npt.NDA
 
 def forward(name: str, slots: int, kind: str, device: torch.device = CPU) -> Forward:
     layout = Layout.of(POLICIES[name])
-    if kind == "rows":
-        return IntegerRows(plan_of(name), layout, SCREEN, slots)
+    if kind in PRODUCTS:
+        return IntegerRows(plan_of(name), layout, SCREEN, slots, PRODUCTS[kind])
     return StackedIntegers(plan_of(name), layout, slots, device)
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [(name, "stacked") for name in NAMES] + [(name, "rows") for name in ON_PIXELS]
+    ("name", "kind"),
+    [(name, "stacked") for name in NAMES] + [(name, kind) for name in ON_PIXELS for kind in PRODUCTS],
 )
 def test_a_fast_pass_gives_the_reference_answers(name: str, kind: str) -> None:
     seen = observations(name, 2, 3)
@@ -98,16 +102,17 @@ def test_a_fast_pass_gives_the_reference_answers(name: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize("rows", [1, 2, 5, 16, 17, 64])
-def test_a_row_is_answered_alike_in_any_number_of_rows(rows: int) -> None:
+@pytest.mark.parametrize("kind", ["integers", "floats"])
+def test_a_row_is_answered_alike_in_any_number_of_rows(rows: int, kind: str) -> None:
     seen = observations("dqn2015", 1, rows)
-    played = forward("dqn2015", 1, "rows")
+    played = forward("dqn2015", 1, kind)
     played.load(0, network("dqn2015"))
     answers = played(seen, np.ones((1, rows), np.bool_))  # type: ignore[arg-type]
     sampled = sorted({0, rows // 2, rows - 1})
     assert np.array_equal(answers[0, sampled], reference("dqn2015", network("dqn2015"), seen[0, sampled]))
 
 
-@pytest.mark.parametrize("kind", ["rows", "stacked"])
+@pytest.mark.parametrize("kind", [*PRODUCTS, "stacked"])
 def test_a_row_is_answered_alike_whoever_is_beside_it(kind: str) -> None:
     seen, played = observations("motion", 3, 2), forward("motion", 3, kind)
     for slot in range(3):
@@ -124,7 +129,7 @@ def test_all_weights_at_their_largest_overflow_nothing() -> None:
     flat = torch.ones(layout.size)
     seen = np.full((1, 1, *SCREEN), 255, np.uint8)
     wanted = reference("uber2018", flat, seen[0])
-    for kind in ("rows", "stacked"):
+    for kind in (*PRODUCTS, "stacked"):
         played = forward("uber2018", 1, kind)
         played.load(0, flat)
         assert np.array_equal(played(seen, np.ones((1, 1), np.bool_))[0], wanted)

@@ -1,10 +1,11 @@
-"""Integer play on a CPU: of each network and layer one product of int8 matrices.
+"""Integer play on a CPU: of each network and layer one product of small whole numbers.
 
 Activations lie channels last, so that a product's sums are the next layer's pictures as they come.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from germline.integer import MOST_ACTIVATION
 from germline.weights import Layout
 from worker.networks.forward.base import ActiveRows, Forward, Outputs
 from worker.networks.forward.integer_plan import IntegerPlan, IntegerStage, quantised
+from worker.networks.forward.integer_products import ByFloats, ByIntegers, Product, floats_are_faster
 from worker.networks.forward.integer_sight import OFFSETS, see_bytes
 from worker.networks.forward.patches import ChannelsLast, Patches, first_patches
 from worker.networks.policies.stages import Stage
@@ -26,12 +28,12 @@ class _Loaded(NamedTuple):
     """A layer of one network.
 
     Attributes:
-        weight: `[inputs, outputs]` int8; what lies together is an output's line.
+        product: multiplies lines by its weights.
         bias: `[outputs]` int32, with what rounds the shift.
         shift: of the sums.
     """
 
-    weight: Tensor
+    product: Product
     bias: Tensor
     shift: int
 
@@ -47,8 +49,24 @@ class _Part(NamedTuple):
 class IntegerRows(Forward):
     """Networks of int8 weights, each fed its own rows: a :class:`.base.Forward`."""
 
-    def __init__(self, plan: IntegerPlan, layout: Layout, shape: tuple[int, ...], slots: int) -> None:
-        """Prepare `slots` empty slots for observations of this shape."""
+    def __init__(
+        self,
+        plan: IntegerPlan,
+        layout: Layout,
+        shape: tuple[int, ...],
+        slots: int,
+        multiply: Callable[[Tensor], Product] | None = None,
+    ) -> None:
+        """Prepare `slots` empty slots for observations of this shape.
+
+        Args:
+            plan: the layers.
+            layout: of the weights.
+            shape: of an observation.
+            slots: how many networks.
+            multiply: makes a layer's product; by default whichever is faster on this processor.
+        """
+        self._multiply = multiply or (ByFloats if floats_are_faster() else ByIntegers)
         self._plan, self._layout = plan, layout
         self._offset = OFFSETS[plan.sight]
         self._layers = _layers(plan, layout, shape, self._offset)
@@ -58,7 +76,10 @@ class IntegerRows(Forward):
     def load(self, slot: int, weights: Tensor) -> None:
         """Round the weights of a slot."""
         stages = quantised(self._plan, self._layout, weights)
-        network = [layer.load(stage) for layer, stage in zip(self._layers, stages, strict=True)]
+        network = [
+            _Loaded(self._multiply(layer.weight_lines(stage)), _rounding_bias(stage), stage.shift)
+            for layer, stage in zip(self._layers, stages, strict=True)
+        ]
         # What is subtracted from each pixel comes back by the bias.
         sums = stages[0].weight.flatten(1).sum(dim=1, dtype=torch.float64).int()
         self._networks[slot] = [network[0]._replace(bias=network[0].bias + self._offset * sums), *network[1:]]
@@ -89,9 +110,10 @@ def _sums(parts: list[_Part], number: int, layer: _Linear | _Convolution, hidden
     places = lines.shape[0] // hidden.shape[0]
     sums = torch.empty(lines.shape[0], layer.outputs, dtype=torch.int32)
     for network, first, end in parts:
-        weight, bias, shift = network[number]
+        product, bias, shift = network[number]
         window = slice(first * places, end * places)
-        torch._int_mm(lines[window], weight, out=sums[window]).add_(bias).bitwise_right_shift_(shift)
+        product(lines[window], sums[window])
+        sums[window].add_(bias).bitwise_right_shift_(shift)
     return sums
 
 
@@ -101,8 +123,8 @@ class _Linear:
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.outputs = shape[0]
 
-    def load(self, stage: IntegerStage) -> _Loaded:
-        return _loaded(stage.weight, stage)
+    def weight_lines(self, stage: IntegerStage) -> Tensor:
+        return stage.weight
 
     def lines(self, hidden: Tensor) -> Tensor:
         if hidden.ndim == 4:
@@ -122,8 +144,8 @@ class _Convolution:
         self.outputs, self._patches, self._offset = outputs, patches, offset
         self._padding = (*stage.padding,) if is_first else (0, 0, *stage.padding)
 
-    def load(self, stage: IntegerStage) -> _Loaded:
-        return _loaded(self._patches.order(stage.weight), stage)
+    def weight_lines(self, stage: IntegerStage) -> Tensor:
+        return self._patches.order(stage.weight)
 
     def lines(self, hidden: Tensor) -> Tensor:
         if any(self._padding):
@@ -134,9 +156,9 @@ class _Convolution:
         return activations.view(-1, *self._patches.places, self.outputs)
 
 
-def _loaded(lines: Tensor, stage: IntegerStage) -> _Loaded:
-    half = (1 << stage.shift) >> 1
-    return _Loaded(lines.to(torch.int8).t(), (stage.bias + half).int(), stage.shift)
+def _rounding_bias(stage: IntegerStage) -> Tensor:
+    """Biases, with what rounds the shift."""
+    return (stage.bias + ((1 << stage.shift) >> 1)).int()
 
 
 def _layers(
