@@ -21,8 +21,9 @@ from germline.genome import MAX_RANK, Genome, Mutation, check_power, check_seed,
 from germline.noise import VERSION as NOISE_VERSION
 from germline.toml import Table, write_entries, write_key
 
-CARD_VERSION = 2
-"""Of cards as they are written. The first did not say how many episodes an evaluation plays, nor a rank."""
+CARD_VERSION = 3
+"""Of cards as they are written. The first did not say how many episodes an evaluation plays, nor a rank;
+before the third, policies had no versions."""
 
 T = TypeVar("T")
 

@@ -14,7 +14,15 @@ Example::
 from germline.spec.convert import eggroll_settings, ga_settings, kernels_of, low_rank
 from germline.spec.explain import Row, Section, explain
 from germline.spec.problems import Problem, SpecError
-from germline.spec.read import SPEC_FORMAT, complete, from_table, load, loads, unknown_settings
+from germline.spec.read import (
+    SPEC_FORMAT,
+    complete,
+    from_table,
+    keep_first_version,
+    load,
+    loads,
+    unknown_settings,
+)
 from germline.spec.write import to_toml
 
 __all__ = [
@@ -28,6 +36,7 @@ __all__ = [
     "explain",
     "from_table",
     "ga_settings",
+    "keep_first_version",
     "kernels_of",
     "load",
     "loads",

@@ -10,6 +10,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
+from germline.policy_versions import VERSIONS
 from germline.spec import rules
 from germline.spec.fields import (
     NotAllowedError,
@@ -27,8 +28,9 @@ from germline.spec.problems import Problem, SpecError, missing, unknown, wrong_v
 from germline.toml import read_value, spell_value
 from germline.v1 import spec_pb2
 
-SPEC_FORMAT = 2
-"""Of specs that are stored as TOML. In the first one, numbers among arguments were written as texts."""
+SPEC_FORMAT = 3
+"""Of specs that are stored as TOML. In the first one, numbers among arguments were written as texts; before
+the third, policies had no versions."""
 
 
 def load(path: Path) -> spec_pb2.ExperimentSpec:
@@ -70,6 +72,8 @@ def from_table(
     spec = spec_pb2.ExperimentSpec()
     problems: list[Problem] = []
     _read_table(spec, table if spec_format > 1 else _of_format_1(table), "", problems)
+    if spec_format < 3:
+        keep_first_version(spec)
     return _checked(spec, problems, source)
 
 
@@ -82,6 +86,12 @@ def complete(spec: spec_pb2.ExperimentSpec, source: str = "the spec") -> spec_pb
     filled = spec_pb2.ExperimentSpec()
     filled.CopyFrom(spec)
     return _checked(filled, list(unknown_settings(spec)), source)
+
+
+def keep_first_version(spec: spec_pb2.ExperimentSpec) -> None:
+    """Let a spec that was stored before policies had versions mean the first one."""
+    if spec.policy.name in VERSIONS and not spec.policy.HasField("version"):
+        spec.policy.version = 1
 
 
 def unknown_settings(message: Message, path: str = "") -> Iterator[Problem]:
@@ -99,6 +109,8 @@ def _checked(spec: spec_pb2.ExperimentSpec, problems: list[Problem], source: str
     """Fill `spec` in and hold it against the fields' ranges and the rules between fields."""
     refused = {problem.path for problem in problems}
     _fill(spec, "", refused, problems)
+    if spec.policy.name in VERSIONS and not spec.policy.HasField("version"):
+        spec.policy.version = VERSIONS[spec.policy.name]
     problems += rules.broken(spec, {problem.path for problem in problems})
     if problems:
         raise SpecError(problems, source)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from germline.policy_versions import VERSIONS
 from germline.spec.convert import ga_settings, starts_of
 from germline.spec.problems import Problem, wrong_value
 from germline.v1 import spec_pb2
@@ -36,6 +37,7 @@ def _rules(
 ) -> Iterator[tuple[tuple[str, ...], Callable[[], Iterator[Problem]]]]:
     """Each rule after the paths that it reads."""
     yield ("task", "policy.name", "policy.hidden"), lambda: _policy_fits_task(spec)
+    yield ("policy.name", "policy.version"), lambda: _policy_has_its_version(spec.policy)
     yield ("task", "evaluation.episodes", "evaluation.starts"), lambda: _starts_are_enough(spec)
     if spec.algorithm.HasField("ga"):
         ga = spec.algorithm.ga
@@ -76,6 +78,17 @@ def _policy_fits_task(spec: spec_pb2.ExperimentSpec) -> Iterator[Problem]:
         yield wrong_value("policy.name", name, f"a network, since [task.{kind}] wants actions")
     if spec.policy.hidden and name in _WITHOUT_HIDDEN:
         yield Problem("policy.hidden", f'is given, but "{name}" has no such layers; leave it out')
+
+
+def _policy_has_its_version(policy: spec_pb2.Policy) -> Iterator[Problem]:
+    newest = VERSIONS.get(policy.name)
+    if not policy.HasField("version") or policy.version <= (newest or 0):
+        return
+    if newest is None:
+        yield Problem("policy.version", f'is given, but "{policy.name}" has no versions; leave it out')
+    else:
+        allowed = f"1 to {newest}, the versions of {policy.name} that this build knows"
+        yield wrong_value("policy.version", policy.version, allowed)
 
 
 def _starts_are_enough(spec: spec_pb2.ExperimentSpec) -> Iterator[Problem]:

@@ -558,10 +558,15 @@ class Policy(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     HIDDEN_FIELD_NUMBER: _builtins.int
     ARGUMENTS_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"motion" (small, sees what moves), "dqn2015" (Mnih et al. 2015), "uber2018" (the large network of Such et al. 2018),
     "mlp", "vector" (for function tasks), a name in the entry-point group `germline.policies`, or the import path
     "package.module:Class" of any torch module.
+    """
+    version: _builtins.int
+    """Of a policy that was built otherwise in an earlier release: which of its versions. Only "uber2018" has several: 1 starts
+    by Glorot's scheme, 2 as published. Absent in a new spec: the newest; a stored spec or card without one means 1.
     """
     @_builtins.property
     def hidden(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
@@ -577,12 +582,15 @@ class Policy(_message.Message):
         name: _builtins.str = ...,
         hidden: _abc.Iterable[_builtins.int] | None = ...,
         arguments: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        version: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_version", b"_version", "version", b"version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments", b"arguments", "hidden", b"hidden", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_version", b"_version", "arguments", b"arguments", "hidden", b"hidden", "name", b"name", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__version: _TypeAlias = _typing.Literal["version"]  # noqa: Y015
+    _WhichOneofArgType__version: _TypeAlias = _typing.Literal["_version", b"_version"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__version) -> _WhichOneofReturnType__version | None: ...
 
 Global___Policy: _TypeAlias = Policy  # noqa: Y015
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from germline.algorithms.eggroll import Eggroll
 from germline.algorithms.ga import GeneticAlgorithm
-from germline.spec import complete, eggroll_settings, ga_settings
+from germline.spec import complete, eggroll_settings, ga_settings, keep_first_version
 from germline.v1 import spec_pb2
 from master.centres.centre import Centre
 from master.experiments.algorithm_seam import EggrollSearch, GaSearch, Search
@@ -71,6 +71,7 @@ class ExperimentSettings:
         spec = spec_pb2.ExperimentSpec.FromString(encoded)
         if not spec.evaluation.HasField("starts"):
             spec.evaluation.starts = spec_pb2.STARTS_SEEDS
+        keep_first_version(spec)
         return cls.of(spec)
 
     def with_stop(self, stop: bytes) -> ExperimentSettings:

@@ -34,7 +34,11 @@ def test_a_published_champion_is_rebuilt_from_its_seeds_bit_for_bit(card: Path) 
     published = json.loads(card.with_suffix(".json").read_text())
     playable = of_file(card)
     settings = engine_settings(playable.spec)
-    policy = make_policy(settings.policy, make_task(settings.task, settings.task_arguments))
+    policy = make_policy(
+        settings.policy,
+        make_task(settings.task, settings.task_arguments),
+        version=settings.policy_version,
+    )
     assert isinstance(playable.policy, Genome)
     weights = torch.empty((layout := Layout.of(policy)).size)
     rebuild(playable.policy, layout, weights)

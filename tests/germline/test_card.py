@@ -38,7 +38,8 @@ CARD = PolicyCard(
     episodes=4,
     rank=1,
 )
-OLD_CARD = replace(CARD, version=1, episodes=1, rank=0)
+FIRST_CARD = replace(CARD, version=1, episodes=1, rank=0)
+SECOND_CARD = replace(CARD, version=2)
 
 seeds = st.integers(0, 2**64 - 1)
 powers = st.floats(-(2.0**100), 2.0**100, width=32).map(lambda power: power + 0.0)
@@ -77,7 +78,7 @@ def test_any_task_policy_and_genome_survive_the_text(
     assert parse_card(write_card(card)) == card
 
 
-@pytest.mark.parametrize("card", [OLD_CARD, CARD], ids=lambda card: f"v{card.version}")
+@pytest.mark.parametrize("card", [FIRST_CARD, SECOND_CARD, CARD], ids=lambda card: f"v{card.version}")
 def test_a_frozen_card_of_each_version_still_gives_its_network(card: PolicyCard) -> None:
     text = (GOLDEN / f"card-v{card.version}.toml").read_text()
     assert parse_card(text) == card
@@ -131,9 +132,9 @@ def change(old: str, new: str) -> Callable[[str], str]:
         (change("@0.002", "@1e99"), "'@1e99'; a power is written like"),
         (change("@0.002", "@nan"), "'@nan'; a power is written like"),
         (change("@0.5:4", "@0.5:256"), "'@0.5:256'; a power is written like"),
-        (change("card = 2", "card = 3"), "card is 3; this build reads cards of versions 1 to 2"),
-        (change("card = 2\n", ""), "card is missing"),
-        (change("card = 2", "card = 1"), "the card has unknown fields: episodes, rank"),
+        (change("card = 3", "card = 4"), "card is 4; this build reads cards of versions 1 to 3"),
+        (change("card = 3\n", ""), "card is missing"),
+        (change("card = 3", "card = 1"), "the card has unknown fields: episodes, rank"),
         (change("episodes = 4", "episodes = 0"), "episodes is 0; allowed: 1 or more"),
         (change("episodes = 4\n", ""), "episodes is missing"),
         (change("rank = 1", "rank = -1"), "rank is -1; allowed: 0 or more"),

@@ -8,6 +8,7 @@ from germline.protocol_starts import STARTS
 from germline.spec import SpecError, loads
 from germline.spec.convert import ga_settings
 from master.experiments.settings import ExperimentSettings
+from worker.playing.engine_builder import engine_settings
 from worker.tasks.atari import AtariTask
 from worker.tasks.protocols import PROTOCOLS
 
@@ -65,6 +66,14 @@ def test_an_experiment_made_before_there_was_a_choice_goes_on_with_seeds() -> No
     search = settings.make_search()
     assert isinstance(search.algorithm, GeneticAlgorithm)  # type: ignore[attr-defined]
     assert search.algorithm.settings.starts == ()  # type: ignore[attr-defined]
+
+
+def test_an_experiment_made_before_policies_had_versions_keeps_the_first() -> None:
+    spec = loads(spec_text())
+    spec.policy.name = "uber2018"
+    stored = ExperimentSettings.stored(spec.SerializeToString())
+    assert stored.spec.policy.version == engine_settings(spec).policy_version == 1
+    assert ExperimentSettings.of(spec).spec.policy.version == 2
 
 
 def test_more_episodes_than_starts_are_refused_by_name() -> None:

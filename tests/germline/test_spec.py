@@ -227,6 +227,28 @@ def test_a_spec_that_was_stored_with_numbers_as_texts_still_means_numbers() -> N
         assert loads(to_toml(spec)) == spec
 
 
+UBER = GOOD.replace('"dqn2015"', '"uber2018"')
+
+
+def test_a_new_spec_gets_a_policy_s_newest_version_and_a_stored_one_keeps_the_first() -> None:
+    assert loads(UBER).policy.version == 2
+    for stored in (loads(UBER, spec_format=1), loads(UBER, spec_format=2)):
+        assert stored.policy.version == 1
+        assert loads(to_toml(stored)) == complete(stored) == stored
+    assert not loads(GOOD).policy.HasField("version"), "dqn2015 has only ever been built in one way"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (UBER.replace("[policy]", "[policy]\nversion = 3"), "allowed: 1 to 2, the versions of uber2018"),
+        (GOOD.replace("[policy]", "[policy]\nversion = 1"), '"dqn2015" has no versions; leave it out'),
+    ],
+)
+def test_a_version_that_a_policy_does_not_have_is_refused(text: str, says: str) -> None:
+    assert says in problems_of(text)["policy.version"]
+
+
 def test_the_algorithm_gets_the_settings_of_the_spec() -> None:
     power = 'power_schedule = "linear"\nfinal_power = 0.001\npower_evaluations = 500\n'
     mutation = 'mutation = "low_rank"\nrank = 2\n'

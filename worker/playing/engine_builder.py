@@ -11,6 +11,7 @@ from typing import cast
 import torch
 from google.protobuf.message import Message
 
+from germline.policy_versions import VERSIONS
 from germline.shaping import ShapingName
 from germline.spec import low_rank, unknown_settings
 from germline.v1 import spec_pb2
@@ -101,6 +102,7 @@ def engine_settings(spec: spec_pb2.ExperimentSpec) -> EngineSettings:
         precision=precision,
         rank=low_rank(spec),
         max_episode_s=max_episode_s(spec),
+        policy_version=spec.policy.version or (1 if spec.policy.name in VERSIONS else None),
     )
 
 

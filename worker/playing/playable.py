@@ -28,6 +28,7 @@ class EngineSettings:
         policy: the policy's name or import path.
         hidden: widths of hidden layers.
         policy_arguments: more arguments of the policy.
+        policy_version: of a policy that has several; None: the newest.
         episodes: episodes of one evaluation.
         precision: "float32", "bfloat16" or "int8".
         rank: of low-rank mutations, whose children share their parents' arithmetic; 0: dense ones.
@@ -43,6 +44,7 @@ class EngineSettings:
     precision: str = "float32"
     rank: int = 0
     max_episode_s: float = math.inf
+    policy_version: int | None = None
 
     @property
     def rows(self) -> int:
@@ -72,6 +74,7 @@ def playable(settings: EngineSettings, task: Task | None = None) -> Playable:
         hidden=settings.hidden,
         arguments=settings.policy_arguments,
         precision=settings.precision,
+        version=settings.policy_version,
     )
     if settings.precision == "int8":
         _check_integers(settings.policy, task, policy)

@@ -115,7 +115,7 @@ def test_an_exported_network_can_be_loaded_whole(tmp_path: Path) -> None:
         ('name = "motion"', 'name = "motino"', "policy.name is 'motino'; allowed: "),
         ('name = "motion"', 'name = "os:system"', "policy.name is 'os:system'; os is a part of Python"),
         ('game = "pong"', 'gmae = "pong"', "task.atari.gmae is unknown; did you mean 'game'?"),
-        ("card = 2", "card = ", "is not TOML"),
+        ("card = 3", "card = ", "is not TOML"),
     ],
 )
 def test_a_spoiled_card_is_refused_by_field(

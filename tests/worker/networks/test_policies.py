@@ -139,8 +139,23 @@ def test_same_padding_puts_the_odd_zero_behind() -> None:
     ]
 
 
-def test_uber2018_starts_with_xavier_weights_and_zero_biases() -> None:
+def test_uber2018_starts_as_published() -> None:
+    """Such et al. 2018, SI 7.2: variance 1 / fan in; the head's tenth is of their models/dqn.py."""
     policy = make_policy("uber2018", Screen())
+    layout = Layout.of(policy)
+    flat = torch.empty(layout.size)
+    rebuild(Genome.founder(1), layout, flat)
+    deviations = {name: float(view.std()) for name, view in layout.named_views(flat).items()}
+
+    fans = {"conv1": 4 * 64, "conv2": 32 * 16, "conv3": 64 * 9, "hidden": 64 * 121}
+    for layer, fan_in in fans.items():
+        assert deviations[f"{layer}.weight"] == pytest.approx(fan_in**-0.5, rel=0.03)
+    assert deviations["head.weight"] == pytest.approx(0.1 * 512**-0.5, rel=0.05)
+    assert not any(deviation for name, deviation in deviations.items() if name.endswith("bias"))
+
+
+def test_the_first_version_of_uber2018_starts_with_xavier_weights_and_zero_biases() -> None:
+    policy = make_policy("uber2018", Screen(), version=1)
     layout = Layout.of(policy)
     flat = torch.empty(layout.size)
     rebuild(Genome.founder(1), layout, flat)
@@ -149,6 +164,18 @@ def test_uber2018_starts_with_xavier_weights_and_zero_biases() -> None:
     assert views["hidden.weight"].std() == pytest.approx((2 / (7744 + 512)) ** 0.5, rel=0.01)
     assert views["conv1.weight"].std() == pytest.approx((2 / ((4 + 32) * 64)) ** 0.5, rel=0.05)
     assert not views["hidden.bias"].any()
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "says"),
+    [
+        ("uber2018", 3, "policy.version is 3; allowed for 'uber2018': 1 to 2"),
+        ("motion", 1, "policy.version is 1; allowed for 'motion': none, since it has no versions"),
+    ],
+)
+def test_a_version_that_there_is_not_is_refused(name: str, version: int, says: str) -> None:
+    with pytest.raises(SetupError, match=says):
+        make_policy(name, Screen(), version=version)
 
 
 def test_networks_see_grey_levels_as_fractions() -> None:

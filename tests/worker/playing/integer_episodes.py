@@ -26,7 +26,14 @@ def play(game: str, policy: str, slots: int, episodes: int) -> list[list[float]]
     """The returns of each network's episodes, and its frames behind them."""
     arguments: dict[str, object] = {"game": game, "protocol": "uber2018", "max_frames": MAX_FRAMES}
     settings = EngineSettings(
-        policy=policy, task="atari", task_arguments=arguments, episodes=episodes, precision="int8"
+        policy=policy,
+        policy_version=1
+        if policy == "uber2018"
+        else None,  # the one that there was when the goldens were made
+        task="atari",
+        task_arguments=arguments,
+        episodes=episodes,
+        precision="int8",
     )
     engine: Engine[Key] = build_engine(settings, device=torch.device("cpu"), slots=slots)
     for number in GENOMES:

@@ -10,11 +10,15 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from germline.initial import watched
+from germline.policy_versions import VERSIONS
 from germline.weights import Layout
 from worker.networks.policies.trial import MisfitError, look, try_out
+from worker.networks.policies.uber2018 import Uber2018Glorot
 from worker.networks.policies.vector import Vector
 from worker.plugins import POLICIES, described, imported, registered
 from worker.tasks.base import SetupError, Spaces, Task, WeightsTask
+
+_EARLIER: dict[tuple[str, int], type[nn.Module]] = {("uber2018", 1): Uber2018Glorot}
 
 
 def make_policy(
@@ -24,6 +28,7 @@ def make_policy(
     hidden: Sequence[int] = (),
     arguments: Mapping[str, object] | None = None,
     precision: str = "float32",
+    version: int | None = None,
 ) -> nn.Module:
     """Build a policy for a task.
 
@@ -36,6 +41,7 @@ def make_policy(
         hidden: widths of hidden layers, if the policy takes them.
         arguments: more keyword arguments of the class.
         precision: "float32" or "bfloat16", in which it is to play.
+        version: of a policy that has several; the newest by default.
 
     Raises:
         SetupError: if there is no such policy, it cannot be built, or does not fit the task.
@@ -44,7 +50,7 @@ def make_policy(
         if name != "vector":
             raise SetupError(f'policy.name is {name!r}; a function task allows only "vector"')
         return Vector(dimension=task.dimension)
-    kind = _policy_class(name)
+    kind = _policy_class(name, version)
     keywords = _keywords(name, kind, task.spaces, hidden, dict(arguments or {}))
     try:
         with torch.random.fork_rng(devices=[]):
@@ -56,11 +62,22 @@ def make_policy(
     return policy
 
 
-def _policy_class(name: str) -> type[nn.Module]:
+def _policy_class(name: str, version: int | None) -> type[nn.Module]:
     """The class that a name means; it is looked at, and not called yet."""
+    if version is not None and version != VERSIONS.get(name):
+        return _earlier_class(name, version)
     kind = imported("policy.name", name) if ":" in name else registered(POLICIES, "policy.name", name)
     if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
         raise SetupError(f"policy.name is {name!r}, which names {kind!r}; allowed: a torch module's class")
+    return kind
+
+
+def _earlier_class(name: str, version: int) -> type[nn.Module]:
+    """The class of a version that is not the newest."""
+    kind = _EARLIER.get((name, version))
+    if kind is None:
+        known = f"1 to {VERSIONS[name]}" if name in VERSIONS else "none, since it has no versions"
+        raise SetupError(f"policy.version is {version}; allowed for {name!r}: {known}")
     return kind
 
 

@@ -12,6 +12,8 @@ from torch import nn
 from worker.networks.policies.dqn2015 import check_frames
 from worker.networks.policies.stages import Stage, StagedPolicy, same_padding
 
+_HEAD_SHARE = 0.1
+
 
 class Uber2018(StagedPolicy):
     """Three padded convolutions and two linear layers, over four 84x84 grey frames."""
@@ -34,6 +36,22 @@ class Uber2018(StagedPolicy):
             Stage("hidden", 0),
             Stage("head", 0),
         )
+
+    def germline_init(self, name: str) -> tuple[float, float]:
+        """As published: normal weights of variance 1 / fan in (SI 7.2), a tenth of it at the head, no biases.
+
+        The head's tenth stands in the authors' code alone (``models/dqn.py``). It changes no founder's
+        actions, and makes a mutation of the head count ten times as much.
+        """
+        weight = self.get_parameter(name)
+        if weight.ndim < 2:
+            return 0.0, 0.0
+        deviation = 1 / math.sqrt(math.prod(weight.shape[1:]))
+        return 0.0, deviation * (_HEAD_SHARE if name == "head.weight" else 1.0)
+
+
+class Uber2018Glorot(Uber2018):
+    """The network of the first version, which started otherwise than the published one."""
 
     def germline_init(self, name: str) -> tuple[float, float]:
         """Xavier normal weights (Glorot & Bengio 2010, eq. 16), zero biases."""
