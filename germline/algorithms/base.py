@@ -44,6 +44,8 @@ class Ask(NamedTuple):
         episode_seeds: one uint64 for each episode to play, in this order.
         parent_id: id of the genome without its last mutation; None for a founder and for validation.
             Children of one litter follow each other with the same ``parent_id``.
+        cap_frames: emulator frames after which its episodes are cut; 0: they are whole games. A return under
+            a cap is another number than that of a whole game, and the two are never compared.
     """
 
     ticket: int
@@ -51,6 +53,7 @@ class Ask(NamedTuple):
     purpose: Purpose
     episode_seeds: tuple[int, ...]
     parent_id: int | None = None
+    cap_frames: int = 0
 
 
 class Result(NamedTuple):
@@ -62,6 +65,7 @@ class Result(NamedTuple):
         frames: emulator frames played, all episodes together.
         steps: agent actions taken, all episodes together.
         failure: why it could not be scored; empty if it was. No algorithm is told of it otherwise.
+        cut: how many of the episodes the Ask's cap cut, the others were whole games; None for an Ask without.
     """
 
     ticket: int
@@ -69,6 +73,7 @@ class Result(NamedTuple):
     frames: int
     steps: int
     failure: str = ""
+    cut: int | None = None
 
 
 def check_result(result: Result, episodes: int) -> None:
@@ -84,6 +89,14 @@ def check_result(result: Result, episodes: int) -> None:
     for field, value in (("frames", result.frames), ("steps", result.steps)):
         if value < 0:
             raise ValueError(f"{field} is {value}; it counts from 0")
+
+
+def check_cut(result: Result, cap_frames: int) -> None:
+    """Raise ValueError unless an Ask with this cap, 0 for none, can have a result that was cut so."""
+    if (result.cut is not None) != bool(cap_frames) or not 0 <= (result.cut or 0) <= len(result.returns):
+        cap = f"a cap of {cap_frames:,} frames" if cap_frames else "no cap"
+        allowed = f"0 to {len(result.returns)}, its episodes" if cap_frames else "none"
+        raise ValueError(f"cut is {result.cut}; ticket {result.ticket} has {cap}, allowed: {allowed}")
 
 
 class Champion(NamedTuple):

@@ -3,7 +3,8 @@
 The population is the sliding window of the last P results; the T best of it and the champion breed; a child
 is its parent and one mutation. A share of asks re-plays the leading candidates on fresh episode seeds, and
 the champion has the best *mean* over at least V of those, so that a lucky run cannot rule. What is reported
-of it comes from episodes of their own, which decide nothing.
+of it comes from episodes of their own, which decide nothing. Under a cap, parents are chosen by games that
+are cut short, all at the same frame; candidates and the champion play whole games.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from germline.algorithms.base import (
     NewChampion,
     Purpose,
     Result,
+    check_cut,
     check_result,
 )
 from germline.algorithms.champion import Candidates
@@ -78,6 +80,7 @@ class GeneticAlgorithm:
         """Take one result in; see the protocol for what is refused."""
         ask = self._tickets.get(result.ticket)
         check_result(result, len(ask.episode_seeds))
+        check_cut(result, ask.cap_frames)
         self._tickets.close(result.ticket)
         self._count(result)
         if ask.purpose is not Purpose.EXPLORE:
@@ -85,7 +88,7 @@ class GeneticAlgorithm:
             event = self._candidates.tell(ask, result.returns)
         else:
             self._settle(ask, result.returns)
-            event = self._score(ask, result.returns)
+            event = self._score(ask, result)
         return [event] if event is not None else []
 
     def set_aside(self, ticket: int) -> None:
@@ -162,6 +165,11 @@ class GeneticAlgorithm:
         """Mutations of the longest line in the window."""
         return self._window.longest_line
 
+    @property
+    def cap_frames(self) -> int:
+        """Frames after which the episodes of a new individual are cut; 0: they are whole games."""
+        return self.settings.cap_frames
+
     def fitness_quantiles(self, fractions: Sequence[float]) -> list[float]:
         """Fitness at these fractions of the population, 0 the worst and 1 the best; empty if it is."""
         last = len(self._window) - 1
@@ -225,10 +233,12 @@ class GeneticAlgorithm:
         self._again = {genome.id: genome for genome in (shelf.at(place, "again") for place in places)}
 
     def _best_member(self) -> Champion | None:
-        """The window's best, as far as single evaluations tell."""
+        """The window's best, as far as single evaluations tell; under a cap they tell nothing of its mean."""
         if not len(self._window):
             return None
         best = self._window.ranked(-1)
+        if self.settings.cap_frames:
+            return Champion(best.genome, math.nan, 0, math.nan, validated=False)
         return Champion(best.genome, best.fitness, best.episodes, math.nan, validated=False)
 
     def _ask_one(self) -> Ask:
@@ -238,7 +248,8 @@ class GeneticAlgorithm:
         again = next(iter(self._again.values()), None)
         candidate = self._candidate_due()
         if again is not None:
-            ask = Ask(ticket, again, Purpose.EXPLORE, self._candidates.first_seeds(dice))
+            seeds = self._candidates.first_seeds(dice)
+            ask = Ask(ticket, again, Purpose.EXPLORE, seeds, cap_frames=self.settings.cap_frames)
         elif candidate is not None:
             ask = Ask(
                 ticket,
@@ -250,7 +261,8 @@ class GeneticAlgorithm:
             parent = self._litter_parent if self._litter_left else self._select(dice)
             genome = self._breed(ticket, parent, dice)
             seeds = self._candidates.first_seeds(dice)
-            ask = Ask(ticket, genome, Purpose.EXPLORE, seeds, None if parent is None else parent.id)
+            parent_id = None if parent is None else parent.id
+            ask = Ask(ticket, genome, Purpose.EXPLORE, seeds, parent_id, self.settings.cap_frames)
         self._lend(ask)
         return ask
 
@@ -299,18 +311,24 @@ class GeneticAlgorithm:
         if known is not None:
             self._window.revise(known, returns)
             return
-        self._window.add(Member(ask.genome, ask.ticket, sum(returns) / len(returns), len(returns)))
+        fitness = sum(returns) / len(returns)
+        self._window.add(Member(ask.genome, ask.ticket, fitness, len(returns), cap_frames=ask.cap_frames))
 
-    def _score(self, ask: Ask, returns: tuple[float, ...]) -> NewChampion | None:
+    def _score(self, ask: Ask, result: Result) -> NewChampion | None:
         """A new individual was scored: crowned at once only where nobody is validated."""
         if isinstance(self._candidates, Candidates) and not self.settings.validates:
-            return self._candidates.score(ask.genome, returns)
-        self._candidates.explored(ask, returns, self._window)
+            return self._candidates.score(ask.genome, result.returns)
+        whole_games = () if result.cut else result.returns
+        self._candidates.explored(ask, whole_games, self._window)
         return None
 
     def _revise(self, ask: Ask, returns: tuple[float, ...]) -> None:
-        """Let a re-played individual's fitness be what all its episodes say that may decide anything."""
-        member = self._window.find(ask.genome.id) if ask.purpose is Purpose.VALIDATE else None
+        """Let a re-played individual's fitness be what all its episodes say that may decide anything.
+
+        Under a cap that is nothing: whole games are other numbers than those that chose the parents.
+        """
+        decides = ask.purpose is Purpose.VALIDATE and not self.settings.cap_frames
+        member = self._window.find(ask.genome.id) if decides else None
         if member is not None:
             member.in_flight = max(0, member.in_flight - len(returns))
             self._window.revise(member, returns)

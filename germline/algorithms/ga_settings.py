@@ -42,6 +42,8 @@ class GaSettings:
         validation_share: greatest share of asks that re-play candidates.
         starts: an episode seed for each start of a protocol that has finitely many; each is played at most
             once by an individual, and the champion plays all. Empty: episodes are without end.
+        cap_frames: emulator frames after which the episodes of a new individual are cut; candidates and the
+            champion play whole games. 0: nobody's are cut.
     """
 
     window: int = 1_000
@@ -62,6 +64,7 @@ class GaSettings:
     validation_episodes: int = 30
     validation_share: float = 0.2
     starts: tuple[int, ...] = ()
+    cap_frames: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense, by the field's name."""
@@ -97,6 +100,9 @@ class GaSettings:
         distinct = len(set(self.starts)) == len(self.starts)
         _require("starts", self.starts, distinct, "episode seeds that differ from each other")
         _require_count("rank", self.rank, least=0, greatest=MAX_RANK)
+        _require_count("cap_frames", self.cap_frames, least=0)
+        validates = self.candidates > 0 or not self.cap_frames
+        _require("candidates", self.candidates, validates, "1 or more under a cap")
 
     def _check_powers(self) -> None:
         _require_power("power", self.power)

@@ -58,8 +58,11 @@ class GenomeShelf:
 def write_settings(settings: GaSettings) -> dict[str, JsonValue]:
     """The settings as JSON values."""
     written = asdict(settings)
-    starts = written.pop("starts")  # which the first snapshots did not know, and most searches do not have
-    return written | ({"starts": list(starts)} if starts else {})
+    later = {"starts": list(settings.starts), "cap_frames": settings.cap_frames}
+    for field, value in later.items():  # which the first snapshots did not know, and many searches lack
+        del written[field]
+        written |= {field: value} if value else {}
+    return written
 
 
 def check_settings(written: dict[str, JsonValue], settings: GaSettings) -> None:
@@ -77,7 +80,10 @@ def write_tickets(tickets: TicketBook, shelf: GenomeShelf) -> dict[str, JsonValu
         "next": tickets.next_ticket,
         "lost": [[span.start, span.stop] for span in tickets.lost()],
         "pending": [
-            [ask.ticket, shelf.place(ask.genome), ask.purpose.name, list(ask.episode_seeds), ask.parent_id]
+            [
+                *(ask.ticket, shelf.place(ask.genome), ask.purpose.name, list(ask.episode_seeds)),
+                *((ask.parent_id, ask.cap_frames) if ask.cap_frames else (ask.parent_id,)),
+            ]
             for ask in tickets.pending()
         ],
     }
@@ -93,17 +99,26 @@ def read_tickets(tickets: TicketBook, written: dict[str, Any], shelf: GenomeShel
 
 def _read_ask(fields: object, shelf: GenomeShelf) -> Ask:
     path = "tickets.pending"
-    ticket, place, purpose, seeds, parent_id = row(fields, path, int, int, str, list, (int, type(None)))
+    kinds = (int, int, str, list, (int, type(None)), *_cap_in(fields))
+    ticket, place, purpose, seeds, *others = row(fields, path, *kinds)
     if purpose not in Purpose.__members__:
         raise ValueError(f"{path} has purpose {purpose!r}; allowed: {', '.join(Purpose.__members__)}")
     episode_seeds = tuple(row(seeds, f"{path} episode_seeds", *[int] * len(seeds)))
-    return Ask(ticket, shelf.at(place, path), Purpose[purpose], episode_seeds, parent_id)
+    return Ask(ticket, shelf.at(place, path), Purpose[purpose], episode_seeds, *others)
+
+
+def _cap_in(fields: object) -> tuple[type[int], ...]:
+    """What stands behind the five others of a row: a cap, where there is one."""
+    return (int,) if isinstance(fields, list) and len(fields) == 6 else ()
 
 
 def write_window(window: Window, shelf: GenomeShelf) -> list[JsonValue]:
     """The members, so that adding them in this order makes this window."""
     return [
-        [shelf.place(member.genome), member.ticket, member.fitness, member.episodes, member.in_flight]
+        [
+            *(shelf.place(member.genome), member.ticket, member.fitness, member.episodes, member.in_flight),
+            *((member.cap_frames,) if member.cap_frames else ()),
+        ]
         for member in window.in_arrival_order()
     ]
 
@@ -111,7 +126,7 @@ def write_window(window: Window, shelf: GenomeShelf) -> list[JsonValue]:
 def read_window(window: Window, written: dict[str, Any], shelf: GenomeShelf) -> None:
     """Read what :func:`write_window` wrote into an empty window."""
     for fields in rows(written, "snapshot", "window"):
-        place, *others = row(fields, "window", int, int, float, int, int)
+        place, *others = row(fields, "window", int, int, float, int, int, *_cap_in(fields))
         window.add(Member(shelf.at(place, "window"), *others))
 
 

@@ -141,8 +141,9 @@ class Races:
     # What came of it
 
     def explored(self, ask: Ask, returns: tuple[float, ...], window: Window) -> None:
-        """A new individual has played its first starts, which need not be played again."""
-        self.known.setdefault(ask.genome.id, {}).update(zip(self._places(ask), returns, strict=True))
+        """A new individual has played its first starts, not to be played again; no returns if any was cut."""
+        if returns:
+            self.known.setdefault(ask.genome.id, {}).update(zip(self._places(ask), returns, strict=True))
         self._forget_strangers(window)
 
     def tell(self, ask: Ask, returns: tuple[float, ...]) -> NewChampion | None:

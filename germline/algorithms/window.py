@@ -20,19 +20,28 @@ class Member:
         ticket: of its first evaluation; breaks ties of fitness in favour of the newer.
         fitness: what selection uses.
         episodes: how many episodes that rests on.
-        in_flight: episodes asked for beyond those, and not told.
+        in_flight: episodes asked for beyond those, and not told; under a cap those told, too, of whole games,
+            as no fitness rests on them.
+        cap_frames: after so many frames those episodes were cut; 0: they were whole games.
     """
 
-    __slots__ = ("episodes", "fitness", "genome", "in_flight", "ticket")
+    __slots__ = ("cap_frames", "episodes", "fitness", "genome", "in_flight", "ticket")
 
     def __init__(
-        self, genome: Genome, ticket: int, fitness: float, episodes: int, in_flight: int = 0
+        self,
+        genome: Genome,
+        ticket: int,
+        fitness: float,
+        episodes: int,
+        in_flight: int = 0,
+        cap_frames: int = 0,
     ) -> None:
         self.genome = genome
         self.ticket = ticket
         self.fitness = fitness
         self.episodes = episodes
         self.in_flight = in_flight
+        self.cap_frames = cap_frames
 
     @property
     def planned(self) -> int:

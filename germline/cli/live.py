@@ -15,6 +15,7 @@ from rich.text import Text
 from germline.cli.streams import unheard
 from germline.cli.words import (
     counted,
+    cut_text,
     duration,
     line_text,
     mean_text,
@@ -92,7 +93,8 @@ def _facts(experiment: Experiment, is_up: bool) -> list[tuple[str, str]]:
     ]
     if experiment.best_fitness is not None:
         best = number(experiment.best_fitness)
-        rows.append(("best score", f"{best} of a single evaluation, lucky by construction"))
+        cut = cut_text(experiment.cap_frames, played_word(experiment.spec))
+        rows.append(("best score", f"{best} of a single evaluation{cut}, lucky by construction"))
     if len(experiment.kernels) > 1:
         families = f"{len(experiment.kernels)} families, {', '.join(experiment.kernels)}"
         rows.append(("kernels", f"{families}: only scores of one are equal to the last bit"))
@@ -152,7 +154,8 @@ def _population(experiment: Experiment) -> str:
     if not experiment.fitness_quantiles:
         return "nobody yet"
     quantiles = " | ".join(number(value) for value in experiment.fitness_quantiles)
-    text = f"{experiment.population:,}: {quantiles} (0, 10, 50, 90, 100 %)"
+    cut = cut_text(experiment.cap_frames, played_word(experiment.spec))
+    text = f"{experiment.population:,}: {quantiles} (0, 10, 50, 90, 100 %{cut})"
     if experiment.spec.algorithm.HasField("eggroll"):  # whose members are no lines
         return text
     depth = counted(experiment.lineage_depth, "mutation")
@@ -209,6 +212,8 @@ def line(experiment: Experiment) -> str:
     """One look on one line, for logs."""
     quantiles = experiment.fitness_quantiles
     scores = f", median {number(quantiles[2])}, best {number(experiment.best_fitness)}" if quantiles else ""
+    if experiment.cap_frames and scores:
+        scores += f" (cut after {experiment.cap_frames:,})"
     champion = f", champion {mean_text(experiment.champion)}" if experiment.champion else ""
     failed = f", {experiment.failed:,} set aside" if experiment.failed else ""
     trouble = f"; trouble: {experiment.trouble}" if experiment.trouble else ""

@@ -65,6 +65,7 @@ def individual_json(individual: Individual) -> dict[str, Json]:
         "genome": genome_text(genome) if genome else None,
         "start_returns": list(individual.start_returns),
         "title_episodes": individual.title_episodes,
+        "cap_frames": individual.cap_frames,
     }
 
 

@@ -12,7 +12,7 @@ import typer
 from germline.cli.errors import CommandError, needs_extra
 from germline.cli.files import ForceOption, check_free, write_whole
 from germline.cli.target import NameArgument, Target, with_target
-from germline.cli.words import counted, played_text, played_word
+from germline.cli.words import counted, cut_text, played_text, played_word
 from germline.client import Experiment, HistoryPoint
 
 if TYPE_CHECKING:
@@ -60,7 +60,8 @@ def draw(experiment: Experiment, points: Sequence[HistoryPoint], over: Axis, fil
         mpl.use("Agg")
         import matplotlib.pyplot as plt
     figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
-    _draw_curves(axes, points, over)
+    cut = cut_text(experiment.cap_frames, played_word(experiment.spec))
+    _draw_curves(axes, points, over, f"population{cut}")
     played = played_word(experiment.spec)
     axes.set_xlabel(_label(over, played))
     axes.xaxis.set_major_formatter("{x:,.0f}")
@@ -81,14 +82,12 @@ def _label(over: Axis, played: str) -> str:
     return "emulator frames" if played == "frames" else played
 
 
-def _draw_curves(axes: Axes, points: Sequence[HistoryPoint], over: Axis) -> None:
+def _draw_curves(axes: Axes, points: Sequence[HistoryPoint], over: Axis, whose: str) -> None:
     where = [_position(point, over) for point in points]
     worst, low, median, high, best = zip(*(point.fitness_quantiles for point in points), strict=True)
-    axes.fill_between(where, worst, best, color="tab:blue", alpha=0.12, linewidth=0, label="population, all")
-    axes.fill_between(
-        where, low, high, color="tab:blue", alpha=0.25, linewidth=0, label="population, 10-90 %"
-    )
-    axes.plot(where, median, color="tab:blue", label="population, median")
+    axes.fill_between(where, worst, best, color="tab:blue", alpha=0.12, linewidth=0, label=f"{whose}, all")
+    axes.fill_between(where, low, high, color="tab:blue", alpha=0.25, linewidth=0, label=f"{whose}, 10-90 %")
+    axes.plot(where, median, color="tab:blue", label=f"{whose}, median")
     crowned = [(x, point.champion_mean) for x, point in zip(where, points, strict=True)]
     line = [(x, mean) for x, mean in crowned if mean is not None]
     if line:

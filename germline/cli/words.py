@@ -79,12 +79,18 @@ def line_text(experiment: Experiment, individual: Individual) -> str:
     return counted(individual.mutations, what)
 
 
+def cut_text(cap_frames: int, played: str = "frames") -> str:
+    """That a score is of games which were cut, to stand behind it; "" if they were whole."""
+    return f", games cut after {cap_frames:,} {played}" if cap_frames else ""
+
+
 def mean_text(individual: Individual) -> str:
     """A validated mean with its interval and its episodes, or what stands in for it."""
     if individual.validated_mean is None and individual.title_episodes:
         return f"crowned by {counted(individual.title_episodes, 'episode')}, none played since"
     if individual.validated_mean is None:
-        return f"{number(individual.fitness)} (one evaluation, not validated)"
+        cut = cut_text(individual.cap_frames)
+        return f"{number(individual.fitness)} (one evaluation{cut}, not validated)"
     if individual.is_exact:
         count = len(individual.start_returns)
         return f"{number(individual.validated_mean)} (n = {count} of {count}, exact)"

@@ -26,6 +26,7 @@ class Individual:
         genome: None unless asked for.
         start_returns: its return from each start, where the protocol has finitely many and all were played.
         title_episodes: of a champion, fresh episodes that decided its title; none of them is in that mean.
+        cap_frames: after so many frames the episodes of its fitness were cut; 0: they were whole games.
     """
 
     id: int
@@ -37,6 +38,7 @@ class Individual:
     genome: Genome | None
     start_returns: tuple[float, ...] = ()
     title_episodes: int = 0
+    cap_frames: int = 0
 
     @property
     def is_exact(self) -> bool:
@@ -58,6 +60,7 @@ class Individual:
             genome=Genome.decode(message.genome) if message.genome else None,
             start_returns=tuple(message.start_returns),
             title_episodes=message.title_episodes,
+            cap_frames=message.cap_frames,
         )
 
 
@@ -108,6 +111,7 @@ class Experiment:
     set_aside: tuple[Unscored, ...] = ()
     unable: int = 0
     kernels: tuple[str, ...] = ()
+    cap_frames: int = 0
 
     @property
     def is_over(self) -> bool:
@@ -146,6 +150,7 @@ class Experiment:
             set_aside=tuple(map(Unscored.of, message.set_aside)),
             unable=message.unable,
             kernels=tuple(message.kernels),
+            cap_frames=message.cap_frames,
         )
 
 

@@ -53,6 +53,7 @@ def ga_settings(spec: spec_pb2.ExperimentSpec) -> GaSettings:
         validation_episodes=ga.validation_episodes,
         validation_share=ga.validation_share,
         starts=starts_of(spec) if ga.candidates else (),
+        cap_frames=spec.evaluation.cap_frames,
     )
 
 

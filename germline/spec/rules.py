@@ -54,6 +54,7 @@ def _rules(
             lambda: _validation_is_possible(ga),
         )
     yield ("task", "algorithm", "evaluation.precision"), lambda: _integers_are_played(spec)
+    yield ("task", "algorithm", "evaluation.cap_frames"), lambda: _somebody_plays_whole_games(spec)
     if spec.algorithm.HasField("eggroll"):
         yield (
             _below(_EGGROLL, "close_share", "close_after_s"),
@@ -108,6 +109,20 @@ def _integers_are_played(spec: spec_pb2.ExperimentSpec) -> Iterator[Problem]:
     if spec.task.WhichOneof("kind") == "function":
         allowed = f"{others}, since [task.function] takes the weights themselves"
         yield wrong_value("evaluation.precision", "int8", allowed)
+
+
+def _somebody_plays_whole_games(spec: spec_pb2.ExperimentSpec) -> Iterator[Problem]:
+    """A cap is for new individuals: it needs frames to count, and candidates whose games are not cut."""
+    if not spec.evaluation.HasField("cap_frames"):
+        return
+    without = {
+        "[task.function] has no frames": spec.task.HasField("function"),
+        "[algorithm.eggroll] has no candidates": spec.algorithm.HasField("eggroll"),
+        f"{_GA}candidates is 0": spec.algorithm.HasField("ga") and not spec.algorithm.ga.candidates,
+    }
+    for reason, holds in without.items():
+        if holds:
+            yield Problem("evaluation.cap_frames", f"is given, but {reason}; leave it out")
 
 
 def _population_holds_parents(ga: spec_pb2.GeneticAlgorithm) -> Iterator[Problem]:

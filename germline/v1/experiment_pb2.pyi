@@ -761,6 +761,7 @@ class Experiment(_message.Message):
     SET_ASIDE_FIELD_NUMBER: _builtins.int
     UNABLE_FIELD_NUMBER: _builtins.int
     KERNELS_FIELD_NUMBER: _builtins.int
+    CAP_FRAMES_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """Number on this master; never used twice."""
     state: Global___ExperimentState.ValueType
@@ -803,6 +804,10 @@ class Experiment(_message.Message):
     """Individuals that could not be scored and were set aside."""
     unable: _builtins.int
     """Workers that are connected and cannot play it."""
+    cap_frames: _builtins.int
+    """Frames after which the episodes of new individuals are cut; 0: they are whole games. `fitness_quantiles` and
+    `best_fitness` are of such episodes, while the champion's are whole games.
+    """
     @_builtins.property
     def spec(self) -> _spec_pb2.ExperimentSpec:
         """Its settings, with no field left out."""
@@ -857,10 +862,11 @@ class Experiment(_message.Message):
         set_aside: _abc.Iterable[Global___Unscored] | None = ...,
         unable: _builtins.int = ...,
         kernels: _abc.Iterable[_builtins.str] | None = ...,
+        cap_frames: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_best_fitness", b"_best_fitness", "best_fitness", b"best_fitness", "champion", b"champion", "created", b"created", "spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_best_fitness", b"_best_fitness", "best_fitness", b"best_fitness", "centre_digest", b"centre_digest", "champion", b"champion", "checkpoints_wanted", b"checkpoints_wanted", "created", b"created", "episodes", b"episodes", "epochs", b"epochs", "evaluations", b"evaluations", "evaluations_per_second", b"evaluations_per_second", "failed", b"failed", "fitness_quantiles", b"fitness_quantiles", "frames", b"frames", "frames_per_second", b"frames_per_second", "kernels", b"kernels", "leased", b"leased", "leases_lost", b"leases_lost", "lineage_depth", b"lineage_depth", "number", b"number", "population", b"population", "running_s", b"running_s", "set_aside", b"set_aside", "spec", b"spec", "state", b"state", "steps", b"steps", "trouble", b"trouble", "unable", b"unable", "workers", b"workers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_best_fitness", b"_best_fitness", "best_fitness", b"best_fitness", "cap_frames", b"cap_frames", "centre_digest", b"centre_digest", "champion", b"champion", "checkpoints_wanted", b"checkpoints_wanted", "created", b"created", "episodes", b"episodes", "epochs", b"epochs", "evaluations", b"evaluations", "evaluations_per_second", b"evaluations_per_second", "failed", b"failed", "fitness_quantiles", b"fitness_quantiles", "frames", b"frames", "frames_per_second", b"frames_per_second", "kernels", b"kernels", "leased", b"leased", "leases_lost", b"leases_lost", "lineage_depth", b"lineage_depth", "number", b"number", "population", b"population", "running_s", b"running_s", "set_aside", b"set_aside", "spec", b"spec", "state", b"state", "steps", b"steps", "trouble", b"trouble", "unable", b"unable", "workers", b"workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__best_fitness: _TypeAlias = _typing.Literal["best_fitness"]  # noqa: Y015
     _WhichOneofArgType__best_fitness: _TypeAlias = _typing.Literal["_best_fitness", b"_best_fitness"]  # noqa: Y015
@@ -917,6 +923,7 @@ class Individual(_message.Message):
     GENOME_FIELD_NUMBER: _builtins.int
     START_RETURNS_FIELD_NUMBER: _builtins.int
     TITLE_EPISODES_FIELD_NUMBER: _builtins.int
+    CAP_FRAMES_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     """Digest of its genome."""
     fitness: _builtins.float
@@ -935,6 +942,8 @@ class Individual(_message.Message):
     """Its genome's byte encoding; empty unless asked for."""
     title_episodes: _builtins.int
     """Of a champion: fresh episodes that decided its title. None of them is in the validated mean, unless that is exact."""
+    cap_frames: _builtins.int
+    """Frames after which the episodes that `fitness` is of were cut; 0: they were whole games."""
     @_builtins.property
     def start_returns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
         """Where the protocol has finitely many starts, and all were played: the return from each, in the order of their
@@ -953,10 +962,11 @@ class Individual(_message.Message):
         genome: _builtins.bytes = ...,
         start_returns: _abc.Iterable[_builtins.float] | None = ...,
         title_episodes: _builtins.int = ...,
+        cap_frames: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_validated_half_width", b"_validated_half_width", "_validated_mean", b"_validated_mean", "validated_half_width", b"validated_half_width", "validated_mean", b"validated_mean"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_validated_half_width", b"_validated_half_width", "_validated_mean", b"_validated_mean", "fitness", b"fitness", "genome", b"genome", "id", b"id", "mutations", b"mutations", "start_returns", b"start_returns", "title_episodes", b"title_episodes", "validated_half_width", b"validated_half_width", "validated_mean", b"validated_mean", "validation_episodes", b"validation_episodes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_validated_half_width", b"_validated_half_width", "_validated_mean", b"_validated_mean", "cap_frames", b"cap_frames", "fitness", b"fitness", "genome", b"genome", "id", b"id", "mutations", b"mutations", "start_returns", b"start_returns", "title_episodes", b"title_episodes", "validated_half_width", b"validated_half_width", "validated_mean", b"validated_mean", "validation_episodes", b"validation_episodes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__validated_half_width: _TypeAlias = _typing.Literal["validated_half_width"]  # noqa: Y015
     _WhichOneofArgType__validated_half_width: _TypeAlias = _typing.Literal["_validated_half_width", b"_validated_half_width"]  # noqa: Y015

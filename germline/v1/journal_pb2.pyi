@@ -176,6 +176,7 @@ class Asked(_message.Message):
     ENCODED_FIELD_NUMBER: _builtins.int
     SLICE_FIELD_NUMBER: _builtins.int
     MEASUREMENT_FIELD_NUMBER: _builtins.int
+    CAP_FRAMES_FIELD_NUMBER: _builtins.int
     ticket: _builtins.int
     """Number of the work."""
     validation: _builtins.bool
@@ -186,6 +187,8 @@ class Asked(_message.Message):
     """The genome's encoding, where the journal does not know it yet: a founder."""
     measurement: _builtins.bool
     """True for an episode of the champion that decides nothing: all that is reported of it."""
+    cap_frames: _builtins.int
+    """Frames after which its episodes are cut; 0: they are whole games. Returns under different caps are different numbers."""
     @_builtins.property
     def mutation(self) -> _genome_pb2.Mutation:
         """Present for a child."""
@@ -209,10 +212,11 @@ class Asked(_message.Message):
         encoded: _builtins.bytes = ...,
         slice: Global___AskedSlice | None = ...,
         measurement: _builtins.bool = ...,
+        cap_frames: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_mutation", b"_mutation", "_slice", b"_slice", "mutation", b"mutation", "slice", b"slice"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mutation", b"_mutation", "_slice", b"_slice", "encoded", b"encoded", "episode_seeds", b"episode_seeds", "genome", b"genome", "measurement", b"measurement", "mutation", b"mutation", "slice", b"slice", "ticket", b"ticket", "validation", b"validation"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mutation", b"_mutation", "_slice", b"_slice", "cap_frames", b"cap_frames", "encoded", b"encoded", "episode_seeds", b"episode_seeds", "genome", b"genome", "measurement", b"measurement", "mutation", b"mutation", "slice", b"slice", "ticket", b"ticket", "validation", b"validation"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__mutation: _TypeAlias = _typing.Literal["mutation"]  # noqa: Y015
     _WhichOneofArgType__mutation: _TypeAlias = _typing.Literal["_mutation", b"_mutation"]  # noqa: Y015
@@ -329,6 +333,7 @@ class Told(_message.Message):
     STEPS_FIELD_NUMBER: _builtins.int
     WORKER_FIELD_NUMBER: _builtins.int
     RUNNING_S_FIELD_NUMBER: _builtins.int
+    CUT_FIELD_NUMBER: _builtins.int
     ticket: _builtins.int
     """Number of the work."""
     frames: _builtins.int
@@ -339,6 +344,8 @@ class Told(_message.Message):
     """Number of the worker, from WorkerSeen."""
     running_s: _builtins.float
     """Running time of the experiment at this moment, in seconds."""
+    cut: _builtins.int
+    """Present for work with a cap: how many of its episodes the cap cut. The others were whole games."""
     @_builtins.property
     def returns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
         """Return of each episode."""
@@ -352,12 +359,15 @@ class Told(_message.Message):
         steps: _builtins.int = ...,
         worker: _builtins.int = ...,
         running_s: _builtins.float = ...,
+        cut: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cut", b"_cut", "cut", b"cut"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["frames", b"frames", "returns", b"returns", "running_s", b"running_s", "steps", b"steps", "ticket", b"ticket", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cut", b"_cut", "cut", b"cut", "frames", b"frames", "returns", b"returns", "running_s", b"running_s", "steps", b"steps", "ticket", b"ticket", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__cut: _TypeAlias = _typing.Literal["cut"]  # noqa: Y015
+    _WhichOneofArgType__cut: _TypeAlias = _typing.Literal["_cut", b"_cut"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cut) -> _WhichOneofReturnType__cut | None: ...
 
 Global___Told: _TypeAlias = Told  # noqa: Y015
 

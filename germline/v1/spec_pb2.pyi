@@ -374,7 +374,9 @@ class AtariTask(_message.Message):
     "machado2018" (sticky actions 0.25, all 18 actions, 108,000-frame cap) or "ale-v5" (as Gymnasium registers it).
     """
     max_frames: _builtins.int
-    """Emulator frames after which an episode is cut. Absent: the protocol's own cap."""
+    """Emulator frames after which every episode is cut: another game, whose scores are its own. Absent: the protocol's own
+    cap. To cut only what selection looks at, use `evaluation.cap_frames`.
+    """
     def __init__(
         self,
         *,
@@ -606,6 +608,7 @@ class Evaluation(_message.Message):
     MAX_ATTEMPTS_FIELD_NUMBER: _builtins.int
     MAX_EPISODE_S_FIELD_NUMBER: _builtins.int
     STARTS_FIELD_NUMBER: _builtins.int
+    CAP_FRAMES_FIELD_NUMBER: _builtins.int
     episodes: _builtins.int
     """Episodes that one evaluation plays; its fitness is their mean return."""
     precision: Global___Precision.ValueType
@@ -624,6 +627,11 @@ class Evaluation(_message.Message):
     """
     starts: Global___Starts.ValueType
     """Which episodes an individual plays."""
+    cap_frames: _builtins.int
+    """A new individual's episodes are cut with the step that reaches so many emulator frames (outside emulators, steps):
+    many short games to choose from. Candidates and the champion play the task's own whole games, and a score is of
+    those. Absent: everybody plays whole games. For the genetic algorithm with candidates.
+    """
     def __init__(
         self,
         *,
@@ -633,11 +641,14 @@ class Evaluation(_message.Message):
         max_attempts: _builtins.int | None = ...,
         max_episode_s: _builtins.float | None = ...,
         starts: Global___Starts.ValueType | None = ...,
+        cap_frames: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_episodes", b"_episodes", "_lease_s", b"_lease_s", "_max_attempts", b"_max_attempts", "_max_episode_s", b"_max_episode_s", "_precision", b"_precision", "_starts", b"_starts", "episodes", b"episodes", "lease_s", b"lease_s", "max_attempts", b"max_attempts", "max_episode_s", b"max_episode_s", "precision", b"precision", "starts", b"starts"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cap_frames", b"_cap_frames", "_episodes", b"_episodes", "_lease_s", b"_lease_s", "_max_attempts", b"_max_attempts", "_max_episode_s", b"_max_episode_s", "_precision", b"_precision", "_starts", b"_starts", "cap_frames", b"cap_frames", "episodes", b"episodes", "lease_s", b"lease_s", "max_attempts", b"max_attempts", "max_episode_s", b"max_episode_s", "precision", b"precision", "starts", b"starts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_episodes", b"_episodes", "_lease_s", b"_lease_s", "_max_attempts", b"_max_attempts", "_max_episode_s", b"_max_episode_s", "_precision", b"_precision", "_starts", b"_starts", "episodes", b"episodes", "lease_s", b"lease_s", "max_attempts", b"max_attempts", "max_episode_s", b"max_episode_s", "precision", b"precision", "starts", b"starts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cap_frames", b"_cap_frames", "_episodes", b"_episodes", "_lease_s", b"_lease_s", "_max_attempts", b"_max_attempts", "_max_episode_s", b"_max_episode_s", "_precision", b"_precision", "_starts", b"_starts", "cap_frames", b"cap_frames", "episodes", b"episodes", "lease_s", b"lease_s", "max_attempts", b"max_attempts", "max_episode_s", b"max_episode_s", "precision", b"precision", "starts", b"starts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__cap_frames: _TypeAlias = _typing.Literal["cap_frames"]  # noqa: Y015
+    _WhichOneofArgType__cap_frames: _TypeAlias = _typing.Literal["_cap_frames", b"_cap_frames"]  # noqa: Y015
     _WhichOneofReturnType__episodes: _TypeAlias = _typing.Literal["episodes"]  # noqa: Y015
     _WhichOneofArgType__episodes: _TypeAlias = _typing.Literal["_episodes", b"_episodes"]  # noqa: Y015
     _WhichOneofReturnType__lease_s: _TypeAlias = _typing.Literal["lease_s"]  # noqa: Y015
@@ -650,6 +661,8 @@ class Evaluation(_message.Message):
     _WhichOneofArgType__precision: _TypeAlias = _typing.Literal["_precision", b"_precision"]  # noqa: Y015
     _WhichOneofReturnType__starts: _TypeAlias = _typing.Literal["starts"]  # noqa: Y015
     _WhichOneofArgType__starts: _TypeAlias = _typing.Literal["_starts", b"_starts"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cap_frames) -> _WhichOneofReturnType__cap_frames | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__episodes) -> _WhichOneofReturnType__episodes | None: ...
     @_typing.overload

@@ -317,6 +317,7 @@ class Result(_message.Message):
     STEPS_FIELD_NUMBER: _builtins.int
     PLAY_S_FIELD_NUMBER: _builtins.int
     FAILURE_FIELD_NUMBER: _builtins.int
+    CUT_FIELD_NUMBER: _builtins.int
     frames: _builtins.int
     """Emulator frames that all episodes took together."""
     steps: _builtins.int
@@ -326,6 +327,10 @@ class Result(_message.Message):
     failure: _builtins.str
     """Why it could not be scored, for people: what was raised, or which limit was passed. Empty if it was. It does not
     count then; the master lends it to another worker, or sets it aside.
+    """
+    cut: _builtins.int
+    """Present for a lease with `cap_frames`: how many of its episodes the cap cut. A worker of an earlier build, which knows
+    of no caps and plays whole games, says nothing, and what it played does not count.
     """
     @_builtins.property
     def lease(self) -> Global___LeaseKey:
@@ -346,12 +351,15 @@ class Result(_message.Message):
         steps: _builtins.int = ...,
         play_s: _builtins.float = ...,
         failure: _builtins.str = ...,
+        cut: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cut", b"_cut", "cut", b"cut", "lease", b"lease"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "frames", b"frames", "lease", b"lease", "play_s", b"play_s", "returns", b"returns", "steps", b"steps"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cut", b"_cut", "cut", b"cut", "failure", b"failure", "frames", b"frames", "lease", b"lease", "play_s", b"play_s", "returns", b"returns", "steps", b"steps"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__cut: _TypeAlias = _typing.Literal["cut"]  # noqa: Y015
+    _WhichOneofArgType__cut: _TypeAlias = _typing.Literal["_cut", b"_cut"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cut) -> _WhichOneofReturnType__cut | None: ...
 
 Global___Result: _TypeAlias = Result  # noqa: Y015
 
@@ -637,10 +645,13 @@ class Lease(_message.Message):
     EPISODE_SEEDS_FIELD_NUMBER: _builtins.int
     LEASE_S_FIELD_NUMBER: _builtins.int
     SLICE_FIELD_NUMBER: _builtins.int
+    CAP_FRAMES_FIELD_NUMBER: _builtins.int
     genome: _builtins.int
     """The genome to play, or the parent of the individual to play if `mutation` is set. Known on this stream."""
     lease_s: _builtins.float
     """Time until the work may be lent to another worker; heartbeats do not prolong it."""
+    cap_frames: _builtins.int
+    """An episode is cut with the step that reaches so many frames; 0: nothing but the task ends it."""
     @_builtins.property
     def key(self) -> Global___LeaseKey:
         """Names the lending; a result repeats it."""
@@ -666,10 +677,11 @@ class Lease(_message.Message):
         episode_seeds: _abc.Iterable[_builtins.int] | None = ...,
         lease_s: _builtins.float = ...,
         slice: Global___Slice | None = ...,
+        cap_frames: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_mutation", b"_mutation", "_slice", b"_slice", "key", b"key", "mutation", b"mutation", "slice", b"slice"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mutation", b"_mutation", "_slice", b"_slice", "episode_seeds", b"episode_seeds", "genome", b"genome", "key", b"key", "lease_s", b"lease_s", "mutation", b"mutation", "slice", b"slice"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mutation", b"_mutation", "_slice", b"_slice", "cap_frames", b"cap_frames", "episode_seeds", b"episode_seeds", "genome", b"genome", "key", b"key", "lease_s", b"lease_s", "mutation", b"mutation", "slice", b"slice"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__mutation: _TypeAlias = _typing.Literal["mutation"]  # noqa: Y015
     _WhichOneofArgType__mutation: _TypeAlias = _typing.Literal["_mutation", b"_mutation"]  # noqa: Y015

@@ -135,6 +135,11 @@ def returns_of(piece: Piece) -> int:
     return piece.episodes if isinstance(piece, SliceAsk) else len(piece.episode_seeds)
 
 
+def cap_of(piece: Piece) -> int:
+    """Frames after which its episodes are cut; 0: they are whole games."""
+    return piece.cap_frames if isinstance(piece, Ask) else 0
+
+
 def evaluations_of(piece: Piece) -> int:
     """For how many evaluations a result of this work counts."""
     return 2 * piece.pairs or 1 if isinstance(piece, SliceAsk) else 1

@@ -66,7 +66,8 @@ class Progress:
         episodes: in them.
         frames: emulator frames in them.
         steps: agent steps in them.
-        best_fitness: of any single evaluation.
+        best_fitness: of any single evaluation under the longest cap so far, or of whole games without caps.
+        best_cap: which cap that was, in frames; 0: none.
         failed: individuals that were set aside.
         set_aside: the last of them.
         history: the curve.
@@ -77,6 +78,7 @@ class Progress:
         self.set_aside: deque[Unscored] = deque(maxlen=_NAMED)
         self.evaluations = self.episodes = self.frames = self.steps = 0
         self.best_fitness: float | None = None
+        self.best_cap = 0
         self.history = History()
         self._clock = clock
         self._ran_s = 0.0
@@ -101,7 +103,7 @@ class Progress:
         """Replay: so long it had been running at this moment."""
         self._ran_s = running_s
 
-    def count(self, result: Result, evaluations: int = 1) -> None:
+    def count(self, result: Result, evaluations: int = 1, cap_frames: int = 0) -> None:
         """Take in an accepted result of one evaluation, or of several with equally many returns each."""
         returns = result.returns
         self.evaluations += evaluations
@@ -109,8 +111,8 @@ class Progress:
         self.frames += result.frames
         self.steps += result.steps
         fitness = returns[0] if len(returns) == 1 else _best_mean(returns, len(returns) // evaluations)
-        if self.best_fitness is None or fitness > self.best_fitness:
-            self.best_fitness = fitness
+        if self.best_fitness is None or (cap_frames, fitness) > (self.best_cap, self.best_fitness):
+            self.best_cap, self.best_fitness = cap_frames, fitness
 
     def count_failed(self, failed: int, unscored: Unscored) -> None:
         """So many individuals were set aside with this work."""
@@ -132,6 +134,7 @@ class Progress:
             "frames": self.frames,
             "steps": self.steps,
             "best_fitness": self.best_fitness,
+            "best_cap": self.best_cap,
             "failed": self.failed,
             "set_aside": [list(unscored) for unscored in self.set_aside],
             "running_s": self.running_s,
@@ -143,7 +146,8 @@ class Progress:
         """Become what :meth:`snapshot` wrote."""
         for counter in ("evaluations", "episodes", "frames", "steps", "best_fitness"):
             setattr(self, counter, snapshot[counter])
-        self.failed = snapshot.get("failed", 0)  # which snapshots of earlier builds lack
+        self.best_cap = snapshot.get("best_cap", 0)  # which snapshots of earlier builds lack, as what follows
+        self.failed = snapshot.get("failed", 0)
         self.set_aside.extend(Unscored(*each) for each in snapshot.get("set_aside", ()))
         self._ran_s = snapshot["running_s"]
         self.history.stride = snapshot["stride"]

@@ -9,7 +9,7 @@ from germline.algorithms.base import Result
 from germline.algorithms.eggroll import EggrollEvent, EpochClosed, SliceAsk
 from master.centres.centre import Centre
 from master.experiments.algorithm_seam import Search
-from master.experiments.events import SetAside, Told, evaluations_of, returns_of, unscored_name
+from master.experiments.events import SetAside, Told, cap_of, evaluations_of, returns_of, unscored_name
 from master.experiments.outcomes import Outcomes
 from master.experiments.progress import QUANTILES, Point, Progress, Unscored
 from master.work.pending_work import PendingWork
@@ -40,8 +40,9 @@ class Tally:
         """Count a result; what happened to the epoch because of it."""
         result = told.result
         events = self.search.tell(result)
-        evaluations = evaluations_of(self.pending_work.settle(result.ticket))
-        self.progress.count(result, evaluations)
+        piece = self.pending_work.settle(result.ticket)
+        evaluations = evaluations_of(piece)
+        self.progress.count(result, evaluations, cap_of(piece))
         self.outcomes.note(evaluations)
         if self.centre is not None:
             self.centre.told[result.ticket] = told

@@ -109,6 +109,7 @@ class EntryWriter:
         message.episode_seeds.extend(ask.episode_seeds)
         message.validation = ask.purpose is Purpose.VALIDATE
         message.measurement = ask.purpose is Purpose.MEASURE
+        message.cap_frames = ask.cap_frames
         if ask.parent_id is None or genome.last is None:
             message.genome = genome.id
             if genome.id not in explained:
@@ -154,11 +155,11 @@ class EntryReader:
         purpose = _purpose(message)
         seeds = tuple(message.episode_seeds)
         if not message.HasField("mutation"):
-            return Ask(message.ticket, named, purpose, seeds, None)
+            return Ask(message.ticket, named, purpose, seeds, None, message.cap_frames)
         mutation = Mutation(message.mutation.seed, message.mutation.power, message.mutation.rank)
         child = named.child(mutation)
         self._genomes.setdefault(child.id, child)
-        return Ask(message.ticket, child, purpose, seeds, named.id)
+        return Ask(message.ticket, child, purpose, seeds, named.id, message.cap_frames)
 
     def _find(self, genome_id: int, encoded: bytes) -> Genome:
         if encoded and genome_id not in self._genomes:

@@ -25,18 +25,21 @@ from master.experiments.events import (
 
 def write_told(message: journal_pb2.Told, told: Told) -> None:
     """Fill in that an evaluation was accepted."""
-    ticket, returns, frames, steps, _ = told.result
+    ticket, returns, frames, steps, _, cut = told.result
     message.ticket = ticket
     message.returns.extend(returns)
     message.frames = frames
     message.steps = steps
+    if cut is not None:
+        message.cut = cut
     message.worker = told.worker
     message.running_s = told.running_s
 
 
 def read_told(message: journal_pb2.Told) -> Told:
     """What :func:`write_told` wrote."""
-    result = Result(message.ticket, tuple(message.returns), message.frames, message.steps)
+    cut = message.cut if message.HasField("cut") else None
+    result = Result(message.ticket, tuple(message.returns), message.frames, message.steps, cut=cut)
     return Told(result, message.worker, message.running_s)
 
 

@@ -10,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from germline.algorithms.base import Champion
 from germline.algorithms.eggroll import MeasuredCentre
 from germline.algorithms.ga import GeneticAlgorithm
+from germline.algorithms.window import Member
 from germline.genome import Genome
 from germline.statistics import half_width
 from germline.v1 import experiment_pb2, spec_pb2
@@ -75,6 +76,7 @@ def _write_individuals(message: experiment_pb2.Experiment, algorithm: GeneticAlg
     """What a genetic algorithm shows: its population and its champion."""
     message.population = algorithm.population_size
     message.lineage_depth = algorithm.lineage_depth
+    message.cap_frames = algorithm.cap_frames
     if algorithm.champion is not None:
         message.champion.CopyFrom(write_champion(algorithm.champion, algorithm))
 
@@ -108,7 +110,9 @@ def write_best_centre(best: MeasuredCentre, centre: Centre) -> experiment_pb2.In
 def write_champion(champion: Champion, algorithm: GeneticAlgorithm) -> experiment_pb2.Individual:
     """The champion, without its genome."""
     member = algorithm.member(champion.genome.id)
-    return _individual(champion.genome, champion.mean if member is None else member.fitness, champion)
+    return (
+        _individual(champion.genome, champion.mean, champion) if member is None else _member(member, champion)
+    )
 
 
 def write_population(
@@ -118,7 +122,7 @@ def write_population(
     if experiment.centre is not None:
         return []
     best = experiment.algorithm.best(limit)
-    individuals = [_individual(member.genome, member.fitness, None) for member in best]
+    individuals = [_member(member) for member in best]
     if with_genomes:
         for member, individual in zip(best, individuals, strict=True):
             individual.genome = member.genome.encode()
@@ -148,7 +152,7 @@ def _write_genome(algorithm: GeneticAlgorithm, individual_id: int | None) -> exp
         found = algorithm.member(wanted) if wanted is not None else None
         genome_only = algorithm.find(wanted) if found is None and wanted is not None else None
         if found is not None:
-            individual, genome = _individual(found.genome, found.fitness, None), found.genome
+            individual, genome = _member(found), found.genome
         elif genome_only is not None:
             individual, genome = _individual(genome_only, float("nan"), None), genome_only
         else:
@@ -186,6 +190,13 @@ def write_worker(session: Session, leased: int, trouble: str) -> experiment_pb2.
         connected=_timestamp(session.connected),
         trouble=trouble,
     )
+
+
+def _member(member: Member, champion: Champion | None = None) -> experiment_pb2.Individual:
+    """A member of the population."""
+    individual = _individual(member.genome, member.fitness, champion)
+    individual.cap_frames = member.cap_frames
+    return individual
 
 
 def _individual(genome: Genome, fitness: float, champion: Champion | None) -> experiment_pb2.Individual:

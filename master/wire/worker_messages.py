@@ -107,7 +107,14 @@ def read_results(messages: Iterable[worker_pb2.Result]) -> Iterator[tuple[Key, R
             failure = " ".join(failure[:_MAX_FAILURE].split()) or "no reason was given"
         yield (
             Key(lease.experiment, ticket, lease.attempt, lease.identity),
-            Result(ticket, tuple(message.returns), message.frames, message.steps, failure),
+            Result(
+                ticket,
+                tuple(message.returns),
+                message.frames,
+                message.steps,
+                failure,
+                message.cut if message.HasField("cut") else None,
+            ),
         )
 
 
@@ -172,7 +179,9 @@ class OrderWriter:
                 part.epoch, part.first_pair, part.pairs = ask.epoch, ask.first_pair, ask.pairs
             elif ask.parent_id is None or ask.genome.last is None:
                 lease.genome = ask.genome.id
+                lease.cap_frames = ask.cap_frames
             else:
+                lease.cap_frames = ask.cap_frames
                 lease.genome = ask.parent_id
                 mutation = lease.mutation
                 mutation.seed, mutation.power, mutation.rank = ask.genome.last

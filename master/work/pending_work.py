@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
-from germline.algorithms.base import JsonValue, Result
+from germline.algorithms.base import JsonValue, Result, check_cut
 from master.errors import Refusal, RefusedResultError, UnscoredError
-from master.experiments.events import Piece, returns_of
+from master.experiments.events import Piece, cap_of, returns_of
 from master.work.leases import ForeignLeaseError, Lease, LeaseTable, Start, UnknownLeaseError
 from master.work.retries import Failure, Retries
 from master.work.waiting import WaitingWork
@@ -166,6 +166,7 @@ class PendingWork:
         except UnknownLeaseError as error:
             raise RefusedResultError(Refusal.UNKNOWN, str(error)) from None
         _check_score(result, returns_of(ask))
+        _check_cut(result, cap_of(ask))
         return ask
 
     def close(self, ticket: int, worker: str) -> None:
@@ -271,3 +272,11 @@ def _check_score(result: Result, episodes: int) -> None:
         wrong = [f"returns[{i}] is {value}" for i, value in enumerate(returns) if not math.isfinite(value)]
         what = wrong[0] if wrong else f"returns has the sum {sum(returns)}"
         raise UnscoredError(Refusal.NOT_FINITE, f"{what}; every return must be finite, and so must their sum")
+
+
+def _check_cut(result: Result, cap_frames: int) -> None:
+    """Raise UnscoredError if this was not played under the lease's cap; earlier builds know of none."""
+    try:
+        check_cut(result, cap_frames)
+    except ValueError as error:
+        raise UnscoredError(Refusal.FAILED, str(error)) from None

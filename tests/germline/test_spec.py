@@ -279,3 +279,18 @@ def test_a_ready_spec_loads_and_is_named_like_its_file(path: Path) -> None:
     spec = load(path)
     assert spec.name == path.stem
     assert loads(to_toml(spec)) == spec
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        (("[algorithm.ga]", "[algorithm.eggroll]"), "[algorithm.eggroll] has no candidates"),
+        (("[algorithm.ga]", "[algorithm.ga]\ncandidates = 0"), "algorithm.ga.candidates is 0"),
+        (('[task.atari]\ngame = "pong"', '[task.function]\npath = "a:b"'), "[task.function] has no frames"),
+    ],
+)
+def test_a_cap_needs_frames_and_somebody_who_plays_whole_games(changed: tuple[str, str], why: str) -> None:
+    capped = GOOD.replace("[algorithm.ga]", "[evaluation]\ncap_frames = 2_000\n[algorithm.ga]")
+    assert ga_settings(loads(capped)).cap_frames == 2_000
+    problems = problems_of(capped.replace(*changed))
+    assert problems["evaluation.cap_frames"] == f"is given, but {why}; leave it out"

@@ -166,6 +166,7 @@ def _key_message(key: LeaseKey) -> worker_pb2.LeaseKey:
 
 def _result(score: Score) -> worker_pb2.Result:
     return worker_pb2.Result(
+        cut=score.cut,
         lease=_key_message(score.key),
         returns=score.returns,
         frames=score.frames,
@@ -221,8 +222,9 @@ class KnownGenomes:
             )
         seeds = tuple(lease.episode_seeds)
         if not lease.HasField("mutation"):
-            return Assignment(key, genome, seeds)
-        return Assignment(key, genome.child(_mutation(key, lease.mutation)), seeds, parent=genome)
+            return Assignment(key, genome, seeds, cap_frames=lease.cap_frames)
+        child = genome.child(_mutation(key, lease.mutation))
+        return Assignment(key, child, seeds, genome, lease.cap_frames)
 
 
 def _mutation(key: LeaseKey, step: genome_pb2.Mutation) -> Mutation:

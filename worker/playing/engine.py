@@ -20,12 +20,14 @@ class Evaluation(NamedTuple, Generic[Key]):
         genome: the individual: a genome, or a member of an evolution strategy's epoch, or a slice of members.
         episode_seeds: one episode for each, at least one.
         parent: the genome without its last mutation; finding it out costs the length of a long line.
+        cap_frames: each episode is cut with the step that reaches so many frames; 0: the task alone ends it.
     """
 
     key: Key
     genome: Individual
     episode_seeds: tuple[int, ...]
     parent: Genome | None = None
+    cap_frames: int = 0
 
     @property
     def size(self) -> int:
@@ -44,6 +46,7 @@ class Played(NamedTuple, Generic[Key]):
         steps: agent steps of all episodes together.
         play_s: seconds from the first step to the last.
         failure: why it could not be scored, for people; empty if it was.
+        cut: how many of the episodes its cap cut; None for an evaluation without a cap.
     """
 
     key: Key
@@ -52,6 +55,7 @@ class Played(NamedTuple, Generic[Key]):
     steps: int
     play_s: float
     failure: str = ""
+    cut: int | None = None
 
 
 class Engine(Protocol[Key]):

@@ -44,8 +44,11 @@ class _Slot(Generic[Key]):
     """Which of the evaluation's episodes each row plays."""
     since_s: list[float]
     """When each row's episode began."""
+    frames_of_row: list[int]
+    """How long each row's episode is."""
     begun: int = 0
     ended: int = 0
+    cut: int = 0
     frames: int = 0
     steps: int = 0
     start_s: float = field(default_factory=time.perf_counter)
@@ -176,7 +179,8 @@ class Rollout(Generic[Key]):
         return self._queue.popleft() if self._queue else None
 
     def _begin_evaluation(self, index: int, evaluation: Evaluation[Key]) -> None:
-        slot = _Slot(evaluation, [0.0] * len(evaluation.episode_seeds), [0] * self._rows, [0.0] * self._rows)
+        returns, rows = [0.0] * len(evaluation.episode_seeds), self._rows
+        slot = _Slot(evaluation, returns, [0] * rows, [0.0] * rows, [0] * rows)
         self._slots[index] = slot
         with self._at_its_cost(index, slot):
             self._population.fill(index, evaluation.genome, evaluation.parent)
@@ -199,7 +203,7 @@ class Rollout(Generic[Key]):
         slot.since_s[row] = self._clock()
         self._lanes.begin(np.array([index * self._rows + row]), [seed])
         self._population.begin(index, row)
-        slot.episode_of_row[row] = slot.begun
+        slot.episode_of_row[row], slot.frames_of_row[row] = slot.begun, 0
         slot.begun += 1
         self._active[index, row] = True
 
@@ -233,9 +237,17 @@ class Rollout(Generic[Key]):
                 continue
             slot.returns[slot.episode_of_row[row]] += reward
             slot.frames += frames
+            slot.frames_of_row[row] += frames
             slot.steps += 1
-            if ended:
+            if ended or self._is_cut(slot, row):
                 self._end_episode(index, slot, row)
+
+    def _is_cut(self, slot: _Slot[Key], row: int) -> bool:
+        """Whether an episode that is not over has reached its evaluation's cap."""
+        cap = slot.evaluation.cap_frames
+        is_cut = bool(cap) and slot.frames_of_row[row] >= cap
+        slot.cut += is_cut
+        return is_cut
 
     def _end_episode(self, index: int, slot: _Slot[Key], row: int) -> None:
         """Free a row, or let it play on; after its last episode, the evaluation is done."""
@@ -282,7 +294,8 @@ class Rollout(Generic[Key]):
     def _finish(self, index: int, slot: _Slot[Key], returns: tuple[float, ...], failure: str = "") -> None:
         """An evaluation is done, one way or the other."""
         key, elapsed_s = slot.evaluation.key, time.perf_counter() - slot.start_s
-        self._done.append(Played(key, returns, slot.frames, slot.steps, elapsed_s, failure))
+        cut = slot.cut if slot.evaluation.cap_frames else None
+        self._done.append(Played(key, returns, slot.frames, slot.steps, elapsed_s, failure, cut))
         self._free(index)
         if self._alone and self._alone[0].key == key:
             self._alone.popleft()

@@ -13,7 +13,7 @@ from germline.spec import loads
 from germline.v1 import spec_pb2
 from master.centres.consequences import discredit
 from master.experiments import recovery
-from master.experiments.events import Created, Event, returns_of
+from master.experiments.events import Created, Event, cap_of, returns_of
 from master.experiments.experiment import Experiment
 from master.experiments.settings import ExperimentSettings
 from master.experiments.workers import WorkerIdentity
@@ -45,6 +45,21 @@ name = "population"
 path = "germline.functions:sphere"
 [policy]
 name = "vector"
+[algorithm.ga]
+window = 8
+parents = 3
+candidates = 2
+validation_episodes = 2
+"""
+CAPPED = """
+name = "capped"
+[task.gym]
+id = "CartPole-v1"
+[policy]
+name = "mlp"
+[evaluation]
+cap_frames = 50
+episodes = 2
 [algorithm.ga]
 window = 8
 parents = 3
@@ -110,7 +125,8 @@ class Rebirth(RuleBasedStateMachine):
         place = data.draw(st.integers(0, len(self.work) - 1))
         worker, (ask, lease) = self.work.pop(place)
         returns = tuple(score + number for number in range(returns_of(ask)))
-        result = Result(ask.ticket, returns, 7, 5)
+        cut = data.draw(st.integers(0, len(returns))) if cap_of(ask) else None
+        result = Result(ask.ticket, returns, 7, 5, cut=cut)
         self.live.tell(WorkerIdentity(worker, "cpu", {}), [(Key(1, ask.ticket, lease.attempt), result)])
 
     @precondition(lambda self: self.work)
@@ -192,7 +208,15 @@ class RebirthOfAPopulation(Rebirth):
     spec = POPULATION
 
 
+class RebirthOfACappedPopulation(Rebirth):
+    """The same where new individuals play games that are cut."""
+
+    spec = CAPPED
+
+
 TestRebirth = Rebirth.TestCase
 TestRebirth.settings = settings(max_examples=20, stateful_step_count=40, deadline=None)
 TestRebirthOfAPopulation = RebirthOfAPopulation.TestCase
 TestRebirthOfAPopulation.settings = settings(max_examples=10, stateful_step_count=40, deadline=None)
+TestRebirthOfACappedPopulation = RebirthOfACappedPopulation.TestCase
+TestRebirthOfACappedPopulation.settings = settings(max_examples=10, stateful_step_count=40, deadline=None)

@@ -47,6 +47,22 @@ parents = 4
 """)
 
 
+CAPPED = loads("""
+name = "one"
+[task.gym]
+id = "CartPole-v1"
+[policy]
+name = "mlp"
+[evaluation]
+cap_frames = 50
+max_attempts = 1
+[algorithm.ga]
+window = 3
+parents = 1
+candidates = 1
+validation_episodes = 2
+validation_share = 0.5
+""")
 EGGROLL = loads("""
 name = "es"
 [task.function]
@@ -322,6 +338,33 @@ async def test_an_experiment_is_introduced_once_before_its_first_lease(house: Ho
     second = await worker.call.read()
     assert isinstance(second, worker_pb2.MasterMessage)
     assert second.WhichOneof("kind") == "leases"
+
+
+async def test_under_a_cap_new_individuals_are_cut_and_candidates_are_not(serve: Serve) -> None:
+    async with serve() as house:
+        await house.create(CAPPED)
+        worker, caps = await house.greeted(), list[int]()
+        for _ in range(12):
+            (lease,) = await worker.borrow(1)
+            caps.append(lease.cap_frames)
+            score, cut = (70.0, 1) if lease.cap_frames else (9.0, None)
+            result = worker_pb2.Result(lease=lease.key, returns=[score], frames=50, steps=50, cut=cut)
+            assert not (await worker.tell(result)).refused
+        now = await house.look()
+    assert set(caps) == {0, 50}
+    assert (now.cap_frames, now.best_fitness, now.champion.validated_mean) == (50, 70.0, 9.0)
+    assert list(now.fitness_quantiles) == [70.0] * 5
+
+
+async def test_a_worker_that_knows_of_no_cap_plays_another_game_and_does_not_count(serve: Serve) -> None:
+    async with serve() as house:
+        await house.create(CAPPED)
+        worker = await house.greeted()
+        (lease,) = await worker.borrow(1)
+        code, sentence = await worker.refused(played(lease))
+        now = await house.look()
+    assert (code, now.evaluations, now.failed) == ("FAILED", 0, 1)
+    assert sentence == "cut is None; ticket 0 has a cap of 50 frames, allowed: 0 to 1, its episodes"
 
 
 async def test_every_lease_refers_to_a_genome_that_the_stream_knows(house: House) -> None:

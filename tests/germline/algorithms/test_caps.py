@@ -1,0 +1,138 @@
+"""New individuals play games that are cut, candidates and the champion whole ones, and the two never mix."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from germline.algorithms.base import Ask, Purpose, Result, check_cut
+from germline.algorithms.ga import GeneticAlgorithm
+from germline.algorithms.ga_settings import GaSettings
+
+CAP = 2_000
+STARTS = tuple(range(100, 106))
+EXACT = GaSettings(window=12, parents=3, candidates=2, founders=6, starts=STARTS, cap_frames=CAP)
+ENDLESS = GaSettings(window=12, parents=3, candidates=2, founders=6, validation_episodes=3, cap_frames=CAP)
+BOTH = pytest.mark.parametrize("settings", [EXACT, ENDLESS], ids=["exact", "endless"])
+
+
+def worth(ask: Ask) -> float:
+    return float(ask.genome.id % 7)
+
+
+def result(ask: Ask, *, cut: bool = True) -> Result:
+    """Under a cap everybody gets at least 100, in whole games at most 6: they can be told apart anywhere."""
+    if not ask.cap_frames:
+        return Result(ask.ticket, tuple(worth(ask) for _ in ask.episode_seeds), 9_000, 2_250)
+    n = len(ask.episode_seeds)
+    return Result(ask.ticket, (100 + worth(ask),) * n, CAP * n, CAP * n // 4, cut=n if cut else 0)
+
+
+def run(settings: GaSettings, evaluations: int = 200, seed: int = 3) -> tuple[GeneticAlgorithm, list[Ask]]:
+    algorithm, asked = GeneticAlgorithm(settings, seed), list[Ask]()
+    for _ in range(evaluations):
+        asked += algorithm.ask(1)
+        algorithm.tell(result(asked[-1]))
+    return algorithm, asked
+
+
+@BOTH
+def test_only_new_individuals_are_cut(settings: GaSettings) -> None:
+    _, asked = run(settings)
+    caps = {(ask.purpose is Purpose.EXPLORE, ask.cap_frames) for ask in asked}
+    assert caps == {(True, CAP), (False, 0)}
+
+
+@BOTH
+def test_the_champion_s_mean_is_of_whole_games_only(settings: GaSettings) -> None:
+    algorithm, _ = run(settings, 400)
+    champion = algorithm.champion
+    assert champion is not None
+    assert 0 <= champion.mean <= 6
+    if settings.starts:
+        assert champion.returns == (champion.mean,) * len(STARTS)
+
+
+@BOTH
+def test_parents_are_chosen_by_cut_games_only(settings: GaSettings) -> None:
+    algorithm, _ = run(settings, 400)
+    assert all(member.fitness >= 100 for member in algorithm.population())
+    assert {member.cap_frames for member in algorithm.population()} == {CAP}
+
+
+def test_leaders_are_played_enough_and_not_for_ever_although_no_fitness_rests_on_it() -> None:
+    """Where episodes have no end, the least played of the leaders is re-played, up to V episodes."""
+    _, asked = run(ENDLESS, 400)
+    replays = [ask.genome.id for ask in asked if ask.purpose is Purpose.VALIDATE]
+    assert len(set(replays)) > 10
+
+
+def test_a_start_that_was_cut_is_played_again_and_a_whole_one_is_not() -> None:
+    """A game that ended before the cap is the whole game."""
+    for cut in (True, False):
+        algorithm, played = GeneticAlgorithm(EXACT, 3), dict[int, set[int]]()
+        twice = 0
+        for _ in range(200):
+            (ask,) = algorithm.ask(1)
+            before = played.setdefault(ask.genome.id, set())
+            twice += len(before.intersection(ask.episode_seeds))
+            before.update(ask.episode_seeds)
+            algorithm.tell(result(ask, cut=cut))
+        assert (twice > 0) is cut
+
+
+def test_before_there_is_a_champion_nothing_is_known_of_anybody_s_whole_games() -> None:
+    algorithm = GeneticAlgorithm(EXACT, 3)
+    (ask,) = algorithm.ask(1)
+    algorithm.tell(result(ask))
+    leader = algorithm.leader()
+    assert leader is not None
+    assert (leader.genome, leader.episodes, leader.validated) == (ask.genome, 0, False)
+    assert math.isnan(leader.mean)
+
+
+@given(tells=st.integers(0, 120), settings=st.sampled_from([EXACT, ENDLESS]))
+def test_a_restored_search_goes_on_as_it_would_have(tells: int, settings: GaSettings) -> None:
+    algorithm, _ = run(settings, tells)
+    algorithm.ask(5)
+    again = GeneticAlgorithm(settings, 3)
+    again.restore(json.loads(json.dumps(algorithm.snapshot())))
+    assert again.pending() == algorithm.pending()
+    for ask in algorithm.pending():
+        assert again.tell(result(ask)) == algorithm.tell(result(ask))
+    assert again.ask(20) == algorithm.ask(20)
+    assert again.snapshot() == algorithm.snapshot()
+
+
+def test_a_snapshot_of_another_cap_is_refused() -> None:
+    written: dict[str, Any] = json.loads(json.dumps(run(EXACT, 5)[0].snapshot()))
+    other = GaSettings(window=12, parents=3, candidates=2, founders=6, starts=STARTS, cap_frames=CAP + 4)
+    with pytest.raises(ValueError, match=r"settings\.cap_frames is 2000 in the snapshot, 2004 here"):
+        GeneticAlgorithm(other, 3).restore(written)
+
+
+@pytest.mark.parametrize(("cap_frames", "cut"), [(CAP, None), (0, 0), (0, 1), (CAP, 3), (CAP, -1)])
+def test_a_result_that_was_not_played_under_its_ask_s_cap_is_refused(
+    cap_frames: int, cut: int | None
+) -> None:
+    with pytest.raises(ValueError, match=r"^cut is .*; ticket 1 has (no cap, allowed: none|a cap of 2,000)"):
+        check_cut(Result(1, (1.0, 2.0), 8, 2, cut=cut), cap_frames)
+
+
+def test_the_search_refuses_it_too_and_nothing_has_changed() -> None:
+    algorithm = GeneticAlgorithm(EXACT, 3)
+    (ask,) = algorithm.ask(1)
+    with pytest.raises(ValueError, match="cut is None"):
+        algorithm.tell(result(ask)._replace(cut=None))
+    assert algorithm.pending() == [ask]
+    assert algorithm.evaluations == 0
+
+
+def test_without_candidates_nobody_would_play_whole_games() -> None:
+    with pytest.raises(ValueError, match="candidates is 0; allowed: 1 or more under a cap"):
+        GaSettings(candidates=0, cap_frames=CAP)
