@@ -7,7 +7,8 @@ The text under a field is its help; a flag goes before the environment, and that
         port: int = 7700
         \"\"\"TCP port to listen on; 0 takes a free one.\"\"\"
 
-    parse(Settings, "master", sys.argv[1:], os.environ)     # --port 1, or GERMLINE_PORT=1
+    parse(Settings, "master", sys.argv[1:], os.environ)     # --port 1, or GERMLINE_PORT=1, or
+                                                            # GERMLINE_PORT_FILE=/a/file/that/holds/1
 
 A field with ``metadata=SECRET`` has no flag for its value, which every user of a machine could read: it comes
 from ``GERMLINE_NAME``, or from the file that ``--name-file`` or ``GERMLINE_NAME_FILE`` names.
@@ -27,6 +28,7 @@ from types import NoneType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 PREFIX = "GERMLINE_"
+_FILE = "_FILE"
 SECRET: Mapping[str, bool] = {"secret": True}
 
 Settings = TypeVar("Settings")
@@ -103,7 +105,7 @@ def _about(setting: Setting) -> str:
         return f"{setting.text} [{setting.variable}; default: {setting.default}]"
     return (
         f"A file with nothing in it but this: {setting.text} "
-        f"[{setting.variable}_FILE, or {setting.variable} for the text itself; default: {setting.default}]"
+        f"[{setting.variable}{_FILE}, or {setting.variable} for the text itself; default: {setting.default}]"
     )
 
 
@@ -141,8 +143,8 @@ def _setting(field: Field[Any], text: str) -> Setting:
     is_secret = bool(field.metadata.get("secret"))
     return Setting(
         name=field.name,
-        flag="--" + field.name.replace("_", "-") + ("-file" if is_secret else ""),
-        variable=PREFIX + field.name.upper(),
+        flag=_flag(field.name) + ("-file" if is_secret else ""),
+        variable=_variable(field.name),
         default=_written(field.default),
         text=" ".join(text.split()),
         is_secret=is_secret,
@@ -175,16 +177,35 @@ def _read(
 ) -> object:
     """A field's value from flag or environment; None if neither gives one."""
     flag = given[field.name]
-    variable = PREFIX + field.name.upper()
+    variable = _variable(field.name)
     if field.metadata.get("secret"):
-        return secret(field.name, flag or environment.get(variable + "_FILE"), environment.get(variable))
+        return secret(field.name, flag or environment.get(variable + _FILE), environment.get(variable))
     if isinstance(flag, bool):
         return flag
     if flag is not None:
-        return _convert("--" + field.name.replace("_", "-"), hint, str(flag))
+        return _convert(_flag(field.name), hint, str(flag))
+    if variable + _FILE in environment:
+        return _from_file(field.name, hint, environment)
     if variable in environment:
         return _convert(variable, hint, environment[variable])
     return None
+
+
+def _from_file(name: str, hint: object, environment: Mapping[str, str]) -> object:
+    """A setting that a file holds, as orchestrators mount them."""
+    variable = _variable(name)
+    if Path in (hint, *get_args(hint)):
+        raise ValueError(f"{variable}{_FILE} is no setting: {variable} names the file itself")
+    return _convert(variable + _FILE, hint, secret(name, environment[variable + _FILE], None) or "")
+
+
+def _flag(name: str) -> str:
+    """A field may end in an underscore because its name is a word of Python."""
+    return "--" + name.rstrip("_").replace("_", "-")
+
+
+def _variable(name: str) -> str:
+    return PREFIX + name.rstrip("_").upper()
 
 
 def secret(name: str, path: object, value: str | None) -> str | None:

@@ -20,7 +20,8 @@ _LISTEN = re.compile(r"(?P<host>.+):(?P<port>\d{1,5})")
 class MasterConfig:
     """Hosts experiments, lends their work to workers, and keeps what it acknowledges.
 
-    Every setting is a flag or an environment variable. The first SIGTERM or Ctrl-C drains, and so does a
+    Every setting is a flag or an environment variable, whose name with _FILE at its end says which file holds
+    the value. The first SIGTERM or Ctrl-C drains, and so does a
     terminal that is gone (SIGHUP): no more work is lent, results are still taken for a while, and the journal
     is closed. The second ends the master at once; nothing that was acknowledged is lost either way.
     """
@@ -72,6 +73,10 @@ class MasterConfig:
     """Longest time between two heartbeats of a worker, in seconds. One that is silent or away for three times
     as long loses its leases to others."""
 
+    worker_slots: int = 32
+    """Individuals that a worker plays at a time: what the metric of the workers wanted reckons with until
+    workers have shown theirs. 32 is what one on a CPU takes of a large network."""
+
     drain_s: float = 20.0
     """Seconds for which a draining master still takes results."""
 
@@ -90,6 +95,8 @@ class MasterConfig:
             raise ValueError(
                 "store is no such URL; allowed: redis://HOST:PORT, rediss://HOST:PORT, unix://PATH"
             )
+        if self.worker_slots < 1:
+            raise ValueError(f"worker_slots is {self.worker_slots}; allowed: 1 or more")
         if not re.fullmatch(r"[\w.:-]{1,64}", self.store_prefix):
             raise ValueError(
                 f"store_prefix is {self.store_prefix!r}; allowed: 1 to 64 letters, digits, '.', ':', '-', '_'"

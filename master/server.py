@@ -73,7 +73,7 @@ class Master:
         self.registry = Registry(journal, clock)
         self.dispatcher = Dispatcher(
             self.registry, journal, metrics, clock,
-            master_id=secrets.token_hex(8), heartbeat_s=config.heartbeat_s,
+            master_id=secrets.token_hex(8), heartbeat_s=config.heartbeat_s, worker_slots=config.worker_slots,
         )  # fmt: skip
         self._config = config
         self._metrics = metrics

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Literal
 from germline.connection import Security
 from germline.settings import SECRET
 
+_SPOT_NOTICE = re.compile(r"(ec2|gcp|azure)$|https?://|file:///")
 _WORKER_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -17,7 +19,8 @@ _WORKER_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 class WorkerConfig:
     """Plays what a germline master lends, on this machine.
 
-    Every setting is a flag or an environment variable. The first SIGTERM or Ctrl-C hands the leases back and
+    Every setting is a flag or an environment variable, whose name with _FILE at its end says which file holds
+    the value. The first SIGTERM or Ctrl-C hands the leases back and
     ends the worker within seconds; the second ends it at once.
     """
 
@@ -55,8 +58,17 @@ class WorkerConfig:
     worker_id: str = ""
     """What logs call this worker: 1 to 64 letters, digits, '.', '_' or '-'. Drawn at the start by default."""
 
+    exit_when_idle: float = 0.0
+    """Leave after so many seconds in which there was no work, or no master; 0 waits for ever. For jobs that
+    should end when there is nothing left to do."""
+
+    for_: float = 0.0
+    """Leave after so many seconds, as at SIGTERM; 0 is never. For queues that give a job only so long."""
+
     spot_notice: str = ""
-    """URL, asked every 5 s, that answers with a text once this machine is to be taken away: as SIGTERM."""
+    """Who says that this machine is to be taken away, asked every 5 s: ec2, gcp or azure for what a machine
+    there can ask, any other http or https URL that then answers with a text, or file:///PATH of a file that
+    then exists. It works as SIGTERM does, which is what ECS, Batch and Kubernetes send instead."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least important lines to log."""
@@ -74,8 +86,13 @@ class WorkerConfig:
             raise ValueError(f"threads is {self.threads}; allowed: 1 or more")
         if self.cache_mib < 0:
             raise ValueError(f"cache_mib is {self.cache_mib}; allowed: 0 or more")
-        if self.spot_notice and not self.spot_notice.startswith(("http://", "https://")):
-            raise ValueError(f"spot_notice is {self.spot_notice!r}; allowed: an http or https URL")
+        for name, seconds in (("exit_when_idle", self.exit_when_idle), ("for", self.for_)):
+            if not 0 <= seconds < math.inf:
+                raise ValueError(f"{name} is {seconds:g}; allowed: 0 or more seconds")
+        if self.spot_notice and not _SPOT_NOTICE.match(self.spot_notice):
+            raise ValueError(
+                f"spot_notice is {self.spot_notice!r}; allowed: ec2, gcp, azure, an http or https URL, file:///PATH"
+            )
         if self.worker_id and not _WORKER_ID.fullmatch(self.worker_id):
             raise ValueError(
                 f"worker_id is {self.worker_id!r}; allowed: 1 to 64 letters, digits, '.', '_' or '-'"

@@ -22,6 +22,7 @@ from worker.config import WorkerConfig
 from worker.connection.channel import opener
 from worker.connection.link import Link
 from worker.connection.worker_state import LinkSettings, WorkerState
+from worker.leaving import watch_idleness, watch_time
 from worker.machine import identify, prepare
 from worker.playing.engine_builder import EngineBuilder
 from worker.playing.watchdog import Watchdog
@@ -69,6 +70,8 @@ async def work(config: WorkerConfig) -> Ending:
     watches = [
         asyncio.create_task(watch_notice(config.spot_notice, stop)),
         asyncio.create_task(_watch_playing(link.state, stop)),
+        asyncio.create_task(watch_time(config.for_, stop)),
+        asyncio.create_task(watch_idleness(config.exit_when_idle, link.state.leases, stop)),
     ]
     try:
         await link.keep(stop)

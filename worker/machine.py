@@ -10,7 +10,7 @@ import secrets
 
 import torch
 
-from germline import noise
+from germline import machine_share, noise
 from worker.connection.wire import Identity
 from worker.playing.engine_builder import has_bfloat16
 from worker.playing.engines import device_named
@@ -33,7 +33,7 @@ def prepare(device: str, threads: int) -> torch.device:
     torch.backends.cudnn.benchmark = False  # the fastest kernel of the day would change a score's last bits
     found = device_named(device)
     logger.info(
-        "playing on %s with %d torch threads of %d cores", describe(found), threads, os.cpu_count() or 1
+        "playing on %s with %d torch threads of %d cores", describe(found), threads, machine_share.cores()
     )
     return found
 

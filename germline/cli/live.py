@@ -91,6 +91,8 @@ def _facts(experiment: Experiment, is_up: bool) -> list[tuple[str, str]]:
         ("speed", _speed(experiment, is_up)),
         ("population", _population(experiment)),
     ]
+    if is_up and experiment.state == "running":
+        rows.insert(2, ("workers", f"{experiment.workers}, and it can use {experiment.workers_wanted:,}"))
     if experiment.best_fitness is not None:
         best = number(experiment.best_fitness)
         cut = cut_text(experiment.cap_frames, played_word(experiment.spec))

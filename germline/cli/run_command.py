@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from germline import machine_share
 from germline.cli.beginning import Wanted
 from germline.cli.errors import CommandError, Exit
 from germline.cli.fleet import Child, Fleet
@@ -108,9 +108,7 @@ def _fleet(place: RunFolder, address: str, workers: int, device: str, environmen
 
 def default_workers() -> int:
     """One per core that we may use, and no more than fit into memory."""
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return max(1, min(cores, memory_bytes // _WORKER_BYTES))
+    return max(1, min(machine_share.cores(), machine_share.memory_bytes() // _WORKER_BYTES))
 
 
 def _free_port() -> int:

@@ -112,6 +112,7 @@ class Experiment:
     unable: int = 0
     kernels: tuple[str, ...] = ()
     cap_frames: int = 0
+    workers_wanted: int = 0
 
     @property
     def is_over(self) -> bool:
@@ -151,6 +152,7 @@ class Experiment:
             unable=message.unable,
             kernels=tuple(message.kernels),
             cap_frames=message.cap_frames,
+            workers_wanted=message.workers_wanted,
         )
 
 

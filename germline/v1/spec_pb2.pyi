@@ -259,6 +259,7 @@ class ExperimentSpec(_message.Message):
     EVALUATION_FIELD_NUMBER: _builtins.int
     ALGORITHM_FIELD_NUMBER: _builtins.int
     STOP_FIELD_NUMBER: _builtins.int
+    PARALLELISM_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """What people call the experiment; unique on a master."""
     seed: _builtins.int
@@ -267,6 +268,11 @@ class ExperimentSpec(_message.Message):
     """
     share: _builtins.int
     """How much of the fleet the experiment gets when several want workers: twice the share, twice the work."""
+    parallelism: _builtins.int
+    """Evaluations that are worth playing at a time; how many workers the experiment wants follows from it. It holds nothing
+    back: more workers that are there play all the same. Absent: twice the `window` of "ga", where a result comes back
+    about two populations after it was asked for; the members of an epoch of "eggroll".
+    """
     @_builtins.property
     def task(self) -> Global___Task:
         """What playing means."""
@@ -298,15 +304,20 @@ class ExperimentSpec(_message.Message):
         evaluation: Global___Evaluation | None = ...,
         algorithm: Global___Algorithm | None = ...,
         stop: Global___Stop | None = ...,
+        parallelism: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "_share", b"_share", "algorithm", b"algorithm", "evaluation", b"evaluation", "policy", b"policy", "seed", b"seed", "share", b"share", "stop", b"stop", "task", b"task"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_parallelism", b"_parallelism", "_seed", b"_seed", "_share", b"_share", "algorithm", b"algorithm", "evaluation", b"evaluation", "parallelism", b"parallelism", "policy", b"policy", "seed", b"seed", "share", b"share", "stop", b"stop", "task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "_share", b"_share", "algorithm", b"algorithm", "evaluation", b"evaluation", "name", b"name", "policy", b"policy", "seed", b"seed", "share", b"share", "stop", b"stop", "task", b"task"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_parallelism", b"_parallelism", "_seed", b"_seed", "_share", b"_share", "algorithm", b"algorithm", "evaluation", b"evaluation", "name", b"name", "parallelism", b"parallelism", "policy", b"policy", "seed", b"seed", "share", b"share", "stop", b"stop", "task", b"task"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__parallelism: _TypeAlias = _typing.Literal["parallelism"]  # noqa: Y015
+    _WhichOneofArgType__parallelism: _TypeAlias = _typing.Literal["_parallelism", b"_parallelism"]  # noqa: Y015
     _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
     _WhichOneofReturnType__share: _TypeAlias = _typing.Literal["share"]  # noqa: Y015
     _WhichOneofArgType__share: _TypeAlias = _typing.Literal["_share", b"_share"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__parallelism) -> _WhichOneofReturnType__parallelism | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
     @_typing.overload

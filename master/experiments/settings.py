@@ -32,6 +32,7 @@ class ExperimentSettings:
         share: its part of the fleet, relative to the others'.
         lease_s: how long a worker may keep a lease.
         max_attempts: failed attempts after which an individual is set aside.
+        parallelism: evaluations that are worth playing at a time.
         precision: number of the forward pass's germline.v1.Precision.
         stop: when it is complete.
         spec: the whole spec as message, and
@@ -42,6 +43,7 @@ class ExperimentSettings:
     share: int
     lease_s: float
     max_attempts: int
+    parallelism: int
     precision: int
     stop: Stop
     spec: spec_pb2.ExperimentSpec
@@ -59,6 +61,7 @@ class ExperimentSettings:
             share=spec.share,
             lease_s=spec.evaluation.lease_s,
             max_attempts=spec.evaluation.max_attempts,
+            parallelism=_parallelism_of(spec),
             precision=spec.evaluation.precision,
             stop=_stop_of(spec.stop),
             spec=spec,
@@ -113,3 +116,10 @@ class ExperimentSettings:
 
 def _stop_of(stop: spec_pb2.Stop) -> Stop:
     return Stop(**{field.name: value for field, value in stop.ListFields()})
+
+
+def _parallelism_of(spec: spec_pb2.ExperimentSpec) -> int:
+    if spec.HasField("parallelism"):
+        return spec.parallelism
+    algorithm = spec.algorithm
+    return 2 * (algorithm.eggroll.pairs if algorithm.HasField("eggroll") else algorithm.ga.window)

@@ -25,8 +25,8 @@ from master.work.fleet import Session
 _MAX_UINT64 = 2**64 - 1
 
 
-def write_experiment(experiment: Experiment, trouble: str, unable: int) -> experiment_pb2.Experiment:
-    """An experiment as it stands."""
+def write_experiment(experiment: Experiment) -> experiment_pb2.Experiment:
+    """An experiment as it stands, without what only the fleet knows."""
     progress = experiment.progress
     evaluations_per_second, frames_per_second = experiment.rates.per_second(
         progress.evaluations, progress.frames
@@ -49,8 +49,6 @@ def write_experiment(experiment: Experiment, trouble: str, unable: int) -> exper
         leased=len(leases),
         workers=len(leases.holders()),
         leases_lost=leases.expired + leases.returned,
-        trouble=trouble,
-        unable=unable,
         failed=progress.failed,
         kernels=kernel_families(experiment.workers.values(), experiment.settings.spec),
         set_aside=[experiment_pb2.Unscored(**each._asdict()) for each in progress.set_aside],

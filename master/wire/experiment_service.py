@@ -166,8 +166,11 @@ class ExperimentService(experiment_pb2_grpc.ExperimentServiceServicer):
 
     def _shown(self, experiment: Experiment) -> pb.Experiment:
         overview = self._dispatcher.overview
-        unable = len(overview.rejections(experiment))
-        return write_experiment(experiment, overview.trouble(experiment), unable)
+        message = write_experiment(experiment)
+        message.trouble = overview.trouble(experiment)
+        message.unable = len(overview.rejections(experiment))
+        message.workers_wanted = overview.workers_wanted([experiment])
+        return message
 
     async def _changed(self, experiment: Experiment) -> pb.Experiment:
         """Let everybody know of a change, and answer when it is durable."""

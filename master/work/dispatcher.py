@@ -61,11 +61,12 @@ class Dispatcher:
         *,
         master_id: str,
         heartbeat_s: float,
+        worker_slots: int = 32,
     ) -> None:
         self.fleet = Fleet(clock, away_s=3 * heartbeat_s)
         self.keeper = CentreKeeper(self.fleet, registry, journal)
         self.lender = Lender(registry, self.fleet, journal)
-        self.overview = Overview(registry, self.fleet, journal)
+        self.overview = Overview(registry, self.fleet, journal, worker_slots)
         self._registry = registry
         self._journal = journal
         self._metrics = metrics

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from prometheus_client.core import GaugeMetricFamily
 
@@ -10,13 +10,15 @@ from master.experiments.experiment import Experiment
 from master.experiments.registry import Registry
 from master.journal.journal import Journal
 from master.work.fleet import Fleet
+from master.work.workers_wanted import WorkersWanted
 
 
 class Overview:
     """Looks at experiments, workers and the journal together; changes nothing."""
 
-    def __init__(self, registry: Registry, fleet: Fleet, journal: Journal) -> None:
+    def __init__(self, registry: Registry, fleet: Fleet, journal: Journal, worker_slots: int) -> None:
         self._registry = registry
+        self._wanted = WorkersWanted(worker_slots)
         self._fleet = fleet
         self._journal = journal
 
@@ -24,6 +26,11 @@ class Overview:
     def leased(self) -> int:
         """Work that is lent now."""
         return sum(len(experiment.pending_work.leases) for experiment in self._registry)
+
+    def workers_wanted(self, experiments: Iterable[Experiment]) -> int:
+        """How many workers these experiments can use together, of the size that workers here have."""
+        self._wanted.learn(self._fleet)
+        return self._wanted.by(experiments)
 
     def gauges(self) -> Iterator[GaugeMetricFamily]:
         """What the metrics show of this moment."""
@@ -34,6 +41,11 @@ class Overview:
             ("germline_workers", "Workers that are connected.", len(sessions)),
             ("germline_worker_slots", "Evaluations that they play at a time.", self._fleet.slots),
             ("germline_worker_busy_ratio", "Share of time in which they play, weighted by slots.", busy),
+            (
+                "germline_workers_wanted",
+                "Workers that the running experiments can use.",
+                self.workers_wanted(running),
+            ),
             ("germline_leases_active", "Work that is lent.", self.leased),
             (
                 "germline_queue_depth",

@@ -168,6 +168,25 @@ async def test_a_second_signal_ends_a_worker_at_once(tmp_path: Path) -> None:
         assert (await exit_of(process, within_s=1.5))[0] == 128 + signal.SIGINT
 
 
+@pytest.mark.parametrize("flag", ["--exit-when-idle", "--for"])
+async def test_a_worker_leaves_by_itself_when_it_is_told_how_long_to_wait(flag: str, tmp_path: Path) -> None:
+    async with worker("127.0.0.1:1", flag, "0.2", folder=tmp_path) as process:
+        status, errors = await exit_of(process)
+    assert status == 0
+    assert ("no work for 0.2 s" if "idle" in flag else "0.2 s are over") in errors
+
+
+async def test_a_worker_with_work_is_not_idle(tmp_path: Path) -> None:
+    (tmp_path / "sleeper.py").write_text(SLEEPER)
+    flags = ("--exit-when-idle", "1")
+    async with lending(ASLEEP) as master, worker(master.address, *flags, folder=tmp_path) as process:
+        while (await master.hear("heartbeat")).heartbeat.busy_share < 0.9:
+            pass
+        for _ in range(5):  # beats of half a second
+            await master.hear("heartbeat")
+        assert process.returncode is None
+
+
 async def test_a_missing_module_is_rejected_by_name_and_the_worker_lives_on(tmp_path: Path) -> None:
     async with lending(ASLEEP) as master, worker(master.address, folder=tmp_path) as process:
         rejection = (await master.hear("rejection")).rejection

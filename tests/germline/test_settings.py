@@ -30,6 +30,9 @@ class Example:
     folder: Path | None = None
     """Where to live."""
 
+    for_: float = 0.0
+    """How long."""
+
     token: str = field(default="", metadata=SECRET, repr=False)
     """A secret."""
 
@@ -72,6 +75,18 @@ def test_an_empty_secret_file_is_refused_and_not_taken_for_no_secret(
     assert f"the token file {tmp_path / 'token'} is empty" in capsys.readouterr().err
 
 
+def test_any_setting_may_be_what_a_file_holds(tmp_path: Path) -> None:
+    (tmp_path / "port").write_text("80\n")
+    environment = {"GERMLINE_PORT_FILE": str(tmp_path / "port"), "GERMLINE_PORT": "81"}
+    assert parse(Example, "example", [], environment).port == 80
+    assert parse(Example, "example", ["--port", "82"], environment).port == 82
+
+
+def test_a_field_named_as_a_word_of_python_is_set_by_that_word() -> None:
+    assert parse(Example, "example", ["--for", "2"], {"GERMLINE_FOR": "1"}).for_ == 2
+    assert parse(Example, "example", [], {"GERMLINE_FOR": "1"}).for_ == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "environment", "sentence"),
     [
@@ -79,6 +94,8 @@ def test_an_empty_secret_file_is_refused_and_not_taken_for_no_secret(
         ([], {"GERMLINE_SHARE": "half"}, "GERMLINE_SHARE is 'half'; allowed: a number"),
         ([], {"GERMLINE_LOUD": "perhaps"}, "GERMLINE_LOUD is 'perhaps'; allowed: 1, true"),
         (["--colour", "green"], {}, "--colour is 'green'; allowed: red, blue"),
+        ([], {"GERMLINE_PORT_FILE": "/nowhere"}, "the port file /nowhere cannot be read"),
+        ([], {"GERMLINE_FOLDER_FILE": "/a"}, "GERMLINE_FOLDER_FILE is no setting: GERMLINE_FOLDER names"),
         (["--port", "70000"], {}, "port is 70000; allowed: 0 to 65535"),
         (["--token-file", "/nowhere"], {}, "the token file /nowhere cannot be read"),
         (["--token", "hush"], {}, "unrecognized arguments: --token hush"),
@@ -116,7 +133,9 @@ def test_every_setting_of_a_worker_is_documented() -> None:
         ({"threads": 0}, "threads is 0"),
         ({"cache_mib": -1}, "cache_mib is -1"),
         ({"worker_id": "a b"}, "worker_id is 'a b'"),
-        ({"spot_notice": "file:///etc/passwd"}, "spot_notice is 'file:///etc/passwd'"),
+        ({"spot_notice": "ftp://here"}, "spot_notice is 'ftp://here'"),
+        ({"exit_when_idle": -1.0}, "exit_when_idle is -1; allowed: 0 or more seconds"),
+        ({"for_": float("nan")}, "for is nan; allowed: 0 or more seconds"),
         ({"ca": Path("/nowhere")}, "ca is '/nowhere'"),
         ({"tls_key": Path("/nowhere")}, "tls_cert and tls_key belong together"),
         ({"token": "tökén"}, "the token holds other than visible ASCII"),

@@ -25,6 +25,7 @@ from germline.v1.worker_pb2_grpc import (
     WorkerServiceStub,
     add_WorkerServiceServicer_to_server,
 )
+from worker import spot
 from worker.config import WorkerConfig
 from worker.connection.channel import opener
 from worker.loop import on_signal
@@ -113,7 +114,8 @@ def test_a_spec_of_a_later_version_is_refused_by_field() -> None:
 
 
 class MetadataService(BaseHTTPRequestHandler):
-    """Answers as clouds do: Google's address at /preempted, Amazon's, which wants a token, at /action."""
+    """Answers as clouds do: Google's at /preempted, Azure's at /scheduledevents, Amazon's, with a token, at
+    /action."""
 
     notice = False
 
@@ -123,6 +125,11 @@ class MetadataService(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.path == "/preempted":
             self._answer(200, "TRUE" if MetadataService.notice else "FALSE")
+        elif self.path == "/scheduledevents":
+            events = '[{"EventType": "Freeze"}, {"EventType": "%s"}]' % (
+                "Preempt" if MetadataService.notice else "Reboot"
+            )
+            self._answer(200 if self.headers["Metadata"] == "true" else 400, f'{{"Events": {events}}}')
         elif self.headers["X-aws-ec2-metadata-token"] != "token-1":
             self._answer(401, "")
         elif MetadataService.notice:
@@ -150,11 +157,27 @@ def cloud() -> Iterator[str]:
         thread.join()
 
 
-@pytest.mark.parametrize("path", ["/preempted", "/action"])
+@pytest.mark.parametrize("path", ["/preempted", "/action", "/scheduledevents"])
 def test_a_notice_is_heard_only_once_there_is_one(cloud: str, path: str) -> None:
     assert ask(cloud + path) == ""
     MetadataService.notice = True
     assert ask(cloud + path)
+
+
+@pytest.mark.parametrize(
+    ("name", "path"), [("ec2", "/action"), ("gcp", "/preempted"), ("azure", "/scheduledevents")]
+)
+def test_clouds_are_known_by_name(cloud: str, name: str, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(spot.SERVICES, name, cloud + path)
+    MetadataService.notice = True
+    assert ask(name)
+
+
+def test_a_file_is_a_notice_once_it_exists(tmp_path: Path) -> None:
+    notice = tmp_path / "leave"
+    assert ask(f"file://{notice}") == ""
+    notice.touch()
+    assert ask(f"file://{notice}") == f"{notice} exists"
 
 
 def test_a_metadata_service_that_is_not_there_says_nothing() -> None:

@@ -34,6 +34,8 @@ class LeaseBook:
     def __init__(self, room: int) -> None:
         """Start with empty hands and `room` evaluations that may be lent at a time."""
         self.room = room
+        self.came = 0
+        """Leases that ever came."""
         self._unplayed: dict[LeaseKey, int] = {}  # what each lease counts for, in evaluations
         self._lent = 0
         self._untold: deque[Score] = deque()
@@ -45,6 +47,11 @@ class LeaseBook:
     def begin_stream(self) -> None:
         """Forget the credit of the stream before; a new one starts with none."""
         self._granted = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to play and no score to tell."""
+        return not self._unplayed and not self.owed()
 
     def unplayed(self) -> list[LeaseKey]:
         """The leases without a score, in the order they came."""
@@ -60,6 +67,7 @@ class LeaseBook:
         for key in keys:
             self._lent += evaluations - self._unplayed.get(key, 0)
             self._unplayed[key] = evaluations
+            self.came += 1
             self._granted = max(0, self._granted - evaluations)
 
     def revoke(self, keys: Iterable[LeaseKey]) -> None:

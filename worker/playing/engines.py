@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 import torch
 from torch import nn
 
+from germline import machine_share
 from germline.weights import Layout
 from worker.networks.forward import family
 from worker.networks.low_rank_children import LitterPopulation
@@ -113,7 +113,7 @@ def lanes_for(settings: EngineSettings, task: EpisodicTask, device: torch.device
     """What makes lanes: in this thread beside a CPU, else in a process for each core."""
     if device.type == "cpu":
         return task.make_lanes
-    cores = os.cpu_count() or 1
+    cores = machine_share.cores()
     return lambda count: LaneProcesses(settings.task, settings.task_arguments, task.spaces, count, cores)
 
 
@@ -140,7 +140,7 @@ def free_slots(size: int, spaces: Spaces, rows: int, device: torch.device) -> in
         observation *= extent
     slot_bytes = 8 * size + rows * 64 * observation  # two copies of the weights; patches of the first layers
     by_memory = free_bytes(device) // 2 // slot_bytes
-    by_cores = _LANES_PER_CORE * (os.cpu_count() or 1) // rows
+    by_cores = _LANES_PER_CORE * machine_share.cores() // rows
     return max(1, min(by_memory, by_cores))
 
 

@@ -64,6 +64,6 @@ def test_an_experiment_says_which_kernels_played_its_scores(
         tell(experiment, "w2", {"kernels float32": "aa", "kernels bfloat16": "bb"})
         tell(experiment, "of-an-earlier-build", {"torch": "2.9"})
 
-    assert list(write_experiment(experiment, "", 0).kernels) == families
+    assert list(write_experiment(experiment).kernels) == families
     said = "worker w2 plays by kernels of family bb, those before it by cc" in caplog.text
     assert said == (len(families) > 1)
