@@ -18,7 +18,7 @@ _HEAD = """# Settings of the two services
 Made by `python tools/settings_tables.py` from `master/config.py` and `worker/config.py`; a test compares.
 
 Each setting is a flag, or an environment variable. A variable's name with `_FILE` at its end says which file
-holds the value, as orchestrators mount secrets and configuration; a setting that is the name of a file has none.
+holds the value, as orchestrators mount secrets and configuration; what is the name of a file has none.
 A flag goes before a file, a file before a variable, and that before the default. A secret has no flag for its
 value, which every user of a machine could read: its flag takes a file.
 """
