@@ -10,12 +10,23 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-
-from worker.connection.leases import LeaseBook
+from typing import Protocol
 
 logger = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 1.0
+
+
+class Leases(Protocol):
+    """The work of a worker's life."""
+
+    came: int
+    """Leases that ever came."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to play and no score to tell."""
+        ...
 
 
 async def watch_time(seconds: float, stop: asyncio.Event) -> None:
@@ -27,7 +38,7 @@ async def watch_time(seconds: float, stop: asyncio.Event) -> None:
 
 
 async def watch_idleness(
-    seconds: float, leases: LeaseBook, stop: asyncio.Event, clock: Callable[[], float] = time.monotonic
+    seconds: float, leases: Leases, stop: asyncio.Event, clock: Callable[[], float] = time.monotonic
 ) -> None:
     """Set `stop` once there was no work for so many seconds, with or without a master; 0 is never."""
     since_s, came = clock(), leases.came
