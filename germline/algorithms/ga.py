@@ -29,6 +29,7 @@ from germline.algorithms.champion import Candidates
 from germline.algorithms.draws import Dice
 from germline.algorithms.ga_settings import GaSettings
 from germline.algorithms.ga_snapshot import GenomeShelf
+from germline.algorithms.likeness import Likeness
 from germline.algorithms.power import power_rule
 from germline.algorithms.races import Races
 from germline.algorithms.races_snapshot import read_trials, write_trials
@@ -42,6 +43,7 @@ _FIELDS = (
     *("format", "seed", "settings", "genomes", "tickets", "window", "candidates", "counts"),
     *("validation_credit", "litter_left", "litter_parent"),
 )
+_LATER = ("again", "likeness")  # which the first snapshots did not know, and many searches have none of
 
 
 class GeneticAlgorithm:
@@ -55,6 +57,7 @@ class GeneticAlgorithm:
         frames: emulator frames in them.
         steps: agent actions in them.
         founders_asked: random individuals asked so far.
+        likeness: which share of the children acts differently from their parents.
     """
 
     def __init__(self, settings: GaSettings, seed: int) -> None:
@@ -70,6 +73,7 @@ class GeneticAlgorithm:
         self._validation_credit = 0.0
         self._litter_parent: Genome | None = None
         self._litter_left = 0
+        self.likeness = Likeness()
         self._again: dict[int, Genome] = {}  # by id: to be asked once more, as if they were new
 
     def ask(self, n: int) -> list[Ask]:
@@ -83,6 +87,9 @@ class GeneticAlgorithm:
         check_cut(result, ask.cap_frames)
         self._tickets.close(result.ticket)
         self._count(result)
+        if self.settings.starts:
+            self.likeness.tell(ask, result)
+            self.likeness.forget_strangers(len(self._window), self.knows)
         if ask.purpose is not Purpose.EXPLORE:
             self._revise(ask, result.returns)
             event = self._candidates.tell(ask, result.returns)
@@ -103,6 +110,7 @@ class GeneticAlgorithm:
         genomes = {i: self._candidates.find(i) for i in individuals}
         genomes |= {member.genome.id: member.genome for member in self._window.forget(individuals)}
         self._candidates.forget(individuals, self._window)
+        self.likeness.forget(individuals)
         self._again |= {i: genome for i, genome in genomes.items() if genome is not None}
 
     def knows(self, individual_id: int) -> bool:
@@ -197,7 +205,9 @@ class GeneticAlgorithm:
             "litter_left": self._litter_left,
             "litter_parent": shelf.place(self._litter_parent) if self._litter_parent is not None else None,
         }
-        if self._again:  # which the first snapshots did not know, and few searches ever have
+        if self.settings.starts:  # where children can be held against their parents
+            written["likeness"] = self.likeness.rows()
+        if self._again:
             written["again"] = [shelf.place(genome) for genome in self._again.values()]
         return lambda: written | {"genomes": shelf.write()}
 
@@ -213,7 +223,7 @@ class GeneticAlgorithm:
             raise ValueError(
                 f"format is {version!r}; this build reads snapshots of formats 1 to {codec.FORMAT_VERSION}"
             )
-        codec.only(snapshot, "snapshot", (*_FIELDS, *(("again",) if "again" in snapshot else ())))
+        codec.only(snapshot, "snapshot", (*_FIELDS, *(field for field in _LATER if field in snapshot)))
         if snapshot["seed"] != self.seed:
             raise ValueError(f"seed is {snapshot['seed']!r} in the snapshot, {self.seed} here")
         codec.check_settings(snapshot["settings"], self.settings)
@@ -221,6 +231,8 @@ class GeneticAlgorithm:
         codec.read_tickets(self._tickets, snapshot["tickets"], shelf)
         codec.read_window(self._window, snapshot, shelf)
         read_trials(self._candidates, snapshot["candidates"], shelf, version)
+        if "likeness" in snapshot:
+            codec.read_likeness(self.likeness, snapshot["likeness"])
         codec.only(snapshot["counts"], "counts", _COUNTS)
         for field in _COUNTS:
             setattr(self, field, codec.value(snapshot["counts"], "counts", field, int))

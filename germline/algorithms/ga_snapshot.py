@@ -11,6 +11,7 @@ from typing import Any, TypeVar, cast
 from germline.algorithms.base import Ask, JsonValue, Purpose
 from germline.algorithms.champion import Candidates, Trial
 from germline.algorithms.ga_settings import GaSettings
+from germline.algorithms.likeness import Likeness
 from germline.algorithms.tickets import TicketBook
 from germline.algorithms.window import Member, Window
 from germline.genome import Genome
@@ -128,6 +129,13 @@ def read_window(window: Window, written: dict[str, Any], shelf: GenomeShelf) -> 
     for fields in rows(written, "snapshot", "window"):
         place, *others = row(fields, "window", int, int, float, int, int, *_cap_in(fields))
         window.add(Member(shelf.at(place, "window"), *others))
+
+
+def read_likeness(likeness: Likeness, written: object) -> None:
+    """Read what :meth:`.likeness.Likeness.rows` wrote."""
+    compared, different, played = row(written, "likeness", int, int, list)
+    kinds = (int, int, int, float, int)
+    likeness.load(compared, different, [row(each, "likeness", *kinds) for each in played])
 
 
 def write_candidates(candidates: Candidates, shelf: GenomeShelf) -> dict[str, JsonValue]:

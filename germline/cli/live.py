@@ -97,6 +97,8 @@ def _facts(experiment: Experiment, is_up: bool) -> list[tuple[str, str]]:
         best = number(experiment.best_fitness)
         cut = cut_text(experiment.cap_frames, played_word(experiment.spec))
         rows.append(("best score", f"{best} of a single evaluation{cut}, lucky by construction"))
+    if experiment.compared_children:
+        rows.append(("children", children_text(experiment)))
     if len(experiment.kernels) > 1:
         families = f"{len(experiment.kernels)} families, {', '.join(experiment.kernels)}"
         rows.append(("kernels", f"{families}: only scores of one are equal to the last bit"))
@@ -106,6 +108,17 @@ def _facts(experiment: Experiment, is_up: bool) -> list[tuple[str, str]]:
     if experiment.epochs:
         rows.append(("epochs", f"{experiment.epochs:,}, centre {experiment.centre_digest or '-'}"))
     return rows
+
+
+def children_text(experiment: Experiment) -> str:
+    """Which share of the children acts differently from their parents."""
+    compared, share = (
+        experiment.compared_children,
+        experiment.different_children / experiment.compared_children,
+    )
+    return (
+        f"{100 * share:.0f} % act differently from their parent, of {compared:,} that played a start of its"
+    )
 
 
 def _troubles(experiment: Experiment) -> list[tuple[str, str | Text]]:
@@ -217,10 +230,12 @@ def line(experiment: Experiment) -> str:
     if experiment.cap_frames and scores:
         scores += f" (cut after {experiment.cap_frames:,})"
     champion = f", champion {mean_text(experiment.champion)}" if experiment.champion else ""
+    share = experiment.different_children / max(1, experiment.compared_children)
+    children = f", {100 * share:.0f} % of children differ" if experiment.compared_children else ""
     failed = f", {experiment.failed:,} set aside" if experiment.failed else ""
     trouble = f"; trouble: {experiment.trouble}" if experiment.trouble else ""
     return (
         f"{experiment.name} {experiment.state}: {counted(experiment.evaluations, 'evaluation')}, "
         f"{played_text(experiment)}, {_frames_per_second(experiment)}"
-        f"{scores}{champion}, {counted(experiment.workers, 'worker')}{failed}{trouble}"
+        f"{scores}{champion}{children}, {counted(experiment.workers, 'worker')}{failed}{trouble}"
     )

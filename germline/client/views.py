@@ -113,6 +113,8 @@ class Experiment:
     kernels: tuple[str, ...] = ()
     cap_frames: int = 0
     workers_wanted: int = 0
+    compared_children: int = 0
+    different_children: int = 0
 
     @property
     def is_over(self) -> bool:
@@ -153,6 +155,8 @@ class Experiment:
             kernels=tuple(message.kernels),
             cap_frames=message.cap_frames,
             workers_wanted=message.workers_wanted,
+            compared_children=message.compared_children,
+            different_children=message.different_children,
         )
 
 

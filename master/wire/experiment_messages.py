@@ -75,6 +75,8 @@ def _write_individuals(message: experiment_pb2.Experiment, algorithm: GeneticAlg
     message.population = algorithm.population_size
     message.lineage_depth = algorithm.lineage_depth
     message.cap_frames = algorithm.cap_frames
+    message.compared_children = algorithm.likeness.compared
+    message.different_children = algorithm.likeness.different
     if algorithm.champion is not None:
         message.champion.CopyFrom(write_champion(algorithm.champion, algorithm))
 

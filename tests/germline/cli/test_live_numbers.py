@@ -1,5 +1,6 @@
 """What people see of numbers, however large."""
 
+import dataclasses
 import io
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from rich.console import Console
 
 from germline.cli import live
 from germline.cli.live import sparkline
+from germline.cli.output import experiment_json
 from germline.cli.plot import draw
 from germline.cli.words import number
 from germline.client import Experiment, HistoryPoint, Worker
@@ -52,3 +54,14 @@ def test_only_emulators_are_said_to_play_frames(played: str, tmp_path: Path) -> 
     assert "played/s" not in said, "which is at the head of workers who may play anything"
     assert f"1,234 {played} -->" in curve
     assert ("emulator frames" in curve) == ("frames" in said) == (played == "frames")
+
+
+def test_a_run_says_which_share_of_its_children_acts_differently() -> None:
+    experiment, screen = looked_at(TASKS["frames"]), io.StringIO()
+    assert "differ" not in live.line(experiment), "nobody was compared"
+    compared = dataclasses.replace(experiment, compared_children=1_200, different_children=300)
+    Console(file=screen, width=200).print(live.facts(compared))
+
+    assert "25 % act differently from their parent, of 1,200 that played a start of its" in screen.getvalue()
+    assert "25 % of children differ" in live.line(compared)
+    assert experiment_json(compared)["different_children"] == 300
