@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup pong test lint mutants bench check-games proto clean
+.PHONY: help setup pong test test-deploy images lint mutants bench check-games proto clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -22,6 +22,15 @@ pong: setup ## evolve Pong from pixels on this machine, with a live display
 
 test: setup ## run the tests, on all cores
 	$(BIN)/pytest --numprocesses auto
+
+test-deploy: setup ## check deploy/ with the tools of others; wants a package index
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[worker,local,dev,deploy]'
+	$(BIN)/pytest tests/deploy
+
+IMAGES ?= /var/tmp/germline-images
+images: setup ## build both images without Docker, and run a small fleet of them (minutes; as root; see tools/images.sh)
+	tools/images.sh build $(IMAGES)
+	GERMLINE_IMAGES=$(IMAGES) $(BIN)/pytest tests/deploy/test_images.py
 
 lint: setup ## style, types and the direction of imports
 	$(BIN)/ruff check

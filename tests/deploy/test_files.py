@@ -1,0 +1,77 @@
+"""Dockerfiles, alerts, compose.yaml and what is shown of metrics: they fit the tools, and the program."""
+
+import asyncio
+import importlib
+import re
+import subprocess
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from master.config import MasterConfig
+from master.server import Master
+from worker.config import WorkerConfig
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
+Tool = Callable[[str], str]
+
+
+def ran(*command: str | Path, cwd: Path = ROOT) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_dockerfiles_are_clean(tool: Tool) -> None:
+    ran(tool("hadolint"), "Dockerfile.master", "Dockerfile.worker")
+
+
+def test_alerts_come_when_they_should(tool: Tool) -> None:
+    promtool = tool("promtool")
+    ran(promtool, "check", "rules", "rules.yml", cwd=DEPLOY / "observe")
+    ran(promtool, "test", "rules", "rules_test.yml", cwd=DEPLOY / "observe")
+    ran(promtool, "check", "config", "prometheus.yml", cwd=DEPLOY / "observe")
+
+
+async def test_only_metrics_that_exist_are_named(tmp_path: Path) -> None:
+    config = MasterConfig(listen="localhost:0", metrics_port=0, store_folder=tmp_path)
+    async with Master.serving(config) as master:
+        text = await asyncio.to_thread(_fetch, f"http://{master.metrics_address}/metrics")
+    there = set(re.findall(r"^(germline_[a-z_]+)", text, flags=re.MULTILINE))
+    files = [*DEPLOY.rglob("*.y*ml"), *DEPLOY.rglob("*.md"), ROOT / "README.md"]
+    named = {
+        (name, str(file.relative_to(ROOT)))
+        for file in files
+        for name in re.findall(r"germline_(?!on_ray)[a-z_]+[a-z]", file.read_text())
+    }
+    assert {each for each in named if each[0] not in there} == set()
+
+
+def _fetch(url: str) -> str:
+    with urllib.request.urlopen(url) as answer:  # noqa: S310 - our own server
+        return str(answer.read(), "utf-8")
+
+
+def test_only_settings_that_exist_are_named() -> None:
+    fields = {name.rstrip("_") for kind in (MasterConfig, WorkerConfig) for name in kind.__dataclass_fields__}
+    known = {f"GERMLINE_{name.upper()}{end}" for name in fields for end in ("", "_FILE")}
+    ours = {"GERMLINE_STORE_IMAGE", "GERMLINE_MASTER_IMAGE", "GERMLINE_WORKER_IMAGE", "GERMLINE_PORT"}
+    files = [each for each in DEPLOY.rglob("*") if each.is_file()] + list(ROOT.glob("Dockerfile.*"))
+    named = {name for each in files for name in re.findall(r"GERMLINE_[A-Z_]+[A-Z]", each.read_text())}
+    assert named - known - ours == set()
+
+
+def test_compose_runs_the_services_tight() -> None:
+    yaml = pytest.importorskip("yaml", reason="PyYAML is not here: pip install 'germline[deploy]'")
+    compose = importlib.import_module("yaml").safe_load((DEPLOY / "compose.yaml").read_text())
+    assert yaml
+    assert set(compose["services"]) == {"store", "master", "worker", "prometheus"}
+    for name in ("store", "master", "worker"):
+        service = compose["services"][name]
+        assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
+    assert all(
+        port.startswith("127.0.0.1:") for s in compose["services"].values() for port in s.get("ports", ())
+    )

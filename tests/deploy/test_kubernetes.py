@@ -1,0 +1,238 @@
+"""Every overlay and component renders, fits the schemas of two versions, and keeps the rules here.
+
+Each rule is a function that says what is wrong; a test breaks a good rendering for each and sees it complain.
+"""
+
+import copy
+import importlib
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Document = dict[str, Any]
+Render = Callable[..., list[Document]]
+
+VERSIONS = ("1.33", "1.37")
+RENDERINGS = {
+    "local": ("local", ()),
+    "spot-cpu": ("spot-cpu", ()),
+    "spot-gpu": ("spot-gpu", ()),
+    "hpa": ("", ("hpa",)),
+    "monitoring": ("", ("monitoring",)),
+    "external-store": ("", ("external-store",)),
+}
+CUSTOM = {
+    "ScaledObject": "cloudcoil.models.keda.v1alpha1",
+    "PodMonitor": "cloudcoil.models.prometheus_operator.v1",
+    "PrometheusRule": "cloudcoil.models.prometheus_operator.v1",
+}
+MADE_BY_PEOPLE = {"germline-token", "germline-tls", "germline-store"}  # secrets; the base says so
+
+
+@pytest.fixture(params=RENDERINGS)
+def documents(request: pytest.FixtureRequest, render: Render) -> list[Document]:
+    overlay, components = RENDERINGS[request.param]
+    return render(overlay, components)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_rendering_fits_the_schemas(
+    documents: list[Document], version: str, tool: Callable[[str], str], tmp_path: Path
+) -> None:
+    yaml = importlib.import_module("yaml")
+    file = tmp_path / "all.yaml"
+    file.write_text(yaml.safe_dump_all([each for each in documents if each["kind"] not in CUSTOM]))
+    command = [tool("kubernetes-validate"), "-k", version, "--strict", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "WARN" not in done.stdout + done.stderr, "a kind that nothing checked"
+
+
+def test_custom_resources_say_only_what_their_models_know(documents: list[Document]) -> None:
+    for each in documents:
+        if each["kind"] in CUSTOM:
+            module = pytest.importorskip(CUSTOM[each["kind"]], reason="pip install 'germline[deploy]'")
+            model = getattr(module, each["kind"]).model_validate(each)
+            assert model.model_dump(mode="json", by_alias=True, exclude_unset=True) == each
+
+
+# The rules
+
+
+def kinds(documents: list[Document], *names: str) -> list[Document]:
+    return [each for each in documents if each["kind"] in names]
+
+
+def workloads(documents: list[Document]) -> list[Document]:
+    return kinds(documents, "Deployment", "StatefulSet")
+
+
+def pod(workload: Document) -> Document:
+    found: Document = workload["spec"]["template"]["spec"]
+    return found
+
+
+def is_part(labels: Document, of: Document) -> bool:
+    return labels.items() <= of.items()
+
+
+def selectors_match(documents: list[Document]) -> Iterator[str]:
+    pods = [each["spec"]["template"]["metadata"]["labels"] for each in workloads(documents)]
+    for each in workloads(documents):
+        if not is_part(
+            each["spec"]["selector"]["matchLabels"], each["spec"]["template"]["metadata"]["labels"]
+        ):
+            yield f"{each['metadata']['name']} does not select its own pods"
+    for each in kinds(documents, "Service"):
+        if not any(is_part(each["spec"]["selector"], labels) for labels in pods):
+            yield f"service {each['metadata']['name']} selects nothing"
+    for each in kinds(documents, "NetworkPolicy"):
+        if not any(is_part(each["spec"]["podSelector"]["matchLabels"], labels) for labels in pods):
+            yield f"policy {each['metadata']['name']} selects nothing"
+
+
+def every_pod_has_a_policy(documents: list[Document]) -> Iterator[str]:
+    chosen = [each["spec"]["podSelector"]["matchLabels"] for each in kinds(documents, "NetworkPolicy")]
+    for each in workloads(documents):
+        labels = each["spec"]["template"]["metadata"]["labels"]
+        if not any(is_part(selector, labels) for selector in chosen):
+            yield f"anybody may call {each['metadata']['name']}"
+
+
+def ports_exist(documents: list[Document]) -> Iterator[str]:
+    for each in workloads(documents):
+        for container in pod(each)["containers"]:
+            known = {p for port in container.get("ports", ()) for p in (port["name"], port["containerPort"])}
+            for name in ("startupProbe", "readinessProbe", "livenessProbe"):
+                probe = container.get(name, {})
+                wanted = next(
+                    (probe[k]["port"] for k in ("grpc", "httpGet", "tcpSocket") if k in probe), None
+                )
+                if wanted is not None and wanted not in known:
+                    yield f"{name} of {container['name']} asks port {wanted}"
+
+
+def what_is_named_exists(documents: list[Document]) -> Iterator[str]:
+    maps = {each["metadata"]["name"] for each in kinds(documents, "ConfigMap")}
+    accounts = {each["metadata"]["name"] for each in kinds(documents, "ServiceAccount")}
+    for each in workloads(documents):
+        if pod(each)["serviceAccountName"] not in accounts:
+            yield f"{each['metadata']['name']} has no account"
+        for container in pod(each)["containers"]:
+            for source in container.get("envFrom", ()):
+                if source["configMapRef"]["name"] not in maps:
+                    yield f"{container['name']} has no configuration"
+
+
+def what_is_mounted_exists(documents: list[Document]) -> Iterator[str]:
+    for each in workloads(documents):
+        volumes = pod(each).get("volumes", [])
+        there = {volume["name"] for volume in volumes}
+        there |= {claim["metadata"]["name"] for claim in each["spec"].get("volumeClaimTemplates", ())}
+        mounted = {mount["name"] for c in pod(each)["containers"] for mount in c.get("volumeMounts", ())}
+        if mounted != there:
+            yield f"{each['metadata']['name']} mounts {mounted} of {there}"
+        secrets = {volume["secret"]["secretName"] for volume in volumes if "secret" in volume}
+        if secrets - MADE_BY_PEOPLE:
+            yield f"nobody makes {secrets - MADE_BY_PEOPLE}"
+
+
+def containers_are_tight(documents: list[Document]) -> Iterator[str]:
+    tight = {
+        "readOnlyRootFilesystem": True,
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    for each in workloads(documents):
+        context = pod(each)["securityContext"]
+        if (context["runAsUser"], context["runAsGroup"]) != (10001, 10001) or not context["runAsNonRoot"]:
+            yield f"{each['metadata']['name']} is somebody else"
+        if pod(each)["automountServiceAccountToken"] is not False:
+            yield f"{each['metadata']['name']} has rights"
+        for container in pod(each)["containers"]:
+            if container["securityContext"] != tight:
+                yield f"{container['name']} may do more than it needs"
+            resources = container["resources"]
+            if (
+                resources["limits"]["memory"] != resources["requests"]["memory"]
+                or "cpu" in resources["limits"]
+            ):
+                yield f"{container['name']} has other memory than it asks for, or is throttled"
+
+
+def one_scaler_and_no_replicas_beside_it(documents: list[Document]) -> Iterator[str]:
+    scalers = kinds(documents, "ScaledObject", "HorizontalPodAutoscaler")
+    if len(scalers) > 1:
+        yield "two scalers"
+    for scaler in scalers:
+        name = scaler["spec"]["scaleTargetRef"]["name"]
+        targets = [each for each in kinds(documents, "Deployment") if each["metadata"]["name"] == name]
+        if not targets or "replicas" in targets[0]["spec"]:
+            yield f"{name} is not there, or says replicas, which every apply would set again"
+
+
+def drains_fit(documents: list[Document]) -> Iterator[str]:
+    for each in kinds(documents, "Deployment"):
+        grace = pod(each)["terminationGracePeriodSeconds"]
+        is_master = each["metadata"]["name"] == "germline-master"
+        if is_master and (
+            grace < 25 or each["spec"]["strategy"]["type"] != "Recreate" or each["spec"]["replicas"] != 1
+        ):
+            yield "the master drains for 20 s, and a second one would end it"
+        if not is_master and not 5 <= grace <= 25:
+            yield "spot machines give a worker 25 s"
+
+
+RULES: dict[Callable[[list[Document]], Iterator[str]], Callable[[dict[str, Document]], object]] = {
+    selectors_match: lambda at: at["Service germline-master"]["spec"]["selector"].update(app="x"),
+    every_pod_has_a_policy: lambda at: at.pop("NetworkPolicy germline-store"),
+    ports_exist: lambda at: container(at)["livenessProbe"]["httpGet"].update(port="grcp"),
+    what_is_named_exists: lambda at: at.pop("ServiceAccount germline"),
+    what_is_mounted_exists: lambda at: container(at)["volumeMounts"].append({"name": "scratch"}),
+    containers_are_tight: lambda at: container(at)["securityContext"].update(readOnlyRootFilesystem=False),
+    one_scaler_and_no_replicas_beside_it: lambda at: at["Deployment germline-worker"]["spec"].update(
+        replicas=3
+    ),
+    drains_fit: lambda at: at["Deployment germline-master"]["spec"].update(replicas=2),
+}
+
+
+def container(at: dict[str, Document]) -> Document:
+    found: Document = pod(at["Deployment germline-master"])["containers"][0]
+    return found
+
+
+def by_name(documents: list[Document]) -> dict[str, Document]:
+    return {f"{each['kind']} {each['metadata']['name']}": each for each in documents}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_rendering_keeps_the_rule(
+    documents: list[Document], rule: Callable[[list[Document]], Iterator[str]]
+) -> None:
+    assert list(rule(documents)) == []
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_rule_notices_when_it_is_broken(
+    render: Render, rule: Callable[[list[Document]], Iterator[str]]
+) -> None:
+    broken = by_name(copy.deepcopy(render("spot-cpu")))
+    RULES[rule](broken)
+    assert list(rule(list(broken.values())))
+
+
+def test_the_operators_rules_are_those_of_prometheus(render: Render) -> None:
+    yaml = importlib.import_module("yaml")
+    plain = yaml.safe_load((Path(__file__).parents[2] / "deploy/observe/rules.yml").read_text())
+    (rules,) = kinds(render("", ("monitoring",)), "PrometheusRule")
+    assert rules["spec"] == plain
+
+
+def test_an_external_store_leaves_no_trace_of_our_own(render: Render) -> None:
+    at = by_name(render("", ("external-store",)))
+    assert not [name for name in at if "germline-store" in name]
+    assert {"name": "GERMLINE_STORE_FILE", "value": "/secrets/store/url"} in container(at)["env"]
