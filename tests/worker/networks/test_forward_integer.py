@@ -20,6 +20,7 @@ from worker.networks.forward.choose import make_forward
 from worker.networks.forward.integer_plan import IntegerPlan, integer_plan
 from worker.networks.forward.integer_products import ByFloats, ByIntegers, Product
 from worker.networks.forward.integer_rows import IntegerRows
+from worker.networks.forward.integer_sight import motion
 from worker.networks.forward.integer_stacked import StackedIntegers
 from worker.networks.forward.patches import Blocks, ChannelsLast, Patches, Planes
 from worker.networks.policies.dqn2015 import Dqn2015
@@ -196,3 +197,10 @@ def test_cuda_gives_the_reference_answers(name: str, tf32: bool, monkeypatch: py
     answers = played(seen, np.ones((3, 5), np.bool_))  # type: ignore[arg-type]
     for slot in range(3):
         assert np.array_equal(answers[slot], reference(name, network(name, slot), seen[slot]))
+
+
+@pytest.mark.parametrize("stack", [2, 3, 4, 5, 8])
+def test_what_moves_is_seen_as_the_contract_says_in_stacks_of_any_height(stack: int) -> None:
+    pixels = np.random.default_rng(stack).integers(0, 256, (3, stack, 6, 5), dtype=np.uint8)
+    seen = integer.see("motion", pixels)
+    assert np.array_equal(motion(torch.from_numpy(pixels)).numpy(), seen)

