@@ -25,6 +25,7 @@ from germline.algorithms.base import (
     check_cut,
     check_result,
 )
+from germline.algorithms.caps import Caps
 from germline.algorithms.champion import Candidates
 from germline.algorithms.draws import Dice
 from germline.algorithms.ga_settings import GaSettings
@@ -43,7 +44,11 @@ _FIELDS = (
     *("format", "seed", "settings", "genomes", "tickets", "window", "candidates", "counts"),
     *("validation_credit", "litter_left", "litter_parent"),
 )
-_LATER = ("again", "likeness")  # which the first snapshots did not know, and many searches have none of
+_LATER = (
+    "again",
+    "likeness",
+    "caps",
+)  # which the first snapshots did not know, and many searches have none of
 
 
 class GeneticAlgorithm:
@@ -69,6 +74,8 @@ class GeneticAlgorithm:
         self._window = Window(settings.window, settings.replacement)
         self._candidates = _candidates(settings, seed)
         self._power = power_rule(settings)
+        grows = settings.cap_schedule == "progressive"
+        self._caps = Caps(settings.cap_frames, grows=grows, window=settings.window)
         self.founders_asked = 0
         self._validation_credit = 0.0
         self._litter_parent: Genome | None = None
@@ -94,6 +101,7 @@ class GeneticAlgorithm:
             self._revise(ask, result.returns)
             event = self._candidates.tell(ask, result.returns)
         else:
+            self._caps.tell(ask, result)
             self._settle(ask, result.returns)
             event = self._score(ask, result)
         return [event] if event is not None else []
@@ -176,11 +184,16 @@ class GeneticAlgorithm:
     @property
     def cap_frames(self) -> int:
         """Frames after which the episodes of a new individual are cut; 0: they are whole games."""
-        return self.settings.cap_frames
+        return self._caps.now
+
+    @property
+    def compared_cap_frames(self) -> int:
+        """Under which cap those played who may be parents, and of whom the quantiles are."""
+        return self._window.cap_frames
 
     def fitness_quantiles(self, fractions: Sequence[float]) -> list[float]:
-        """Fitness at these fractions of the population, 0 the worst and 1 the best; empty if it is."""
-        last = len(self._window) - 1
+        """Fitness at these fractions of those that are compared, 0 the worst and 1 the best."""
+        last = self._window.comparable - 1
         return [self._window.ranked(round(f * last)).fitness for f in fractions] if last >= 0 else []
 
     def snapshot(self) -> dict[str, JsonValue]:
@@ -209,6 +222,8 @@ class GeneticAlgorithm:
             written["likeness"] = self.likeness.rows()
         if self._again:
             written["again"] = [shelf.place(genome) for genome in self._again.values()]
+        if self.settings.cap_schedule == "progressive":
+            written["caps"] = list(self._caps.snapshot())
         return lambda: written | {"genomes": shelf.write()}
 
     def restore(self, snapshot: dict[str, JsonValue]) -> None:
@@ -242,6 +257,8 @@ class GeneticAlgorithm:
         self._litter_parent = None if parent is None else shelf.at(parent, "litter_parent")
         again = codec.rows(snapshot, "snapshot", "again") if "again" in snapshot else []
         places = codec.row(again, "again", *[int] * len(again))
+        if "caps" in snapshot:
+            self._caps.restore(codec.row(snapshot["caps"], "caps", *[int] * 5))
         self._again = {genome.id: genome for genome in (shelf.at(place, "again") for place in places)}
 
     def _best_member(self) -> Champion | None:
@@ -249,7 +266,7 @@ class GeneticAlgorithm:
         if not len(self._window):
             return None
         best = self._window.ranked(-1)
-        if self.settings.cap_frames:
+        if best.cap_frames:
             return Champion(best.genome, math.nan, 0, math.nan, validated=False)
         return Champion(best.genome, best.fitness, best.episodes, math.nan, validated=False)
 
@@ -261,7 +278,7 @@ class GeneticAlgorithm:
         candidate = self._candidate_due()
         if again is not None:
             seeds = self._candidates.first_seeds(dice)
-            ask = Ask(ticket, again, Purpose.EXPLORE, seeds, cap_frames=self.settings.cap_frames)
+            ask = Ask(ticket, again, Purpose.EXPLORE, seeds, cap_frames=self._caps.now)
         elif candidate is not None:
             ask = Ask(
                 ticket,
@@ -274,7 +291,7 @@ class GeneticAlgorithm:
             genome = self._breed(ticket, parent, dice)
             seeds = self._candidates.first_seeds(dice)
             parent_id = None if parent is None else parent.id
-            ask = Ask(ticket, genome, Purpose.EXPLORE, seeds, parent_id, self.settings.cap_frames)
+            ask = Ask(ticket, genome, Purpose.EXPLORE, seeds, parent_id, self._caps.now)
         self._lend(ask)
         return ask
 
@@ -320,9 +337,11 @@ class GeneticAlgorithm:
     def _settle(self, ask: Ask, returns: tuple[float, ...]) -> None:
         """Give a newly scored individual its place in the population; equal genomes are one individual."""
         known = self._window.find(ask.genome.id)
-        if known is not None:
+        if known is not None and known.cap_frames == ask.cap_frames:
             self._window.revise(known, returns)
             return
+        if known is not None:  # under another cap
+            self._window.forget([known.genome.id])
         fitness = sum(returns) / len(returns)
         self._window.add(Member(ask.genome, ask.ticket, fitness, len(returns), cap_frames=ask.cap_frames))
 
@@ -339,9 +358,8 @@ class GeneticAlgorithm:
 
         Under a cap that is nothing: whole games are other numbers than those that chose the parents.
         """
-        decides = ask.purpose is Purpose.VALIDATE and not self.settings.cap_frames
-        member = self._window.find(ask.genome.id) if decides else None
-        if member is not None:
+        member = self._window.find(ask.genome.id) if ask.purpose is Purpose.VALIDATE else None
+        if member is not None and not member.cap_frames:
             member.in_flight = max(0, member.in_flight - len(returns))
             self._window.revise(member, returns)
 

@@ -10,6 +10,7 @@ from germline.genome import MAX_RANK, float32
 
 Selection = Literal["truncation", "tournament"]
 Replacement = Literal["oldest", "worst"]
+CapSchedule = Literal["constant", "progressive"]
 PowerSchedule = Literal["constant", "linear", "exponential", "self_adapted"]
 
 _LARGEST_COUNT = 10_000_000
@@ -44,6 +45,8 @@ class GaSettings:
             once by an individual, and the champion plays all. Empty: episodes are without end.
         cap_frames: emulator frames after which the episodes of a new individual are cut; candidates and the
             champion play whole games. 0: nobody's are cut.
+        cap_schedule: "constant"; "progressive": the cap begins at `cap_frames`, or at half of the length of
+            the first games, and doubles when more than a quarter of the games hit it.
     """
 
     window: int = 1_000
@@ -65,6 +68,7 @@ class GaSettings:
     validation_share: float = 0.2
     starts: tuple[int, ...] = ()
     cap_frames: int = 0
+    cap_schedule: CapSchedule = "constant"
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense, by the field's name."""
@@ -85,7 +89,10 @@ class GaSettings:
         return self.candidates > 0
 
     def _check_choices(self) -> None:
-        choices = (("selection", Selection), ("replacement", Replacement), ("power_schedule", PowerSchedule))
+        choices = (
+            *(("selection", Selection), ("replacement", Replacement)),
+            *(("power_schedule", PowerSchedule), ("cap_schedule", CapSchedule)),
+        )
         for field, allowed in choices:
             names = get_args(allowed)
             _require(field, getattr(self, field), getattr(self, field) in names, f"one of {', '.join(names)}")
@@ -101,7 +108,7 @@ class GaSettings:
         _require("starts", self.starts, distinct, "episode seeds that differ from each other")
         _require_count("rank", self.rank, least=0, greatest=MAX_RANK)
         _require_count("cap_frames", self.cap_frames, least=0)
-        validates = self.candidates > 0 or not self.cap_frames
+        validates = self.candidates > 0 or not (self.cap_frames or self.cap_schedule == "progressive")
         _require("candidates", self.candidates, validates, "1 or more under a cap")
 
     def _check_powers(self) -> None:

@@ -59,7 +59,8 @@ class GenomeShelf:
 def write_settings(settings: GaSettings) -> dict[str, JsonValue]:
     """The settings as JSON values."""
     written = asdict(settings)
-    later = {"starts": list(settings.starts), "cap_frames": settings.cap_frames}
+    grows = "" if settings.cap_schedule == "constant" else settings.cap_schedule
+    later = {"starts": list(settings.starts), "cap_frames": settings.cap_frames, "cap_schedule": grows}
     for field, value in later.items():  # which the first snapshots did not know, and many searches lack
         del written[field]
         written |= {field: value} if value else {}

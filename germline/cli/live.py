@@ -93,9 +93,11 @@ def _facts(experiment: Experiment, is_up: bool) -> list[tuple[str, str]]:
     ]
     if is_up and experiment.state == "running":
         rows.insert(2, ("workers", f"{experiment.workers}, and it can use {experiment.workers_wanted:,}"))
+    if experiment.cap_frames != experiment.compared_cap_frames:
+        rows.append(("cap", _new_cap(experiment)))
     if experiment.best_fitness is not None:
         best = number(experiment.best_fitness)
-        cut = cut_text(experiment.cap_frames, played_word(experiment.spec))
+        cut = cut_text(experiment.best_cap_frames, played_word(experiment.spec))
         rows.append(("best score", f"{best} of a single evaluation{cut}, lucky by construction"))
     if experiment.compared_children:
         rows.append(("children", children_text(experiment)))
@@ -169,12 +171,18 @@ def _population(experiment: Experiment) -> str:
     if not experiment.fitness_quantiles:
         return "nobody yet"
     quantiles = " | ".join(number(value) for value in experiment.fitness_quantiles)
-    cut = cut_text(experiment.cap_frames, played_word(experiment.spec))
+    cut = cut_text(experiment.compared_cap_frames, played_word(experiment.spec))
     text = f"{experiment.population:,}: {quantiles} (0, 10, 50, 90, 100 %{cut})"
     if experiment.spec.algorithm.HasField("eggroll"):  # whose members are no lines
         return text
     depth = counted(experiment.lineage_depth, "mutation")
     return f"{text}, lines up to {depth}" if experiment.lineage_depth else f"{text}, all founders"
+
+
+def _new_cap(experiment: Experiment) -> str:
+    """That those who are chosen among did not play as those who are made now."""
+    new = cut_text(experiment.cap_frames, played_word(experiment.spec)).removeprefix(", ") or "whole games"
+    return f"{new} from now on, to choose by once half a window has played them"
 
 
 def worker_table(workers: Sequence[Worker], played: str = "played") -> RenderableType:
@@ -227,8 +235,8 @@ def line(experiment: Experiment) -> str:
     """One look on one line, for logs."""
     quantiles = experiment.fitness_quantiles
     scores = f", median {number(quantiles[2])}, best {number(experiment.best_fitness)}" if quantiles else ""
-    if experiment.cap_frames and scores:
-        scores += f" (cut after {experiment.cap_frames:,})"
+    if experiment.compared_cap_frames and scores:
+        scores += f" (cut after {experiment.compared_cap_frames:,})"
     champion = f", champion {mean_text(experiment.champion)}" if experiment.champion else ""
     share = experiment.different_children / max(1, experiment.compared_children)
     children = f", {100 * share:.0f} % of children differ" if experiment.compared_children else ""

@@ -14,6 +14,7 @@ from germline.cli.files import ForceOption, check_free, write_whole
 from germline.cli.target import NameArgument, Target, with_target
 from germline.cli.words import counted, cut_text, played_text, played_word
 from germline.client import Experiment, HistoryPoint
+from germline.v1 import spec_pb2
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,7 +61,9 @@ def draw(experiment: Experiment, points: Sequence[HistoryPoint], over: Axis, fil
         mpl.use("Agg")
         import matplotlib.pyplot as plt
     figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
-    cut = cut_text(experiment.cap_frames, played_word(experiment.spec))
+    cut = cut_text(experiment.compared_cap_frames, played_word(experiment.spec))
+    if experiment.spec.evaluation.cap_schedule == spec_pb2.CAP_SCHEDULE_PROGRESSIVE:
+        cut = ", games cut after ever more"  # each point is of the cap of its time
     _draw_curves(axes, points, over, f"population{cut}")
     played = played_word(experiment.spec)
     axes.set_xlabel(_label(over, played))

@@ -112,6 +112,8 @@ class Experiment:
     unable: int = 0
     kernels: tuple[str, ...] = ()
     cap_frames: int = 0
+    compared_cap_frames: int = 0
+    best_cap_frames: int = 0
     workers_wanted: int = 0
     compared_children: int = 0
     different_children: int = 0
@@ -154,6 +156,8 @@ class Experiment:
             unable=message.unable,
             kernels=tuple(message.kernels),
             cap_frames=message.cap_frames,
+            compared_cap_frames=message.compared_cap_frames,
+            best_cap_frames=message.best_cap_frames,
             workers_wanted=message.workers_wanted,
             compared_children=message.compared_children,
             different_children=message.different_children,

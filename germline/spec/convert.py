@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from germline.algorithms.eggroll import EggrollSettings
-from germline.algorithms.ga_settings import GaSettings, PowerSchedule, Replacement, Selection
+from germline.algorithms.ga_settings import CapSchedule, GaSettings, PowerSchedule, Replacement, Selection
 from germline.genome import float32
 from germline.protocol_starts import STARTS
 from germline.spec.fields import word_of
@@ -24,6 +24,11 @@ _POWER_SCHEDULES: dict[int, PowerSchedule] = {
     spec_pb2.POWER_SCHEDULE_LINEAR: "linear",
     spec_pb2.POWER_SCHEDULE_EXPONENTIAL: "exponential",
     spec_pb2.POWER_SCHEDULE_SELF_ADAPTED: "self_adapted",
+}
+
+_CAP_SCHEDULES: dict[int, CapSchedule] = {
+    spec_pb2.CAP_SCHEDULE_CONSTANT: "constant",
+    spec_pb2.CAP_SCHEDULE_PROGRESSIVE: "progressive",
 }
 
 
@@ -54,6 +59,7 @@ def ga_settings(spec: spec_pb2.ExperimentSpec) -> GaSettings:
         validation_share=ga.validation_share,
         starts=starts_of(spec) if ga.candidates else (),
         cap_frames=spec.evaluation.cap_frames,
+        cap_schedule=_CAP_SCHEDULES[spec.evaluation.cap_schedule],
     )
 
 

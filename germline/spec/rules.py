@@ -54,7 +54,10 @@ def _rules(
             lambda: _validation_is_possible(ga),
         )
     yield ("task", "algorithm", "evaluation.precision"), lambda: _integers_are_played(spec)
-    yield ("task", "algorithm", "evaluation.cap_frames"), lambda: _somebody_plays_whole_games(spec)
+    yield (
+        ("task", "algorithm", "evaluation.cap_frames", "evaluation.cap_schedule"),
+        lambda: _somebody_plays_whole_games(spec),
+    )
     if spec.algorithm.HasField("eggroll"):
         yield (
             _below(_EGGROLL, "close_share", "close_after_s"),
@@ -113,16 +116,18 @@ def _integers_are_played(spec: spec_pb2.ExperimentSpec) -> Iterator[Problem]:
 
 def _somebody_plays_whole_games(spec: spec_pb2.ExperimentSpec) -> Iterator[Problem]:
     """A cap is for new individuals: it needs frames to count, and candidates whose games are not cut."""
-    if not spec.evaluation.HasField("cap_frames"):
-        return
+    given = {
+        "cap_frames": spec.evaluation.HasField("cap_frames"),
+        "cap_schedule": spec.evaluation.cap_schedule == spec_pb2.CAP_SCHEDULE_PROGRESSIVE,
+    }
     without = {
         "[task.function] has no frames": spec.task.HasField("function"),
         "[algorithm.eggroll] has no candidates": spec.algorithm.HasField("eggroll"),
         f"{_GA}candidates is 0": spec.algorithm.HasField("ga") and not spec.algorithm.ga.candidates,
     }
-    for reason, holds in without.items():
-        if holds:
-            yield Problem("evaluation.cap_frames", f"is given, but {reason}; leave it out")
+    for field in (field for field, is_given in given.items() if is_given):
+        for reason in (reason for reason, holds in without.items() if holds):
+            yield Problem(f"evaluation.{field}", f"is given, but {reason}; leave it out")
 
 
 def _population_holds_parents(ga: spec_pb2.GeneticAlgorithm) -> Iterator[Problem]:

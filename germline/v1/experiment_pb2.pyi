@@ -765,6 +765,8 @@ class Experiment(_message.Message):
     WORKERS_WANTED_FIELD_NUMBER: _builtins.int
     COMPARED_CHILDREN_FIELD_NUMBER: _builtins.int
     DIFFERENT_CHILDREN_FIELD_NUMBER: _builtins.int
+    COMPARED_CAP_FRAMES_FIELD_NUMBER: _builtins.int
+    BEST_CAP_FRAMES_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """Number on this master; never used twice."""
     state: Global___ExperimentState.ValueType
@@ -808,9 +810,7 @@ class Experiment(_message.Message):
     unable: _builtins.int
     """Workers that are connected and cannot play it."""
     cap_frames: _builtins.int
-    """Frames after which the episodes of new individuals are cut; 0: they are whole games. `fitness_quantiles` and
-    `best_fitness` are of such episodes, while the champion's are whole games.
-    """
+    """Frames after which the episodes of new individuals are cut now; 0: they are whole games, as the champion's are always."""
     workers_wanted: _builtins.int
     """Workers that it can use now, of the size that workers here have; 0 unless it is running. Experiments share workers,
     so the fleet wants no more than the sum of these.
@@ -819,6 +819,10 @@ class Experiment(_message.Message):
     """Children that played a start which their parent had played, too, under the same cap."""
     different_children: _builtins.int
     """Those of them that came to another return or another length, and so act differently: a lower bound."""
+    compared_cap_frames: _builtins.int
+    """Frames after which those episodes were cut that `fitness_quantiles` are of: the cap before where it has just grown."""
+    best_cap_frames: _builtins.int
+    """Frames after which those episodes were cut that `best_fitness` is of: the longest cap so far."""
     @_builtins.property
     def spec(self) -> _spec_pb2.ExperimentSpec:
         """Its settings, with no field left out."""
@@ -877,10 +881,12 @@ class Experiment(_message.Message):
         workers_wanted: _builtins.int = ...,
         compared_children: _builtins.int = ...,
         different_children: _builtins.int = ...,
+        compared_cap_frames: _builtins.int = ...,
+        best_cap_frames: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_best_fitness", b"_best_fitness", "best_fitness", b"best_fitness", "champion", b"champion", "created", b"created", "spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_best_fitness", b"_best_fitness", "best_fitness", b"best_fitness", "cap_frames", b"cap_frames", "centre_digest", b"centre_digest", "champion", b"champion", "checkpoints_wanted", b"checkpoints_wanted", "compared_children", b"compared_children", "created", b"created", "different_children", b"different_children", "episodes", b"episodes", "epochs", b"epochs", "evaluations", b"evaluations", "evaluations_per_second", b"evaluations_per_second", "failed", b"failed", "fitness_quantiles", b"fitness_quantiles", "frames", b"frames", "frames_per_second", b"frames_per_second", "kernels", b"kernels", "leased", b"leased", "leases_lost", b"leases_lost", "lineage_depth", b"lineage_depth", "number", b"number", "population", b"population", "running_s", b"running_s", "set_aside", b"set_aside", "spec", b"spec", "state", b"state", "steps", b"steps", "trouble", b"trouble", "unable", b"unable", "workers", b"workers", "workers_wanted", b"workers_wanted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_best_fitness", b"_best_fitness", "best_cap_frames", b"best_cap_frames", "best_fitness", b"best_fitness", "cap_frames", b"cap_frames", "centre_digest", b"centre_digest", "champion", b"champion", "checkpoints_wanted", b"checkpoints_wanted", "compared_cap_frames", b"compared_cap_frames", "compared_children", b"compared_children", "created", b"created", "different_children", b"different_children", "episodes", b"episodes", "epochs", b"epochs", "evaluations", b"evaluations", "evaluations_per_second", b"evaluations_per_second", "failed", b"failed", "fitness_quantiles", b"fitness_quantiles", "frames", b"frames", "frames_per_second", b"frames_per_second", "kernels", b"kernels", "leased", b"leased", "leases_lost", b"leases_lost", "lineage_depth", b"lineage_depth", "number", b"number", "population", b"population", "running_s", b"running_s", "set_aside", b"set_aside", "spec", b"spec", "state", b"state", "steps", b"steps", "trouble", b"trouble", "unable", b"unable", "workers", b"workers", "workers_wanted", b"workers_wanted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__best_fitness: _TypeAlias = _typing.Literal["best_fitness"]  # noqa: Y015
     _WhichOneofArgType__best_fitness: _TypeAlias = _typing.Literal["_best_fitness", b"_best_fitness"]  # noqa: Y015

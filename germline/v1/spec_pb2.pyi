@@ -21,6 +21,36 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _CapSchedule:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CapScheduleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CapSchedule.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CAP_SCHEDULE_UNSPECIFIED: _CapSchedule.ValueType  # 0
+    """Not a schedule; refused."""
+    CAP_SCHEDULE_CONSTANT: _CapSchedule.ValueType  # 1
+    """It stays."""
+    CAP_SCHEDULE_PROGRESSIVE: _CapSchedule.ValueType  # 2
+    """It begins at `cap_frames` or, without one, at half of the mean length of the first games, and doubles when more than
+    a quarter of the games of half a window hit it (Fuks et al. 2019). Parents are chosen under one cap: that before,
+    until half a window has played under the new one.
+    """
+
+class CapSchedule(_CapSchedule, metaclass=_CapScheduleEnumTypeWrapper):
+    """How the cap of new individuals changes over a run."""
+
+CAP_SCHEDULE_UNSPECIFIED: CapSchedule.ValueType  # 0
+"""Not a schedule; refused."""
+CAP_SCHEDULE_CONSTANT: CapSchedule.ValueType  # 1
+"""It stays."""
+CAP_SCHEDULE_PROGRESSIVE: CapSchedule.ValueType  # 2
+"""It begins at `cap_frames` or, without one, at half of the mean length of the first games, and doubles when more than
+a quarter of the games of half a window hit it (Fuks et al. 2019). Parents are chosen under one cap: that before,
+until half a window has played under the new one.
+"""
+Global___CapSchedule: _TypeAlias = CapSchedule  # noqa: Y015
+
 class _Starts:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -620,6 +650,7 @@ class Evaluation(_message.Message):
     MAX_EPISODE_S_FIELD_NUMBER: _builtins.int
     STARTS_FIELD_NUMBER: _builtins.int
     CAP_FRAMES_FIELD_NUMBER: _builtins.int
+    CAP_SCHEDULE_FIELD_NUMBER: _builtins.int
     episodes: _builtins.int
     """Episodes that one evaluation plays; its fitness is their mean return."""
     precision: Global___Precision.ValueType
@@ -643,6 +674,8 @@ class Evaluation(_message.Message):
     many short games to choose from. Candidates and the champion play the task's own whole games, and a score is of
     those. Absent: everybody plays whole games. For the genetic algorithm with candidates.
     """
+    cap_schedule: Global___CapSchedule.ValueType
+    """How that cap changes over the run."""
     def __init__(
         self,
         *,
@@ -653,13 +686,16 @@ class Evaluation(_message.Message):
         max_episode_s: _builtins.float | None = ...,
         starts: Global___Starts.ValueType | None = ...,
         cap_frames: _builtins.int | None = ...,
+        cap_schedule: Global___CapSchedule.ValueType | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_cap_frames", b"_cap_frames", "_episodes", b"_episodes", "_lease_s", b"_lease_s", "_max_attempts", b"_max_attempts", "_max_episode_s", b"_max_episode_s", "_precision", b"_precision", "_starts", b"_starts", "cap_frames", b"cap_frames", "episodes", b"episodes", "lease_s", b"lease_s", "max_attempts", b"max_attempts", "max_episode_s", b"max_episode_s", "precision", b"precision", "starts", b"starts"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cap_frames", b"_cap_frames", "_cap_schedule", b"_cap_schedule", "_episodes", b"_episodes", "_lease_s", b"_lease_s", "_max_attempts", b"_max_attempts", "_max_episode_s", b"_max_episode_s", "_precision", b"_precision", "_starts", b"_starts", "cap_frames", b"cap_frames", "cap_schedule", b"cap_schedule", "episodes", b"episodes", "lease_s", b"lease_s", "max_attempts", b"max_attempts", "max_episode_s", b"max_episode_s", "precision", b"precision", "starts", b"starts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cap_frames", b"_cap_frames", "_episodes", b"_episodes", "_lease_s", b"_lease_s", "_max_attempts", b"_max_attempts", "_max_episode_s", b"_max_episode_s", "_precision", b"_precision", "_starts", b"_starts", "cap_frames", b"cap_frames", "episodes", b"episodes", "lease_s", b"lease_s", "max_attempts", b"max_attempts", "max_episode_s", b"max_episode_s", "precision", b"precision", "starts", b"starts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cap_frames", b"_cap_frames", "_cap_schedule", b"_cap_schedule", "_episodes", b"_episodes", "_lease_s", b"_lease_s", "_max_attempts", b"_max_attempts", "_max_episode_s", b"_max_episode_s", "_precision", b"_precision", "_starts", b"_starts", "cap_frames", b"cap_frames", "cap_schedule", b"cap_schedule", "episodes", b"episodes", "lease_s", b"lease_s", "max_attempts", b"max_attempts", "max_episode_s", b"max_episode_s", "precision", b"precision", "starts", b"starts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cap_frames: _TypeAlias = _typing.Literal["cap_frames"]  # noqa: Y015
     _WhichOneofArgType__cap_frames: _TypeAlias = _typing.Literal["_cap_frames", b"_cap_frames"]  # noqa: Y015
+    _WhichOneofReturnType__cap_schedule: _TypeAlias = _typing.Literal["cap_schedule"]  # noqa: Y015
+    _WhichOneofArgType__cap_schedule: _TypeAlias = _typing.Literal["_cap_schedule", b"_cap_schedule"]  # noqa: Y015
     _WhichOneofReturnType__episodes: _TypeAlias = _typing.Literal["episodes"]  # noqa: Y015
     _WhichOneofArgType__episodes: _TypeAlias = _typing.Literal["_episodes", b"_episodes"]  # noqa: Y015
     _WhichOneofReturnType__lease_s: _TypeAlias = _typing.Literal["lease_s"]  # noqa: Y015
@@ -674,6 +710,8 @@ class Evaluation(_message.Message):
     _WhichOneofArgType__starts: _TypeAlias = _typing.Literal["_starts", b"_starts"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cap_frames) -> _WhichOneofReturnType__cap_frames | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cap_schedule) -> _WhichOneofReturnType__cap_schedule | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__episodes) -> _WhichOneofReturnType__episodes | None: ...
     @_typing.overload

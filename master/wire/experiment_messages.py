@@ -46,6 +46,7 @@ def write_experiment(experiment: Experiment) -> experiment_pb2.Experiment:
         evaluations_per_second=evaluations_per_second,
         fitness_quantiles=experiment.search.fitness_quantiles(QUANTILES),
         best_fitness=progress.best_fitness,
+        best_cap_frames=progress.best_cap,
         leased=len(leases),
         workers=len(leases.holders()),
         leases_lost=leases.expired + leases.returned,
@@ -77,6 +78,7 @@ def _write_individuals(message: experiment_pb2.Experiment, algorithm: GeneticAlg
     message.cap_frames = algorithm.cap_frames
     message.compared_children = algorithm.likeness.compared
     message.different_children = algorithm.likeness.different
+    message.compared_cap_frames = algorithm.compared_cap_frames
     if algorithm.champion is not None:
         message.champion.CopyFrom(write_champion(algorithm.champion, algorithm))
 

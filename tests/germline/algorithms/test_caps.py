@@ -11,8 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from germline.algorithms.base import Ask, Purpose, Result, check_cut
+from germline.algorithms.caps import MEASURED, Caps
 from germline.algorithms.ga import GeneticAlgorithm
-from germline.algorithms.ga_settings import GaSettings
+from germline.algorithms.ga_settings import GaSettings, Replacement
+from germline.algorithms.window import Member, Window
+from germline.genome import Genome
 
 CAP = 2_000
 STARTS = tuple(range(100, 106))
@@ -136,3 +139,110 @@ def test_the_search_refuses_it_too_and_nothing_has_changed() -> None:
 def test_without_candidates_nobody_would_play_whole_games() -> None:
     with pytest.raises(ValueError, match="candidates is 0; allowed: 1 or more under a cap"):
         GaSettings(candidates=0, cap_frames=CAP)
+
+
+# A cap that grows
+
+GROWING = GaSettings(
+    window=12, parents=3, candidates=2, founders=6, starts=STARTS, cap_schedule="progressive"
+)
+
+
+def longer(ask: Ask, age: int) -> Result:
+    """Games last longer the later they are played, and pay for each frame."""
+    n, whole = len(ask.episode_seeds), 1_000 + 10 * age
+    played = min(whole, ask.cap_frames or whole)
+    cut = n * (whole > ask.cap_frames) if ask.cap_frames else None
+    return Result(ask.ticket, (played + worth(ask),) * n, played * n, played * n // 4, cut=cut)
+
+
+def grow(evaluations: int) -> tuple[GeneticAlgorithm, list[Ask]]:
+    algorithm, asked = GeneticAlgorithm(GROWING, 3), list[Ask]()
+    for age in range(evaluations):
+        asked += algorithm.ask(1)
+        algorithm.tell(longer(asked[-1], age))
+    return algorithm, asked
+
+
+def test_the_first_cap_is_half_of_the_length_of_the_first_whole_games() -> None:
+    _, asked = grow(60)
+    caps = [ask.cap_frames for ask in asked if ask.purpose is Purpose.EXPLORE]
+    assert caps[:MEASURED] == [0] * MEASURED
+    assert 500 < caps[MEASURED] < 700
+
+
+def test_the_cap_doubles_as_games_last_longer_and_parents_are_always_of_one_cap() -> None:
+    algorithm, caps = GeneticAlgorithm(GROWING, 3), list[int]()
+    for age in range(600):
+        (ask,) = algorithm.ask(1)
+        algorithm.tell(longer(ask, age))
+        caps.append(algorithm.cap_frames)
+        assert {member.cap_frames for member in algorithm.best(3)} <= {algorithm.compared_cap_frames}
+    whole, *seen = dict.fromkeys(caps)
+    assert whole == 0
+    assert len(seen) >= 3
+    assert seen == [seen[0] << doubling for doubling in range(len(seen))]
+    assert algorithm.compared_cap_frames == seen[-1]
+
+
+@pytest.mark.parametrize(("cut_of_eight", "cap_frames"), [(2, 100), (3, 200)])
+def test_the_cap_doubles_if_more_than_a_quarter_of_half_a_window_hit_it(
+    cut_of_eight: int, cap_frames: int
+) -> None:
+    caps = Caps(100, grows=True, window=16)
+    ask = Ask(0, Genome.founder(1), Purpose.EXPLORE, (5,), cap_frames=100)
+    for number in range(8):
+        assert caps.now == 100
+        caps.tell(ask, Result(0, (1.0,), 100, 25, cut=int(number < cut_of_eight)))
+    assert caps.now == cap_frames
+
+
+def test_games_under_the_cap_before_say_nothing_of_the_new_one() -> None:
+    caps = Caps(100, grows=True, window=12)
+    late = Ask(0, Genome.founder(1), Purpose.EXPLORE, (5,), cap_frames=100)
+    for _ in range(60):
+        caps.tell(late, Result(0, (1.0,), 100, 25, cut=1))
+    assert caps.now == 200
+
+
+def member(number: int, fitness: float, cap_frames: int) -> Member:
+    return Member(Genome.founder(number), number, fitness, 1, cap_frames=cap_frames)
+
+
+@pytest.mark.parametrize("replacement", ["oldest", "worst"])
+def test_those_under_the_cap_before_stand_for_the_population_until_half_a_window_played_under_the_new_one(
+    replacement: Replacement,
+) -> None:
+    window = Window(8, replacement)
+    for number in range(8):
+        window.add(member(number, float(number), 100))
+    for number in range(8, 16):
+        window.add(member(number, -float(number), 200))
+        assert window.cap_frames == (200 if number - 7 >= 4 else 100)
+        assert {each.cap_frames for each in window.best(8)} == {window.cap_frames}
+        assert len(window.best(8)) == window.comparable
+        assert window.ranked(-1) is window.best(1)[0]
+        assert window.ranked(0) is window.best(8)[-1]
+    assert [each.fitness for each in window.best(2)] == [-8.0, -9.0]
+
+
+def test_an_individual_that_is_asked_again_under_a_longer_cap_is_scored_anew() -> None:
+    settings = GaSettings(window=4, parents=1, candidates=1, cap_frames=4, cap_schedule="progressive")
+    algorithm = GeneticAlgorithm(settings, 3)
+    (ask,) = algorithm.ask(1)
+    algorithm.tell(Result(ask.ticket, (1.0,), 4, 1, cut=1))
+    algorithm.adopt(ask._replace(ticket=7, cap_frames=8))
+    algorithm.tell(Result(7, (5.0,), 8, 2, cut=1))
+    assert [(each.fitness, each.episodes, each.cap_frames) for each in algorithm.best(9)] == [(5.0, 1, 8)]
+
+
+@given(tells=st.integers(0, 150))
+def test_a_growing_cap_is_restored_and_replayed_to_the_same(tells: int) -> None:
+    algorithm, asked = grow(tells)
+    again, replayed = GeneticAlgorithm(GROWING, 3), GeneticAlgorithm(GROWING, 3)
+    again.restore(json.loads(json.dumps(algorithm.snapshot())))
+    for age, ask in enumerate(asked):
+        replayed.adopt(ask)
+        replayed.tell(longer(ask, age))
+    assert again.snapshot() == replayed.snapshot() == algorithm.snapshot()
+    assert again.ask(30) == replayed.ask(30) == algorithm.ask(30)

@@ -214,9 +214,19 @@ class RebirthOfACappedPopulation(Rebirth):
     spec = CAPPED
 
 
+class RebirthOfAPopulationWhoseCapGrows(Rebirth):
+    """The same where the cap grows."""
+
+    spec = CAPPED.replace("cap_frames = 50", 'cap_frames = 50\ncap_schedule = "progressive"')
+
+
 TestRebirth = Rebirth.TestCase
 TestRebirth.settings = settings(max_examples=20, stateful_step_count=40, deadline=None)
 TestRebirthOfAPopulation = RebirthOfAPopulation.TestCase
 TestRebirthOfAPopulation.settings = settings(max_examples=10, stateful_step_count=40, deadline=None)
 TestRebirthOfACappedPopulation = RebirthOfACappedPopulation.TestCase
 TestRebirthOfACappedPopulation.settings = settings(max_examples=10, stateful_step_count=40, deadline=None)
+TestRebirthOfAPopulationWhoseCapGrows = RebirthOfAPopulationWhoseCapGrows.TestCase
+TestRebirthOfAPopulationWhoseCapGrows.settings = settings(
+    max_examples=10, stateful_step_count=40, deadline=None
+)

@@ -27,6 +27,7 @@ from germline.spec import loads
 from germline.v1 import journal_pb2, spec_pb2
 from master.centres.centre import Checkpoint
 from master.centres.consequences import discredit, keep_checkpoint
+from master.experiments.events import cap_of
 from master.experiments.experiment import Experiment
 from master.experiments.registry import Registry
 from master.experiments.workers import WorkerIdentity
@@ -55,6 +56,24 @@ power_schedule = "self_adapted"
 final_power = 0.0001
 """)
 
+
+CAPPED_SPEC = """
+name = "golden-capped"
+seed = 7
+[task.gym]
+id = "CartPole-v1"
+[policy]
+name = "mlp"
+[evaluation]
+cap_frames = 50
+cap_schedule = "progressive"
+[algorithm.ga]
+window = 8
+parents = 3
+founders = 4
+candidates = 2
+validation_episodes = 4
+"""
 
 EGGROLL_SPEC = """
 name = "{name}"
@@ -113,7 +132,18 @@ def _seen_individuals(experiment: Experiment) -> Json:
         "population": [format_id(member.genome.id) for member in experiment.algorithm.population()],
         "pending": [[ask.ticket, format_id(ask.genome.id)] for ask in experiment.algorithm.pending()],
         "next": [format_id(ask.genome.id) for ask in experiment.algorithm.ask(3)],
+        **_seen_caps(experiment),
     }
+
+
+def _seen_caps(experiment: Experiment) -> Json:
+    """Nothing of an experiment in which all play whole games: earlier files have none of it."""
+    algorithm = experiment.algorithm
+    caps = {
+        "caps": [algorithm.cap_frames, algorithm.compared_cap_frames, experiment.progress.best_cap],
+        "population_caps": [member.cap_frames for member in algorithm.population()],
+    }
+    return caps if algorithm.cap_frames else {}
 
 
 def _seen_centre(experiment: Experiment) -> Json:
@@ -208,6 +238,28 @@ async def write_extended(path: Path) -> None:
         _write(path, [await _dump(client, population), await _dump(client, centre)])
 
 
+async def write_capped(path: Path) -> None:
+    """New individuals play games that are cut, at a cap that has grown twice: before a snapshot and after."""
+    async with master() as (registry, journal, client):
+        experiment = registry.create(loads(CAPPED_SPEC))
+        _play_cut(experiment, 9)
+        await journal.flush(10.0, with_snapshots=True)
+        _play_cut(experiment, 6)
+        assert experiment.algorithm.cap_frames > 100
+        await journal.flush(10.0)
+        _write(path, [await _dump(client, experiment)])
+
+
+def _play_cut(experiment: Experiment, evaluations: int) -> None:
+    identity = WorkerIdentity("w", "cpu", {"torch": "2.13.0"})
+    told = []
+    for ask, lease in experiment.lend("w", evaluations + 2, (), 0)[:evaluations]:
+        cap = cap_of(ask)
+        result = Result(ask.ticket, (cap + ask.ticket % 7,), cap or 300, cap or 300, cut=1 if cap else None)
+        told.append((Key(1, ask.ticket, lease.attempt), result))
+    assert not experiment.tell(identity, told)
+
+
 def _write(path: Path, experiments: list[Json]) -> None:
     path.write_text(json.dumps({"experiments": experiments}, indent=1) + "\n")
 
@@ -271,10 +323,10 @@ def _tell(experiment: Experiment, name: str, pieces: int) -> None:
 async def _dump(client: Redis, experiment: Experiment) -> Json:
     """What the store holds of an experiment, and what must be seen of it."""
     number = experiment.number
-    snapshot = await client.get(KEYS.snapshot(number))
+    snapshot = await _whole(client, KEYS.snapshot(number))
     found = cast(Found, await client.xrange(KEYS.entries(number)))
     kept = experiment.centre.kept() if experiment.centre is not None else []
-    blobs = {str(each.epoch): await client.get(KEYS.checkpoint(number, each.epoch)) for each in kept}
+    blobs = {str(each.epoch): await _whole(client, KEYS.checkpoint(number, each.epoch)) for each in kept}
     return {
         "name": experiment.settings.name,
         "number": number,
@@ -284,6 +336,12 @@ async def _dump(client: Redis, experiment: Experiment) -> Json:
         "checkpoints": {epoch: _text(blob) for epoch, blob in blobs.items()},
         "seen": seen(experiment),
     }
+
+
+async def _whole(client: Redis, key: str) -> bytes:
+    """A large value, whose parts stand in a hash."""
+    parts = cast("dict[bytes, bytes]", await client.hgetall(key))
+    return b"".join(parts[str(number).encode()] for number in range(len(parts)))
 
 
 def _text(stored: Any) -> str:
@@ -307,6 +365,7 @@ FILES = {
     "eggroll-v1": write_eggroll,
     "set-aside-v1": write_set_aside,
     "extended-v1": write_extended,
+    "capped-v1": write_capped,
 }
 
 
