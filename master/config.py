@@ -35,8 +35,9 @@ class MasterConfig:
     run code."""
 
     store: str = field(default="", metadata=SECRET, repr=False)
-    """URL of a Redis-protocol server that keeps the journal, redis://, rediss:// or unix://. Without one the
-    master starts a Valkey server of its own in `store_folder`."""
+    """URL of a Redis-protocol server that keeps the journal, redis://, rediss:// (with ?ssl_ca_certs=FILE for
+    authorities of its own) or unix://; of a cluster any node will do, or a Sentinel. Without one the master
+    starts a Valkey server of its own in `store_folder`."""
 
     store_folder: Path = Path("germline-store")
     """Folder of the master's own Valkey server.

@@ -94,7 +94,9 @@ class Master:
             StoreFailingError: the store does not give the journal.
         """
         async with contextlib.AsyncExitStack() as stack:
-            store = await stack.enter_async_context(open_store(config.store, config.store_folder))
+            store = await stack.enter_async_context(
+                open_store(config.store, config.store_folder, config.store_prefix)
+            )
             metrics = Metrics()
             journal = Journal(
                 store.client, Keys(config.store_prefix),

