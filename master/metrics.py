@@ -33,6 +33,12 @@ class Metrics:
         self._refused = Counter(
             "germline_results_refused", "Results that did not count.", ["code"], registry=self.registry
         )
+        self._verifications = Counter(
+            "germline_verifications",
+            "Results that another worker played again, by what came of it.",
+            ["outcome"],
+            registry=self.registry,
+        )
         self._expired = Counter(
             "germline_leases_expired", "Leases that ran out and were lent again.", registry=self.registry
         )
@@ -55,6 +61,10 @@ class Metrics:
         """Count results that did not count."""
         for code in refused:
             self._refused.labels(code.name.lower()).inc()
+
+    def count_verified(self, outcome: str, results: int = 1) -> None:
+        """Count results that were played again, and what came of it."""
+        self._verifications.labels(outcome).inc(results)
 
     def count_expired(self, leases: int) -> None:
         """Count leases that ran out."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from germline.cli.errors import CommandError, Exit
 from germline.cli.folder import RunFolder, reading
-from germline.client import Experiment, HistoryPoint, Individual, Unscored
+from germline.client import Experiment, HistoryPoint, Individual, Unscored, Verification
 from germline.genome import Genome, format_id, parse_id
 from germline.spec import loads
 
@@ -82,6 +82,7 @@ def _experiment(fields: Mapping[str, Any]) -> Experiment:
             "fitness_quantiles": tuple(fields["fitness_quantiles"]),
             "kernels": tuple(fields.get("kernels", ())),
             "set_aside": tuple(Unscored(**each) for each in fields.get("set_aside", ())),
+            "verification": Verification(**fields.get("verification", {})),
         }
     )
 

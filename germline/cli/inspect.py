@@ -10,7 +10,7 @@ from rich.table import Table
 
 from germline.cli import live
 from germline.cli.errors import CommandError
-from germline.cli.output import console, emit, experiment_json, worker_json
+from germline.cli.output import away_json, console, emit, experiment_json, worker_json
 from germline.cli.target import JsonOption, NameArgument, Target, name_or_only, with_target
 from germline.cli.words import mean_text, number, played_word
 from germline.client import Client, Experiment
@@ -58,17 +58,32 @@ def status(target: Target, name: NameArgument = None, as_json: JsonOption = Fals
         console.print(live.facts(experiment, is_up=source.is_up))
 
 
-def workers(target: Target, as_json: JsonOption = False) -> None:
-    """The workers that a master sees.
+def workers(
+    target: Target,
+    release: Annotated[
+        str | None,
+        typer.Option(
+            help="Take this worker back, which was proven wrong: it gets work again.", metavar="NAME"
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """The workers that a master sees, and those that it lends nothing because they were proven wrong.
 
     Example: germline workers --master localhost:7700
     """
     with target.connect() as client:
-        found = client.workers()
+        if release is not None:
+            client.release(release)
+        found, quarantined = client.workers(), client.quarantined()
+    here = {worker.worker_id for worker in found}
+    away = [each for each in quarantined if each.worker_id not in here]
     if as_json:
-        emit([worker_json(worker) for worker in found])
-    else:
-        console.print(live.worker_table(found))
+        emit([*map(worker_json, found), *map(away_json, away)])
+        return
+    console.print(live.worker_table(found))
+    for line in live.trouble_lines((each.worker_id, f"away, in quarantine: {each.reason}") for each in away):
+        console.print(line)
 
 
 def watch(

@@ -104,6 +104,8 @@ def _facts(experiment: Experiment, is_up: bool) -> list[tuple[str, str]]:
     if len(experiment.kernels) > 1:
         families = f"{len(experiment.kernels)} families, {', '.join(experiment.kernels)}"
         rows.append(("kernels", f"{families}: only scores of one are equal to the last bit"))
+    if checked := verification_text(experiment):
+        rows.append(("checked", checked))
     if champion is not None:
         where = f"{format_id(champion.id)}, {line_text(experiment, champion)}"
         rows.append(("champion", f"{mean_text(champion)}, {where}"))
@@ -140,6 +142,19 @@ def set_aside_text(experiment: Experiment) -> str:
         failed = f"failed {counted(last.attempts, 'time')}, then on {last.worker}"
         text += f"; the last, {last.name}, {failed}: {last.reason}"
     return text
+
+
+def verification_text(experiment: Experiment) -> str:
+    """What came of results that were played again, or why none were; empty before the first."""
+    checks = experiment.verification
+    came = ((checks.agreed, "agreed"), (checks.close, "close"), (checks.differed, "differed"))
+    played = sum(count for count, _ in came)
+    if not played:
+        return checks.note
+    results = ", ".join(f"{count:,} {word}" for count, word in came if count)
+    text = f"{counted(played, 'result')} by another worker: {results}"
+    text += f"; {checks.frames:,} {played_word(experiment.spec)} beside"
+    return f"{text}; {checks.note}" if checks.note else text
 
 
 def why_nothing(experiment: Experiment) -> str:

@@ -12,7 +12,7 @@ from typing import TypeAlias
 import typer
 from rich.console import Console
 
-from germline.client import Experiment, HistoryPoint, Individual, Worker
+from germline.client import Experiment, HistoryPoint, Individual, QuarantinedWorker, Worker
 from germline.genome import Genome, format_id
 from germline.spec import SPEC_FORMAT, to_toml
 
@@ -72,10 +72,11 @@ def individual_json(individual: Individual) -> dict[str, Json]:
 def experiment_json(experiment: Experiment) -> dict[str, Json]:
     """An experiment for programs: its spec as TOML, its champion as :func:`individual_json` has it."""
     return {
-        **_plain(experiment, without=("spec", "champion", "created", "set_aside")),
+        **_plain(experiment, without=("spec", "champion", "created", "set_aside", "verification")),
         "created": experiment.created.isoformat(),
         "champion": individual_json(experiment.champion) if experiment.champion else None,
         "set_aside": [dataclasses.asdict(each) for each in experiment.set_aside],
+        "verification": dataclasses.asdict(experiment.verification),
         "spec": to_toml(experiment.spec),
         "spec_format": SPEC_FORMAT,
     }
@@ -84,6 +85,12 @@ def experiment_json(experiment: Experiment) -> dict[str, Json]:
 def worker_json(worker: Worker) -> dict[str, Json]:
     """A worker for programs."""
     return {**_plain(worker, without=("connected",)), "connected": worker.connected.isoformat()}
+
+
+def away_json(quarantined: QuarantinedWorker) -> dict[str, Json]:
+    """A worker in quarantine that is not connected, for programs; of others, this is the trouble."""
+    trouble = f"in quarantine: {quarantined.reason}"
+    return {"worker_id": quarantined.worker_id, "connected": None, "trouble": trouble}
 
 
 def history_json(point: HistoryPoint) -> dict[str, Json]:

@@ -11,7 +11,17 @@ Example::
 
 from germline.client.client import Client
 from germline.client.errors import MasterError, NotReachableError, RefusedError
-from germline.client.views import Checkpoint, Experiment, HistoryPoint, Individual, State, Unscored, Worker
+from germline.client.views import (
+    Checkpoint,
+    Experiment,
+    HistoryPoint,
+    Individual,
+    QuarantinedWorker,
+    State,
+    Unscored,
+    Verification,
+    Worker,
+)
 
 __all__ = [
     "Checkpoint",
@@ -21,8 +31,10 @@ __all__ = [
     "Individual",
     "MasterError",
     "NotReachableError",
+    "QuarantinedWorker",
     "RefusedError",
     "State",
     "Unscored",
+    "Verification",
     "Worker",
 ]

@@ -12,7 +12,14 @@ from typing import Self, TypeVar
 import grpc
 
 from germline.client.errors import NotReachableError, as_sentences, from_rpc
-from germline.client.views import Checkpoint, Experiment, HistoryPoint, Individual, Worker
+from germline.client.views import (
+    Checkpoint,
+    Experiment,
+    HistoryPoint,
+    Individual,
+    QuarantinedWorker,
+    Worker,
+)
 from germline.connection import Security, options_for
 from germline.v1 import experiment_pb2, spec_pb2
 from germline.v1.experiment_pb2_grpc import ExperimentServiceStub
@@ -177,6 +184,15 @@ class Client:
         """The workers that the master sees, longest connected first."""
         found = self._call(self._stub.ListWorkers, experiment_pb2.ListWorkersRequest())
         return [Worker.of(message) for message in found.workers]
+
+    def quarantined(self) -> list[QuarantinedWorker]:
+        """The workers that were proven wrong and get no work, connected or not."""
+        found = self._call(self._stub.ListWorkers, experiment_pb2.ListWorkersRequest())
+        return [QuarantinedWorker.of(message) for message in found.quarantined]
+
+    def release(self, worker_id: str) -> None:
+        """Take a worker back that was proven wrong."""
+        self._call(self._stub.ReleaseWorker, experiment_pb2.ReleaseWorkerRequest(worker_id=worker_id))
 
     def checkpoint(self, name: str) -> Checkpoint:
         """An evolution strategy's best measured centre, or its newest stored one while none is measured."""

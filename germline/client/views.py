@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Literal, cast
 
@@ -80,6 +80,24 @@ class Unscored:
 
 
 @dataclass(frozen=True, slots=True)
+class Verification:
+    """Results that another worker played again; the attributes are those of the message of this name."""
+
+    agreed: int = 0
+    close: int = 0
+    differed: int = 0
+    unfinished: int = 0
+    pending: int = 0
+    frames: int = 0
+    note: str = ""
+
+    @classmethod
+    def of(cls, message: experiment_pb2.Verification) -> Verification:
+        """Read the message."""
+        return cls(**{field.name: getattr(message, field.name) for field in fields(cls)})
+
+
+@dataclass(frozen=True, slots=True)
 class Experiment:
     """One experiment as it stands; the attributes are those of the message of this name."""
 
@@ -117,6 +135,7 @@ class Experiment:
     workers_wanted: int = 0
     compared_children: int = 0
     different_children: int = 0
+    verification: Verification = Verification()
 
     @property
     def is_over(self) -> bool:
@@ -161,6 +180,7 @@ class Experiment:
             workers_wanted=message.workers_wanted,
             compared_children=message.compared_children,
             different_children=message.different_children,
+            verification=Verification.of(message.verification),
         )
 
 
@@ -219,6 +239,20 @@ class Worker:
             connected=message.connected.ToDatetime(tzinfo=UTC),
             trouble=message.trouble,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantinedWorker:
+    """A worker that was proven wrong, by name: what proves it, and since when it gets no work."""
+
+    worker_id: str
+    reason: str
+    since: datetime
+
+    @classmethod
+    def of(cls, message: experiment_pb2.QuarantinedWorker) -> QuarantinedWorker:
+        """Read the message."""
+        return cls(message.worker_id, message.reason, message.since.ToDatetime(tzinfo=UTC))
 
 
 @dataclass(frozen=True, slots=True)

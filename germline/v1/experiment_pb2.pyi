@@ -711,22 +711,99 @@ class ListWorkersResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     WORKERS_FIELD_NUMBER: _builtins.int
+    QUARANTINED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def workers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Worker]:
         """Longest connected first."""
+
+    @_builtins.property
+    def quarantined(self) -> _containers.RepeatedCompositeFieldContainer[Global___QuarantinedWorker]:
+        """Workers that were proven wrong and get no work, connected or not; longest in quarantine first."""
 
     def __init__(
         self,
         *,
         workers: _abc.Iterable[Global___Worker] | None = ...,
+        quarantined: _abc.Iterable[Global___QuarantinedWorker] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["workers", b"workers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["quarantined", b"quarantined", "workers", b"workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListWorkersResponse: _TypeAlias = ListWorkersResponse  # noqa: Y015
+
+@_typing.final
+class QuarantinedWorker(_message.Message):
+    """A worker that was proven wrong."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKER_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    worker_id: _builtins.str
+    """Its own name."""
+    reason: _builtins.str
+    """What proves it, for people."""
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp:
+        """Since when."""
+
+    def __init__(
+        self,
+        *,
+        worker_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        since: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["since", b"since"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "since", b"since", "worker_id", b"worker_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QuarantinedWorker: _TypeAlias = QuarantinedWorker  # noqa: Y015
+
+@_typing.final
+class ReleaseWorkerRequest(_message.Message):
+    """Asks to take a worker back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKER_ID_FIELD_NUMBER: _builtins.int
+    worker_id: _builtins.str
+    """Its own name."""
+    def __init__(
+        self,
+        *,
+        worker_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["worker_id", b"worker_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseWorkerRequest: _TypeAlias = ReleaseWorkerRequest  # noqa: Y015
+
+@_typing.final
+class ReleaseWorkerResponse(_message.Message):
+    """The worker gets work again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseWorkerResponse: _TypeAlias = ReleaseWorkerResponse  # noqa: Y015
 
 @_typing.final
 class Experiment(_message.Message):
@@ -767,6 +844,7 @@ class Experiment(_message.Message):
     DIFFERENT_CHILDREN_FIELD_NUMBER: _builtins.int
     COMPARED_CAP_FRAMES_FIELD_NUMBER: _builtins.int
     BEST_CAP_FRAMES_FIELD_NUMBER: _builtins.int
+    VERIFICATION_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """Number on this master; never used twice."""
     state: Global___ExperimentState.ValueType
@@ -847,6 +925,10 @@ class Experiment(_message.Message):
     def kernels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Families of the kernels that played its scores, as its workers told them; none where every machine plays alike."""
 
+    @_builtins.property
+    def verification(self) -> Global___Verification:
+        """What came of results that were played again by another worker."""
+
     def __init__(
         self,
         *,
@@ -883,16 +965,63 @@ class Experiment(_message.Message):
         different_children: _builtins.int = ...,
         compared_cap_frames: _builtins.int = ...,
         best_cap_frames: _builtins.int = ...,
+        verification: Global___Verification | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_best_fitness", b"_best_fitness", "best_fitness", b"best_fitness", "champion", b"champion", "created", b"created", "spec", b"spec"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_best_fitness", b"_best_fitness", "best_fitness", b"best_fitness", "champion", b"champion", "created", b"created", "spec", b"spec", "verification", b"verification"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_best_fitness", b"_best_fitness", "best_cap_frames", b"best_cap_frames", "best_fitness", b"best_fitness", "cap_frames", b"cap_frames", "centre_digest", b"centre_digest", "champion", b"champion", "checkpoints_wanted", b"checkpoints_wanted", "compared_cap_frames", b"compared_cap_frames", "compared_children", b"compared_children", "created", b"created", "different_children", b"different_children", "episodes", b"episodes", "epochs", b"epochs", "evaluations", b"evaluations", "evaluations_per_second", b"evaluations_per_second", "failed", b"failed", "fitness_quantiles", b"fitness_quantiles", "frames", b"frames", "frames_per_second", b"frames_per_second", "kernels", b"kernels", "leased", b"leased", "leases_lost", b"leases_lost", "lineage_depth", b"lineage_depth", "number", b"number", "population", b"population", "running_s", b"running_s", "set_aside", b"set_aside", "spec", b"spec", "state", b"state", "steps", b"steps", "trouble", b"trouble", "unable", b"unable", "workers", b"workers", "workers_wanted", b"workers_wanted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_best_fitness", b"_best_fitness", "best_cap_frames", b"best_cap_frames", "best_fitness", b"best_fitness", "cap_frames", b"cap_frames", "centre_digest", b"centre_digest", "champion", b"champion", "checkpoints_wanted", b"checkpoints_wanted", "compared_cap_frames", b"compared_cap_frames", "compared_children", b"compared_children", "created", b"created", "different_children", b"different_children", "episodes", b"episodes", "epochs", b"epochs", "evaluations", b"evaluations", "evaluations_per_second", b"evaluations_per_second", "failed", b"failed", "fitness_quantiles", b"fitness_quantiles", "frames", b"frames", "frames_per_second", b"frames_per_second", "kernels", b"kernels", "leased", b"leased", "leases_lost", b"leases_lost", "lineage_depth", b"lineage_depth", "number", b"number", "population", b"population", "running_s", b"running_s", "set_aside", b"set_aside", "spec", b"spec", "state", b"state", "steps", b"steps", "trouble", b"trouble", "unable", b"unable", "verification", b"verification", "workers", b"workers", "workers_wanted", b"workers_wanted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__best_fitness: _TypeAlias = _typing.Literal["best_fitness"]  # noqa: Y015
     _WhichOneofArgType__best_fitness: _TypeAlias = _typing.Literal["_best_fitness", b"_best_fitness"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__best_fitness) -> _WhichOneofReturnType__best_fitness | None: ...
 
 Global___Experiment: _TypeAlias = Experiment  # noqa: Y015
+
+@_typing.final
+class Verification(_message.Message):
+    """Results that were played again by another worker, since the master's start. None of this counts as evaluations."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGREED_FIELD_NUMBER: _builtins.int
+    CLOSE_FIELD_NUMBER: _builtins.int
+    DIFFERED_FIELD_NUMBER: _builtins.int
+    UNFINISHED_FIELD_NUMBER: _builtins.int
+    PENDING_FIELD_NUMBER: _builtins.int
+    FRAMES_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    agreed: _builtins.int
+    """Returns were equal, and"""
+    close: _builtins.int
+    """returns were close, where kernels of another family play: their means differ by at most a quarter of the larger one."""
+    differed: _builtins.int
+    """The workers differed."""
+    unfinished: _builtins.int
+    """Nobody was there to play it, or to decide, before the experiment ended or too many waited."""
+    pending: _builtins.int
+    """Results that wait for another worker, or are with one."""
+    frames: _builtins.int
+    """Emulator frames that this took, on top of those of the evaluations."""
+    note: _builtins.str
+    """Why nothing is checked, or what waits to be decided, for people; empty if checks go their way."""
+    def __init__(
+        self,
+        *,
+        agreed: _builtins.int = ...,
+        close: _builtins.int = ...,
+        differed: _builtins.int = ...,
+        unfinished: _builtins.int = ...,
+        pending: _builtins.int = ...,
+        frames: _builtins.int = ...,
+        note: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreed", b"agreed", "close", b"close", "differed", b"differed", "frames", b"frames", "note", b"note", "pending", b"pending", "unfinished", b"unfinished"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Verification: _TypeAlias = Verification  # noqa: Y015
 
 @_typing.final
 class Unscored(_message.Message):

@@ -106,6 +106,11 @@ class ExperimentServiceStub:
                 request_serializer=germline_dot_v1_dot_experiment__pb2.ListWorkersRequest.SerializeToString,
                 response_deserializer=germline_dot_v1_dot_experiment__pb2.ListWorkersResponse.FromString,
                 _registered_method=True)
+        self.ReleaseWorker = channel.unary_unary(
+                '/germline.v1.ExperimentService/ReleaseWorker',
+                request_serializer=germline_dot_v1_dot_experiment__pb2.ReleaseWorkerRequest.SerializeToString,
+                response_deserializer=germline_dot_v1_dot_experiment__pb2.ReleaseWorkerResponse.FromString,
+                _registered_method=True)
 
 
 class ExperimentServiceServicer:
@@ -214,6 +219,14 @@ class ExperimentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReleaseWorker(self, request, context):
+        """Takes a worker back that was proven wrong: it gets work again. What it told before stays forgotten. NOT_FOUND if no
+        worker of this name is in quarantine.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ExperimentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -286,6 +299,11 @@ def add_ExperimentServiceServicer_to_server(servicer, server):
                     servicer.ListWorkers,
                     request_deserializer=germline_dot_v1_dot_experiment__pb2.ListWorkersRequest.FromString,
                     response_serializer=germline_dot_v1_dot_experiment__pb2.ListWorkersResponse.SerializeToString,
+            ),
+            'ReleaseWorker': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseWorker,
+                    request_deserializer=germline_dot_v1_dot_experiment__pb2.ReleaseWorkerRequest.FromString,
+                    response_serializer=germline_dot_v1_dot_experiment__pb2.ReleaseWorkerResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -668,6 +686,33 @@ class ExperimentService:
             '/germline.v1.ExperimentService/ListWorkers',
             germline_dot_v1_dot_experiment__pb2.ListWorkersRequest.SerializeToString,
             germline_dot_v1_dot_experiment__pb2.ListWorkersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReleaseWorker(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/germline.v1.ExperimentService/ReleaseWorker',
+            germline_dot_v1_dot_experiment__pb2.ReleaseWorkerRequest.SerializeToString,
+            germline_dot_v1_dot_experiment__pb2.ReleaseWorkerResponse.FromString,
             options,
             channel_credentials,
             insecure,

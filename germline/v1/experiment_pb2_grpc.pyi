@@ -69,6 +69,10 @@ class ExperimentServiceStub:
     """An evolution strategy's best measured centre, or the newest stored one while none was measured."""
     ListWorkers: _grpc.UnaryUnaryMultiCallable[_experiment_pb2.ListWorkersRequest, _experiment_pb2.ListWorkersResponse]
     """The workers that the master sees."""
+    ReleaseWorker: _grpc.UnaryUnaryMultiCallable[_experiment_pb2.ReleaseWorkerRequest, _experiment_pb2.ReleaseWorkerResponse]
+    """Takes a worker back that was proven wrong: it gets work again. What it told before stays forgotten. NOT_FOUND if no
+    worker of this name is in quarantine.
+    """
 
 @_typing.type_check_only
 class ExperimentServiceAsyncStub(ExperimentServiceStub):
@@ -111,6 +115,10 @@ class ExperimentServiceAsyncStub(ExperimentServiceStub):
     """An evolution strategy's best measured centre, or the newest stored one while none was measured."""
     ListWorkers: _aio.UnaryUnaryMultiCallable[_experiment_pb2.ListWorkersRequest, _experiment_pb2.ListWorkersResponse]  # type: ignore[assignment]
     """The workers that the master sees."""
+    ReleaseWorker: _aio.UnaryUnaryMultiCallable[_experiment_pb2.ReleaseWorkerRequest, _experiment_pb2.ReleaseWorkerResponse]  # type: ignore[assignment]
+    """Takes a worker back that was proven wrong: it gets work again. What it told before stays forgotten. NOT_FOUND if no
+    worker of this name is in quarantine.
+    """
 
 class ExperimentServiceServicer(metaclass=_abc_1.ABCMeta):
     """Creates, shows and steers experiments. Experiments are named by their `name`. Unknown names are NOT_FOUND, bad
@@ -234,5 +242,15 @@ class ExperimentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_experiment_pb2.ListWorkersResponse, _abc.Awaitable[_experiment_pb2.ListWorkersResponse]]:
         """The workers that the master sees."""
+
+    @_abc_1.abstractmethod
+    def ReleaseWorker(
+        self,
+        request: _experiment_pb2.ReleaseWorkerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_experiment_pb2.ReleaseWorkerResponse, _abc.Awaitable[_experiment_pb2.ReleaseWorkerResponse]]:
+        """Takes a worker back that was proven wrong: it gets work again. What it told before stays forgotten. NOT_FOUND if no
+        worker of this name is in quarantine.
+        """
 
 def add_ExperimentServiceServicer_to_server(servicer: ExperimentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -66,6 +66,8 @@ class Event(_message.Message):
     DISCARDED_FIELD_NUMBER: _builtins.int
     SET_ASIDE_FIELD_NUMBER: _builtins.int
     STOP_CHANGED_FIELD_NUMBER: _builtins.int
+    QUARANTINED_FIELD_NUMBER: _builtins.int
+    RELEASED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def created(self) -> Global___Created:
         """The experiment began."""
@@ -106,6 +108,14 @@ class Event(_message.Message):
     def stop_changed(self) -> Global___StopChanged:
         """A person changed when the experiment is complete."""
 
+    @_builtins.property
+    def quarantined(self) -> Global___Quarantined:
+        """A worker was proven wrong."""
+
+    @_builtins.property
+    def released(self) -> Global___Released:
+        """An operator took a worker back that had been proven wrong."""
+
     def __init__(
         self,
         *,
@@ -119,12 +129,14 @@ class Event(_message.Message):
         discarded: Global___Discarded | None = ...,
         set_aside: Global___SetAside | None = ...,
         stop_changed: Global___StopChanged | None = ...,
+        quarantined: Global___Quarantined | None = ...,
+        released: Global___Released | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "checkpoint_stored", b"checkpoint_stored", "created", b"created", "discarded", b"discarded", "epoch_closed", b"epoch_closed", "kind", b"kind", "set_aside", b"set_aside", "state_changed", b"state_changed", "stop_changed", b"stop_changed", "told", b"told", "worker_seen", b"worker_seen"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "checkpoint_stored", b"checkpoint_stored", "created", b"created", "discarded", b"discarded", "epoch_closed", b"epoch_closed", "kind", b"kind", "quarantined", b"quarantined", "released", b"released", "set_aside", b"set_aside", "state_changed", b"state_changed", "stop_changed", b"stop_changed", "told", b"told", "worker_seen", b"worker_seen"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "checkpoint_stored", b"checkpoint_stored", "created", b"created", "discarded", b"discarded", "epoch_closed", b"epoch_closed", "kind", b"kind", "set_aside", b"set_aside", "state_changed", b"state_changed", "stop_changed", b"stop_changed", "told", b"told", "worker_seen", b"worker_seen"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "checkpoint_stored", b"checkpoint_stored", "created", b"created", "discarded", b"discarded", "epoch_closed", b"epoch_closed", "kind", b"kind", "quarantined", b"quarantined", "released", b"released", "set_aside", b"set_aside", "state_changed", b"state_changed", "stop_changed", b"stop_changed", "told", b"told", "worker_seen", b"worker_seen"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["created", "asked", "told", "state_changed", "worker_seen", "epoch_closed", "checkpoint_stored", "discarded", "set_aside", "stop_changed"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["created", "asked", "told", "state_changed", "worker_seen", "epoch_closed", "checkpoint_stored", "discarded", "set_aside", "stop_changed", "quarantined", "released"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -444,6 +456,102 @@ class SetAside(_message.Message):
 Global___SetAside: _TypeAlias = SetAside  # noqa: Y015
 
 @_typing.final
+class Quarantined(_message.Message):
+    """A worker was proven wrong: it gets no more work, of no experiment, until it is released."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKER_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    INDIVIDUALS_FIELD_NUMBER: _builtins.int
+    worker_id: _builtins.str
+    """The worker's own name."""
+    reason: _builtins.str
+    """What proves it, for people."""
+    time: _builtins.float
+    """Seconds since 1970."""
+    @_builtins.property
+    def individuals(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Individuals of which it had told something that still counted and nobody else confirmed. They were forgotten, and are
+        asked anew.
+        """
+
+    def __init__(
+        self,
+        *,
+        worker_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        time: _builtins.float = ...,
+        individuals: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["individuals", b"individuals", "reason", b"reason", "time", b"time", "worker_id", b"worker_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Quarantined: _TypeAlias = Quarantined  # noqa: Y015
+
+@_typing.final
+class Released(_message.Message):
+    """An operator took a worker back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKER_ID_FIELD_NUMBER: _builtins.int
+    worker_id: _builtins.str
+    """The worker's own name."""
+    def __init__(
+        self,
+        *,
+        worker_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["worker_id", b"worker_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Released: _TypeAlias = Released  # noqa: Y015
+
+@_typing.final
+class Tellers(_message.Message):
+    """Who told what of the individuals that still count, as far as nobody confirmed it: three lists of one length."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDIVIDUALS_FIELD_NUMBER: _builtins.int
+    WORKERS_FIELD_NUMBER: _builtins.int
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def individuals(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The individual."""
+
+    @_builtins.property
+    def workers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The worker, by its number from WorkerSeen."""
+
+    @_builtins.property
+    def results(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """How many results of it nobody confirmed."""
+
+    def __init__(
+        self,
+        *,
+        individuals: _abc.Iterable[_builtins.int] | None = ...,
+        workers: _abc.Iterable[_builtins.int] | None = ...,
+        results: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["individuals", b"individuals", "results", b"results", "workers", b"workers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Tellers: _TypeAlias = Tellers  # noqa: Y015
+
+@_typing.final
 class StateChanged(_message.Message):
     """The experiment changed its state."""
 
@@ -580,6 +688,8 @@ class Snapshot(_message.Message):
     TOLD_FIELD_NUMBER: _builtins.int
     TROUBLE_FIELD_NUMBER: _builtins.int
     STOP_FIELD_NUMBER: _builtins.int
+    QUARANTINED_FIELD_NUMBER: _builtins.int
+    TELLERS_FIELD_NUMBER: _builtins.int
     format_version: _builtins.int
     """Version of this format; 1."""
     position: _builtins.str
@@ -618,6 +728,14 @@ class Snapshot(_message.Message):
     def stop(self) -> _spec_pb2.Stop:
         """Its stop conditions, where they are not those that it was created with."""
 
+    @_builtins.property
+    def quarantined(self) -> _containers.RepeatedCompositeFieldContainer[Global___Quarantined]:
+        """Workers that were proven wrong and not released, without the individuals."""
+
+    @_builtins.property
+    def tellers(self) -> Global___Tellers:
+        """Who told what of a genetic algorithm's individuals."""
+
     def __init__(
         self,
         *,
@@ -634,10 +752,12 @@ class Snapshot(_message.Message):
         told: _abc.Iterable[Global___Told] | None = ...,
         trouble: _builtins.str = ...,
         stop: _spec_pb2.Stop | None = ...,
+        quarantined: _abc.Iterable[Global___Quarantined] | None = ...,
+        tellers: Global___Tellers | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "stop", b"stop"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "stop", b"stop", "tellers", b"tellers"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["algorithm", b"algorithm", "checkpoints", b"checkpoints", "closed_epochs", b"closed_epochs", "created", b"created", "epochs", b"epochs", "format_version", b"format_version", "position", b"position", "progress", b"progress", "state", b"state", "stop", b"stop", "told", b"told", "trouble", b"trouble", "workers", b"workers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["algorithm", b"algorithm", "checkpoints", b"checkpoints", "closed_epochs", b"closed_epochs", "created", b"created", "epochs", b"epochs", "format_version", b"format_version", "position", b"position", "progress", b"progress", "quarantined", b"quarantined", "state", b"state", "stop", b"stop", "tellers", b"tellers", "told", b"told", "trouble", b"trouble", "workers", b"workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

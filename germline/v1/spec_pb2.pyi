@@ -651,6 +651,7 @@ class Evaluation(_message.Message):
     STARTS_FIELD_NUMBER: _builtins.int
     CAP_FRAMES_FIELD_NUMBER: _builtins.int
     CAP_SCHEDULE_FIELD_NUMBER: _builtins.int
+    VERIFY_SHARE_FIELD_NUMBER: _builtins.int
     episodes: _builtins.int
     """Episodes that one evaluation plays; its fitness is their mean return."""
     precision: Global___Precision.ValueType
@@ -676,6 +677,11 @@ class Evaluation(_message.Message):
     """
     cap_schedule: Global___CapSchedule.ValueType
     """How that cap changes over the run."""
+    verify_share: _builtins.float
+    """Share of the results that another worker plays again. It costs its frames and changes nothing of the search. Under
+    int8, an Atari game that differs proves one of the two workers wrong: a third one decides, and who is wrong gets no
+    more work. Everywhere else, differences are counted and logged. For the genetic algorithm; 0 checks nothing.
+    """
     def __init__(
         self,
         *,
@@ -687,10 +693,11 @@ class Evaluation(_message.Message):
         starts: Global___Starts.ValueType | None = ...,
         cap_frames: _builtins.int | None = ...,
         cap_schedule: Global___CapSchedule.ValueType | None = ...,
+        verify_share: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_cap_frames", b"_cap_frames", "_cap_schedule", b"_cap_schedule", "_episodes", b"_episodes", "_lease_s", b"_lease_s", "_max_attempts", b"_max_attempts", "_max_episode_s", b"_max_episode_s", "_precision", b"_precision", "_starts", b"_starts", "cap_frames", b"cap_frames", "cap_schedule", b"cap_schedule", "episodes", b"episodes", "lease_s", b"lease_s", "max_attempts", b"max_attempts", "max_episode_s", b"max_episode_s", "precision", b"precision", "starts", b"starts"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cap_frames", b"_cap_frames", "_cap_schedule", b"_cap_schedule", "_episodes", b"_episodes", "_lease_s", b"_lease_s", "_max_attempts", b"_max_attempts", "_max_episode_s", b"_max_episode_s", "_precision", b"_precision", "_starts", b"_starts", "_verify_share", b"_verify_share", "cap_frames", b"cap_frames", "cap_schedule", b"cap_schedule", "episodes", b"episodes", "lease_s", b"lease_s", "max_attempts", b"max_attempts", "max_episode_s", b"max_episode_s", "precision", b"precision", "starts", b"starts", "verify_share", b"verify_share"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cap_frames", b"_cap_frames", "_cap_schedule", b"_cap_schedule", "_episodes", b"_episodes", "_lease_s", b"_lease_s", "_max_attempts", b"_max_attempts", "_max_episode_s", b"_max_episode_s", "_precision", b"_precision", "_starts", b"_starts", "cap_frames", b"cap_frames", "cap_schedule", b"cap_schedule", "episodes", b"episodes", "lease_s", b"lease_s", "max_attempts", b"max_attempts", "max_episode_s", b"max_episode_s", "precision", b"precision", "starts", b"starts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cap_frames", b"_cap_frames", "_cap_schedule", b"_cap_schedule", "_episodes", b"_episodes", "_lease_s", b"_lease_s", "_max_attempts", b"_max_attempts", "_max_episode_s", b"_max_episode_s", "_precision", b"_precision", "_starts", b"_starts", "_verify_share", b"_verify_share", "cap_frames", b"cap_frames", "cap_schedule", b"cap_schedule", "episodes", b"episodes", "lease_s", b"lease_s", "max_attempts", b"max_attempts", "max_episode_s", b"max_episode_s", "precision", b"precision", "starts", b"starts", "verify_share", b"verify_share"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cap_frames: _TypeAlias = _typing.Literal["cap_frames"]  # noqa: Y015
     _WhichOneofArgType__cap_frames: _TypeAlias = _typing.Literal["_cap_frames", b"_cap_frames"]  # noqa: Y015
@@ -708,6 +715,8 @@ class Evaluation(_message.Message):
     _WhichOneofArgType__precision: _TypeAlias = _typing.Literal["_precision", b"_precision"]  # noqa: Y015
     _WhichOneofReturnType__starts: _TypeAlias = _typing.Literal["starts"]  # noqa: Y015
     _WhichOneofArgType__starts: _TypeAlias = _typing.Literal["_starts", b"_starts"]  # noqa: Y015
+    _WhichOneofReturnType__verify_share: _TypeAlias = _typing.Literal["verify_share"]  # noqa: Y015
+    _WhichOneofArgType__verify_share: _TypeAlias = _typing.Literal["_verify_share", b"_verify_share"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cap_frames) -> _WhichOneofReturnType__cap_frames | None: ...
     @_typing.overload
@@ -724,6 +733,8 @@ class Evaluation(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__precision) -> _WhichOneofReturnType__precision | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__starts) -> _WhichOneofReturnType__starts | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__verify_share) -> _WhichOneofReturnType__verify_share | None: ...
 
 Global___Evaluation: _TypeAlias = Evaluation  # noqa: Y015
 

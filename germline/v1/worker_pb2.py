@@ -26,7 +26,7 @@ from germline.v1 import genome_pb2 as germline_dot_v1_dot_genome__pb2
 from germline.v1 import spec_pb2 as germline_dot_v1_dot_spec__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18germline/v1/worker.proto\x12\x0bgermline.v1\x1a\x18germline/v1/genome.proto\x1a\x16germline/v1/spec.proto\"\xf4\x02\n\rWorkerMessage\x12#\n\x05hello\x18\x01 \x01(\x0b\x32\x12.germline.v1.HelloH\x00\x12%\n\x06\x63redit\x18\x02 \x01(\x0b\x32\x13.germline.v1.CreditH\x00\x12\'\n\x07results\x18\x03 \x01(\x0b\x32\x14.germline.v1.ResultsH\x00\x12+\n\theartbeat\x18\x04 \x01(\x0b\x32\x16.germline.v1.HeartbeatH\x00\x12\'\n\x07goodbye\x18\x05 \x01(\x0b\x32\x14.germline.v1.GoodbyeH\x00\x12+\n\trejection\x18\x06 \x01(\x0b\x32\x16.germline.v1.RejectionH\x00\x12\x30\n\x0c\x65poch_report\x18\x07 \x01(\x0b\x32\x18.germline.v1.EpochReportH\x00\x12\x31\n\ncheckpoint\x18\x08 \x01(\x0b\x32\x1b.germline.v1.CheckpointPartH\x00\x42\x06\n\x04kind\"\x95\x02\n\x05Hello\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x15\n\rnoise_version\x18\x03 \x01(\r\x12\x14\n\x0cnoise_digest\x18\x04 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x05 \x01(\t\x12\r\n\x05slots\x18\x06 \x01(\r\x12\x34\n\tlibraries\x18\x07 \x03(\x0b\x32!.germline.v1.Hello.LibrariesEntry\x12#\n\x04held\x18\x08 \x03(\x0b\x32\x15.germline.v1.LeaseKey\x12\x0f\n\x07process\x18\t \x01(\t\x1a\x30\n\x0eLibrariesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x1d\n\x06\x43redit\x12\x13\n\x0b\x65valuations\x18\x01 \x01(\r\"Q\n\x08LeaseKey\x12\x12\n\nexperiment\x18\x01 \x01(\r\x12\x0e\n\x06ticket\x18\x02 \x01(\x04\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\x10\n\x08identity\x18\x04 \x01(\x06\"A\n\x07Results\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12$\n\x07results\x18\x02 \x03(\x0b\x32\x13.germline.v1.Result\"\x99\x01\n\x06Result\x12$\n\x05lease\x18\x01 \x01(\x0b\x32\x15.germline.v1.LeaseKey\x12\x0f\n\x07returns\x18\x02 \x03(\x01\x12\x0e\n\x06\x66rames\x18\x03 \x01(\x04\x12\r\n\x05steps\x18\x04 \x01(\x04\x12\x0e\n\x06play_s\x18\x05 \x01(\x02\x12\x0f\n\x07\x66\x61ilure\x18\x06 \x01(\t\x12\x10\n\x03\x63ut\x18\x07 \x01(\rH\x00\x88\x01\x01\x42\x06\n\x04_cut\">\n\tHeartbeat\x12\x12\n\nbusy_share\x18\x01 \x01(\x02\x12\x0e\n\x06\x66rames\x18\x02 \x01(\x04\x12\r\n\x05slots\x18\x03 \x01(\r\"A\n\tRejection\x12\x12\n\nexperiment\x18\x01 \x01(\r\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x10\n\x08identity\x18\x03 \x01(\x06\"l\n\x07Goodbye\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\'\n\x08returned\x18\x02 \x03(\x0b\x32\x15.germline.v1.LeaseKey\x12(\n\tsuspected\x18\x03 \x03(\x0b\x32\x15.germline.v1.LeaseKey\"\xf4\x03\n\rMasterMessage\x12\'\n\x07welcome\x18\x01 \x01(\x0b\x32\x14.germline.v1.WelcomeH\x00\x12;\n\x0cintroduction\x18\x02 \x01(\x0b\x32#.germline.v1.ExperimentIntroductionH\x00\x12%\n\x06leases\x18\x03 \x01(\x0b\x32\x13.germline.v1.LeasesH\x00\x12\x37\n\x0f\x61\x63knowledgement\x18\x04 \x01(\x0b\x32\x1c.germline.v1.AcknowledgementH\x00\x12-\n\nrevocation\x18\x05 \x01(\x0b\x32\x17.germline.v1.RevocationH\x00\x12#\n\x05\x64rain\x18\x06 \x01(\x0b\x32\x12.germline.v1.DrainH\x00\x12)\n\x05\x65poch\x18\x07 \x01(\x0b\x32\x18.germline.v1.EpochUpdateH\x00\x12\x31\n\ncheckpoint\x18\x08 \x01(\x0b\x32\x1b.germline.v1.CheckpointPartH\x00\x12<\n\x12\x63heckpoint_request\x18\t \x01(\x0b\x32\x1e.germline.v1.CheckpointRequestH\x00\x12%\n\x06reload\x18\n \x01(\x0b\x32\x13.germline.v1.ReloadH\x00\x42\x06\n\x04kind\"1\n\x07Welcome\x12\x11\n\tmaster_id\x18\x01 \x01(\t\x12\x13\n\x0bheartbeat_s\x18\x02 \x01(\x01\"i\n\x16\x45xperimentIntroduction\x12\x12\n\nexperiment\x18\x01 \x01(\r\x12)\n\x04spec\x18\x02 \x01(\x0b\x32\x1b.germline.v1.ExperimentSpec\x12\x10\n\x08identity\x18\x03 \x01(\x06\"e\n\x06Leases\x12\'\n\x05known\x18\x01 \x03(\x0b\x32\x18.germline.v1.KnownGenome\x12\x0e\n\x06\x66orget\x18\x02 \x03(\x06\x12\"\n\x06leases\x18\x03 \x03(\x0b\x32\x12.germline.v1.Lease\"\xe4\x01\n\x05Lease\x12\"\n\x03key\x18\x01 \x01(\x0b\x32\x15.germline.v1.LeaseKey\x12\x0e\n\x06genome\x18\x02 \x01(\x06\x12,\n\x08mutation\x18\x03 \x01(\x0b\x32\x15.germline.v1.MutationH\x00\x88\x01\x01\x12\x15\n\repisode_seeds\x18\x04 \x03(\x06\x12\x0f\n\x07lease_s\x18\x05 \x01(\x02\x12&\n\x05slice\x18\x06 \x01(\x0b\x32\x12.germline.v1.SliceH\x01\x88\x01\x01\x12\x12\n\ncap_frames\x18\x07 \x01(\rB\x0b\n\t_mutationB\x08\n\x06_slice\"9\n\x05Slice\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x12\n\nfirst_pair\x18\x02 \x01(\r\x12\r\n\x05pairs\x18\x03 \x01(\r\"A\n\x0b\x45pochUpdate\x12\x12\n\nexperiment\x18\x01 \x01(\r\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x0f\n\x07\x66itness\x18\x03 \x03(\x01\"R\n\x0b\x45pochReport\x12\x12\n\nexperiment\x18\x01 \x01(\r\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x10\n\x08identity\x18\x04 \x01(\x06\",\n\x06Reload\x12\x12\n\nexperiment\x18\x01 \x01(\r\x12\x0e\n\x06reason\x18\x02 \x01(\t\"6\n\x11\x43heckpointRequest\x12\x12\n\nexperiment\x18\x01 \x01(\r\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\"\x80\x01\n\x0e\x43heckpointPart\x12\x12\n\nexperiment\x18\x01 \x01(\r\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x0c\n\x04part\x18\x03 \x01(\r\x12\r\n\x05parts\x18\x04 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x05 \x01(\x0c\x12\x0e\n\x06\x64igest\x18\x06 \x01(\t\x12\x10\n\x08identity\x18\x07 \x01(\x06\"J\n\x0f\x41\x63knowledgement\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12%\n\x07refused\x18\x02 \x03(\x0b\x32\x14.germline.v1.Refusal\"h\n\x07Refusal\x12$\n\x05lease\x18\x01 \x01(\x0b\x32\x15.germline.v1.LeaseKey\x12&\n\x04\x63ode\x18\x02 \x01(\x0e\x32\x18.germline.v1.RefusalCode\x12\x0f\n\x07message\x18\x03 \x01(\t\"3\n\nRevocation\x12%\n\x06leases\x18\x01 \x03(\x0b\x32\x15.germline.v1.LeaseKey\"\x17\n\x05\x44rain\x12\x0e\n\x06reason\x18\x01 \x01(\t*\xec\x01\n\x0bRefusalCode\x12\x1c\n\x18REFUSAL_CODE_UNSPECIFIED\x10\x00\x12\x18\n\x14REFUSAL_CODE_UNKNOWN\x10\x01\x12\x18\n\x14REFUSAL_CODE_FOREIGN\x10\x02\x12\x1d\n\x19REFUSAL_CODE_ALREADY_TOLD\x10\x03\x12\x1b\n\x17REFUSAL_CODE_NOT_FINITE\x10\x04\x12\x1d\n\x19REFUSAL_CODE_WRONG_LENGTH\x10\x05\x12\x17\n\x13REFUSAL_CODE_CLOSED\x10\x06\x12\x17\n\x13REFUSAL_CODE_FAILED\x10\x07\x32S\n\rWorkerService\x12\x42\n\x04Work\x12\x1a.germline.v1.WorkerMessage\x1a\x1a.germline.v1.MasterMessage(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18germline/v1/worker.proto\x12\x0bgermline.v1\x1a\x18germline/v1/genome.proto\x1a\x16germline/v1/spec.proto\"\xf4\x02\n\rWorkerMessage\x12#\n\x05hello\x18\x01 \x01(\x0b\x32\x12.germline.v1.HelloH\x00\x12%\n\x06\x63redit\x18\x02 \x01(\x0b\x32\x13.germline.v1.CreditH\x00\x12\'\n\x07results\x18\x03 \x01(\x0b\x32\x14.germline.v1.ResultsH\x00\x12+\n\theartbeat\x18\x04 \x01(\x0b\x32\x16.germline.v1.HeartbeatH\x00\x12\'\n\x07goodbye\x18\x05 \x01(\x0b\x32\x14.germline.v1.GoodbyeH\x00\x12+\n\trejection\x18\x06 \x01(\x0b\x32\x16.germline.v1.RejectionH\x00\x12\x30\n\x0c\x65poch_report\x18\x07 \x01(\x0b\x32\x18.germline.v1.EpochReportH\x00\x12\x31\n\ncheckpoint\x18\x08 \x01(\x0b\x32\x1b.germline.v1.CheckpointPartH\x00\x42\x06\n\x04kind\"\x95\x02\n\x05Hello\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x15\n\rnoise_version\x18\x03 \x01(\r\x12\x14\n\x0cnoise_digest\x18\x04 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x05 \x01(\t\x12\r\n\x05slots\x18\x06 \x01(\r\x12\x34\n\tlibraries\x18\x07 \x03(\x0b\x32!.germline.v1.Hello.LibrariesEntry\x12#\n\x04held\x18\x08 \x03(\x0b\x32\x15.germline.v1.LeaseKey\x12\x0f\n\x07process\x18\t \x01(\t\x1a\x30\n\x0eLibrariesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x1d\n\x06\x43redit\x12\x13\n\x0b\x65valuations\x18\x01 \x01(\r\"Q\n\x08LeaseKey\x12\x12\n\nexperiment\x18\x01 \x01(\r\x12\x0e\n\x06ticket\x18\x02 \x01(\x04\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\x10\n\x08identity\x18\x04 \x01(\x06\"A\n\x07Results\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12$\n\x07results\x18\x02 \x03(\x0b\x32\x13.germline.v1.Result\"\x99\x01\n\x06Result\x12$\n\x05lease\x18\x01 \x01(\x0b\x32\x15.germline.v1.LeaseKey\x12\x0f\n\x07returns\x18\x02 \x03(\x01\x12\x0e\n\x06\x66rames\x18\x03 \x01(\x04\x12\r\n\x05steps\x18\x04 \x01(\x04\x12\x0e\n\x06play_s\x18\x05 \x01(\x02\x12\x0f\n\x07\x66\x61ilure\x18\x06 \x01(\t\x12\x10\n\x03\x63ut\x18\x07 \x01(\rH\x00\x88\x01\x01\x42\x06\n\x04_cut\">\n\tHeartbeat\x12\x12\n\nbusy_share\x18\x01 \x01(\x02\x12\x0e\n\x06\x66rames\x18\x02 \x01(\x04\x12\r\n\x05slots\x18\x03 \x01(\r\"A\n\tRejection\x12\x12\n\nexperiment\x18\x01 \x01(\r\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x10\n\x08identity\x18\x03 \x01(\x06\"l\n\x07Goodbye\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\'\n\x08returned\x18\x02 \x03(\x0b\x32\x15.germline.v1.LeaseKey\x12(\n\tsuspected\x18\x03 \x03(\x0b\x32\x15.germline.v1.LeaseKey\"\xa3\x04\n\rMasterMessage\x12\'\n\x07welcome\x18\x01 \x01(\x0b\x32\x14.germline.v1.WelcomeH\x00\x12;\n\x0cintroduction\x18\x02 \x01(\x0b\x32#.germline.v1.ExperimentIntroductionH\x00\x12%\n\x06leases\x18\x03 \x01(\x0b\x32\x13.germline.v1.LeasesH\x00\x12\x37\n\x0f\x61\x63knowledgement\x18\x04 \x01(\x0b\x32\x1c.germline.v1.AcknowledgementH\x00\x12-\n\nrevocation\x18\x05 \x01(\x0b\x32\x17.germline.v1.RevocationH\x00\x12#\n\x05\x64rain\x18\x06 \x01(\x0b\x32\x12.germline.v1.DrainH\x00\x12)\n\x05\x65poch\x18\x07 \x01(\x0b\x32\x18.germline.v1.EpochUpdateH\x00\x12\x31\n\ncheckpoint\x18\x08 \x01(\x0b\x32\x1b.germline.v1.CheckpointPartH\x00\x12<\n\x12\x63heckpoint_request\x18\t \x01(\x0b\x32\x1e.germline.v1.CheckpointRequestH\x00\x12%\n\x06reload\x18\n \x01(\x0b\x32\x13.germline.v1.ReloadH\x00\x12-\n\nquarantine\x18\x0b \x01(\x0b\x32\x17.germline.v1.QuarantineH\x00\x42\x06\n\x04kind\"1\n\x07Welcome\x12\x11\n\tmaster_id\x18\x01 \x01(\t\x12\x13\n\x0bheartbeat_s\x18\x02 \x01(\x01\"i\n\x16\x45xperimentIntroduction\x12\x12\n\nexperiment\x18\x01 \x01(\r\x12)\n\x04spec\x18\x02 \x01(\x0b\x32\x1b.germline.v1.ExperimentSpec\x12\x10\n\x08identity\x18\x03 \x01(\x06\"e\n\x06Leases\x12\'\n\x05known\x18\x01 \x03(\x0b\x32\x18.germline.v1.KnownGenome\x12\x0e\n\x06\x66orget\x18\x02 \x03(\x06\x12\"\n\x06leases\x18\x03 \x03(\x0b\x32\x12.germline.v1.Lease\"\xe4\x01\n\x05Lease\x12\"\n\x03key\x18\x01 \x01(\x0b\x32\x15.germline.v1.LeaseKey\x12\x0e\n\x06genome\x18\x02 \x01(\x06\x12,\n\x08mutation\x18\x03 \x01(\x0b\x32\x15.germline.v1.MutationH\x00\x88\x01\x01\x12\x15\n\repisode_seeds\x18\x04 \x03(\x06\x12\x0f\n\x07lease_s\x18\x05 \x01(\x02\x12&\n\x05slice\x18\x06 \x01(\x0b\x32\x12.germline.v1.SliceH\x01\x88\x01\x01\x12\x12\n\ncap_frames\x18\x07 \x01(\rB\x0b\n\t_mutationB\x08\n\x06_slice\"9\n\x05Slice\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x12\n\nfirst_pair\x18\x02 \x01(\r\x12\r\n\x05pairs\x18\x03 \x01(\r\"A\n\x0b\x45pochUpdate\x12\x12\n\nexperiment\x18\x01 \x01(\r\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x0f\n\x07\x66itness\x18\x03 \x03(\x01\"R\n\x0b\x45pochReport\x12\x12\n\nexperiment\x18\x01 \x01(\r\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x10\n\x08identity\x18\x04 \x01(\x06\",\n\x06Reload\x12\x12\n\nexperiment\x18\x01 \x01(\r\x12\x0e\n\x06reason\x18\x02 \x01(\t\"6\n\x11\x43heckpointRequest\x12\x12\n\nexperiment\x18\x01 \x01(\r\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\"\x80\x01\n\x0e\x43heckpointPart\x12\x12\n\nexperiment\x18\x01 \x01(\r\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x0c\n\x04part\x18\x03 \x01(\r\x12\r\n\x05parts\x18\x04 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x05 \x01(\x0c\x12\x0e\n\x06\x64igest\x18\x06 \x01(\t\x12\x10\n\x08identity\x18\x07 \x01(\x06\"J\n\x0f\x41\x63knowledgement\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12%\n\x07refused\x18\x02 \x03(\x0b\x32\x14.germline.v1.Refusal\"h\n\x07Refusal\x12$\n\x05lease\x18\x01 \x01(\x0b\x32\x15.germline.v1.LeaseKey\x12&\n\x04\x63ode\x18\x02 \x01(\x0e\x32\x18.germline.v1.RefusalCode\x12\x0f\n\x07message\x18\x03 \x01(\t\"3\n\nRevocation\x12%\n\x06leases\x18\x01 \x03(\x0b\x32\x15.germline.v1.LeaseKey\"\x1c\n\nQuarantine\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\x17\n\x05\x44rain\x12\x0e\n\x06reason\x18\x01 \x01(\t*\xec\x01\n\x0bRefusalCode\x12\x1c\n\x18REFUSAL_CODE_UNSPECIFIED\x10\x00\x12\x18\n\x14REFUSAL_CODE_UNKNOWN\x10\x01\x12\x18\n\x14REFUSAL_CODE_FOREIGN\x10\x02\x12\x1d\n\x19REFUSAL_CODE_ALREADY_TOLD\x10\x03\x12\x1b\n\x17REFUSAL_CODE_NOT_FINITE\x10\x04\x12\x1d\n\x19REFUSAL_CODE_WRONG_LENGTH\x10\x05\x12\x17\n\x13REFUSAL_CODE_CLOSED\x10\x06\x12\x17\n\x13REFUSAL_CODE_FAILED\x10\x07\x32S\n\rWorkerService\x12\x42\n\x04Work\x12\x1a.germline.v1.WorkerMessage\x1a\x1a.germline.v1.MasterMessage(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,8 +35,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_HELLO_LIBRARIESENTRY']._loaded_options = None
   _globals['_HELLO_LIBRARIESENTRY']._serialized_options = b'8\001'
-  _globals['_REFUSALCODE']._serialized_start=3023
-  _globals['_REFUSALCODE']._serialized_end=3259
+  _globals['_REFUSALCODE']._serialized_start=3100
+  _globals['_REFUSALCODE']._serialized_end=3336
   _globals['_WORKERMESSAGE']._serialized_start=92
   _globals['_WORKERMESSAGE']._serialized_end=464
   _globals['_HELLO']._serialized_start=467
@@ -58,35 +58,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GOODBYE']._serialized_start=1214
   _globals['_GOODBYE']._serialized_end=1322
   _globals['_MASTERMESSAGE']._serialized_start=1325
-  _globals['_MASTERMESSAGE']._serialized_end=1825
-  _globals['_WELCOME']._serialized_start=1827
-  _globals['_WELCOME']._serialized_end=1876
-  _globals['_EXPERIMENTINTRODUCTION']._serialized_start=1878
-  _globals['_EXPERIMENTINTRODUCTION']._serialized_end=1983
-  _globals['_LEASES']._serialized_start=1985
-  _globals['_LEASES']._serialized_end=2086
-  _globals['_LEASE']._serialized_start=2089
-  _globals['_LEASE']._serialized_end=2317
-  _globals['_SLICE']._serialized_start=2319
-  _globals['_SLICE']._serialized_end=2376
-  _globals['_EPOCHUPDATE']._serialized_start=2378
-  _globals['_EPOCHUPDATE']._serialized_end=2443
-  _globals['_EPOCHREPORT']._serialized_start=2445
-  _globals['_EPOCHREPORT']._serialized_end=2527
-  _globals['_RELOAD']._serialized_start=2529
-  _globals['_RELOAD']._serialized_end=2573
-  _globals['_CHECKPOINTREQUEST']._serialized_start=2575
-  _globals['_CHECKPOINTREQUEST']._serialized_end=2629
-  _globals['_CHECKPOINTPART']._serialized_start=2632
-  _globals['_CHECKPOINTPART']._serialized_end=2760
-  _globals['_ACKNOWLEDGEMENT']._serialized_start=2762
-  _globals['_ACKNOWLEDGEMENT']._serialized_end=2836
-  _globals['_REFUSAL']._serialized_start=2838
-  _globals['_REFUSAL']._serialized_end=2942
-  _globals['_REVOCATION']._serialized_start=2944
-  _globals['_REVOCATION']._serialized_end=2995
-  _globals['_DRAIN']._serialized_start=2997
-  _globals['_DRAIN']._serialized_end=3020
-  _globals['_WORKERSERVICE']._serialized_start=3261
-  _globals['_WORKERSERVICE']._serialized_end=3344
+  _globals['_MASTERMESSAGE']._serialized_end=1872
+  _globals['_WELCOME']._serialized_start=1874
+  _globals['_WELCOME']._serialized_end=1923
+  _globals['_EXPERIMENTINTRODUCTION']._serialized_start=1925
+  _globals['_EXPERIMENTINTRODUCTION']._serialized_end=2030
+  _globals['_LEASES']._serialized_start=2032
+  _globals['_LEASES']._serialized_end=2133
+  _globals['_LEASE']._serialized_start=2136
+  _globals['_LEASE']._serialized_end=2364
+  _globals['_SLICE']._serialized_start=2366
+  _globals['_SLICE']._serialized_end=2423
+  _globals['_EPOCHUPDATE']._serialized_start=2425
+  _globals['_EPOCHUPDATE']._serialized_end=2490
+  _globals['_EPOCHREPORT']._serialized_start=2492
+  _globals['_EPOCHREPORT']._serialized_end=2574
+  _globals['_RELOAD']._serialized_start=2576
+  _globals['_RELOAD']._serialized_end=2620
+  _globals['_CHECKPOINTREQUEST']._serialized_start=2622
+  _globals['_CHECKPOINTREQUEST']._serialized_end=2676
+  _globals['_CHECKPOINTPART']._serialized_start=2679
+  _globals['_CHECKPOINTPART']._serialized_end=2807
+  _globals['_ACKNOWLEDGEMENT']._serialized_start=2809
+  _globals['_ACKNOWLEDGEMENT']._serialized_end=2883
+  _globals['_REFUSAL']._serialized_start=2885
+  _globals['_REFUSAL']._serialized_end=2989
+  _globals['_REVOCATION']._serialized_start=2991
+  _globals['_REVOCATION']._serialized_end=3042
+  _globals['_QUARANTINE']._serialized_start=3044
+  _globals['_QUARANTINE']._serialized_end=3072
+  _globals['_DRAIN']._serialized_start=3074
+  _globals['_DRAIN']._serialized_end=3097
+  _globals['_WORKERSERVICE']._serialized_start=3338
+  _globals['_WORKERSERVICE']._serialized_end=3421
 # @@protoc_insertion_point(module_scope)

@@ -256,7 +256,9 @@ class LeaseKey(_message.Message):
     experiment: _builtins.int
     """Number of the experiment on this master."""
     ticket: _builtins.int
-    """Number of the work within its experiment; the same when the work is lent again."""
+    """Number of the work within its experiment; the same when the work is lent again. With the top bit set, it is a check
+    of that work, which another worker has told already.
+    """
     attempt: _builtins.int
     """Rises each time the work is lent again, also over restarts of the master."""
     identity: _builtins.int
@@ -473,6 +475,7 @@ class MasterMessage(_message.Message):
     CHECKPOINT_FIELD_NUMBER: _builtins.int
     CHECKPOINT_REQUEST_FIELD_NUMBER: _builtins.int
     RELOAD_FIELD_NUMBER: _builtins.int
+    QUARANTINE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def welcome(self) -> Global___Welcome:
         """Answers `hello`."""
@@ -513,6 +516,10 @@ class MasterMessage(_message.Message):
     def reload(self) -> Global___Reload:
         """The worker's centre is not the others'."""
 
+    @_builtins.property
+    def quarantine(self) -> Global___Quarantine:
+        """The worker was proven wrong, or taken back."""
+
     def __init__(
         self,
         *,
@@ -526,12 +533,13 @@ class MasterMessage(_message.Message):
         checkpoint: Global___CheckpointPart | None = ...,
         checkpoint_request: Global___CheckpointRequest | None = ...,
         reload: Global___Reload | None = ...,
+        quarantine: Global___Quarantine | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "checkpoint", b"checkpoint", "checkpoint_request", b"checkpoint_request", "drain", b"drain", "epoch", b"epoch", "introduction", b"introduction", "kind", b"kind", "leases", b"leases", "reload", b"reload", "revocation", b"revocation", "welcome", b"welcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "checkpoint", b"checkpoint", "checkpoint_request", b"checkpoint_request", "drain", b"drain", "epoch", b"epoch", "introduction", b"introduction", "kind", b"kind", "leases", b"leases", "quarantine", b"quarantine", "reload", b"reload", "revocation", b"revocation", "welcome", b"welcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "checkpoint", b"checkpoint", "checkpoint_request", b"checkpoint_request", "drain", b"drain", "epoch", b"epoch", "introduction", b"introduction", "kind", b"kind", "leases", b"leases", "reload", b"reload", "revocation", b"revocation", "welcome", b"welcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "checkpoint", b"checkpoint", "checkpoint_request", b"checkpoint_request", "drain", b"drain", "epoch", b"epoch", "introduction", b"introduction", "kind", b"kind", "leases", b"leases", "quarantine", b"quarantine", "reload", b"reload", "revocation", b"revocation", "welcome", b"welcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["welcome", "introduction", "leases", "acknowledgement", "revocation", "drain", "epoch", "checkpoint", "checkpoint_request", "reload"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["welcome", "introduction", "leases", "acknowledgement", "revocation", "drain", "epoch", "checkpoint", "checkpoint_request", "reload", "quarantine"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -978,6 +986,28 @@ class Revocation(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Revocation: _TypeAlias = Revocation  # noqa: Y015
+
+@_typing.final
+class Quarantine(_message.Message):
+    """The worker gets no more work: what it told is not what others played. Comes after the welcome, too, while it holds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """What proves it, for people; empty when an operator has taken the worker back."""
+    def __init__(
+        self,
+        *,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Quarantine: _TypeAlias = Quarantine  # noqa: Y015
 
 @_typing.final
 class Drain(_message.Message):

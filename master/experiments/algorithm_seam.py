@@ -80,6 +80,19 @@ class Search(Protocol):
         """Whether this epoch closed without the work of this ticket."""
         ...
 
+    def knows(self, individual_id: int) -> bool:
+        """Whether a score of this individual still counts."""
+        ...
+
+    def forget(self, individuals: Sequence[int]) -> None:
+        """Let nothing count that was told of these individuals; they are asked anew."""
+        ...
+
+    @property
+    def cap_of_population(self) -> int:
+        """Frames after which the episodes were cut that the population's fitness is of; 0: none were."""
+        ...
+
     def leader(self) -> Leader | None:
         """The validated champion, or the best measured centre; None before the first."""
         ...
@@ -155,6 +168,19 @@ class GaSearch:
     def closed_without(self, ticket: int, closed: EpochClosed) -> bool:
         """There are no epochs."""
         return False
+
+    def knows(self, individual_id: int) -> bool:
+        """Whether a score of this individual still counts."""
+        return self.algorithm.knows(individual_id)
+
+    def forget(self, individuals: Sequence[int]) -> None:
+        """Let nothing count that was told of these individuals; they are asked anew."""
+        self.algorithm.forget(individuals)
+
+    @property
+    def cap_of_population(self) -> int:
+        """Frames after which the episodes were cut that the population's fitness is of."""
+        return self.algorithm.compared_cap_frames
 
     def leader(self) -> Leader | None:
         """The champion."""
@@ -233,6 +259,18 @@ class EggrollSearch:
     def closed_without(self, ticket: int, closed: EpochClosed) -> bool:
         """Whether this epoch closed without the work of this ticket."""
         return self.algorithm.closed_without(ticket, closed)
+
+    def knows(self, individual_id: int) -> bool:
+        """Individuals live for an epoch, and have no names."""
+        return False
+
+    def forget(self, individuals: Sequence[int]) -> None:
+        """There are none."""
+
+    @property
+    def cap_of_population(self) -> int:
+        """None is cut."""
+        return 0
 
     def adopt(self, piece: Piece) -> None:
         """Take back an ask made before a restart."""

@@ -124,8 +124,40 @@ class SetAside(NamedTuple):
     running_s: float
 
 
+class Quarantined(NamedTuple):
+    """A worker was proven wrong: it gets no work until it is released.
+
+    Attributes:
+        worker_id: its own name.
+        reason: what proves it, for people.
+        time: seconds since 1970.
+        individuals: of which it had told something that still counted and nobody else confirmed; they are
+            forgotten, and asked anew.
+    """
+
+    worker_id: str
+    reason: str
+    time: float
+    individuals: tuple[int, ...] = ()
+
+
+class Released(NamedTuple):
+    """An operator took a worker back that had been proven wrong."""
+
+    worker_id: str
+
+
 Rare: TypeAlias = (
-    Created | StateChanged | StopChanged | WorkerSeen | EpochClosed | CheckpointStored | Discarded | SetAside
+    Created
+    | StateChanged
+    | StopChanged
+    | WorkerSeen
+    | EpochClosed
+    | CheckpointStored
+    | Discarded
+    | SetAside
+    | Quarantined
+    | Released
 )  # what happens now and then
 Event: TypeAlias = Piece | Told | Rare  # a Piece: the algorithm asked for it
 

@@ -8,8 +8,9 @@ from functools import partial
 from time import time
 from typing import NamedTuple
 
-from germline.algorithms.base import Result
+from germline.algorithms.base import Ask, Result
 from germline.algorithms.ga import GeneticAlgorithm
+from germline.spec import kernels_of
 from master.centres.centre import Centre
 from master.errors import ConflictError, Refusal, RefusedResultError, UnscoredError
 from master.experiments.algorithm_seam import GaSearch
@@ -19,6 +20,7 @@ from master.experiments.events import (
     Created,
     Event,
     Piece,
+    Quarantined,
     State,
     StateChanged,
     StopChanged,
@@ -34,8 +36,10 @@ from master.experiments.workers import WorkerIdentity, number_of
 from master.journal.channel import TakeSnapshot
 from master.journal.checkpoints import Checkpoints
 from master.journal.journal import Journal, WriteEvent
-from master.work.leases import Key, Start
+from master.work.checks import CHECK, Checks
+from master.work.leases import Key, LeaseTable, Start
 from master.work.pending_work import PendingWork, Work
+from master.work.statements import Statement
 
 logger = logging.getLogger(__name__)
 
@@ -66,10 +70,12 @@ class Experiment:
         search: its algorithm.
         centre: what is known of an evolution strategy's centre; None for a genetic algorithm.
         pending_work: its work that is not told yet.
+        checks: what was told and is played again by another worker.
         progress: its counters and its curve.
         rates: how fast they rise.
         workers: that have told it something, by name.
         rejections: workers that get none of its work, and why.
+        quarantined: workers that were proven wrong, by name.
         tally: counts what comes of its work.
         epochs: of an evolution strategy.
     """
@@ -91,10 +97,17 @@ class Experiment:
         self.search = settings.make_search()
         self.centre: Centre | None = settings.make_centre()
         self.pending_work = PendingWork(settings.lease_s, clock, starts, settings.max_attempts)
+        self.checks = Checks(
+            settings.verify_share,
+            settings.spec.seed,
+            LeaseTable(settings.lease_s, clock, starts[-1:]),
+            differences_prove=settings.differences_prove,
+        )
         self.progress = Progress(clock)
         self.rates = Rates(clock)
         self.workers: dict[str, WorkerSeen] = {}
         self.rejections: dict[str, str] = {}
+        self.quarantined: dict[str, Quarantined] = {}
         self.tally = Tally(self.search, self.pending_work, self.progress, self.centre)
         self.epochs = Epochs(self.tally, self.write)
         self._journal = journal
@@ -120,6 +133,11 @@ class Experiment:
         return self._journal.checkpoints
 
     # What the dispatcher asks
+
+    @property
+    def lent(self) -> tuple[PendingWork, Checks]:
+        """Everything of which workers may hold leases."""
+        return self.pending_work, self.checks
 
     @property
     def state(self) -> State:
@@ -182,7 +200,11 @@ class Experiment:
         refused = []
         for key, result in results:
             try:
-                self._accept(identity, key.attempt, result, running_s)
+                if result.ticket < CHECK:
+                    self._accept(identity, key.attempt, result, running_s)
+                else:
+                    kernels = kernels_of(identity.libraries, self.settings.spec)
+                    self.checks.tell(identity.worker_id, kernels, key.attempt, result)
             except RefusedResultError as error:
                 refused.append(RefusedResult(key, error.code, str(error)))
         return refused
@@ -298,6 +320,9 @@ class Experiment:
         self.pending_work.close(result.ticket, worker_id)
         if self._is_over(ask):
             self._close(State.COMPLETE)
+        elif isinstance(ask, Ask) and self.checks.chooses(result.ticket):
+            kernels = kernels_of(identity.libraries, self.settings.spec)
+            self.checks.begin(ask, Statement(worker_id, kernels, result.returns))
 
     def _fail(self, worker_id: str, attempt: int, result: Result, reason: str) -> None:
         """An attempt brought no score: another worker tries, or there were enough of them."""
@@ -345,6 +370,7 @@ class Experiment:
     def _close(self, state: State) -> None:
         self.progress.stop_clock()
         self.pending_work.close_all()
+        self.checks.close_all()
         if self.centre is not None:
             self.centre.want_last()
         self._change(state)

@@ -8,12 +8,15 @@ from typing import assert_never
 from germline.algorithms.base import Ask
 from germline.algorithms.eggroll import EpochClosed, SliceAsk
 from master.centres.consequences import discard
+from master.experiments.distrust import replay_trust
 from master.experiments.events import (
     CheckpointStored,
     Created,
     Discarded,
     Event,
+    Quarantined,
     Rare,
+    Released,
     SetAside,
     StateChanged,
     StopChanged,
@@ -42,6 +45,8 @@ def take_snapshot(experiment: Experiment, position: int) -> Snapshot:
         workers=list(experiment.workers.values()),
         trouble=experiment.standing.trouble,
         stop=experiment.settings.encoded_stop,
+        quarantined=list(experiment.quarantined.values()),
+        tellers=experiment.tally.tellers.entries(),
     )
     centre = experiment.centre
     if centre is None:
@@ -64,6 +69,8 @@ def restore(experiment: Experiment, snapshot: Snapshot) -> None:
     pending = () if snapshot.state.is_final else experiment.search.pending()
     experiment.pending_work.restore(snapshot.progress, pending)
     experiment.workers = {worker.worker_id: worker for worker in snapshot.workers}
+    experiment.quarantined = {each.worker_id: each for each in snapshot.quarantined}
+    experiment.tally.tellers.restore(snapshot.tellers)
     if experiment.centre is not None:
         experiment.centre.restore(snapshot.closed_epochs, snapshot.epochs, snapshot.told)
         for stored in snapshot.checkpoints:
@@ -90,6 +97,8 @@ def _replay_rare(experiment: Experiment, event: Rare) -> None:
         _replay_epoch(experiment, event)
     elif isinstance(event, Discarded):
         _replay_discarded(experiment, event)
+    elif isinstance(event, Quarantined | Released):
+        replay_trust(experiment, event)
     elif isinstance(event, StateChanged):
         _replay_state(experiment, event)
     elif isinstance(event, StopChanged):
@@ -115,6 +124,8 @@ def revive(experiment: Experiment, head: int) -> None:
     """Go on after a replay up to journal entry `head`: what is pending is lent first."""
     if experiment.state.is_final:
         experiment.pending_work.expect_only(())
+    for worker_id in experiment.quarantined:
+        experiment.pending_work.distrust(worker_id)
     experiment.pending_work.revive()
     experiment.epochs.open()
     experiment.standing.make_known(experiment.state)

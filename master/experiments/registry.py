@@ -20,7 +20,8 @@ from master.errors import (
     UnknownNameError,
 )
 from master.experiments import recovery
-from master.experiments.events import Created
+from master.experiments.distrust import distrust
+from master.experiments.events import Created, Quarantined
 from master.experiments.experiment import Experiment
 from master.experiments.settings import ExperimentSettings
 from master.journal.journal import Journal
@@ -42,10 +43,12 @@ class Registry:
 
     Attributes:
         damaged: those in the journal that cannot be read, by name.
+        quarantined: workers that were proven wrong, by name; they get no work of any experiment.
     """
 
     def __init__(self, journal: Journal, clock: Callable[[], float]) -> None:
         self.damaged: dict[str, Damaged] = {}
+        self.quarantined: dict[str, Quarantined] = {}
         self._journal = journal
         self._clock = clock
         self._by_number: dict[int, Experiment] = {}
@@ -127,7 +130,11 @@ class Registry:
             await self._journal.checkpoints.hold(experiment.number, epochs)  # late joiners start from them
         if self.find(experiment.number) is not experiment:
             raise UnknownNameError(f"experiment {name} was deleted meanwhile")
+        was_over = experiment.state.is_final
         experiment.extend(settings)
+        if was_over:  # then it stayed as it was when workers were proven wrong
+            for each in list(experiment.quarantined.values()):
+                distrust(experiment, each.worker_id, each.reason)
         return experiment
 
     def delete(self, name: str) -> None:
@@ -163,6 +170,7 @@ class Registry:
                 await self._set_aside(number, error)
                 continue
             self._add(experiment)
+            self.quarantined |= experiment.quarantined
             logger.info(
                 "experiment %s is back: %s, %d evaluations, %d pieces of work pending",
                 experiment.settings.name, experiment.state.name.lower(), experiment.progress.evaluations,
@@ -218,6 +226,12 @@ class Registry:
         number = max([*self._by_number, *damaged, self._journal.last_deleted]) + 1
         experiment = self._make(Created(number, settings.encoded, time()), settings)
         recovery.begin(experiment)
+        for (
+            worker_id,
+            quarantined,
+        ) in self.quarantined.items():  # every journal knows who is not to be trusted
+            experiment.quarantined[worker_id] = quarantined
+            experiment.write(quarantined)
         self._add(experiment)
         logger.info("experiment %s begins as number %d", settings.name, number)
         return experiment

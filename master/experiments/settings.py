@@ -34,6 +34,7 @@ class ExperimentSettings:
         max_attempts: failed attempts after which an individual is set aside.
         parallelism: evaluations that are worth playing at a time.
         precision: number of the forward pass's germline.v1.Precision.
+        verify_share: share of the results that another worker plays again.
         stop: when it is complete.
         spec: the whole spec as message, and
         encoded: as bytes; equal specs have equal bytes.
@@ -45,6 +46,7 @@ class ExperimentSettings:
     max_attempts: int
     parallelism: int
     precision: int
+    verify_share: float
     stop: Stop
     spec: spec_pb2.ExperimentSpec
     encoded: bytes
@@ -63,6 +65,7 @@ class ExperimentSettings:
             max_attempts=spec.evaluation.max_attempts,
             parallelism=_parallelism_of(spec),
             precision=spec.evaluation.precision,
+            verify_share=spec.evaluation.verify_share if spec.algorithm.HasField("ga") else 0.0,
             stop=_stop_of(spec.stop),
             spec=spec,
             encoded=spec.SerializeToString(deterministic=True),
@@ -101,6 +104,12 @@ class ExperimentSettings:
         if not self.spec.algorithm.HasField("eggroll"):
             return None
         return Centre(self.spec.algorithm.eggroll.checkpoint_epochs)
+
+    @property
+    def differences_prove(self) -> bool:
+        """Whether every machine plays alike, so that of two different returns one is wrong."""
+        in_integers = self.spec.evaluation.precision == spec_pb2.PRECISION_INT8
+        return in_integers and self.spec.task.HasField("atari")
 
     @property
     def encoded_stop(self) -> bytes:

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import chain
 
-from germline.algorithms.base import Result
+from germline.algorithms.base import Ask, Result
 from germline.algorithms.eggroll import EggrollEvent, EpochClosed, SliceAsk
 from master.centres.centre import Centre
 from master.experiments.algorithm_seam import Search
 from master.experiments.events import SetAside, Told, cap_of, evaluations_of, returns_of, unscored_name
 from master.experiments.outcomes import Outcomes
 from master.experiments.progress import QUANTILES, Point, Progress, Unscored
+from master.experiments.tellers import Tellers
 from master.work.pending_work import PendingWork
 from master.work.retries import merged
+
+_FEW_ENTRIES = 4_096  # of those who told what; below it, nothing is gained by forgetting
 
 
 class Tally:
@@ -25,6 +28,7 @@ class Tally:
         progress: the counters and the curve.
         centre: what is known of an evolution strategy's centre; None for a genetic algorithm.
         outcomes: how much of the last work could be scored.
+        tellers: who told what of a genetic algorithm's individuals.
     """
 
     def __init__(
@@ -35,6 +39,7 @@ class Tally:
         self.progress = progress
         self.centre = centre
         self.outcomes = Outcomes()
+        self.tellers = Tellers(search.knows, _FEW_ENTRIES)
 
     def take_in(self, told: Told) -> Sequence[EggrollEvent]:
         """Count a result; what happened to the epoch because of it."""
@@ -46,6 +51,8 @@ class Tally:
         self.outcomes.note(evaluations)
         if self.centre is not None:
             self.centre.told[result.ticket] = told
+        elif isinstance(piece, Ask):
+            self.tellers.note(piece, told.worker)
         self._draw(events, told.running_s)
         return events
 
@@ -79,6 +86,14 @@ class Tally:
             f"{failed} of the last {failed + self.outcomes.scored} individuals could not be scored; "
             f"the last, {last.name}, failed {last.attempts} times, then on {last.worker}: {last.reason}"
         )
+
+    def forget(self, individuals: Sequence[int]) -> None:
+        """Nothing counts any more that was told of these: a worker that told some of it was proven wrong."""
+        self.search.forget(individuals)
+        self.tellers.forget(individuals)
+        if individuals:
+            self.progress.best_fitness = next(iter(self.search.fitness_quantiles((1.0,))), None)
+            self.progress.best_cap = self.search.cap_of_population
 
     def take_in_early(self, closed: EpochClosed) -> None:
         """Count an epoch that closed without its last pairs."""

@@ -14,12 +14,23 @@ from germline.algorithms.eggroll import EpochClosed, SliceAsk
 from germline.genome import Genome, Mutation
 from germline.v1 import journal_pb2
 from master.errors import JournalFormatError
-from master.experiments.events import CheckpointStored, Created, Event, Piece, State, Told, WorkerSeen
+from master.experiments.events import (
+    CheckpointStored,
+    Created,
+    Event,
+    Piece,
+    Quarantined,
+    State,
+    Told,
+    WorkerSeen,
+)
 from master.journal.messages import (
     checkpoint_message,
     created_message,
+    quarantined_message,
     read_checkpoint,
     read_created,
+    read_quarantined,
     read_rare,
     read_told,
     read_worker,
@@ -51,6 +62,9 @@ class Snapshot(NamedTuple):
         trouble: why it paused by itself.
         stop: its stop conditions, as serialized message; None for those that it was created with, in
             snapshots of builds that could not change them.
+        quarantined: workers that were proven wrong and not released.
+        tellers: who told what of a genetic algorithm's individuals: (the individual, the worker's number),
+            and how many results that nobody confirmed.
         frozen: writes `algorithm`, where that is still to be done.
     """
 
@@ -66,6 +80,8 @@ class Snapshot(NamedTuple):
     told: Sequence[Told] = ()
     trouble: str = ""
     stop: bytes | None = None
+    quarantined: Sequence[Quarantined] = ()
+    tellers: Sequence[tuple[tuple[int, int], int]] = ()
     frozen: Callable[[], dict[str, JsonValue]] | None = None
 
     def written(self) -> Snapshot:
@@ -201,7 +217,12 @@ def write_snapshot(snapshot: Snapshot) -> bytes:
         epochs=[journal_pb2.EpochClosed(epoch=e.epoch, fitness=e.fitness) for e in snapshot.epochs],
         checkpoints=[checkpoint_message(checkpoint) for checkpoint in snapshot.checkpoints],
         trouble=snapshot.trouble,
+        quarantined=map(quarantined_message, snapshot.quarantined),
     )
+    for (individual, worker), results in snapshot.tellers:
+        message.tellers.individuals.append(individual)
+        message.tellers.workers.append(worker)
+        message.tellers.results.append(results)
     for told in snapshot.told:
         write_told(message.told.add(), told)
     if snapshot.stop is not None:
@@ -226,7 +247,14 @@ def read_snapshot(encoded: bytes) -> Snapshot:
         told=tuple(map(read_told, message.told)),
         trouble=message.trouble,
         stop=message.stop.SerializeToString(deterministic=True) if message.HasField("stop") else None,
+        quarantined=tuple(map(read_quarantined, message.quarantined)),
+        tellers=_read_tellers(message.tellers),
     )
+
+
+def _read_tellers(message: journal_pb2.Tellers) -> tuple[tuple[tuple[int, int], int], ...]:
+    keys = zip(message.individuals, message.workers, strict=True)
+    return tuple(zip(keys, message.results, strict=True))
 
 
 def _parse(kind: type[_Stored], encoded: bytes) -> _Stored:

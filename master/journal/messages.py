@@ -13,7 +13,9 @@ from master.experiments.events import (
     CheckpointStored,
     Created,
     Discarded,
+    Quarantined,
     Rare,
+    Released,
     SetAside,
     State,
     StateChanged,
@@ -74,6 +76,8 @@ def write_rare(message: journal_pb2.Event, event: Rare) -> None:
         message.discarded.tickets.extend(event.tickets)
     elif isinstance(event, SetAside):
         message.set_aside.CopyFrom(_set_aside_message(event))
+    elif isinstance(event, Quarantined | Released):
+        _write_trust(message, event)
     else:
         assert_never(event)
 
@@ -95,6 +99,8 @@ _READERS: dict[str, Callable[[journal_pb2.Event], Rare]] = {
     "checkpoint_stored": lambda event: read_checkpoint(event.checkpoint_stored),
     "discarded": lambda event: Discarded(event.discarded.worker, tuple(event.discarded.tickets)),
     "set_aside": lambda event: _read_set_aside(event.set_aside),
+    "quarantined": lambda event: read_quarantined(event.quarantined),
+    "released": lambda event: Released(event.released.worker_id),
 }
 
 
@@ -122,6 +128,26 @@ def _read_set_aside(message: journal_pb2.SetAside) -> SetAside:
         message.reason,
         message.running_s,
     )
+
+
+def _write_trust(message: journal_pb2.Event, event: Quarantined | Released) -> None:
+    """Fill in that a worker was proven wrong, or taken back."""
+    if isinstance(event, Quarantined):
+        message.quarantined.CopyFrom(quarantined_message(event))
+    else:
+        message.released.worker_id = event.worker_id
+
+
+def quarantined_message(event: Quarantined) -> journal_pb2.Quarantined:
+    """That a worker was proven wrong."""
+    return journal_pb2.Quarantined(
+        worker_id=event.worker_id, reason=event.reason, time=event.time, individuals=event.individuals
+    )
+
+
+def read_quarantined(message: journal_pb2.Quarantined) -> Quarantined:
+    """What :func:`quarantined_message` wrote."""
+    return Quarantined(message.worker_id, message.reason, message.time, tuple(message.individuals))
 
 
 def checkpoint_message(stored: CheckpointStored) -> journal_pb2.CheckpointStored:

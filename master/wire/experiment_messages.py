@@ -16,11 +16,14 @@ from germline.statistics import half_width
 from germline.v1 import experiment_pb2, spec_pb2
 from master.centres.centre import Centre
 from master.experiments.algorithm_seam import EggrollSearch
+from master.experiments.events import Quarantined
 from master.experiments.experiment import Experiment
 from master.experiments.progress import QUANTILES, Point
 from master.experiments.registry import Damaged
 from master.experiments.workers import kernel_families
+from master.work.checks import Checks
 from master.work.fleet import Session
+from master.work.statements import Outcome
 
 _MAX_UINT64 = 2**64 - 1
 
@@ -59,6 +62,23 @@ def write_experiment(experiment: Experiment) -> experiment_pb2.Experiment:
     else:
         _write_centre(message, experiment, experiment.centre)
     return message
+
+
+def write_verification(checks: Checks, note: str) -> experiment_pb2.Verification:
+    """What came of results that were played again."""
+    return experiment_pb2.Verification(
+        **{outcome.value: checks.outcomes[outcome] for outcome in Outcome},
+        pending=len(checks),
+        frames=min(checks.frames, _MAX_UINT64),
+        note=note,
+    )
+
+
+def write_quarantined(quarantined: Quarantined) -> experiment_pb2.QuarantinedWorker:
+    """A worker that was proven wrong."""
+    return experiment_pb2.QuarantinedWorker(
+        worker_id=quarantined.worker_id, reason=quarantined.reason, since=_timestamp(quarantined.time)
+    )
 
 
 def write_damaged(damaged: Damaged) -> experiment_pb2.Experiment:

@@ -24,6 +24,8 @@ from master.wire.experiment_messages import (
     write_history,
     write_individual,
     write_population,
+    write_quarantined,
+    write_verification,
     write_worker,
 )
 from master.work.dispatcher import Dispatcher
@@ -155,14 +157,24 @@ class ExperimentService(experiment_pb2_grpc.ExperimentServiceServicer):
     async def ListWorkers(self, request: pb.ListWorkersRequest, context: Context) -> pb.ListWorkersResponse:
         leased: dict[str, int] = {}
         for experiment in self._registry:
-            for worker_id, count in experiment.pending_work.leases.holders().items():
-                leased[worker_id] = leased.get(worker_id, 0) + count
+            for book in experiment.lent:
+                for worker_id, count in book.leases.holders().items():
+                    leased[worker_id] = leased.get(worker_id, 0) + count
         names = ((session, session.identity.worker_id) for session in self._dispatcher.fleet)
         workers = [
             write_worker(session, leased.get(name, 0), self._dispatcher.overview.worker_trouble(name))
             for session, name in names
         ]
-        return pb.ListWorkersResponse(workers=workers)
+        quarantined = map(write_quarantined, self._registry.quarantined.values())
+        return pb.ListWorkersResponse(workers=workers, quarantined=quarantined)
+
+    async def ReleaseWorker(
+        self, request: pb.ReleaseWorkerRequest, context: Context
+    ) -> pb.ReleaseWorkerResponse:
+        self._dispatcher.quarantine.release(request.worker_id)
+        self._dispatcher.lender.lend_all()
+        await self._journal.durable()
+        return pb.ReleaseWorkerResponse()
 
     def _shown(self, experiment: Experiment) -> pb.Experiment:
         overview = self._dispatcher.overview
@@ -170,6 +182,9 @@ class ExperimentService(experiment_pb2_grpc.ExperimentServiceServicer):
         message.trouble = overview.trouble(experiment)
         message.unable = len(overview.rejections(experiment))
         message.workers_wanted = overview.workers_wanted([experiment])
+        message.verification.CopyFrom(
+            write_verification(experiment.checks, overview.verification_note(experiment))
+        )
         return message
 
     async def _changed(self, experiment: Experiment) -> pb.Experiment:

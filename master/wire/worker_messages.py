@@ -26,6 +26,7 @@ from master.work.fleet import (
     Revoke,
     SendPart,
     StartOver,
+    Suspend,
     Update,
     Welcome,
 )
@@ -154,8 +155,8 @@ class OrderWriter:
             message.introduction.spec.CopyFrom(order.experiment.settings.spec)
         elif isinstance(order, Revoke):
             message.revocation.leases.extend(map(_write_key, order.keys))
-        elif isinstance(order, Drain):
-            message.drain.reason = order.reason
+        elif isinstance(order, Drain | Suspend):
+            (message.drain if isinstance(order, Drain) else message.quarantine).reason = order.reason
         elif isinstance(order, Update | SendPart | AskCheckpoint | StartOver):
             _write_centre(message, order)
         else:

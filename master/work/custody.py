@@ -14,7 +14,9 @@ def renew(registry: Registry, worker_id: str, held: Iterable[Key]) -> set[Key]:
     kept = set()
     for key in held:
         experiment = registry.find(key.experiment, key.identity)
-        if experiment is not None and experiment.pending_work.renew(worker_id, key.ticket, key.attempt):
+        if experiment is not None and any(
+            book.renew(worker_id, key.ticket, key.attempt) for book in experiment.lent
+        ):
             kept.add(key)
     return kept
 
@@ -24,9 +26,8 @@ def give_back_all_but(registry: Registry, worker_id: str, kept: set[Key]) -> int
     lost = 0
     for experiment in registry:
         tickets = {key.ticket for key in kept if key.experiment == experiment.number}
-        lost += experiment.pending_work.give_back(
-            worker_id, experiment.pending_work.tickets_of(worker_id) - tickets
-        )
+        for book in experiment.lent:
+            lost += book.give_back(worker_id, book.tickets_of(worker_id) - tickets)
     return lost
 
 
@@ -46,7 +47,27 @@ def lose(registry: Registry, worker_id: str, reason: str, suspected: Collection[
     count = sum(map(len, lost.values()))
     for experiment, tickets in lost.items():
         experiment.lose(worker_id, reason, tickets, count)
-    return count + sum(experiment.pending_work.give_back(worker_id) for experiment in registry)
+    return count + sum(give_back(experiment, worker_id) for experiment in registry)
+
+
+def give_back(experiment: Experiment, worker_id: str) -> int:
+    """Take back everything of an experiment that a worker holds; return how much that was."""
+    return sum(book.give_back(worker_id) for book in experiment.lent)
+
+
+def expire(experiment: Experiment) -> int:
+    """Take back leases of an experiment that ran out; return how many."""
+    return sum(book.expire() for book in experiment.lent)
+
+
+def count_of(registry: Registry, worker_id: str) -> int:
+    """How many leases a worker holds, of all experiments."""
+    return sum(len(book.tickets_of(worker_id)) for experiment in registry for book in experiment.lent)
+
+
+def holds_anything(registry: Registry, worker_id: str) -> bool:
+    """Whether a worker holds a lease of any experiment; quick if it does."""
+    return any(book.leases.has(worker_id) for experiment in registry for book in experiment.lent)
 
 
 def _held_in(experiment: Experiment, worker_id: str, among: Collection[Key] | None) -> set[int]:

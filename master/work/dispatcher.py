@@ -18,10 +18,11 @@ from master.experiments.workers import WorkerIdentity
 from master.journal.journal import Journal
 from master.metrics import Metrics
 from master.work import custody
-from master.work.fleet import Acknowledge, Drain, End, Fleet, Revoke, Session, Welcome
+from master.work.fleet import Acknowledge, Drain, End, Fleet, Revoke, Session, Suspend, Welcome
 from master.work.leases import Key
 from master.work.lender import Lender
 from master.work.overview import Overview
+from master.work.quarantine import Quarantine
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ class Dispatcher:
         fleet: the workers.
         keeper: keeps the centres of evolution strategies in step.
         lender: gives the workers their work.
+        quarantine: keeps it from those that were proven wrong.
         overview: what people are shown of all this.
     """
 
@@ -67,6 +69,7 @@ class Dispatcher:
         self.keeper = CentreKeeper(self.fleet, registry, journal)
         self.lender = Lender(registry, self.fleet, journal)
         self.overview = Overview(registry, self.fleet, journal, worker_slots)
+        self.quarantine = Quarantine(registry, self.fleet, metrics)
         self._registry = registry
         self._journal = journal
         self._metrics = metrics
@@ -86,6 +89,9 @@ class Dispatcher:
             self._begin_anew(greeting.identity.worker_id)
         session = self.fleet.join(greeting.identity, greeting.slots, greeting.process)
         session.orders.put_nowait(self._welcome)
+        quarantined = self._registry.quarantined.get(greeting.identity.worker_id)
+        if quarantined is not None:
+            session.orders.put_nowait(Suspend(quarantined.reason))
         kept = custody.renew(self._registry, greeting.identity.worker_id, greeting.held)
         lost = custody.give_back_all_but(self._registry, greeting.identity.worker_id, kept)
         stale = [key for key in greeting.held if key not in kept]
@@ -104,7 +110,7 @@ class Dispatcher:
         """A worker has room for so many more evaluations."""
         wanted = session.credit + evaluations
         if wanted > _MAX_HELD - session.held:  # leases that came back some other way are still counted
-            session.held = sum(e.pending_work.count_of(session.identity.worker_id) for e in self._registry)
+            session.held = custody.count_of(self._registry, session.identity.worker_id)
         session.credit = max(0, min(wanted, _MAX_HELD - session.held))
         self.lender.lend(session)
 
@@ -138,6 +144,8 @@ class Dispatcher:
         session.held = max(0, session.held - len(told) + len(refused))
         session.evaluations += progress.evaluations - evaluations
         self._metrics.count_accepted(progress.evaluations - evaluations, progress.frames - frames)
+        if experiment.checks.verdicts and self.quarantine.follow(experiment):
+            self.lender.lend_all()
         return refused
 
     def epoch_report(self, session: Session, report: Report) -> None:
@@ -161,7 +169,7 @@ class Dispatcher:
             return
         worker_id = session.identity.worker_id
         experiment.rejections[worker_id] = reason[:_LONGEST_REASON]
-        returned = experiment.pending_work.give_back(worker_id)
+        returned = custody.give_back(experiment, worker_id)
         logger.warning(
             "worker %s cannot play experiment %s, %d leases come back: %s",
             worker_id, experiment.settings.name, returned, reason,
@@ -213,11 +221,12 @@ class Dispatcher:
         came_back = sum(self._take_back(worker_id) for worker_id in self.fleet.gone())
         for experiment in self._registry:
             experiment.tick()
-            expired = experiment.pending_work.expire()
+            expired = custody.expire(experiment)
             if expired:
                 logger.warning("experiment %s: %d leases ran out", experiment.settings.name, expired)
                 self._metrics.count_expired(expired)
             came_back += expired
+            self.quarantine.follow(experiment)
         self.lender.send_revocations()
         self.keeper.conduct()
         self.lender.lend_all()

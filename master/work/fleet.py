@@ -88,6 +88,12 @@ class StartOver(NamedTuple):
     reason: str
 
 
+class Suspend(NamedTuple):
+    """The worker was proven wrong and gets no work; without a reason, it was taken back."""
+
+    reason: str
+
+
 class Drain(NamedTuple):
     """The master is about to stop."""
 
@@ -101,7 +107,17 @@ class End(NamedTuple):
 
 
 Order: TypeAlias = (
-    Welcome | Introduce | Lend | Acknowledge | Revoke | Drain | Update | SendPart | AskCheckpoint | StartOver
+    Welcome
+    | Introduce
+    | Lend
+    | Acknowledge
+    | Revoke
+    | Suspend
+    | Drain
+    | Update
+    | SendPart
+    | AskCheckpoint
+    | StartOver
 )
 
 

@@ -292,7 +292,7 @@ class LeaseTable:
                     )
                 if attempt in self._void.get(ticket, ()):
                     raise UnknownLeaseError(
-                        f"lease of ticket {ticket}, attempt {attempt} is void: {worker} had another centre"
+                        f"lease of ticket {ticket}, attempt {attempt} is void: {worker} was proven wrong"
                     )
                 return
         if not self._is_from_before(ticket, attempt, worker):

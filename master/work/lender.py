@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from master.experiments.experiment import Experiment
 from master.experiments.registry import Registry
 from master.journal.journal import Journal
+from master.work import custody
 from master.work.fair_share import Claim, divide
 from master.work.fleet import Fleet, Revoke, Session
-from master.work.leases import Key
+from master.work.leases import Key, Lease
 
 _MAX_RESERVE = 1_024
 _RESERVE_SHARE = 4  # asked beyond what is lent: a quarter of what the fleet plays
@@ -38,6 +39,8 @@ class Lender:
         if self.is_closed or session.credit <= 0 or self._journal.is_overfull:
             return
         worker_id = session.identity.worker_id
+        if worker_id in self._registry.quarantined:
+            return
         running = (e for e in self._registry.running() if not self._journal.is_held_up(e.number))
         experiments = [e for e in running if worker_id not in e.rejections]
         if self._is_for_trial(session, experiments):
@@ -60,24 +63,31 @@ class Lender:
     def send_revocations(self) -> None:
         """Tell workers which of their leases are not wanted any more."""
         for experiment in self._registry:
-            if experiment.pending_work.revoked:
-                by_worker: dict[str, list[Key]] = {}
-                for lease in experiment.pending_work.revoked:
-                    key = Key(experiment.number, lease.ticket, lease.attempt, experiment.identity)
-                    by_worker.setdefault(lease.worker, []).append(key)
-                experiment.pending_work.revoked.clear()
-                for worker_id, keys in by_worker.items():
-                    session = self._fleet.find(worker_id)
-                    if session is not None:
-                        session.orders.put_nowait(Revoke(keys))
+            for book in experiment.lent:
+                if book.revoked:
+                    revoked, book.revoked = book.revoked, []
+                    self._revoke(experiment, revoked)
+
+    def _revoke(self, experiment: Experiment, leases: Sequence[Lease]) -> None:
+        by_worker: dict[str, list[Key]] = {}
+        for lease in leases:
+            key = Key(experiment.number, lease.ticket, lease.attempt, experiment.identity)
+            by_worker.setdefault(lease.worker, []).append(key)
+        for worker_id, keys in by_worker.items():
+            session = self._fleet.find(worker_id)
+            if session is not None:
+                session.orders.put_nowait(Revoke(keys))
 
     def _lend_some(self, session: Session, experiment: Experiment, n: int, reserve: int) -> bool:
-        """Lend a worker work of about n evaluations; False if the experiment has none.
+        """Lend a worker work of about n evaluations, checks first; False if the experiment has none.
 
         Less is no sign that nothing is left: a centre's measurement counts for less than a slice.
         """
         crew = self._crew(experiment) if len(experiment.pending_work.retries) else ()
-        work = experiment.lend(session.identity.worker_id, n, session.known.keys(), reserve, crew)
+        worker_id = session.identity.worker_id
+        work = experiment.checks.lend(worker_id, n) if experiment.checks.waiting else []
+        if n > len(work):
+            work += experiment.lend(worker_id, n - len(work), session.known.keys(), reserve, crew)
         session.lend(experiment, work)
         return bool(work)
 
@@ -95,8 +105,8 @@ class Lender:
             return True
         crews = {e: self._crew(e) for e in doubtful}
         wanted = [e for e in doubtful if e.pending_work.retries.wants_trial(worker_id, crews[e])]
-        if wanted and any(e.pending_work.leases.has(worker_id) for e in self._registry):
-            if self._fleet.find(self._emptied) is None:
+        if wanted and custody.holds_anything(self._registry, worker_id):
+            if self._fleet.find(self._emptied) is None or self._emptied in self._registry.quarantined:
                 self._emptied = worker_id
             return self._emptied == worker_id
         if self._emptied == worker_id:
@@ -108,4 +118,5 @@ class Lender:
     def _crew(self, experiment: Experiment) -> list[str]:
         """The workers that are connected and play an experiment."""
         names = (session.identity.worker_id for session in self._fleet)
-        return [name for name in names if name not in experiment.rejections]
+        out = experiment.rejections.keys() | self._registry.quarantined.keys()
+        return [name for name in names if name not in out]

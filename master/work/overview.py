@@ -12,6 +12,8 @@ from master.journal.journal import Journal
 from master.work.fleet import Fleet
 from master.work.workers_wanted import WorkersWanted
 
+_TO_DECIDE = 3  # workers: two that differ, and one more
+
 
 class Overview:
     """Looks at experiments, workers and the journal together; changes nothing."""
@@ -78,6 +80,8 @@ class Overview:
         if not experiment.is_running:
             return ""
         reasons, workers = self.rejections(experiment), len(self._fleet)
+        if workers and all(s.identity.worker_id in self._registry.quarantined for s in self._fleet):
+            return f"all {workers} workers are in quarantine; `germline workers` says why"
         if workers and len(reasons) == workers:
             return f"none of {workers} workers can play it; the last says: {reasons[-1]}"
         return self._journal.trouble_of(experiment.number)
@@ -88,6 +92,25 @@ class Overview:
         return [rejections[s.identity.worker_id] for s in self._fleet if s.identity.worker_id in rejections]
 
     def worker_trouble(self, worker_id: str) -> str:
-        """Which running experiments a worker cannot play, and why; empty if there are none."""
+        """That a worker is in quarantine, what it cannot play, and why; empty if neither is so."""
         refused = [(e.settings.name, e.rejections.get(worker_id)) for e in self._registry.running()]
-        return "; ".join(f"cannot play {name}: {reason}" for name, reason in refused if reason)
+        troubles = [f"cannot play {name}: {reason}" for name, reason in refused if reason]
+        quarantined = self._registry.quarantined.get(worker_id)
+        if quarantined is not None:
+            troubles.insert(0, f"in quarantine: {quarantined.reason}")
+        return "; ".join(troubles)
+
+    def verification_note(self, experiment: Experiment) -> str:
+        """Why nothing of an experiment is checked, or what waits to be decided; empty if all is well."""
+        if experiment.settings.spec.algorithm.HasField("eggroll"):
+            return "nothing is checked: slices of an epoch are not played again"
+        if not experiment.checks.share:
+            return "nothing is checked: evaluation.verify_share is 0"
+        out = experiment.rejections.keys() | self._registry.quarantined.keys()
+        able = sum(session.identity.worker_id not in out for session in self._fleet)
+        if experiment.is_running and able == 1:
+            return "nothing is checked while only one worker plays it"
+        disputed = experiment.checks.disputed
+        if disputed and able < _TO_DECIDE:
+            return f"{disputed} results are in dispute between two workers, and a third one must decide"
+        return ""

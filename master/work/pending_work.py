@@ -138,10 +138,6 @@ class PendingWork:
         self._waiting.withdraw(ticket)
         return not self.leases.is_lent(ticket) and not self._try_again(ticket)
 
-    def count_of(self, worker: str) -> int:
-        """How many leases a worker holds."""
-        return len(self.leases.held_by(worker))
-
     def tickets_of(self, worker: str) -> set[int]:
         """The work that a worker holds."""
         return {lease.ticket for lease in self.leases.held_by(worker)}
@@ -165,8 +161,7 @@ class PendingWork:
             raise RefusedResultError(Refusal.FOREIGN, str(error)) from None
         except UnknownLeaseError as error:
             raise RefusedResultError(Refusal.UNKNOWN, str(error)) from None
-        _check_score(result, returns_of(ask))
-        _check_cut(result, cap_of(ask))
+        check_score(result, ask)
         return ask
 
     def close(self, ticket: int, worker: str) -> None:
@@ -259,9 +254,9 @@ class PendingWork:
         )
 
 
-def _check_score(result: Result, episodes: int) -> None:
-    """Raise UnscoredError, naming the field, unless work of so many episodes can have this result."""
-    returns = result.returns
+def check_score(result: Result, piece: Piece) -> None:
+    """Raise UnscoredError, naming the field, unless this work can have this result."""
+    returns, episodes = result.returns, returns_of(piece)
     if result.failure:
         raise UnscoredError(Refusal.FAILED, result.failure)
     if len(returns) != episodes:
@@ -273,10 +268,7 @@ def _check_score(result: Result, episodes: int) -> None:
         what = wrong[0] if wrong else f"returns has the sum {sum(returns)}"
         raise UnscoredError(Refusal.NOT_FINITE, f"{what}; every return must be finite, and so must their sum")
 
-
-def _check_cut(result: Result, cap_frames: int) -> None:
-    """Raise UnscoredError if this was not played under the lease's cap; earlier builds know of none."""
     try:
-        check_cut(result, cap_frames)
-    except ValueError as error:
+        check_cut(result, cap_of(piece))
+    except ValueError as error:  # earlier builds know of no cap, and played whole games
         raise UnscoredError(Refusal.FAILED, str(error)) from None

@@ -43,6 +43,7 @@ class MasterMessages:
             "checkpoint": self._on_checkpoint,
             "checkpoint_request": self._on_checkpoint_request,
             "reload": self._on_reload,
+            "quarantine": self._on_quarantine,
         }
 
     def obey(self, message: worker_pb2.MasterMessage) -> None:
@@ -141,6 +142,13 @@ class MasterMessages:
     def _on_drain(self, message: worker_pb2.MasterMessage) -> None:
         logger.info("the master is about to stop: %s", message.drain.reason)
         self.draining = True
+
+    def _on_quarantine(self, message: worker_pb2.MasterMessage) -> None:
+        reason = message.quarantine.reason
+        if reason:
+            logger.error("the master lends this worker nothing any more: %s", reason)
+        else:
+            logger.warning("an operator has taken this worker back; the master lends it work again")
 
 
 def _update(centre: Evolving, epoch: int, fitness: tuple[float, ...]) -> None:

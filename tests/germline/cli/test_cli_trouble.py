@@ -62,6 +62,28 @@ def test_a_folder_remembers_trouble_and_who_was_set_aside(tmp_path: Path) -> Non
     assert (there.trouble, there.failed, there.set_aside) == (TROUBLE, 1_234, LOOK.set_aside)
 
 
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({}, ""),
+        ({"note": "nothing is checked while only one worker plays it"}, "nothing is checked while only one"),
+        (
+            {"agreed": 1_234, "differed": 1, "frames": 98_765, "note": "1 result is in dispute"},
+            "1,235 results by another worker: 1,234 agreed, 1 differed; 98,765 steps beside; 1 result is in",
+        ),
+    ],
+)
+def test_what_came_of_checks_is_shown_and_remembered(
+    fields: dict[str, object], sentence: str, tmp_path: Path
+) -> None:
+    checked = look("RUNNING", 5, verification=experiment_pb2.Verification(**fields))  # type: ignore[arg-type]
+    (tmp_path / "experiment.json").write_text(json.dumps(experiment_json(checked)))
+    there = Archive(RunFolder(tmp_path)).experiment()
+    assert there.verification == checked.verification
+    assert sentence in shown(live.facts(there))
+    assert ("checked" in shown(live.facts(there))) == bool(sentence)
+
+
 def test_of_a_damaged_experiment_only_the_name_and_the_reason_are_shown() -> None:
     reason = "Snapshot of 3 bytes is damaged"
     damaged = experiment_pb2.Experiment(

@@ -13,6 +13,7 @@ from germline.spec import loads
 from germline.v1 import spec_pb2
 from master.centres.consequences import discredit
 from master.experiments import recovery
+from master.experiments.distrust import distrust, trust_again
 from master.experiments.events import Created, Event, cap_of, returns_of
 from master.experiments.experiment import Experiment
 from master.experiments.settings import ExperimentSettings
@@ -45,6 +46,8 @@ name = "population"
 path = "germline.functions:sphere"
 [policy]
 name = "vector"
+[evaluation]
+verify_share = 0.5
 [algorithm.ga]
 window = 8
 parents = 3
@@ -203,9 +206,26 @@ class Rebirth(RuleBasedStateMachine):
 
 
 class RebirthOfAPopulation(Rebirth):
-    """The same for a genetic algorithm."""
+    """The same for a genetic algorithm, whose workers also check each other and are proven wrong."""
 
     spec = POPULATION
+
+    @rule(worker=st.sampled_from(WORKERS))
+    def lend_checks(self, worker: str) -> None:
+        self.work += [(worker, piece) for piece in self.live.checks.lend(worker, 4)]
+
+    @rule(worker=st.sampled_from(WORKERS))
+    def distrust(self, worker: str) -> None:
+        distrust(self.live, worker, "it lies")
+
+    @rule(worker=st.sampled_from(WORKERS))
+    def trust_again(self, worker: str) -> None:
+        trust_again(self.live, worker)
+
+    def _essence(self, experiment: Experiment) -> tuple[object, ...]:
+        numbers = [seen.number for seen in experiment.workers.values()]
+        doubtful = [set(experiment.tally.tellers.told_by(number)) for number in numbers]
+        return *super()._essence(experiment), experiment.quarantined, doubtful
 
 
 class RebirthOfACappedPopulation(Rebirth):

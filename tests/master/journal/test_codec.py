@@ -17,6 +17,8 @@ from master.experiments.events import (
     Created,
     Discarded,
     Event,
+    Quarantined,
+    Released,
     SetAside,
     State,
     StateChanged,
@@ -81,6 +83,9 @@ EVENTS: list[Event] = [
     SetAside(10, (), 1, "w-2", "lost", 101.5),
     StateChanged(State.PAUSED, 1_700_000_100.25, 99.5),
     StateChanged(State.PAUSED, 1_700_000_200.25, 199.5, "too many failed"),
+    Quarantined("w-1", "it lies", 1_700_000_300.5, (1, 2**64 - 1)),
+    Quarantined("w-2", "it lies, too", 1_700_000_301.5),
+    Released("w-1"),
     StopChanged(SPEC.stop.SerializeToString()),
     StopChanged(loads(LIMITED).stop.SerializeToString()),
 ]
@@ -168,6 +173,8 @@ SNAPSHOT = Snapshot(
     told=(Told(Result(1, (1.0,), 4, 1), 1, 2.5),),
     trouble="too many failed",
     stop=loads(LIMITED).stop.SerializeToString(deterministic=True),
+    quarantined=(Quarantined("w-1", "it lies", 2.5),),
+    tellers=(((1, 1), 2), ((2**64 - 1, 1), 1)),
 )
 
 

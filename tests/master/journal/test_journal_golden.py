@@ -27,6 +27,7 @@ from germline.spec import loads
 from germline.v1 import journal_pb2, spec_pb2
 from master.centres.centre import Checkpoint
 from master.centres.consequences import discredit, keep_checkpoint
+from master.experiments.distrust import distrust, trust_again
 from master.experiments.events import cap_of
 from master.experiments.experiment import Experiment
 from master.experiments.registry import Registry
@@ -110,6 +111,7 @@ def seen(experiment: Experiment) -> Json:
         "best_fitness": experiment.progress.best_fitness,
         "points": len(experiment.progress.history.points),
         **_seen_trouble(experiment),
+        **_seen_quarantine(experiment),
         **(_seen_individuals(experiment) if experiment.centre is None else _seen_centre(experiment)),
     }
 
@@ -123,6 +125,12 @@ def _seen_trouble(experiment: Experiment) -> Json:
         "set_aside": set_aside,
     }
     return trouble if any(trouble.values()) else {}
+
+
+def _seen_quarantine(experiment: Experiment) -> Json:
+    """Nothing where nobody was proven wrong: earlier files have none of it."""
+    quarantined = {each.worker_id: each.reason for each in experiment.quarantined.values()}
+    return {"quarantined": quarantined} if quarantined else {}
 
 
 def _seen_individuals(experiment: Experiment) -> Json:
@@ -260,6 +268,31 @@ def _play_cut(experiment: Experiment, evaluations: int) -> None:
     assert not experiment.tell(identity, told)
 
 
+async def write_quarantine(path: Path) -> None:
+    """A worker is proven wrong, taken back, and wrong again; one run has a snapshot in between."""
+    async with master() as (registry, journal, client):
+        experiments = [registry.create(_named(name)) for name in ("golden-snapshot", "golden-entries")]
+        for experiment in experiments:
+            for turn in range(4):
+                _play(experiment, turn)
+            distrust(experiment, "w-1", "w-1 is wrong")
+            trust_again(experiment, "w-1")
+            _play(experiment, 5)
+            distrust(experiment, "w-0", "w-0 is wrong")
+            await journal.flush(10.0, with_snapshots=experiment is experiments[0])
+            distrust(experiment, "w-1", "w-1 is wrong again")
+        await journal.flush(10.0)
+        _write(path, [await _dump(client, each) for each in experiments])
+
+
+def _named(name: str) -> spec_pb2.ExperimentSpec:
+    """The genetic algorithm under another name."""
+    spec = spec_pb2.ExperimentSpec()
+    spec.CopyFrom(SPEC)
+    spec.name = name
+    return spec
+
+
 def _write(path: Path, experiments: list[Json]) -> None:
     path.write_text(json.dumps({"experiments": experiments}, indent=1) + "\n")
 
@@ -366,6 +399,7 @@ FILES = {
     "set-aside-v1": write_set_aside,
     "extended-v1": write_extended,
     "capped-v1": write_capped,
+    "quarantine-v1": write_quarantine,
 }
 
 

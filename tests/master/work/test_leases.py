@@ -89,7 +89,7 @@ def test_no_lease_counts_that_was_void_once(table: LeaseTable, clock: Clock) -> 
     held, others = lend(table, 7, "a"), lend(table, 8, "b")
     assert table.void("a") == [held]
     for lease in (late, held):
-        with pytest.raises(UnknownLeaseError, match="is void: a had another centre"):
+        with pytest.raises(UnknownLeaseError, match="is void: a was proven wrong"):
             table.check(lease.ticket, lease.attempt, "a")
         assert not table.renew(lease.ticket, lease.attempt, "a")
     tell(table, others)

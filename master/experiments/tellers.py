@@ -1,0 +1,81 @@
+"""Who told what of the individuals that still count: what is in doubt once a worker is proven wrong."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
+
+from germline.algorithms.base import Ask
+
+Entry: TypeAlias = tuple[tuple[int, int], int]
+"""(An individual, the number of a worker), and how many of its results nobody else confirmed."""
+
+_AT_A_TIME = 1_024
+
+
+class Tellers:
+    """Remembers the workers behind each score, as long as the score counts.
+
+    Bounded by about twice what the algorithm knows: for each new entry up to two of the oldest are looked at,
+    and go unless the algorithm still knows the individual.
+    """
+
+    def __init__(self, knows: Callable[[int], bool], room: int) -> None:
+        """Ask `knows` whether an individual still counts; below `room` entries nothing is looked at."""
+        self._knows = knows
+        self._room = room
+        self._fresh: list[tuple[Ask, int]] = []  # not sorted in yet, so that a result costs next to nothing
+        self._results: OrderedDict[tuple[int, int], int] = OrderedDict()
+
+    def note(self, ask: Ask, worker: int) -> None:
+        """The worker of this number told a result of this."""
+        self._fresh.append((ask, worker))
+        if len(self._fresh) >= _AT_A_TIME:
+            self._sort_in()
+
+    def confirm(self, individual: int, worker: int) -> None:
+        """Another worker played the same of this individual."""
+        self._sort_in()
+        key = individual, worker
+        left = self._results.get(key, 0) - 1
+        if left > 0:
+            self._results[key] = left
+        else:
+            self._results.pop(key, None)
+
+    def told_by(self, worker: int) -> tuple[int, ...]:
+        """The individuals that still count and of which this worker told what nobody confirmed."""
+        self._sort_in()
+        return tuple(each for each, by in self._results if by == worker and self._knows(each))
+
+    def forget(self, individuals: Iterable[int]) -> None:
+        """Nothing that was told of these counts any more."""
+        self._sort_in()
+        gone = set(individuals)
+        for key in [key for key in self._results if key[0] in gone]:
+            del self._results[key]
+
+    def entries(self) -> list[Entry]:
+        """Everything that is remembered, oldest first."""
+        self._sort_in()
+        return list(self._results.items())
+
+    def restore(self, entries: Iterable[Entry]) -> None:
+        """Become what :meth:`entries` gave."""
+        self._results = OrderedDict(entries)
+
+    def _sort_in(self) -> None:
+        results, knows = self._results, self._knows
+        for ask, worker in self._fresh:
+            key = ask.genome.id, worker
+            if not knows(key[0]):
+                continue
+            results[key] = results.get(key, 0) + 1
+            for _ in range(2):
+                if len(results) <= self._room:
+                    break
+                oldest, n = results.popitem(last=False)
+                if knows(oldest[0]):
+                    results[oldest] = n
+        self._fresh.clear()
