@@ -13,7 +13,8 @@ from germline.cli.errors import CommandError, Exit
 from germline.cli.output import console, emit
 from germline.cli.preflight import check_playable
 from germline.cli.target import JsonOption
-from germline.spec import Row, Section, SpecError, explain, load, to_toml
+from germline.spec import Row, Section, SpecError, explain, load, loads, to_toml
+from germline.spec.presets import Budget, preset
 from germline.v1 import spec_pb2
 
 
@@ -33,6 +34,13 @@ def spec(
     complete: Annotated[
         bool, typer.Option("--complete", help="Print the specs with every default filled in.")
     ] = False,
+    for_frames: Annotated[
+        Budget | None,
+        typer.Option("--for-frames", help="Write a spec for so many frames of --game.", show_default=False),
+    ] = None,
+    game: Annotated[
+        str, typer.Option("--game", help="An Atari game in snake case, for --for-frames.", show_default=False)
+    ] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Check spec files: fields, ranges, contradictions, and that this machine can play them.
@@ -41,13 +49,25 @@ def spec(
 
     Example: germline spec experiments/pong.toml
     Example: germline spec --explain
+    Example: germline spec --for-frames 10M --game frostbite
     """
-    if show_explanation:
+    if for_frames is not None or game:
+        _write(for_frames, game)
+    elif show_explanation:
         _explain(as_json)
     elif files:
         _check(files, complete, as_json)
     else:
-        raise CommandError("name a spec file, or ask for --explain", Exit.USAGE)
+        raise CommandError("name a spec file, or ask for --explain or --for-frames", Exit.USAGE)
+
+
+def _write(budget: Budget | None, game: str) -> None:
+    """A spec for a budget, which this machine can play."""
+    if budget is None or not game:
+        raise CommandError("--for-frames and --game go together; name both", Exit.USAGE)
+    text = preset(game, budget)
+    _tried(loads(text, "--game"), Path("--game"))
+    typer.echo(text, nl=False)
 
 
 def _check(files: list[Path], complete: bool, as_json: bool) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from germline.cli.app import run
 from germline.spec import loads
+from germline.spec.presets import BUDGETS
 
 EXPERIMENTS = sorted((Path(__file__).parents[3] / "experiments").glob("*.toml"))
 CARTPOLE = 'name = "c"\n[task.gym]\nid = "CartPole-v1"\n[policy]\nname = "mlp"\n[algorithm.ga]\n'
@@ -23,6 +24,43 @@ def written(folder: Path, text: str) -> str:
 def test_a_ready_spec_can_be_played_here(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["spec", str(path)]) == 0
     assert capsys.readouterr().out == f"{path}: good\n"
+
+
+@pytest.mark.parametrize("budget", BUDGETS)
+def test_a_spec_for_a_budget_is_good_and_says_where_each_number_comes_from(
+    budget: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["spec", "--for-frames", budget, "--game", "ms_pacman"]) == 0
+    text = capsys.readouterr().out
+    spec = loads(text)
+    frames = {"10M": 10_000_000, "100M": 100_000_000, "1B": 1_000_000_000}[budget]
+    assert (spec.task.atari.game, spec.stop.frames) == ("ms_pacman", frames)
+    lines = text.partition("[algorithm.ga]")[2].partition("[stop]")[0].splitlines()
+    sources = [line for line in lines if line.startswith(("# Measured", "# Judgement", "# The paper's"))]
+    assert len(sources) == 4
+
+
+def test_the_ready_spec_of_frostbite_is_the_one_that_is_written(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["spec", "--for-frames", "10M", "--game", "frostbite"]) == 0
+    ready = next(path for path in EXPERIMENTS if path.stem == "frostbite-10m")
+    assert capsys.readouterr().out == ready.read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--game", "pong"], "--for-frames and --game go together"),
+        (["--for-frames", "10M"], "--for-frames and --game go together"),
+        (["--for-frames", "10M", "--game", "tennnis"], "'tennnis'"),
+        (["--for-frames", "10M", "--game", "Ms Pacman"], 'task.atari.game is "Ms Pacman"'),
+        (["--for-frames", "3M", "--game", "pong"], "3M"),
+    ],
+)
+def test_a_budget_or_a_game_that_there_is_not_is_refused(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["spec", *arguments]) == 2
+    assert says in capsys.readouterr().err
 
 
 def test_every_problem_of_every_file_is_said_in_one_go(
