@@ -76,7 +76,8 @@ class MasterConfig:
 
     worker_slots: int = 32
     """Individuals that a worker plays at a time: what the metric of the workers wanted reckons with until
-    workers have shown theirs. 32 is what one on a CPU takes of a large network."""
+    workers have shown theirs. On a CPU one takes 32 small networks; of large ones it takes 2, so that fewer
+    workers come at first than will be wanted."""
 
     drain_s: float = 20.0
     """Seconds for which a draining master still takes results."""

