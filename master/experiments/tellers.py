@@ -11,7 +11,7 @@ from germline.algorithms.base import Ask
 Entry: TypeAlias = tuple[tuple[int, int], int]
 """(An individual, the number of a worker), and how many of its results nobody else confirmed."""
 
-_AT_A_TIME = 1_024
+_AT_A_TIME = 16_384  # most of them do not count any more by then, and cost next to nothing
 
 
 class Tellers:
@@ -25,7 +25,8 @@ class Tellers:
         """Ask `knows` whether an individual still counts; below `room` entries nothing is looked at."""
         self._knows = knows
         self._room = room
-        self._fresh: list[tuple[Ask, int]] = []  # not sorted in yet, so that a result costs next to nothing
+        self._fresh: list[tuple[Ask, int]] = []  # told and not sorted in yet,
+        self._confirmed: list[tuple[int, int]] = []  # and of them and those before, what others confirmed
         self._results: OrderedDict[tuple[int, int], int] = OrderedDict()
 
     def note(self, ask: Ask, worker: int) -> None:
@@ -36,13 +37,7 @@ class Tellers:
 
     def confirm(self, individual: int, worker: int) -> None:
         """Another worker played the same of this individual."""
-        self._sort_in()
-        key = individual, worker
-        left = self._results.get(key, 0) - 1
-        if left > 0:
-            self._results[key] = left
-        else:
-            self._results.pop(key, None)
+        self._confirmed.append((individual, worker))
 
     def told_by(self, worker: int) -> tuple[int, ...]:
         """The individuals that still count and of which this worker told what nobody confirmed."""
@@ -78,4 +73,10 @@ class Tellers:
                 oldest, n = results.popitem(last=False)
                 if knows(oldest[0]):
                     results[oldest] = n
+        for key in self._confirmed:
+            if results.get(key, 0) > 1:
+                results[key] -= 1
+            else:
+                results.pop(key, None)
         self._fresh.clear()
+        self._confirmed.clear()
