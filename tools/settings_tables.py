@@ -15,7 +15,7 @@ from worker.config import WorkerConfig
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "settings.md"
 _HEAD = """# Settings of the two services
 
-Made by `python tools/settings_tables.py` from `master/config.py` and `worker/config.py`; a test compares.
+Made by `tools/settings_tables.py` from `master/config.py` and `worker/config.py`; a test compares.
 
 Each setting is a flag, or an environment variable. A variable's name with `_FILE` at its end says which file
 holds the value, as orchestrators mount secrets and configuration; what is the name of a file has none.

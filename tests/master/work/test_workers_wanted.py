@@ -55,6 +55,7 @@ async def test_workers_are_wanted_before_there_is_one_and_no_more_once_nothing_r
     two = create(master, spec("two", first="parallelism = 2"))
     assert await wanted(master) == 6
     two.pause()
+    assert evaluations_wanted(two) == 0
     assert await wanted(master) == 5
     two.resume()
     one.stop()
