@@ -96,8 +96,19 @@ def _of_centre_file(path: Path) -> Playable:
     return Playable(spec, data, path.stem, f"the centre of {spec.name} in {path}")
 
 
-def card_of(experiment: Experiment, individual: Individual) -> PolicyCard:
-    """The card of an individual. Raises CommandError if its genome is not at hand."""
+def card_of(
+    experiment: Experiment, individual: Individual, kernels: tuple[str, ...] | None = None
+) -> PolicyCard:
+    """The card of an individual.
+
+    Args:
+        experiment: that it is of.
+        individual: with its score.
+        kernels: families of those that played the score, if not those of the experiment.
+
+    Raises:
+        CommandError: if its genome is not at hand.
+    """
     if individual.genome is None:
         raise CommandError(
             f"the genome of {format_id(individual.id)} is not at hand; a centre has none",
@@ -110,7 +121,7 @@ def card_of(experiment: Experiment, individual: Individual) -> PolicyCard:
         policy=table["policy"],
         precision=table["evaluation"]["precision"],
         genome=individual.genome,
-        score=_score(individual, experiment.kernels),
+        score=_score(individual, experiment.kernels if kernels is None else kernels),
         experiment=spec.name,
         episodes=spec.evaluation.episodes,
         rank=low_rank(spec),

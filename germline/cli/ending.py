@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import time
+from collections.abc import Iterator
 from types import FrameType
 
 _STANDARD_ERROR = 2
@@ -25,6 +26,7 @@ class Ending:
         """Heed nothing yet; `says_so` writes a line on standard error as soon as the end is asked for."""
         self.asked = False
         self._says_so = says_so
+        self._raises = False
 
     def heed_signals(self) -> None:
         """From now on."""
@@ -38,8 +40,18 @@ class Ending:
         time.sleep(seconds)
         return self.asked
 
+    @contextlib.contextmanager
+    def raising(self) -> Iterator[None]:
+        """Around what may be left out: here whoever wants the end gets it at once, by KeyboardInterrupt."""
+        self._raises = True
+        try:
+            yield
+        finally:
+            self._raises = False
+
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+        if self.asked or self._raises:
+            self.asked = True
             raise KeyboardInterrupt
         self.asked = True
         if self._says_so:  # not through a stream, which the signal may have found in the middle of a write
@@ -48,3 +60,5 @@ class Ending:
 
     def _on_hang_up(self, number: int, frame: FrameType | None) -> None:
         self.asked = True
+        if self._raises:
+            raise KeyboardInterrupt

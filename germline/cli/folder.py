@@ -174,6 +174,27 @@ class RunFolder:
         _write_json(self.path / "experiment.json", experiment_json(experiment))
         return best
 
+    def note_judged(self, individual: Individual) -> None:
+        """Let read-only commands find the run's verdict as the champion's score."""
+        judged = individual_json(individual)
+        for file, field in (("experiment.json", "champion"), ("individuals.json", "best")):
+            with reading(self.path / file) as fields:
+                noted = {**fields, field: judged}
+            _write_json(self.path / file, noted)
+
+    def verdict(self) -> dict[str, Any] | None:
+        """What :meth:`note_verdict` was told; None if nothing was."""
+        note = self.path / "verdict.json"
+        if not note.exists():
+            return None
+        with reading(note) as noted:
+            found: dict[str, Any] = noted
+        return found
+
+    def note_verdict(self, verdict: Json) -> None:
+        """Keep what a verdict played."""
+        _write_json(self.path / "verdict.json", verdict)
+
     def _save_centre(self, client: Client, name: str) -> None:
         try:
             data = client.checkpoint(name).data

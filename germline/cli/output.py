@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import enum
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,14 @@ from germline.genome import Genome, format_id
 from germline.spec import SPEC_FORMAT, to_toml
 
 Json: TypeAlias = bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"] | None
+
+
+class Shown(enum.Enum):
+    """What a command that takes long shows while it lasts."""
+
+    NOTHING = enum.auto()
+    LINES = enum.auto()
+    DISPLAY = enum.auto()
 
 
 class _Console(Console):

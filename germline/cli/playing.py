@@ -1,4 +1,4 @@
-"""Plays policies on this machine, without a master: for `evaluate` and `record`."""
+"""Plays policies on this machine, without a master: for `evaluate`, `record`, `verify` and verdicts."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from germline.v1 import spec_pb2
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
     from germline.cli.video import Video
-    from germline.weights import Layout
     from worker.playing.engine import Engine
     from worker.playing.playable import EngineSettings
     from worker.tasks.base import (
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         Picture,
         Stepped,
         Task,
+        WeightsTask,
     )
 
 _THREADS = 1  # more would fight over the cores: the networks are small
@@ -63,10 +64,15 @@ def play(
         from worker.machine import prepare
         from worker.playing.engine_builder import engine_settings
         from worker.plugins import make_task
+        from worker.tasks.base import WeightsTask
     with as_usage():
         settings = engine_settings(spec)
         task = make_task(settings.task, settings.task_arguments)
-        engine = _engine(task, settings, policy, prepare(device, _THREADS))
+        here = prepare(device, _THREADS)
+        if isinstance(policy, bytes) and isinstance(task, WeightsTask):
+            yield from _calls(task, settings, policy, seeds)
+            return
+        engine = _engine(task, settings, policy, here)
         yield from _returns(engine, policy, seeds, spec.evaluation.episodes)
 
 
@@ -105,6 +111,17 @@ def _returns(
     engine.close()
 
 
+def _calls(
+    task: WeightsTask, settings: EngineSettings, centre: bytes, seeds: tuple[int, ...]
+) -> Iterator[tuple[int, float]]:
+    """What a function says of a centre under each seed."""
+    from worker.playing.playable import playable
+
+    weights = _centre_weights(playable(settings, task).policy, centre).numpy()
+    for position, seed in enumerate(seeds):
+        yield position, task.measure(weights, seed)
+
+
 def _engine(
     task: Task,
     settings: EngineSettings,
@@ -123,8 +140,6 @@ def _centre_engine(
     task: Task, settings: EngineSettings, centre: bytes, device: torch.device, slots: int | None
 ) -> Engine[int]:
     """The engine for a network that is known by its weights."""
-    from germline.eggroll import centre_file
-    from germline.weights import Layout
     from worker.networks.fixed_weights import FixedPopulation
     from worker.playing.engines import slots_that_fit
     from worker.playing.playable import playable
@@ -132,11 +147,9 @@ def _centre_engine(
     from worker.tasks.base import EpisodicTask
 
     if not isinstance(task, EpisodicTask):
-        raise CommandError(
-            "the centre of a function task plays no episodes: call the function on its weights"
-        )
+        raise CommandError("the task plays no episodes")
     network = playable(settings, task).policy
-    weights = _flat(centre_file.read(centre).parameters, Layout.of(network))
+    weights = _centre_weights(network, centre)
     rows = settings.rows
 
     def make_population(count: int) -> FixedPopulation:
@@ -149,9 +162,14 @@ def _centre_engine(
     )
 
 
-def _flat(named: dict[str, torch.Tensor], layout: Layout) -> torch.Tensor:
+def _centre_weights(network: nn.Module, centre: bytes) -> torch.Tensor:
+    """The weights of a centre's file in one row, `[size]` float32."""
     import torch
 
+    from germline.eggroll import centre_file
+    from germline.weights import Layout
+
+    named, layout = centre_file.read(centre).parameters, Layout.of(network)
     shapes = {parameter.name: parameter.shape for parameter in layout.parameters}
     found = {name: tuple(value.shape) for name, value in named.items()}
     if found != shapes:

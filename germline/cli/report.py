@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import typer
 
 from germline.cli import cards, live
 from germline.cli.folder import RunFolder
 from germline.cli.output import Json, console, genome_text
+from germline.cli.verdict import Verdict
+from germline.cli.words import mean_text
 from germline.client import Client, Experiment, Individual
 from germline.genome import format_id
 
@@ -19,17 +21,23 @@ class ChampionResult:
 
     Attributes:
         id: 16 hexadecimal digits.
-        mean: over its fresh episodes; if it was never validated, the score of its one evaluation.
-        half_width: half of the mean's 95 % confidence interval; None below two fresh episodes.
-        episodes: how many fresh episodes; 0 if it was never validated.
+        mean: the verdict's; without one over the fresh episodes that it played in the run; if there are none,
+            the score of its one evaluation.
+        half_width: half of the mean's 95 % confidence interval; None below two fresh episodes, and of an
+            exact mean.
+        episodes: how many fresh episodes, or starts; 0 if there are none.
+        exact: whether the mean is over all starts that there are.
+        verdict: whether it is a verdict: of episodes that the search never saw, or exact.
         mutations: the length of its line.
-        genome: base64 of its encoding.
+        genome: base64 of its encoding; empty for a centre.
     """
 
     id: str
     mean: float
     half_width: float | None
     episodes: int
+    exact: bool
+    verdict: bool
     mutations: int
     genome: str
 
@@ -69,11 +77,26 @@ class Result:
     folder: str
 
 
-def write(folder: RunFolder, client: Client, final: Experiment, workers: int) -> Result:
-    """Leave everything in the folder that read-only commands need, and the champion's card."""
+def keep(folder: RunFolder, client: Client, final: Experiment) -> Individual | None:
+    """Leave all in the folder that read-only commands need, and the champion's card; returns the champion."""
     best = folder.save(client, final.name)
     if best is not None and best.genome is not None:
         cards.save(folder.champion, cards.card_of(final, best))
+    return best
+
+
+def keep_verdict(folder: RunFolder, final: Experiment, verdict: Verdict) -> None:
+    """Let the verdict be the score on the card, and the one that read-only commands find."""
+    folder.note_judged(verdict.individual)
+    if verdict.individual.genome is not None:
+        cards.save(folder.champion, cards.card_of(final, verdict.individual, verdict.kernels))
+
+
+def result(
+    folder: RunFolder, final: Experiment, best: Individual | None, verdict: Verdict | None, workers: int
+) -> Result:
+    """For programs."""
+    champion = verdict.individual if verdict else best
     return Result(
         experiment=final.name,
         state=final.state,
@@ -82,7 +105,7 @@ def write(folder: RunFolder, client: Client, final: Experiment, workers: int) ->
         frames=final.frames,
         frames_per_second=final.frames / final.running_s if final.running_s else 0.0,
         best_fitness=final.best_fitness,
-        champion=_champion(best) if best else None,
+        champion=_champion(champion, is_verdict=verdict is not None) if champion else None,
         failed=final.failed,
         trouble=final.trouble,
         workers=workers,
@@ -91,12 +114,14 @@ def write(folder: RunFolder, client: Client, final: Experiment, workers: int) ->
     )
 
 
-def _champion(best: Individual) -> ChampionResult:
+def _champion(best: Individual, *, is_verdict: bool) -> ChampionResult:
     return ChampionResult(
         id=format_id(best.id),
         mean=best.fitness if best.validated_mean is None else best.validated_mean,
         half_width=best.validated_half_width,
         episodes=best.validation_episodes,
+        exact=best.is_exact,
+        verdict=is_verdict,
         mutations=best.mutations,
         genome=genome_text(best.genome) if best.genome else "",
     )
@@ -107,12 +132,16 @@ def as_json(result: Result) -> dict[str, Json]:
     return asdict(result)
 
 
-def show(folder: RunFolder, final: Experiment, result: Result) -> None:
-    """For people: the facts, and what to do next."""
-    console.print(live.facts(final, is_up=False))
+def show(folder: RunFolder, final: Experiment, verdict: Verdict | None) -> None:
+    """For people: the facts, the verdict, and what to do next."""
+    shown = replace(final, champion=verdict.individual) if verdict else final
+    console.print(live.facts(shown, is_up=False))
+    if verdict:
+        apart = "" if verdict.individual.is_exact else ", none of which the search saw"
+        typer.echo(f"verdict: {mean_text(verdict.individual)}{apart}")
     if final.spec.algorithm.HasField("eggroll"):
         typer.echo(f"centre: {folder.centre}" if folder.centre.exists() else "no centre is stored yet")
-    elif result.champion is not None:
+    elif folder.champion.exists():
         typer.echo(f"policy card: {folder.champion}")
     if not final.is_over:
         typer.echo(f"{final.name} is not complete; run the same command again to go on")

@@ -14,10 +14,11 @@ from germline.cli.beginning import Wanted
 from germline.cli.errors import CommandError, Exit
 from germline.cli.fleet import Child, Fleet
 from germline.cli.folder import RunFolder
-from germline.cli.output import console
+from germline.cli.output import Shown, console
 from germline.cli.preflight import check_hostable, check_playable
-from germline.cli.sitting import Shown, Sitting
+from germline.cli.sitting import Sitting
 from germline.cli.target import JsonOption
+from germline.cli.verdict import DEFAULT_EPISODES, Judge
 from germline.client import Client
 from germline.settings import PREFIX
 from germline.spec import load
@@ -53,6 +54,14 @@ def run(
         Path | None, typer.Option(help="Where the run lives; runs/NAME by default.", show_default=False)
     ] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="The master's port; 0 takes a free one.")] = 0,
+    verdict: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Fresh episodes of the champion once the run is complete, where its protocol's starts are "
+            "without end, else all starts; 0 plays none.",
+        ),
+    ] = DEFAULT_EPISODES,
     plain: Annotated[
         bool, typer.Option("--plain", help="Lines instead of a live display; the default without a terminal.")
     ] = False,
@@ -61,8 +70,9 @@ def run(
     """Evolve on this machine: all in one, with a live display.
 
     Ctrl-C drains and leaves everything resumable; a second Ctrl-C kills. Run again to go on: a complete run
-    does so once its spec stops later, or with more --evaluations. At the end the champion's policy
-    card is in runs/NAME/champion.toml. With --json the last line of standard output is one JSON object.
+    does so once its spec stops later, or with more --evaluations. A complete run ends with a verdict: its
+    champion is played anew, apart from what selection saw, and that is its score, on its policy card
+    runs/NAME/champion.toml, too. With --json the last line of standard output is one JSON object.
 
     Example: germline run experiments/pong.toml
     Example: germline run experiments/function.toml --evaluations 2000 --workers 2 --json
@@ -77,7 +87,7 @@ def run(
         token = place.draw_token()
         address = f"127.0.0.1:{port or _free_port()}"
         fleet = _fleet(place, address, workers or default_workers(), device, _environment(token))
-        sitting = Sitting(place, wanted, fleet, shown=shown, seconds=seconds)
+        sitting = Sitting(place, wanted, fleet, Judge(verdict, device, shown), seconds=seconds)
         with Client(address, token=token) as client:
             raise typer.Exit(sitting.sit(client))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import enum
 import time
 
 import typer
@@ -15,9 +14,10 @@ from germline.cli.errors import CommandError, Exit
 from germline.cli.fleet import Fleet, obituary
 from germline.cli.folder import RunFolder
 from germline.cli.live import Display, line, why_nothing
-from germline.cli.output import console, emit
+from germline.cli.output import Shown, console, emit
 from germline.cli.streams import unheard
-from germline.client import Client, Experiment, MasterError, NotReachableError
+from germline.cli.verdict import Judge
+from germline.client import Client, Experiment, Individual, MasterError, NotReachableError
 
 _DRAIN_S = 30.0
 _LOST_S = 60.0  # a master that is being restarted may be silent for so long
@@ -27,14 +27,6 @@ _SAVE_S = 20.0
 _HINT_S = 30.0
 _CENTRE_S = 60.0  # longest wait for the last centre of an experiment that is over
 _KEPT = "what was acknowledged is kept: run again to go on"
-
-
-class Shown(enum.Enum):
-    """What a sitting shows while it lasts."""
-
-    NOTHING = enum.auto()
-    LINES = enum.auto()
-    DISPLAY = enum.auto()
 
 
 class _Clocks:
@@ -63,8 +55,8 @@ class Sitting:
         folder: RunFolder,
         wanted: Wanted,
         fleet: Fleet,
+        judge: Judge,
         *,
-        shown: Shown,
         seconds: float | None,
     ) -> None:
         """Start nothing yet; see :meth:`sit`.
@@ -73,12 +65,12 @@ class Sitting:
             folder: where everything is kept.
             wanted: which experiment, and until when.
             fleet: what to start.
-            shown: what to show meanwhile.
+            judge: who plays the champion of a complete run anew; shows what the sitting shows, too.
             seconds: how long to sit; None for as long as it takes.
         """
         self._folder, self._wanted, self._fleet = folder, wanted, fleet
-        self._shown, self._seconds = shown, seconds
-        self._ending = Ending(says_so=shown is not Shown.DISPLAY)
+        self._judge, self._shown, self._seconds = judge, judge.shown, seconds
+        self._ending = Ending(says_so=self._shown is not Shown.DISPLAY)
         self._trouble = ""
 
     def sit(self, client: Client) -> Exit:
@@ -101,11 +93,13 @@ class Sitting:
             self._fleet.start_workers()
             self._look_on(client)
         self._fleet.drain_workers(_DRAIN_S)
-        final = self._conclude(client, experiment.name)
+        final = client.experiment(experiment.name)
+        best = report.keep(self._folder, client, final)
         self._fleet.drain_master(_DRAIN_S)
-        return self._verdict(final)
+        self._conclude(final, best)
+        return self._exit(final)
 
-    def _verdict(self, final: Experiment) -> Exit:
+    def _exit(self, final: Experiment) -> Exit:
         """What came of the sitting; a sentence if nothing did."""
         if self._ending.asked and not final.is_over:
             return Exit.INTERRUPTED
@@ -212,13 +206,14 @@ class Sitting:
         over_time = self._seconds is not None and time.monotonic() - started_s >= self._seconds
         return over_time and not experiment.is_over
 
-    def _conclude(self, client: Client, name: str) -> Experiment:
-        """Leave everything in the folder, and say what came of it."""
-        final = client.experiment(name)
-        result = report.write(self._folder, client, final, len(self._fleet.workers))
+    def _conclude(self, final: Experiment, best: Individual | None) -> None:
+        """Play the champion anew, if the run is complete, and say what came of it all."""
+        verdict = self._judge.verdict(self._folder, final, best, self._ending)
+        if verdict is not None:
+            report.keep_verdict(self._folder, final, verdict)
         with unheard():
             if self._shown is Shown.NOTHING:
-                emit(report.as_json(result))
+                workers = len(self._fleet.workers)
+                emit(report.as_json(report.result(self._folder, final, best, verdict, workers)))
             else:
-                report.show(self._folder, final, result)
-        return final
+                report.show(self._folder, final, verdict)

@@ -138,7 +138,7 @@ def test_a_run_ends_with_one_json_object_and_a_policy_card(start: Start, tmp_pat
     assert result["evaluations"] == result["episodes"] == result["frames"] == 3000
     assert result["frames_per_second"] == pytest.approx(3000 / result["seconds"])
     champion = result["champion"]
-    assert champion["episodes"] >= 5
+    assert (champion["episodes"], champion["verdict"], champion["exact"]) == (100, True, False)
     assert result["best_fitness"] >= champion["mean"] - 1
     genome = Genome.decode(base64.b64decode(champion["genome"]))
     assert (f"{genome.id:016x}", len(genome)) == (champion["id"], champion["mutations"])
@@ -150,6 +150,9 @@ def test_a_run_waits_for_the_last_centre_of_its_slowest_worker(start: Start, tmp
     (tmp_path / "bowl.py").write_text(UNEQUAL)
     result = finish(start("run", "bowl.toml", "--workers", "2", "--json"))
     assert (result["state"], result["evaluations"]) == ("complete", 16)
+    champion = result["champion"]
+    assert (champion["verdict"], champion["episodes"], champion["mutations"]) == (True, 100, 2)
+    assert champion["half_width"] == 0, "every call of this function returns the same"
     assert centre_file.read((tmp_path / "runs" / "bowl" / "centre.safetensors").read_bytes()).epoch == 2
     experiment = json.loads((tmp_path / "runs" / "bowl" / "experiment.json").read_text())
     assert (experiment["epochs"], experiment["checkpoints_wanted"]) == (2, 0)

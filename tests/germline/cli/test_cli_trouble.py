@@ -13,8 +13,9 @@ from germline.cli.beginning import Wanted
 from germline.cli.errors import Exit
 from germline.cli.fleet import MOST_RESTARTS, Child, Fleet
 from germline.cli.folder import RunFolder
-from germline.cli.output import experiment_json
-from germline.cli.sitting import Shown, Sitting
+from germline.cli.output import Shown, experiment_json
+from germline.cli.sitting import Sitting
+from germline.cli.verdict import Judge
 from germline.client import Experiment, Worker
 from germline.spec import loads
 from germline.v1 import experiment_pb2, spec_pb2
@@ -116,14 +117,14 @@ def sitting(tmp_path: Path) -> Sitting:
     children = [Child(name, "worker", (), tmp_path / "log", {}) for name in ("master", "w-1", "w-2")]
     fleet = Fleet(children[0], children[1:], tmp_path)
     wanted = Wanted(SPEC, "", asks_for_stop=False)
-    return Sitting(RunFolder(tmp_path), wanted, fleet, shown=Shown.NOTHING, seconds=None)
+    return Sitting(RunFolder(tmp_path), wanted, fleet, Judge(0, "cpu", Shown.NOTHING), seconds=None)
 
 
 def test_a_run_that_pauses_by_itself_ends_with_the_reason(
     sitting: Sitting, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert sitting._is_stuck(look("PAUSED", 5, trouble="20 of the last 20 could not be scored"))
-    assert sitting._verdict(look("PAUSED", 5)) is Exit.FAILED
+    assert sitting._exit(look("PAUSED", 5)) is Exit.FAILED
     assert "a is paused: 20 of the last 20 could not be scored; the logs are in" in capsys.readouterr().err
 
 
@@ -131,26 +132,26 @@ def test_a_run_that_nobody_can_play_ends_with_the_reason(
     sitting: Sitting, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert not sitting._is_stuck(look("RUNNING", unable=1, trouble="the store is full"))
-    assert sitting._verdict(look("RUNNING", 5)) is Exit.OK
+    assert sitting._exit(look("RUNNING", 5)) is Exit.OK
     assert sitting._is_stuck(look("RUNNING", unable=2, trouble="none of 2 workers can play it"))
-    assert sitting._verdict(look("RUNNING", 5)) is Exit.FAILED
+    assert sitting._exit(look("RUNNING", 5)) is Exit.FAILED
     assert "a is running: none of 2 workers can play it" in capsys.readouterr().err
 
 
 def test_a_run_that_somebody_pauses_waits_for_them(sitting: Sitting) -> None:
     assert not sitting._is_stuck(look("PAUSED"))
-    assert sitting._verdict(look("PAUSED", 5)) is Exit.OK
+    assert sitting._exit(look("PAUSED", 5)) is Exit.OK
 
 
 def test_a_run_of_which_nothing_was_ever_evaluated_fails(
     sitting: Sitting, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert sitting._verdict(look("COMPLETE", failed=2, set_aside=[ASIDE])) is Exit.FAILED
+    assert sitting._exit(look("COMPLETE", failed=2, set_aside=[ASIDE])) is Exit.FAILED
     assert (
         "a is complete: nothing was ever evaluated; 2 that could not be scored; the last, 00ff, failed 3 "
         "times, then on w-1: [Errno 2] no licence" in capsys.readouterr().err
     )
-    assert sitting._verdict(look("COMPLETE", 1)) is Exit.OK
+    assert sitting._exit(look("COMPLETE", 1)) is Exit.OK
 
 
 def test_why_nothing_was_evaluated_is_said_as_far_as_it_is_known() -> None:
