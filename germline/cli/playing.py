@@ -105,6 +105,8 @@ def _returns(
         engine.submit(Evaluation(start, genome, seeds[start : start + group]))
     while engine.busy():
         for played in engine.tick():
+            if played.failure.startswith(KeyboardInterrupt.__name__):
+                raise KeyboardInterrupt  # Ctrl-C met the task's own code, and was taken for its failure
             if played.failure:
                 raise CommandError(f"an episode could not be scored: {played.failure}")
             yield from enumerate(played.returns, start=played.key)

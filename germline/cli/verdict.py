@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import typer
 
@@ -35,9 +35,6 @@ from germline.v1 import spec_pb2
 DEFAULT_EPISODES = 100
 _SEED = 0  # names the episodes; `germline evaluate` plays the same ones under its seed 0
 _LINE_S = 5.0
-_LEFT_OUT = "the verdict is left out; run again to have it"
-
-Heard: TypeAlias = Callable[[str], None]
 
 
 class Verdict(NamedTuple):
@@ -93,9 +90,9 @@ class Judge:
             with ending.raising():
                 return self._reach(folder, final, best)
         except KeyboardInterrupt:
-            _say(_LEFT_OUT)
-        except CommandError as error:  # a task catches what is raised in it, Ctrl-C too
-            _say(_LEFT_OUT if ending.asked else f"there is no verdict: {error}")
+            _say("the verdict is left out; run again to have it")
+        except CommandError as error:
+            _say(f"there is no verdict: {error}")
         return None
 
     def _reach(self, folder: RunFolder, final: Experiment, best: Individual | None) -> Verdict | None:
