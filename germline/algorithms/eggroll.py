@@ -10,8 +10,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 from germline.algorithms.base import (
     AlreadyToldError,
@@ -20,125 +19,15 @@ from germline.algorithms.base import (
     UnknownTicketError,
     check_result,
 )
+from germline.algorithms.centres import MeasuredCentre, NewBestCentre, measured
 from germline.algorithms.draws import Dice
-from germline.algorithms.means import mean_of, standard_error
+from germline.algorithms.eggroll_settings import EggrollSettings
+from germline.algorithms.means import mean_of
+from germline.algorithms.slices import EpochClosed, SliceAsk
 from germline.genome import check_seed
 
-FORMAT_VERSION = 1
-
-
-_CENTRE_TICKET = 2**64 - 1  # no piece of work has it
-
-
-def centre_seed(experiment_seed: int) -> int:
-    """The initialisation seed of the first centre: a founder, drawn from the experiment's seed.
-
-    A seed of its own, since the founder's noise and that of the pairs would otherwise share streams.
-    """
-    return Dice(experiment_seed, _CENTRE_TICKET).seed
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EggrollSettings:
-    """What shapes an epoch; everything that shapes the update is the workers' business.
-
-    Attributes:
-        pairs: antithetic pairs of an epoch.
-        slice_pairs: pairs of one piece of work.
-        episodes: episodes of each member; both members of a pair play the same ones.
-        close_share: share of the pairs with which :meth:`Eggroll.close_early` may close an epoch.
-        validation_epochs: epochs between two measurements of the centre; 0 for none.
-        validation_episodes: episodes of one measurement.
-    """
-
-    pairs: int = 64
-    slice_pairs: int = 4
-    episodes: int = 1
-    close_share: float = 1.0
-    validation_epochs: int = 10
-    validation_episodes: int = 10
-
-    def __post_init__(self) -> None:
-        """Refuse what makes no sense, by the field's name."""
-        for field in ("pairs", "slice_pairs", "episodes", "validation_episodes"):
-            if getattr(self, field) < 1:
-                raise ValueError(f"{field} is {getattr(self, field)}; allowed: at least 1")
-        if self.validation_epochs < 0:
-            raise ValueError(f"validation_epochs is {self.validation_epochs}; allowed: at least 0")
-        if not 0 < self.close_share <= 1:
-            raise ValueError(f"close_share is {self.close_share}; allowed: above 0 and at most 1")
-
-    @property
-    def slices(self) -> int:
-        """Slices of one epoch; the last may be short."""
-        return -(-self.pairs // self.slice_pairs)
-
-    @property
-    def tickets_per_epoch(self) -> int:
-        """One for each slice and one, used or not, for the centre."""
-        return self.slices + 1
-
-
-class SliceAsk(NamedTuple):
-    """One piece of work: consecutive pairs of an epoch, or the centre itself.
-
-    Attributes:
-        ticket: names this work for ever: ``epoch * tickets_per_epoch`` for the centre, then one a slice.
-        epoch: the centre to play around is the one after so many updates.
-        first_pair: of the slice.
-        pairs: how many; 0 is the centre itself.
-        episode_seeds: pair after pair; both members of a pair play its seeds.
-    """
-
-    ticket: int
-    epoch: int
-    first_pair: int
-    pairs: int
-    episode_seeds: tuple[int, ...]
-
-    @property
-    def episodes(self) -> int:
-        """Episodes that the work takes."""
-        return len(self.episode_seeds) * (2 if self.pairs else 1)
-
-    def scored(self, returns: Sequence[float]) -> dict[int, tuple[float, ...]]:
-        """The returns of those pairs, by their number in the epoch, of which both members have all of theirs.
-
-        Of work that could not be scored: NaN stands for a return that is missing, and nothing at all for all.
-        """
-        each = self.episodes // max(self.pairs, 1)
-        own = {self.first_pair + k: tuple(returns[k * each : (k + 1) * each]) for k in range(self.pairs)}
-        return {k: told for k, told in own.items() if len(told) == each and all(map(math.isfinite, told))}
-
-
-@dataclass(frozen=True, slots=True)
-class EpochClosed:
-    """Every pair that will ever count is in.
-
-    Attributes:
-        epoch: the epoch that closed.
-        fitness: of its members: pair after pair, plus before minus; NaN for a member that is missing.
-    """
-
-    epoch: int
-    fitness: tuple[float, ...]
-
-
-class MeasuredCentre(NamedTuple):
-    """A measured centre: where the search stood before epoch `epoch`."""
-
-    epoch: int
-    mean: float
-    episodes: int
-    standard_error: float
-
-
-@dataclass(frozen=True, slots=True)
-class NewBestCentre:
-    """A centre measured better than every one before it."""
-
-    centre: MeasuredCentre
-
+FORMAT_VERSION = 2
+"""Of snapshots as they are written. In the first, what decided of a centre was also what was reported."""
 
 EggrollEvent: TypeAlias = EpochClosed | NewBestCentre
 
@@ -191,12 +80,12 @@ class Eggroll:
             raise self._no_such(result.ticket)
         check_result(result, ask.episodes)
         scores = self._scores(ask.scored(result.returns))
-        measured = None if ask.pairs else _measured(ask, result.returns)
+        centre = None if ask.pairs else measured(self.settings, ask.epoch, result.returns)
         # Nothing has changed so far, and nothing fails from here on.
         del self._pending[result.ticket]
         self._count(result, ask)
         self._note(scores)
-        events = [] if measured is None else self._rank(measured)
+        events = [] if centre is None else self._rank(centre)
         return events + self._close_if_complete()
 
     def set_aside(self, ticket: int, returns: Sequence[float] = ()) -> list[EggrollEvent]:
@@ -300,23 +189,21 @@ class Eggroll:
             "unasked": list(self._unasked),
             "set_aside": list(self._set_aside),
             "last": self._last_sorted,
-            "best": list(self.best) if self.best else None,
-            "former_best": list(self._former_best) if self._former_best else None,
+            "best": self.best.to_json() if self.best else None,
+            "former_best": self._former_best.to_json() if self._former_best else None,
             "counts": [self.evaluations, self.episodes, self.frames, self.steps],
         }
 
     def restore(self, snapshot: dict[str, Any]) -> None:
         """Become what :meth:`snapshot` wrote; raises ValueError, naming the field, if it does not fit."""
-        for field, here in (("format", FORMAT_VERSION), ("seed", self.seed), ("shape", self._shape())):
-            if snapshot.get(field) != here:
-                raise ValueError(f"{field} is {snapshot.get(field)!r} in the snapshot, {here!r} here")
+        self._check(snapshot)
         self._open(int(snapshot["epoch"]))
         self._fitness = [math.nan if score is None else float(score) for score in snapshot["fitness"]]
         self._told_centre = bool(snapshot["told_centre"])
         self._last_sorted = [float(score) for score in snapshot["last"]]
-        self.best = MeasuredCentre(*snapshot["best"]) if snapshot["best"] else None
+        self.best = MeasuredCentre.from_json(snapshot["best"]) if snapshot["best"] else None
         former = snapshot.get("former_best")  # snapshots of earlier builds have none
-        self._former_best = MeasuredCentre(*former) if former else None
+        self._former_best = MeasuredCentre.from_json(former) if former else None
         self.evaluations, self.episodes, self.frames, self.steps = snapshot["counts"]
         self._set_aside = dict.fromkeys(
             snapshot.get("set_aside", ())
@@ -325,6 +212,17 @@ class Eggroll:
         asked = [place for place in every if place not in self._unasked]
         pending = [self._ask_of(place) for place in asked if not self._is_told(place)]
         self._pending = {ask.ticket: ask for ask in pending}
+
+    def _check(self, snapshot: dict[str, Any]) -> None:
+        """Refuse a snapshot of another format, or of another search."""
+        if snapshot.get("format") not in (1, FORMAT_VERSION):
+            known = f"1 and {FORMAT_VERSION} are known here"
+            raise ValueError(f"format is {snapshot.get('format')!r} in the snapshot; {known}")
+        nothing_reported: list[JsonValue] = [0, []] if snapshot["format"] == 1 else []
+        there = {"seed": snapshot.get("seed"), "shape": [*snapshot.get("shape", ()), *nothing_reported]}
+        for field, here in (("seed", self.seed), ("shape", self._shape())):
+            if there[field] != here:
+                raise ValueError(f"{field} is {there[field]!r} in the snapshot, {here!r} here")
 
     def _open(self, epoch: int) -> None:
         self.epoch = epoch
@@ -342,10 +240,9 @@ class Eggroll:
         ticket = self.epoch * settings.tickets_per_epoch + place
         first_pair = max(place - 1, 0) * settings.slice_pairs
         pairs = min(settings.slice_pairs, settings.pairs - first_pair) if place else 0
-        episodes = pairs * settings.episodes if place else settings.validation_episodes
-        return SliceAsk(
-            ticket, self.epoch, first_pair, pairs, Dice(self.seed, ticket).episode_seeds(episodes)
-        )
+        episodes = pairs * settings.episodes if place else settings.centre_episodes
+        drawn = () if not place and settings.starts else Dice(self.seed, ticket).episode_seeds(episodes)
+        return SliceAsk(ticket, self.epoch, first_pair, pairs, drawn or settings.starts)
 
     def _is_told(self, place: int) -> bool:
         if place in self._set_aside:
@@ -372,13 +269,13 @@ class Eggroll:
         for place, score in scores.items():
             self._fitness[place] = score
 
-    def _rank(self, measured: MeasuredCentre) -> list[EggrollEvent]:
+    def _rank(self, centre: MeasuredCentre) -> list[EggrollEvent]:
         """Note that the centre is measured; it may be the best so far."""
         self._told_centre = True
-        if self.best is not None and measured.mean <= self.best.mean:
+        if self.best is not None and centre.deciding_mean <= self.best.deciding_mean:
             return []
-        self.best = measured
-        return [NewBestCentre(measured)]
+        self.best = centre
+        return [NewBestCentre(centre)]
 
     def _close_if_complete(self) -> list[EggrollEvent]:
         return [] if self._pending or self._unasked else [self._close()]
@@ -401,8 +298,5 @@ class Eggroll:
     def _shape(self) -> list[JsonValue]:
         """What must be the same for a snapshot to make sense."""
         s = self.settings
-        return [s.pairs, s.slice_pairs, s.episodes, s.validation_epochs, s.validation_episodes]
-
-
-def _measured(ask: SliceAsk, returns: tuple[float, ...]) -> MeasuredCentre:
-    return MeasuredCentre(ask.epoch, mean_of(returns), len(returns), standard_error(returns))
+        centre: list[JsonValue] = [s.validation_epochs, s.validation_episodes, s.reported_episodes]
+        return [s.pairs, s.slice_pairs, s.episodes, *centre, list(s.starts)]

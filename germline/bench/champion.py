@@ -9,11 +9,11 @@ of a standard deviation of the noise; less is nobody's loss.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from germline.algorithms.base import Result
 from germline.algorithms.ga import GeneticAlgorithm
@@ -26,6 +26,8 @@ NOISES = (0.3, 1.0, 3.0)
 SETTINGS = GaSettings(founders=1, power=0.05, window=200, parents=10, validation_episodes=10)
 TOLERANCE = 0.1
 """Standard deviations of the noise that nobody minds."""
+
+T = TypeVar("T")
 
 
 class Search(NamedTuple):
@@ -120,15 +122,18 @@ def measure(
     runs: int = 100, evaluations: int = 5_000, processes: int = 2, settings: GaSettings = SETTINGS
 ) -> list[Row]:
     """So many runs at each noise, from seeds 0, 1, 2 ..."""
-    rows = []
-    for noise in NOISES:
-        searches = [Search(settings, noise, evaluations, seed) for seed in range(runs)]
-        if processes == 1:
-            rows.append(summary(noise, list(map(outcome, searches))))
-            continue
-        with ProcessPoolExecutor(processes) as pool:
-            rows.append(summary(noise, list(pool.map(outcome, searches))))
-    return rows
+    searches = {
+        noise: [Search(settings, noise, evaluations, seed) for seed in range(runs)] for noise in NOISES
+    }
+    return [summary(noise, play_all(outcome, each, processes)) for noise, each in searches.items()]
+
+
+def play_all(play: Callable[[T], Outcome], searches: Sequence[T], processes: int) -> list[Outcome]:
+    """The outcome of each, in their order."""
+    if processes == 1:
+        return list(map(play, searches))
+    with ProcessPoolExecutor(processes) as pool:
+        return list(pool.map(play, searches))
 
 
 def table(rows: Sequence[Row]) -> str:

@@ -128,6 +128,26 @@ def champion(
         typer.echo(table(rows))
 
 
+@bench.command()
+def centre(
+    runs: Annotated[int, typer.Option(min=2, help="Independent climbs at each noise.")] = 100,
+    epochs: Annotated[int, typer.Option(min=1, help="Of each climb, with a measurement each.")] = 100,
+    as_json: JsonOption = False,
+) -> None:
+    """Whether what is reported of an evolution strategy's best centre is true.
+
+    Example: germline bench centre --runs 60
+    """
+    from germline.bench.centre import measure
+    from germline.bench.champion import table
+
+    rows = measure(runs, epochs)
+    if as_json:
+        emit({"centre": [dataclasses.asdict(row) for row in rows]})
+    else:
+        typer.echo(table(rows))
+
+
 @bench.command("all")
 def everything(rounds: RoundsOption = 3, as_json: JsonOption = False) -> None:
     """All of them, on Pong and on Frostbite: a quarter of an hour.

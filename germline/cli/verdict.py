@@ -96,7 +96,7 @@ class Judge:
         return None
 
     def _reach(self, folder: RunFolder, final: Experiment, best: Individual | None) -> Verdict | None:
-        if best is not None and best.is_exact:
+        if best is not None and best.is_exact and best.id:  # a centre that is not kept has no id
             return Verdict(best, final.kernels)
         judged = _of_centre(folder, final, best) if _is_centre(final) else _of_champion(final, best)
         if judged is None:

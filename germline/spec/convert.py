@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from germline.algorithms.eggroll import EggrollSettings
+from germline.algorithms.eggroll_settings import EggrollSettings
 from germline.algorithms.ga_settings import CapSchedule, GaSettings, PowerSchedule, Replacement, Selection
 from germline.genome import float32
 from germline.protocol_starts import STARTS
@@ -98,4 +98,6 @@ def eggroll_settings(spec: spec_pb2.ExperimentSpec) -> EggrollSettings:
         close_share=eggroll.close_share,
         validation_epochs=eggroll.validation_epochs,
         validation_episodes=eggroll.validation_episodes,
+        reported_episodes=eggroll.reported_episodes,
+        starts=starts_of(spec) if eggroll.reported_episodes else (),
     )

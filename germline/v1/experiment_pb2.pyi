@@ -1078,8 +1078,8 @@ class Individual(_message.Message):
     fitness: _builtins.float
     """Mean return of its own evaluation, the one that selection uses."""
     validated_mean: _builtins.float
-    """Mean return over fresh episodes that decided nothing: they were asked for after it was crowned. Absent if there are
-    none.
+    """Mean return over fresh episodes that decided nothing: they were asked for after it was crowned or, of a centre, told
+    apart from those that decide before any was played. Absent if there are none.
     """
     validation_episodes: _builtins.int
     """How many of these there are."""

@@ -952,6 +952,7 @@ class Eggroll(_message.Message):
     CHECKPOINT_EPOCHS_FIELD_NUMBER: _builtins.int
     VALIDATION_EPOCHS_FIELD_NUMBER: _builtins.int
     VALIDATION_EPISODES_FIELD_NUMBER: _builtins.int
+    REPORTED_EPISODES_FIELD_NUMBER: _builtins.int
     pairs: _builtins.int
     """Antithetic pairs of one epoch; the population has twice as many members."""
     rank: _builtins.int
@@ -992,7 +993,13 @@ class Eggroll(_message.Message):
     validation_epochs: _builtins.int
     """Epochs between two measurements of the centre itself, which make a champion; 0 never measures it."""
     validation_episodes: _builtins.int
-    """Fresh episodes of one measurement of the centre."""
+    """Fresh episodes of one measurement of the centre that decide whether it is the best so far. Where starts are finitely
+    many, those are all starts, whatever is said here.
+    """
+    reported_episodes: _builtins.int
+    """Further episodes of it, which decide nothing and are all that is reported of the centre. Where starts are finitely
+    many, all starts are reported, exactly. 0 reports what decided, which is too good for the best of many measurements.
+    """
     def __init__(
         self,
         *,
@@ -1013,10 +1020,11 @@ class Eggroll(_message.Message):
         checkpoint_epochs: _builtins.int | None = ...,
         validation_epochs: _builtins.int | None = ...,
         validation_episodes: _builtins.int | None = ...,
+        reported_episodes: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_checkpoint_epochs", b"_checkpoint_epochs", "_close_after_s", b"_close_after_s", "_close_share", b"_close_share", "_learning_rate", b"_learning_rate", "_learning_rate_decay", b"_learning_rate_decay", "_momentum", b"_momentum", "_noise_reuse", b"_noise_reuse", "_optimiser", b"_optimiser", "_pairs", b"_pairs", "_rank", b"_rank", "_shaping", b"_shaping", "_sigma", b"_sigma", "_sigma_decay", b"_sigma_decay", "_slice_pairs", b"_slice_pairs", "_validation_episodes", b"_validation_episodes", "_validation_epochs", b"_validation_epochs", "_weight_decay", b"_weight_decay", "checkpoint_epochs", b"checkpoint_epochs", "close_after_s", b"close_after_s", "close_share", b"close_share", "learning_rate", b"learning_rate", "learning_rate_decay", b"learning_rate_decay", "momentum", b"momentum", "noise_reuse", b"noise_reuse", "optimiser", b"optimiser", "pairs", b"pairs", "rank", b"rank", "shaping", b"shaping", "sigma", b"sigma", "sigma_decay", b"sigma_decay", "slice_pairs", b"slice_pairs", "validation_episodes", b"validation_episodes", "validation_epochs", b"validation_epochs", "weight_decay", b"weight_decay"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_checkpoint_epochs", b"_checkpoint_epochs", "_close_after_s", b"_close_after_s", "_close_share", b"_close_share", "_learning_rate", b"_learning_rate", "_learning_rate_decay", b"_learning_rate_decay", "_momentum", b"_momentum", "_noise_reuse", b"_noise_reuse", "_optimiser", b"_optimiser", "_pairs", b"_pairs", "_rank", b"_rank", "_reported_episodes", b"_reported_episodes", "_shaping", b"_shaping", "_sigma", b"_sigma", "_sigma_decay", b"_sigma_decay", "_slice_pairs", b"_slice_pairs", "_validation_episodes", b"_validation_episodes", "_validation_epochs", b"_validation_epochs", "_weight_decay", b"_weight_decay", "checkpoint_epochs", b"checkpoint_epochs", "close_after_s", b"close_after_s", "close_share", b"close_share", "learning_rate", b"learning_rate", "learning_rate_decay", b"learning_rate_decay", "momentum", b"momentum", "noise_reuse", b"noise_reuse", "optimiser", b"optimiser", "pairs", b"pairs", "rank", b"rank", "reported_episodes", b"reported_episodes", "shaping", b"shaping", "sigma", b"sigma", "sigma_decay", b"sigma_decay", "slice_pairs", b"slice_pairs", "validation_episodes", b"validation_episodes", "validation_epochs", b"validation_epochs", "weight_decay", b"weight_decay"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_checkpoint_epochs", b"_checkpoint_epochs", "_close_after_s", b"_close_after_s", "_close_share", b"_close_share", "_learning_rate", b"_learning_rate", "_learning_rate_decay", b"_learning_rate_decay", "_momentum", b"_momentum", "_noise_reuse", b"_noise_reuse", "_optimiser", b"_optimiser", "_pairs", b"_pairs", "_rank", b"_rank", "_shaping", b"_shaping", "_sigma", b"_sigma", "_sigma_decay", b"_sigma_decay", "_slice_pairs", b"_slice_pairs", "_validation_episodes", b"_validation_episodes", "_validation_epochs", b"_validation_epochs", "_weight_decay", b"_weight_decay", "checkpoint_epochs", b"checkpoint_epochs", "close_after_s", b"close_after_s", "close_share", b"close_share", "learning_rate", b"learning_rate", "learning_rate_decay", b"learning_rate_decay", "momentum", b"momentum", "noise_reuse", b"noise_reuse", "optimiser", b"optimiser", "pairs", b"pairs", "rank", b"rank", "shaping", b"shaping", "sigma", b"sigma", "sigma_decay", b"sigma_decay", "slice_pairs", b"slice_pairs", "validation_episodes", b"validation_episodes", "validation_epochs", b"validation_epochs", "weight_decay", b"weight_decay"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_checkpoint_epochs", b"_checkpoint_epochs", "_close_after_s", b"_close_after_s", "_close_share", b"_close_share", "_learning_rate", b"_learning_rate", "_learning_rate_decay", b"_learning_rate_decay", "_momentum", b"_momentum", "_noise_reuse", b"_noise_reuse", "_optimiser", b"_optimiser", "_pairs", b"_pairs", "_rank", b"_rank", "_reported_episodes", b"_reported_episodes", "_shaping", b"_shaping", "_sigma", b"_sigma", "_sigma_decay", b"_sigma_decay", "_slice_pairs", b"_slice_pairs", "_validation_episodes", b"_validation_episodes", "_validation_epochs", b"_validation_epochs", "_weight_decay", b"_weight_decay", "checkpoint_epochs", b"checkpoint_epochs", "close_after_s", b"close_after_s", "close_share", b"close_share", "learning_rate", b"learning_rate", "learning_rate_decay", b"learning_rate_decay", "momentum", b"momentum", "noise_reuse", b"noise_reuse", "optimiser", b"optimiser", "pairs", b"pairs", "rank", b"rank", "reported_episodes", b"reported_episodes", "shaping", b"shaping", "sigma", b"sigma", "sigma_decay", b"sigma_decay", "slice_pairs", b"slice_pairs", "validation_episodes", b"validation_episodes", "validation_epochs", b"validation_epochs", "weight_decay", b"weight_decay"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__checkpoint_epochs: _TypeAlias = _typing.Literal["checkpoint_epochs"]  # noqa: Y015
     _WhichOneofArgType__checkpoint_epochs: _TypeAlias = _typing.Literal["_checkpoint_epochs", b"_checkpoint_epochs"]  # noqa: Y015
@@ -1038,6 +1046,8 @@ class Eggroll(_message.Message):
     _WhichOneofArgType__pairs: _TypeAlias = _typing.Literal["_pairs", b"_pairs"]  # noqa: Y015
     _WhichOneofReturnType__rank: _TypeAlias = _typing.Literal["rank"]  # noqa: Y015
     _WhichOneofArgType__rank: _TypeAlias = _typing.Literal["_rank", b"_rank"]  # noqa: Y015
+    _WhichOneofReturnType__reported_episodes: _TypeAlias = _typing.Literal["reported_episodes"]  # noqa: Y015
+    _WhichOneofArgType__reported_episodes: _TypeAlias = _typing.Literal["_reported_episodes", b"_reported_episodes"]  # noqa: Y015
     _WhichOneofReturnType__shaping: _TypeAlias = _typing.Literal["shaping"]  # noqa: Y015
     _WhichOneofArgType__shaping: _TypeAlias = _typing.Literal["_shaping", b"_shaping"]  # noqa: Y015
     _WhichOneofReturnType__sigma: _TypeAlias = _typing.Literal["sigma"]  # noqa: Y015
@@ -1072,6 +1082,8 @@ class Eggroll(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__pairs) -> _WhichOneofReturnType__pairs | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__rank) -> _WhichOneofReturnType__rank | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__reported_episodes) -> _WhichOneofReturnType__reported_episodes | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__shaping) -> _WhichOneofReturnType__shaping | None: ...
     @_typing.overload

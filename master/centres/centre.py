@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
-from germline.algorithms.eggroll import EpochClosed
+from germline.algorithms.slices import EpochClosed
 from master.centres.agreement import Agreement
 from master.experiments.events import CheckpointStored, Told
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
-from germline.algorithms.eggroll import SliceAsk
+from germline.algorithms.slices import SliceAsk
 from master.centres.centre import Checkpoint
 from master.experiments.events import Discarded, Piece, evaluations_of
 from master.experiments.experiment import Experiment

@@ -8,7 +8,7 @@ from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
-from germline.algorithms.eggroll import EpochClosed
+from germline.algorithms.slices import EpochClosed
 from master.centres.agreement import KEPT_EPOCHS
 from master.centres.centre import Centre, Checkpoint
 from master.centres.consequences import discredit, keep_checkpoint, release_checkpoints

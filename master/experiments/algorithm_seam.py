@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from germline.algorithms.base import Ask, JsonValue, Purpose, Result
-from germline.algorithms.eggroll import Eggroll, EggrollEvent, EpochClosed, MeasuredCentre, SliceAsk
+from germline.algorithms.centres import MeasuredCentre
+from germline.algorithms.eggroll import Eggroll, EggrollEvent
 from germline.algorithms.ga import GeneticAlgorithm
+from germline.algorithms.slices import EpochClosed, SliceAsk
 from germline.genome import format_id
 from master.experiments.events import Piece
 
@@ -282,7 +284,7 @@ class EggrollSearch:
         best = self.algorithm.best
         if best is None:
             return None
-        return Leader(f"epoch {best.epoch}", best.mean, best.mean, _sentence(best), best.epoch)
+        return Leader(f"epoch {best.epoch}", best.mean, best.proven, _sentence(best), best.epoch)
 
     def may_crown(self, piece: Piece) -> bool:
         """Only a measurement of the centre can."""

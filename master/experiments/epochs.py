@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from germline.algorithms.eggroll import EggrollEvent, EpochClosed, NewBestCentre
+from germline.algorithms.centres import NewBestCentre
+from germline.algorithms.eggroll import EggrollEvent
+from germline.algorithms.slices import EpochClosed
 from master.errors import Refusal, RefusedResultError
 from master.experiments.events import Event
 from master.experiments.tally import Tally

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 from germline.algorithms.base import Ask, Result
-from germline.algorithms.eggroll import EpochClosed, SliceAsk
+from germline.algorithms.slices import EpochClosed, SliceAsk
 from germline.genome import format_id
 
 _NAMED = 8  # pairs of a slice

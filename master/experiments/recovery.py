@@ -6,7 +6,7 @@ from functools import partial
 from typing import assert_never
 
 from germline.algorithms.base import Ask
-from germline.algorithms.eggroll import EpochClosed, SliceAsk
+from germline.algorithms.slices import EpochClosed, SliceAsk
 from master.centres.consequences import discard
 from master.experiments.distrust import replay_trust
 from master.experiments.events import (

@@ -77,6 +77,9 @@ class ExperimentSettings:
         spec = spec_pb2.ExperimentSpec.FromString(encoded)
         if not spec.evaluation.HasField("starts"):
             spec.evaluation.starts = spec_pb2.STARTS_SEEDS
+        eggroll = spec.algorithm.eggroll if spec.algorithm.HasField("eggroll") else None
+        if eggroll is not None and not eggroll.HasField("reported_episodes"):
+            eggroll.reported_episodes = 0
         keep_first_version(spec)
         return cls.of(spec)
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from itertools import chain
 
 from germline.algorithms.base import Ask, Result
-from germline.algorithms.eggroll import EggrollEvent, EpochClosed, SliceAsk
+from germline.algorithms.eggroll import EggrollEvent
+from germline.algorithms.slices import EpochClosed, SliceAsk
 from master.centres.centre import Centre
 from master.experiments.algorithm_seam import Search
 from master.experiments.events import SetAside, Told, cap_of, evaluations_of, returns_of, unscored_name

@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 from google.protobuf.message import DecodeError
 
 from germline.algorithms.base import Ask, JsonValue, Purpose
-from germline.algorithms.eggroll import EpochClosed, SliceAsk
+from germline.algorithms.slices import EpochClosed, SliceAsk
 from germline.genome import Genome, Mutation
 from germline.v1 import journal_pb2
 from master.errors import JournalFormatError

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import assert_never
 
 from germline.algorithms.base import Result
-from germline.algorithms.eggroll import EpochClosed, SliceAsk
+from germline.algorithms.slices import EpochClosed, SliceAsk
 from germline.v1 import journal_pb2, spec_pb2
 from master.errors import JournalFormatError
 from master.experiments.events import (

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from germline.algorithms.base import Champion
-from germline.algorithms.eggroll import MeasuredCentre
+from germline.algorithms.centres import MeasuredCentre
 from germline.algorithms.ga import GeneticAlgorithm
 from germline.algorithms.window import Member
 from germline.genome import Genome
@@ -123,9 +123,12 @@ def write_best_centre(best: MeasuredCentre, centre: Centre) -> experiment_pb2.In
         fitness=best.mean,
         validated_mean=best.mean,
         validation_episodes=best.episodes,
+        title_episodes=best.deciding_episodes,
+        start_returns=best.returns,
         mutations=best.epoch,
     )
-    _write_half_width(individual, half_width(best.standard_error, best.episodes))
+    if not best.returns:
+        _write_half_width(individual, half_width(best.standard_error, best.episodes))
     return individual
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import assert_never
 
 from germline.algorithms.base import Ask, Result
-from germline.algorithms.eggroll import SliceAsk
+from germline.algorithms.slices import SliceAsk
 from germline.v1 import genome_pb2, worker_pb2
 from master.centres.keeper import Part, Report
 from master.errors import StreamOrderError

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from time import time
 from typing import NamedTuple, TypeAlias
 
-from germline.algorithms.eggroll import EpochClosed
+from germline.algorithms.slices import EpochClosed
 from master.centres.centre import Checkpoint
 from master.centres.consequences import newest_checkpoint
 from master.errors import MasterError, ReplacedStreamError

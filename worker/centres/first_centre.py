@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from germline import weights
-from germline.algorithms.eggroll import centre_seed
+from germline.algorithms.centres import centre_seed
 from germline.eggroll import Decay, Evolution, Settings
 from germline.eggroll.ascent import optimiser
 from germline.shaping import ShapingName

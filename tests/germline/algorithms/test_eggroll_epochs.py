@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+from dataclasses import replace
 from time import process_time
 from typing import Any
 
@@ -13,18 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from germline.algorithms.base import AlreadyToldError, Result, UnknownTicketError
+from germline.algorithms.centres import MeasuredCentre, NewBestCentre, centre_seed
 from germline.algorithms.draws import Dice
-from germline.algorithms.eggroll import (
-    Eggroll,
-    EggrollSettings,
-    EpochClosed,
-    MeasuredCentre,
-    NewBestCentre,
-    SliceAsk,
-    centre_seed,
-)
+from germline.algorithms.eggroll import Eggroll
+from germline.algorithms.eggroll_settings import EggrollSettings
+from germline.algorithms.slices import EpochClosed, SliceAsk
 
-SETTINGS = EggrollSettings(pairs=10, slice_pairs=4, episodes=2, validation_epochs=2, validation_episodes=3)
+SETTINGS = EggrollSettings(
+    pairs=10, slice_pairs=4, episodes=2, validation_epochs=2, validation_episodes=3, reported_episodes=2
+)
 
 
 def result_of(ask: SliceAsk, value: float | None = None) -> Result:
@@ -51,7 +49,7 @@ def play_epoch(algorithm: Eggroll, order: random.Random | None = None) -> EpochC
 def test_an_epoch_asks_each_pair_once_and_the_centre_first() -> None:
     asks = Eggroll(SETTINGS, 1).ask(100)
     assert [(ask.first_pair, ask.pairs, len(ask.episode_seeds)) for ask in asks] == [
-        (0, 0, 3),
+        (0, 0, 5),
         (0, 4, 8),
         (4, 4, 8),
         (8, 2, 4),
@@ -103,7 +101,7 @@ def test_tell_twice_counts_once() -> None:
         algorithm.tell(result_of(ask))
         with pytest.raises(AlreadyToldError, match=f"ticket {ask.ticket}"):
             algorithm.tell(result_of(ask))
-    assert (algorithm.evaluations, algorithm.episodes) == (1 + 8, 3 + 16)
+    assert (algorithm.evaluations, algorithm.episodes) == (1 + 8, 5 + 16)
     assert (algorithm.frames, algorithm.steps) == (2 * 400, 2 * 100)
 
 
@@ -128,7 +126,7 @@ def test_a_better_centre_is_told_and_a_worse_one_is_not() -> None:
     algorithm = Eggroll(SETTINGS, 1)
     (best,) = algorithm.tell(result_of(algorithm.ask(1)[0], 5.0))
     assert isinstance(best, NewBestCentre)
-    assert (best.centre.epoch, best.centre.mean, best.centre.episodes) == (0, 5.0, 3)
+    assert (best.centre.epoch, best.centre.mean, best.centre.episodes) == (0, 5.0, 2)
     for ask in [*algorithm.ask(100)]:
         algorithm.tell(result_of(ask))
     play_epoch(algorithm)
@@ -260,6 +258,7 @@ def test_a_snapshot_of_other_settings_is_refused_by_field() -> None:
         ),
         ({"validation_episodes": 0}, "validation_episodes is 0; allowed: at least 1"),
         ({"validation_epochs": -1}, "validation_epochs is -1; allowed: at least 0"),
+        ({"reported_episodes": -1}, "reported_episodes is -1; allowed: at least 0"),
         ({"close_share": 0.0}, "close_share is 0.0; allowed: above 0 and at most 1"),
         ({"close_share": 1.5}, "close_share is 1.5; allowed: above 0 and at most 1"),
     ],
@@ -277,22 +276,83 @@ def test_the_first_centre_is_a_founder_whose_seed_no_work_shares() -> None:
 
 def test_the_defaults_are_these() -> None:
     assert EggrollSettings() == EggrollSettings(
-        pairs=64, slice_pairs=4, episodes=1, close_share=1.0, validation_epochs=10, validation_episodes=10
+        pairs=64,
+        slice_pairs=4,
+        episodes=1,
+        close_share=1.0,
+        validation_epochs=10,
+        validation_episodes=10,
+        reported_episodes=10,
+        starts=(),
     )
-    assert Eggroll(EggrollSettings(), 1).snapshot()["format"] == 1
+    assert Eggroll(EggrollSettings(), 1).snapshot()["format"] == 2
 
 
 def test_a_single_episode_tells_nothing_of_a_centres_error() -> None:
-    settings = EggrollSettings(pairs=1, validation_epochs=1, validation_episodes=1)
-    (event,) = (algorithm := Eggroll(settings, 1)).tell(Result(algorithm.ask(1)[0].ticket, (2.0,), 4, 1))
-    assert event == NewBestCentre(MeasuredCentre(0, 2.0, 1, math.inf))
+    settings = EggrollSettings(pairs=1, validation_epochs=1, validation_episodes=1, reported_episodes=1)
+    (event,) = (algorithm := Eggroll(settings, 1)).tell(Result(algorithm.ask(1)[0].ticket, (9.0, 2.0), 4, 1))
+    assert event == NewBestCentre(MeasuredCentre(0, 2.0, 1, math.inf, 9.0, 1))
 
 
-def test_the_error_of_a_centre_is_the_standard_error_of_its_mean() -> None:
-    (event,) = (algorithm := Eggroll(SETTINGS, 1)).tell(
-        Result(algorithm.ask(1)[0].ticket, (1.0, 3.0, 8.0), 4, 1)
+def test_what_is_reported_of_a_centre_are_the_episodes_that_did_not_decide() -> None:
+    settings = replace(SETTINGS, reported_episodes=3)
+    (event,) = (algorithm := Eggroll(settings, 1)).tell(
+        Result(algorithm.ask(1)[0].ticket, (7.0, 7.0, 7.0, 1.0, 3.0, 8.0), 4, 1)
     )
-    assert event == NewBestCentre(MeasuredCentre(0, 4.0, 3, math.sqrt(26 / 2 / 3)))
+    assert event == NewBestCentre(MeasuredCentre(0, 4.0, 3, math.sqrt(26 / 2 / 3), 7.0, 3))
+
+
+@pytest.mark.parametrize(("deciding", "leads"), [(4.9, False), (5.1, True)])
+def test_the_episodes_that_are_reported_decide_nothing(deciding: float, leads: bool) -> None:
+    algorithm = Eggroll(replace(SETTINGS, validation_epochs=1), 1)
+    first, *slices = algorithm.ask(100)
+    algorithm.tell(Result(first.ticket, (5.0, 5.0, 5.0, 0.0, 0.0), 4, 1))
+    for ask in slices:
+        algorithm.tell(result_of(ask))
+    reported = -1e6 if leads else 1e6
+    algorithm.tell(Result(algorithm.ask(1)[0].ticket, (deciding,) * 3 + (reported,) * 2, 4, 1))
+    assert algorithm.best is not None
+    assert (algorithm.best.epoch == 1) is leads
+
+
+@pytest.mark.parametrize(("deciding", "reported", "proven"), [(9.0, 4.0, 4.0), (4.0, 9.0, 4.0)])
+def test_a_centre_is_proven_as_far_as_both_parts_of_its_measurement_say(
+    deciding: float, reported: float, proven: float
+) -> None:
+    algorithm = Eggroll(SETTINGS, 1)
+    algorithm.tell(Result(algorithm.ask(1)[0].ticket, (deciding,) * 3 + (reported,) * 2, 4, 1))
+    assert algorithm.best is not None
+    assert algorithm.best.proven == proven
+
+
+def test_where_starts_are_finite_a_measurement_plays_each_once_and_is_exact() -> None:
+    algorithm = Eggroll(replace(SETTINGS, starts=(11, 12, 13, 14)), 1)
+    (ask,) = algorithm.ask(1)
+    assert ask.episode_seeds == (11, 12, 13, 14)
+    (event,) = algorithm.tell(Result(ask.ticket, (1.0, 2.0, 3.0, 8.0), 4, 1))
+    exact = MeasuredCentre(0, 3.5, 4, 0.0, 3.5, returns=(1.0, 2.0, 3.0, 8.0))
+    assert event == NewBestCentre(exact)
+    restored = Eggroll(algorithm.settings, 1)
+    restored.restore(through_text(algorithm))
+    assert restored.best == exact
+
+
+def test_a_snapshot_of_the_first_format_knows_one_part_and_loads() -> None:
+    settings = replace(SETTINGS, reported_episodes=0)
+    algorithm, restored = Eggroll(settings, 3), Eggroll(settings, 3)
+    algorithm.tell(Result(algorithm.ask(1)[0].ticket, (1.0, 3.0, 8.0), 4, 1))
+    first = through_text(algorithm) | {"format": 1, "best": [0, 4.0, 3, math.sqrt(26 / 2 / 3)]}
+    first["shape"] = first["shape"][:5]
+    restored.restore(first)
+    assert restored.snapshot() == algorithm.snapshot()
+    with pytest.raises(ValueError, match="shape is "):
+        Eggroll(SETTINGS, 3).restore(first)
+
+
+def test_a_snapshot_of_an_unknown_format_is_refused_by_number() -> None:
+    snapshot = Eggroll(SETTINGS, 3).snapshot() | {"format": 3}
+    with pytest.raises(ValueError, match="format is 3 in the snapshot; 1 and 2 are known here"):
+        Eggroll(SETTINGS, 3).restore(snapshot)
 
 
 @pytest.mark.parametrize("seed", [-1, 2**64])
@@ -353,7 +413,7 @@ def test_a_score_whose_sum_is_no_float_beside_others_counts_all_the_same() -> No
     assert closed == EpochClosed(0, (-7.5e307, 1.5e308))
 
 
-@pytest.mark.parametrize("returns", [(math.nan,) * 3, (1.0, 2.0), (1e308,) * 3])
+@pytest.mark.parametrize("returns", [(math.nan,) * 5, (1.0, 2.0), (1e308,) * 5])
 def test_a_result_that_is_refused_changes_nothing(returns: tuple[float, ...]) -> None:
     algorithm = Eggroll(SETTINGS, seed=3)
     centre, *_ = algorithm.ask(3)

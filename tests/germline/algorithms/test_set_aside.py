@@ -7,11 +7,15 @@ from typing import Any
 import pytest
 
 from germline.algorithms.base import AlreadyToldError, Purpose, Result, UnknownTicketError
-from germline.algorithms.eggroll import Eggroll, EggrollEvent, EggrollSettings, EpochClosed, SliceAsk
+from germline.algorithms.eggroll import Eggroll, EggrollEvent
+from germline.algorithms.eggroll_settings import EggrollSettings
 from germline.algorithms.ga import GeneticAlgorithm
 from germline.algorithms.ga_settings import GaSettings
+from germline.algorithms.slices import EpochClosed, SliceAsk
 
-SETTINGS = EggrollSettings(pairs=6, slice_pairs=2, episodes=2, validation_epochs=1, validation_episodes=3)
+SETTINGS = EggrollSettings(
+    pairs=6, slice_pairs=2, episodes=2, validation_epochs=1, validation_episodes=3, reported_episodes=2
+)
 NAN = math.nan
 
 
@@ -39,7 +43,7 @@ def test_a_pair_that_cannot_be_scored_is_dropped_whole_and_its_slice_counts() ->
     assert [math.isnan(score) for score in fitness] == [True] * 2 + [False] * 10
     assert fitness[2:6] == (1.0, 6.0, 0.5, 2.5)
     assert algorithm.evaluations == 2 + 8 + 1
-    assert algorithm.episodes == 4 + 16 + 3
+    assert algorithm.episodes == 4 + 16 + 5
 
 
 def test_an_epoch_closes_with_the_last_work_that_is_set_aside() -> None:

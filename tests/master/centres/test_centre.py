@@ -4,7 +4,7 @@ from itertools import chain
 
 import pytest
 
-from germline.algorithms.eggroll import EpochClosed
+from germline.algorithms.slices import EpochClosed
 from master.centres.agreement import Agreement
 from master.centres.centre import MAX_PARTS, PART_BYTES, Centre, Checkpoint
 from master.experiments.events import CheckpointStored

@@ -10,7 +10,7 @@ import pytest
 
 from germline import noise
 from germline.algorithms.base import Result
-from germline.algorithms.eggroll import SliceAsk
+from germline.algorithms.slices import SliceAsk
 from germline.spec import loads
 from master.centres.centre import Centre
 from master.centres.keeper import Part, Report

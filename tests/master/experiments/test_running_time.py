@@ -6,7 +6,7 @@ from typing import cast
 import pytest
 
 from germline.algorithms.base import Result
-from germline.algorithms.eggroll import SliceAsk
+from germline.algorithms.slices import SliceAsk
 from germline.spec import loads
 from master.experiments import recovery
 from master.experiments.events import Created, Event, State

@@ -90,7 +90,9 @@ def ga(**settings: int) -> Run:
 
 def eggroll(**settings: int) -> Run:
     return Run(
-        "eggroll", "pairs = 4\nslice_pairs = 2\nvalidation_epochs = 1\nvalidation_episodes = 2", **settings
+        "eggroll",
+        "pairs = 4\nslice_pairs = 2\nvalidation_epochs = 1\nvalidation_episodes = 2\nreported_episodes = 0",
+        **settings,
     )
 
 

@@ -7,7 +7,7 @@ import zlib
 import pytest
 
 from germline.algorithms.base import Ask, Purpose, Result
-from germline.algorithms.eggroll import EpochClosed, SliceAsk
+from germline.algorithms.slices import EpochClosed, SliceAsk
 from germline.genome import Genome, Mutation
 from germline.spec import loads
 from germline.v1 import journal_pb2

@@ -21,12 +21,13 @@ import pytest
 from redis.asyncio import Redis
 
 from germline.algorithms.base import Result
-from germline.algorithms.eggroll import SliceAsk
+from germline.algorithms.slices import SliceAsk
 from germline.genome import format_id
 from germline.spec import loads
 from germline.v1 import journal_pb2, spec_pb2
 from master.centres.centre import Checkpoint
 from master.centres.consequences import discredit, keep_checkpoint
+from master.experiments.algorithm_seam import EggrollSearch
 from master.experiments.distrust import distrust, trust_again
 from master.experiments.events import cap_of
 from master.experiments.experiment import Experiment
@@ -74,6 +75,20 @@ parents = 3
 founders = 4
 candidates = 2
 validation_episodes = 4
+"""
+
+STARTS_SPEC = """
+name = "golden-starts"
+seed = 7
+[task.atari]
+game = "pong"
+protocol = "uber2018"
+[policy]
+name = "uber2018"
+[algorithm.eggroll]
+pairs = 4
+slice_pairs = 2
+validation_epochs = 1
 """
 
 EGGROLL_SPEC = """
@@ -166,7 +181,15 @@ def _seen_centre(experiment: Experiment) -> Json:
         "told": {str(ticket): [told.worker, *told.result.returns] for ticket, told in centre.told.items()},
         "pending": [ask.ticket for ask in search.pending()],
         "next": [[ask.ticket, *ask.episode_seeds] for ask in search.ask(9)],
+        **_seen_measurement(experiment),
     }
+
+
+def _seen_measurement(experiment: Experiment) -> Json:
+    """Nothing where what decided of a centre is also reported: earlier files know nothing else."""
+    best = cast(EggrollSearch, experiment.search).algorithm.best
+    apart = best is not None and (best.deciding_episodes or best.returns)
+    return {"measured": best.to_json()} if best is not None and apart else {}
 
 
 @asynccontextmanager
@@ -207,6 +230,20 @@ async def write_eggroll(path: Path) -> None:
         _end_epochs(second)
         await journal.flush(10.0)
         _write(path, [await _dump(client, first), await _dump(client, second)])
+
+
+async def write_measured(path: Path) -> None:
+    """Centres whose episodes are told apart, and one that plays all starts: in a snapshot and after it."""
+    async with master() as (registry, journal, client):
+        apart = registry.create(loads(EGGROLL_SPEC.format(name="golden-apart")))
+        starts = registry.create(loads(STARTS_SPEC))
+        for experiment in (apart, starts):
+            _begin_epochs(experiment)
+        await journal.flush(10.0, with_snapshots=True)
+        for experiment in (apart, starts):
+            _end_epochs(experiment)
+        await journal.flush(10.0)
+        _write(path, [await _dump(client, each) for each in (apart, starts)])
 
 
 async def write_set_aside(path: Path) -> None:
@@ -396,6 +433,7 @@ def snapshots() -> list[journal_pb2.Snapshot]:
 FILES = {
     "journal-v1": write_ga,
     "eggroll-v1": write_eggroll,
+    "eggroll-v2": write_measured,
     "set-aside-v1": write_set_aside,
     "extended-v1": write_extended,
     "capped-v1": write_capped,

@@ -688,7 +688,7 @@ async def test_huge_scores_count_and_cost_nobody_a_stream(house: House, size: fl
     told = [played(lease, returns=[-size * (1 + n) for n in range(_returns_of(lease))]) for lease in leases]
     assert not (await worker.tell(*told)).refused
     assert all([(await house.look(name)).evaluations > 20 for name in ("one", "es")])
-    assert (await house.look("es")).champion.validated_mean == pytest.approx(-size * 3)
+    assert (await house.look("es")).champion.validated_mean == pytest.approx(-size * 10.5)
 
 
 async def test_a_worker_whose_results_do_not_count_is_not_written_down(house: House) -> None:

@@ -1,6 +1,6 @@
 """How much work goes into one message."""
 
-from germline.algorithms.eggroll import SliceAsk
+from germline.algorithms.slices import SliceAsk
 from master.work.fleet import MAX_LEASES_PER_MESSAGE, MAX_SEEDS_PER_MESSAGE, in_messages
 from master.work.leases import Lease
 from master.work.pending_work import Work

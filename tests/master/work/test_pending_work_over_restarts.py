@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from germline.algorithms.base import JsonValue, Result
-from germline.algorithms.eggroll import SliceAsk
+from germline.algorithms.slices import SliceAsk
 from master.errors import RefusedResultError
 from master.experiments.events import Piece
 from master.work.leases import Start

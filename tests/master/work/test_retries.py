@@ -6,7 +6,7 @@ from collections.abc import Collection
 import pytest
 
 from germline.algorithms.base import Result
-from germline.algorithms.eggroll import SliceAsk
+from germline.algorithms.slices import SliceAsk
 from master.errors import UnscoredError
 from master.work.leases import Start
 from master.work.pending_work import PendingWork, Work

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from germline.algorithms.base import Ask, Purpose
-from germline.algorithms.eggroll import SliceAsk
+from germline.algorithms.slices import SliceAsk
 from germline.genome import Genome, Mutation
 from master.work.fair_share import Claim, divide
 from master.work.waiting import WaitingWork, base_id
