@@ -12,6 +12,7 @@ from typing import Literal
 
 from germline.connection import check_token, is_loopback
 from germline.settings import SECRET
+from master.access import Access, Role, Tokens
 
 _LISTEN = re.compile(r"(?P<host>.+):(?P<port>\d{1,5})")
 
@@ -31,8 +32,8 @@ class MasterConfig:
     this machine it needs a token and a certificate, or `insecure`."""
 
     insecure: bool = False
-    """Serve a network without a token or without encryption. Whoever reaches the port may then make workers
-    run code."""
+    """Serve a network without a token or without encryption. Whoever reaches the port may then have workers
+    run whatever their operators allow."""
 
     store: str = field(default="", metadata=SECRET, repr=False)
     """URL of a Redis-protocol server that keeps the journal, redis://, rediss:// (with ?ssl_ca_certs=FILE for
@@ -49,7 +50,16 @@ class MasterConfig:
     """What the journal's keys begin with. Masters that share one server need different ones."""
 
     token: str = field(default="", metadata=SECRET, repr=False)
-    """What every caller must show, as `authorization: Bearer TOKEN`."""
+    """A token of operators, for as long as this master runs: what callers show as `authorization: Bearer
+    TOKEN`. With it they may work, and create, see and steer experiments."""
+
+    operator_tokens: Path | None = None
+    """A file with more tokens of operators, one in a line, all valid at once. It is read again when it
+    changes; one that is empty or wrong then is logged, and changes nothing."""
+
+    worker_tokens: Path | None = None
+    """A file with tokens of workers, in the same manner. With one of them a caller may work, and nothing
+    else."""
 
     tls_cert: Path | None = None
     """Serve TLS with this certificate chain, a PEM file; needs `tls_key`."""
@@ -58,14 +68,20 @@ class MasterConfig:
     """Private key of the certificate, a PEM file."""
 
     tls_client_ca: Path | None = None
-    """Demand client certificates signed by this PEM file's authorities."""
+    """Demand client certificates signed by this PEM file's authorities. One whose subject alternative names
+    hold the URI germline:worker or germline:operator has that role; where tokens are asked for as well, both
+    must allow a call."""
 
     metrics_port: int = 7701
     """TCP port for Prometheus metrics; 0 takes a free one, -1 serves none."""
 
     metrics_host: str = "localhost"
-    """Host to serve metrics on, for everybody who reaches it: they have no token and no encryption. 0.0.0.0
-    is every IPv4 interface."""
+    """Host to serve metrics on; 0.0.0.0 is every IPv4 interface. Beyond this machine they have the master's
+    certificate, and ask for a token of either role, or `insecure_metrics`."""
+
+    insecure_metrics: bool = False
+    """Serve metrics to a network in the open. They are counts and rates, and name no worker and no
+    individual."""
 
     snapshot_interval_s: float = 60.0
     """Seconds between two snapshots of a changing experiment; more make a restart slower, fewer cost time."""
@@ -106,6 +122,7 @@ class MasterConfig:
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("tls_cert and tls_key belong together; only one of them is given")
         check_token(self.token)
+        _ = self.access  # which looks at its files
         self._check_trust()
         if self.tls_client_ca is not None and self.tls_cert is None:
             raise ValueError("tls_client_ca needs tls_cert and tls_key")
@@ -117,11 +134,30 @@ class MasterConfig:
                 raise ValueError(f"{name} is {value:g}; allowed: {lowest:g} to {highest:g}")
 
     @property
+    def access(self) -> Access:
+        """What callers have to show. Raises ValueError for files that hold no tokens."""
+        named = {Role.WORKER: self.worker_tokens, Role.OPERATOR: self.operator_tokens}
+        files = {role: path for role, path in named.items() if path is not None}
+        tokens = Tokens(files, self.token) if files or self.token else None
+        return Access(tokens, certificates=self.tls_client_ca is not None)
+
+    @property
     def unprotected(self) -> str:
         """What is missing where other machines reach the port, in words; empty if nothing is."""
         if is_loopback(split_address(self.listen)[0]):
             return ""
-        known = self.token or self.tls_client_ca
+        return self._missing(known=bool(self._tokens_are_asked or self.tls_client_ca))
+
+    @property
+    def metrics_are_open(self) -> bool:
+        """Whether metrics are for everybody who reaches their port."""
+        return is_loopback(self.metrics_host) or self.insecure or self.insecure_metrics
+
+    @property
+    def _tokens_are_asked(self) -> bool:
+        return bool(self.token or self.operator_tokens or self.worker_tokens)
+
+    def _missing(self, *, known: bool) -> str:
         parts = ("" if known else "a token", "" if self.tls_cert else "TLS (tls_cert and tls_key)")
         return " and ".join(part for part in parts if part)
 
@@ -130,7 +166,13 @@ class MasterConfig:
         if self.unprotected and not self.insecure:
             raise ValueError(
                 f"listen is {self.listen!r}, which other machines reach, without {self.unprotected}: whoever "
-                "calls may make workers run code. Give what is missing, or say insecure"
+                "calls may have workers run what their operators allow. Give what is missing, or say insecure"
+            )
+        missing = self._missing(known=self._tokens_are_asked)
+        if missing and self.metrics_port >= 0 and not self.metrics_are_open:
+            raise ValueError(
+                f"metrics_host is {self.metrics_host!r}, which other machines reach, without {missing}. Give "
+                "what is missing, or say insecure_metrics"
             )
 
 

@@ -72,7 +72,11 @@ class SilentStreamError(MasterError):
 
 
 class NotAllowedError(MasterError):
-    """The caller did not show the master's token."""
+    """The caller did not show a valid token."""
+
+
+class ForbiddenError(MasterError):
+    """The caller's role does not allow the call."""
 
 
 class DrainingError(MasterError):
@@ -92,6 +96,7 @@ STATUS_CODES: dict[type[MasterError], grpc.StatusCode] = {
     ReplacedStreamError: grpc.StatusCode.ALREADY_EXISTS,
     SilentStreamError: grpc.StatusCode.UNAVAILABLE,
     NotAllowedError: grpc.StatusCode.UNAUTHENTICATED,
+    ForbiddenError: grpc.StatusCode.PERMISSION_DENIED,
     DrainingError: grpc.StatusCode.UNAVAILABLE,
     StoreFailingError: grpc.StatusCode.UNAVAILABLE,
 }

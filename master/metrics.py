@@ -6,9 +6,8 @@ Labels never name an individual, a seed or a worker: their number is not bounded
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from wsgiref.simple_server import WSGIServer
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -78,14 +77,6 @@ class Metrics:
     def watch(self, read: Callable[[], Iterable[GaugeMetricFamily]]) -> None:
         """Read these gauges whenever somebody asks."""
         self.registry.register(_Gauges(read))
-
-    def serve(self, address: str, port: int) -> tuple[WSGIServer, int]:
-        """Serve /metrics in a thread; return the server and its port.
-
-        Raises OSError if the port is in use.
-        """
-        server, _ = start_http_server(port, addr=address, registry=self.registry)
-        return server, server.server_port
 
 
 class _Gauges(Collector):

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
+import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from functools import partial
 from pathlib import Path
@@ -25,9 +26,10 @@ from master.journal.journal import Journal
 from master.journal.keys import Keys
 from master.journal.store import open_store
 from master.metrics import Metrics
+from master.metrics_server import serve_metrics
 from master.steady_clock import SteadyClock
 from master.wire.experiment_service import ExperimentService
-from master.wire.interceptors import ErrorInterceptor, TokenInterceptor
+from master.wire.interceptors import AccessInterceptor, ErrorInterceptor
 from master.wire.worker_messages import OrderWriter
 from master.wire.worker_service import WorkerService
 from master.work.dispatcher import Dispatcher
@@ -76,6 +78,7 @@ class Master:
             master_id=secrets.token_hex(8), heartbeat_s=config.heartbeat_s, worker_slots=config.worker_slots,
         )  # fmt: skip
         self._config = config
+        self._access = config.access
         self._metrics = metrics
         self._clock = clock
         self._health = health.aio.HealthServicer()
@@ -157,10 +160,7 @@ class Master:
         stack.push_async_callback(end)
 
     def _make_server(self) -> grpc.aio.Server:
-        interceptors = [
-            ErrorInterceptor(),
-            *([TokenInterceptor(self._config.token)] if self._config.token else []),
-        ]
+        interceptors = [ErrorInterceptor(), AccessInterceptor(self._access)]
         server = grpc.aio.server(interceptors=interceptors, options=_OPTIONS)
         workers = WorkerService(self.dispatcher, OrderWriter(), self._clock)
         worker_pb2_grpc.add_WorkerServiceServicer_to_server(workers, server)
@@ -190,13 +190,16 @@ class Master:
 
     def _serve_metrics(self) -> Callable[[], None]:
         host, port = self._config.metrics_host, self._config.metrics_port
+        is_open, tokens = self._config.metrics_are_open, self._access.tokens
+        tls = None if is_open else _tls(self._config)
+        is_known = None if is_open or tokens is None else lambda token: tokens.role_of(token) is not None
         try:
-            server, port = self._metrics.serve(host, port)
+            server = serve_metrics(self._metrics.registry, host, port, tls=tls, is_known=is_known)
         except OSError as error:
             raise AddressError(
                 f"metrics_port is {port}, which cannot be served on: {error.strerror}"
             ) from None
-        self.metrics_address = f"{host}:{port}"
+        self.metrics_address = f"{host}:{server.server_port}"
 
         def close() -> None:
             server.shutdown()
@@ -227,6 +230,18 @@ def _credentials(config: MasterConfig) -> grpc.ServerCredentials:
     return grpc.ssl_server_credentials(
         [(key, cert)], root_certificates=authorities, require_client_auth=authorities is not None
     )
+
+
+def _tls(config: MasterConfig) -> ssl.SSLContext | None:
+    """What HTTP is encrypted with: the certificate that gRPC has."""
+    if config.tls_cert is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(config.tls_cert, config.tls_key)
+    except OSError as error:  # ssl.SSLError is one
+        raise AddressError(f"{config.tls_cert} cannot be used: {error.strerror}") from None
+    return context
 
 
 def _read(path: Path | None) -> bytes:

@@ -114,8 +114,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "balance.toml").write_text(next(each for each in blocks("toml") if "balance" in each))
     (tmp_path / "FILE").symlink_to("balance.toml")
     (tmp_path / "runs" / "pong").mkdir(parents=True)
-    for name in ("token", "cert.pem", "key.pem", "runs/pong/champion.toml"):
-        (tmp_path / name).write_text("there")
+    (tmp_path / "runs/pong/champion.toml").write_text("there")
+    for role in ("worker", "operator"):
+        (tmp_path / f"{role}-token").write_text(f"the-token-of-a-{role}")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -256,11 +257,12 @@ def test_what_a_laptop_is_shown_works_on_a_real_run(
     assert "has no master up; start it with: germline run" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="the README's certificate comes from openssl")
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="the README's tokens come from openssl")
 def test_a_fleet_is_made_watched_extended_and_forgotten_by_the_commands_that_are_shown(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As they are written, but for the master's address and folder, and for how long the spec plays."""
+    pytest.importorskip("cryptography", reason="pip install 'germline[certificates]'")
     (folder / "experiments").unlink()
     (folder / "experiments").mkdir()
     (folder / "experiments" / "frostbite-ga.toml").write_text(SHORT)
@@ -268,7 +270,7 @@ def test_a_fleet_is_made_watched_extended_and_forgotten_by_the_commands_that_are
     monkeypatch.setenv("GERMLINE_METRICS_PORT", "-1")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    shown = [line for block in blocks("console") if "cert.pem" in block for line in lines_of(block)]
+    shown = [line for block in blocks("console") if "certificates" in block for line in lines_of(block)]
     said = []
     with contextlib.ExitStack() as fleet:
         for line in shown:
@@ -284,7 +286,8 @@ def test_a_fleet_is_made_watched_extended_and_forgotten_by_the_commands_that_are
                 wait_for_port(port)
             else:
                 said.append(subprocess.check_output(here, shell=True, text=True))  # noqa: S602 - our own
-    submitted, watched, extended, stopped, deleted = filter(None, said)
+    made, submitted, watched, extended, stopped, deleted = filter(None, said)
+    assert made.startswith("wrote ca.pem, server.pem")
     assert submitted == "frostbite-ga is running, 0 evaluations, until 20 calls\n"
     assert "frostbite-ga complete: 20 evaluations" in watched
     assert extended == "frostbite-ga is running, 20 evaluations, until 2,000,000,000 calls\n"

@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from germline.cli import (
     bench_command,
+    certificates,
     doctor,
     individuals,
     inspect,
@@ -80,6 +81,7 @@ for module in (
     plot,
     spec_command,
     doctor,
+    certificates,
     bench_command,
 ):
     module.register(app)

@@ -1,9 +1,8 @@
-"""What holds for every call: the token, and one table from errors to statuses."""
+"""What holds for every call: who may make it, and one table from errors to statuses."""
 
 from __future__ import annotations
 
 import asyncio
-import hmac
 import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -12,33 +11,77 @@ from typing import Any, NoReturn, TypeAlias
 import grpc
 import grpc.aio
 
-from master.errors import STATUS_CODES, MasterError, NotAllowedError
+from master.access import Access, Role, Tokens, role_of_certificate
+from master.errors import STATUS_CODES, ForbiddenError, MasterError, NotAllowedError
 
 logger = logging.getLogger(__name__)
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Continuation: TypeAlias = "Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]"
 
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
 _OPEN_TO_ALL = "/grpc.health.v1.Health/"  # probes cannot send a token
+_FOR_WORKERS = ("/germline.v1.WorkerService/", "/grpc.reflection.")
 
 
-class TokenInterceptor(grpc.aio.ServerInterceptor):
-    """Refuses calls without the master's token, `authorization: Bearer TOKEN`, except for its health."""
+class AccessInterceptor(grpc.aio.ServerInterceptor):
+    """Refuses calls of those who may not make them; the master's health is for everybody."""
 
-    def __init__(self, token: str) -> None:
-        self._expected = f"Bearer {token}".encode()
+    def __init__(self, access: Access) -> None:
+        self._access = access
 
     async def intercept_service(
         self, continuation: Continuation, details: grpc.HandlerCallDetails
     ) -> Handler:
-        """Let a call through, or put a refusal in its place."""
+        """Have the call looked at before it does anything."""
         handler = await continuation(details)
-        given = dict(details.invocation_metadata or ()).get("authorization", "")
-        allowed = hmac.compare_digest(str(given).encode(), self._expected)
-        if allowed or details.method.startswith(_OPEN_TO_ALL) or handler is None:
+        if handler is None or details.method.startswith(_OPEN_TO_ALL):
             return handler  # type: ignore[return-value]  # None is grpc's own: no such method
+        return _replaced(handler, lambda inner: self._guarded(inner, details))
+
+    def _guarded(self, inner: Callable[..., Any], details: grpc.HandlerCallDetails) -> Callable[..., Any]:
+        def call(request: object, context: Context) -> Any:
+            role, needed = self._role(details, context), role_for(details.method)
+            if role < needed:
+                raise ForbiddenError(
+                    f"{details.method} is for the role {needed.name.lower()}; the caller showed the role "
+                    f"{role.name.lower()}"
+                )
+            return inner(request, context)
+
+        return call
+
+    def _role(self, details: grpc.HandlerCallDetails, context: Context) -> Role:
+        """The caller's role: the lower one where token and certificate name two."""
+        shown = []
+        if self._access.tokens is not None:
+            shown.append(_role_of_token(self._access.tokens, details))
+        if self._access.certificates:
+            names = context.auth_context().get("x509_subject_alternative_name", ())
+            role = role_of_certificate(names)
+            if role is None and not shown:
+                raise ForbiddenError(
+                    "the client's certificate names no role; allowed: the URI germline:worker or "
+                    "germline:operator among its subject alternative names"
+                )
+            shown += [] if role is None else [role]
+        return min(shown, default=Role.OPERATOR)
+
+
+def role_for(method: str) -> Role:
+    """Who may make a call: what is not known to be for workers is for operators."""
+    return Role.WORKER if method.startswith(_FOR_WORKERS) else Role.OPERATOR
+
+
+def _role_of_token(tokens: Tokens, details: grpc.HandlerCallDetails) -> Role:
+    given = str(dict(details.invocation_metadata or ()).get("authorization", ""))
+    scheme, _, token = given.partition(" ")
+    role = tokens.role_of(token if scheme == "Bearer" else "")
+    if role is None:
         sentence = "another token than the master's" if given else "no metadata 'authorization: Bearer TOKEN'"
-        return _replaced(handler, lambda _: _refusing(f"the call has {sentence}"))
+        raise NotAllowedError(f"the call has {sentence}")
+    return role
 
 
 class ErrorInterceptor(grpc.aio.ServerInterceptor):
@@ -76,13 +119,6 @@ def _replaced(handler: Handler, wrap: Callable[[Any], Any]) -> Handler:
         response_serializer=handler.response_serializer,
     )
     return replaced
-
-
-def _refusing(sentence: str) -> Callable[..., Awaitable[None]]:
-    async def refuse(_request: object, context: grpc.aio.ServicerContext[Any, Any]) -> None:
-        await _abort(context, NotAllowedError(sentence), "")
-
-    return refuse
 
 
 def _mapping(inner: Callable[..., Any], method: str) -> Callable[..., Any]:

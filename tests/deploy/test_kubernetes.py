@@ -29,7 +29,12 @@ CUSTOM = {
     "PodMonitor": "cloudcoil.models.prometheus_operator.v1",
     "PrometheusRule": "cloudcoil.models.prometheus_operator.v1",
 }
-MADE_BY_PEOPLE = {"germline-token", "germline-tls", "germline-store"}  # secrets; the base says so
+MADE_BY_PEOPLE = {
+    "germline-tokens",
+    "germline-worker",
+    "germline-tls",
+    "germline-store",
+}  # secrets; the base says so
 
 
 @pytest.fixture(params=RENDERINGS)

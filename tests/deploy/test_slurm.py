@@ -118,7 +118,7 @@ class Cluster:
 
     def germline(self, *words: str) -> str:
         address = (self.jobs / "master.address").read_text().strip()
-        known = ("--master", address, "--token-file", "token", "--ca", "cert.pem")
+        known = ("--master", address, "--token-file", "operator-token", "--ca", "cert.pem")
         return self.run("germline", *words, *known)
 
     def stop(self) -> None:

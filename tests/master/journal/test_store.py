@@ -188,6 +188,7 @@ async def test_a_store_that_forgets_is_warned_of(tmp_path: Path, caplog: pytest.
 
 
 CERT = Path("cert.pem")
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - nothing is bound
 
 
 @pytest.mark.parametrize(
@@ -206,6 +207,10 @@ CERT = Path("cert.pem")
         ({"listen": "0.0.0.0:7700"}, r"without a token and TLS \(tls_cert and tls_key\)"),
         ({"listen": "[::]:7700", "token": "x"}, "which other machines reach, without TLS"),
         ({"listen": "master-host:1", "tls_cert": CERT, "tls_key": CERT}, "without a token: whoever calls"),
+        ({"metrics_host": EVERYWHERE}, r"metrics_host is '0.0.0.0', .* without a token and TLS"),
+        ({"metrics_host": "10.0.0.1", "token": "x"}, r"without TLS .* or say insecure_metrics"),
+        ({"metrics_host": "::", "tls_cert": CERT, "tls_key": CERT, "tls_client_ca": CERT}, "without a token"),
+        ({"worker_tokens": Path("nowhere")}, "the file of tokens nowhere cannot be read"),
     ],
 )
 def test_settings_that_cannot_work_are_refused_by_name(settings: dict[str, object], problem: str) -> None:
@@ -220,6 +225,9 @@ def test_settings_that_cannot_work_are_refused_by_name(settings: dict[str, objec
         {"listen": "[::1]:7700"},
         {"listen": "0.0.0.0:7700", "token": "x", "tls_cert": CERT, "tls_key": CERT},
         {"listen": "0.0.0.0:7700", "tls_client_ca": CERT, "tls_cert": CERT, "tls_key": CERT},
+        {"metrics_host": EVERYWHERE, "token": "x", "tls_cert": CERT, "tls_key": CERT},
+        {"metrics_host": EVERYWHERE, "insecure_metrics": True},
+        {"metrics_host": EVERYWHERE, "metrics_port": -1},
     ],
 )
 def test_a_network_is_served_with_token_and_tls_and_this_machine_without(settings: dict[str, object]) -> None:

@@ -1,0 +1,243 @@
+"""Who may call what, on a real master: two roles by token, by certificate, and both; metrics among them."""
+
+import asyncio
+import contextlib
+import os
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc import aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from germline.v1 import experiment_pb2, worker_pb2
+from germline.v1.experiment_pb2_grpc import ExperimentServiceStub
+from germline.v1.worker_pb2_grpc import WorkerServiceStub
+from master.access import Role
+from master.config import MasterConfig
+from master.server import Master
+from master.wire.interceptors import role_for
+
+WORKER, OPERATOR = "worker-token-" * 2, "operator-token-" * 2
+Serve = Callable[..., AbstractAsyncContextManager[Master]]
+LIST = experiment_pb2.ListExperimentsRequest()
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Serve:
+    @asynccontextmanager
+    async def serve(**settings: Any) -> AsyncIterator[Master]:
+        default: dict[str, Any] = {
+            "listen": "localhost:0",
+            "metrics_port": -1,
+            "store_folder": tmp_path / "store",
+        }
+        async with Master.serving(MasterConfig(**(default | settings))) as master:
+            yield master
+
+    return serve
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, Path]:
+    """Settings of a master that asks for tokens."""
+    (tmp_path / "workers").write_text(WORKER + "\n")
+    (tmp_path / "operators").write_text(OPERATOR + "\n")
+    return {"worker_tokens": tmp_path / "workers", "operator_tokens": tmp_path / "operators"}
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `germline certificates` makes, and the certificate of somebody without a role."""
+    pytest.importorskip("cryptography", reason="pip install 'germline[certificates]'")
+    from germline.cli.app import run  # noqa: PLC0415
+    from germline.cli.authority import Authority, Signed  # noqa: PLC0415
+
+    folder = tmp_path_factory.mktemp("house") / "certificates"
+    assert run(["certificates", str(folder)]) == 0
+    stored = Signed((folder / "ca.pem").read_bytes(), (folder / "ca-key.pem").read_bytes())
+    nobody = Authority.of(stored).sign_client("nobody", 1)
+    (folder / "nobody.pem").write_bytes(nobody.certificate)
+    (folder / "nobody-key.pem").write_bytes(nobody.key)
+    return folder
+
+
+def served_with(certificates: Path, *, ask_clients: bool = True) -> dict[str, Path]:
+    settings = {"tls_cert": certificates / "server.pem", "tls_key": certificates / "server-key.pem"}
+    return settings | ({"tls_client_ca": certificates / "ca.pem"} if ask_clients else {})
+
+
+def calling(master: Master, certificates: Path, who: str) -> aio.Channel:
+    """A channel of somebody with a certificate."""
+    ca, chain, key = (
+        (certificates / name).read_bytes() for name in ("ca.pem", f"{who}.pem", f"{who}-key.pem")
+    )
+    return aio.secure_channel(master.address, grpc.ssl_channel_credentials(ca, key, chain))
+
+
+def shown(token: str) -> tuple[tuple[str, str], ...]:
+    return (("authorization", f"Bearer {token}"),) if token else ()
+
+
+async def codes(channel: aio.Channel, token: str = "") -> tuple[grpc.StatusCode, grpc.StatusCode]:
+    """How a call to work and one to see experiments end; work ends by the caller's own odd first message."""
+    metadata = shown(token)
+    work = WorkerServiceStub(channel).Work(metadata=metadata)
+    with contextlib.suppress(aio.AioRpcError, asyncio.InvalidStateError):  # it was refused already
+        await work.write(worker_pb2.WorkerMessage(credit=worker_pb2.Credit(evaluations=1)))
+    people = ExperimentServiceStub(channel).ListExperiments(LIST, metadata=metadata)
+    return await work.code(), await people.code()
+
+
+ALLOWED = grpc.StatusCode.FAILED_PRECONDITION  # a stream that was let in, and did not begin with hello
+OK = grpc.StatusCode.OK
+UNKNOWN, FORBIDDEN = grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED
+
+
+def test_every_call_has_its_role_and_only_work_is_for_workers() -> None:
+    services = [
+        *experiment_pb2.DESCRIPTOR.services_by_name.values(),
+        *worker_pb2.DESCRIPTOR.services_by_name.values(),
+    ]
+    methods = {f"/{service.full_name}/{method.name}" for service in services for method in service.methods}
+    for_workers = {method for method in methods if role_for(method) is Role.WORKER}
+    assert for_workers == {"/germline.v1.WorkerService/Work"}
+    assert role_for("/germline.v2.Whatever/Call") is Role.OPERATOR
+
+
+@pytest.mark.parametrize(
+    ("token", "expected"),
+    [
+        (WORKER, (ALLOWED, FORBIDDEN)),
+        (OPERATOR, (ALLOWED, OK)),
+        ("somebody-elses-token", (UNKNOWN, UNKNOWN)),
+        ("", (UNKNOWN, UNKNOWN)),
+    ],
+)
+async def test_a_token_lets_its_bearer_do_what_its_role_may(
+    token: str, expected: tuple[grpc.StatusCode, ...], serve: Serve, files: dict[str, Path]
+) -> None:
+    async with serve(**files) as master, aio.insecure_channel(master.address) as channel:
+        assert await codes(channel, token) == expected
+        await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+
+
+async def test_a_refused_caller_is_told_which_role_the_call_wants(
+    serve: Serve, files: dict[str, Path]
+) -> None:
+    async with serve(**files) as master, aio.insecure_channel(master.address) as channel:
+        call = ExperimentServiceStub(channel).DeleteExperiment(
+            experiment_pb2.DeleteExperimentRequest(name="x"), metadata=shown(WORKER)
+        )
+        assert await call.details() == (
+            "/germline.v1.ExperimentService/DeleteExperiment is for the role operator; the caller showed the "
+            "role worker"
+        )
+
+
+async def test_tokens_are_exchanged_under_a_running_master(serve: Serve, files: dict[str, Path]) -> None:
+    async with serve(**files) as master, aio.insecure_channel(master.address) as channel:
+        new = files["operator_tokens"].with_name("new")
+        new.write_text("another-operators-token\n")
+        os.replace(new, files["operator_tokens"])
+        assert (await codes(channel, OPERATOR))[1] is UNKNOWN
+        assert (await codes(channel, "another-operators-token"))[1] is OK
+
+
+@pytest.mark.parametrize(
+    ("who", "expected"),
+    [("worker", (ALLOWED, FORBIDDEN)), ("operator", (ALLOWED, OK)), ("nobody", (FORBIDDEN, FORBIDDEN))],
+)
+async def test_a_certificate_lets_its_owner_do_what_its_role_may(
+    who: str, expected: tuple[grpc.StatusCode, ...], serve: Serve, certificates: Path
+) -> None:
+    async with serve(**served_with(certificates)) as master, calling(master, certificates, who) as channel:
+        assert await codes(channel) == expected
+
+
+@pytest.mark.parametrize(
+    ("who", "token", "expected"),
+    [
+        ("operator", OPERATOR, (ALLOWED, OK)),
+        ("operator", WORKER, (ALLOWED, FORBIDDEN)),
+        ("worker", OPERATOR, (ALLOWED, FORBIDDEN)),
+        ("nobody", OPERATOR, (ALLOWED, OK)),
+        ("operator", "", (UNKNOWN, UNKNOWN)),
+    ],
+)
+async def test_where_both_are_asked_for_both_must_allow_a_call(
+    who: str,
+    token: str,
+    expected: tuple[grpc.StatusCode, ...],
+    serve: Serve,
+    files: dict[str, Path],
+    certificates: Path,
+) -> None:
+    settings = served_with(certificates) | files
+    async with serve(**settings) as master, calling(master, certificates, who) as channel:
+        assert await codes(channel, token) == expected
+
+
+async def test_nobody_without_a_certificate_gets_through_where_one_is_asked_for(
+    serve: Serve, certificates: Path
+) -> None:
+    async with serve(**served_with(certificates)) as master:
+        credentials = grpc.ssl_channel_credentials((certificates / "ca.pem").read_bytes())
+        async with aio.secure_channel(master.address, credentials) as channel:
+            call = ExperimentServiceStub(channel).ListExperiments(LIST, timeout=5)
+            assert await call.code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
+
+
+def fetch(url: str, token: str = "", ca: Path | None = None) -> tuple[int, str]:
+    context = ssl.create_default_context(cafile=ca) if ca else None
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    try:
+        request = urllib.request.Request(url, headers=headers)  # noqa: S310 - our own server
+        with urllib.request.urlopen(request, context=context, timeout=20) as answer:  # noqa: S310
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+async def test_metrics_beyond_this_machine_are_encrypted_and_want_a_token(
+    serve: Serve, files: dict[str, Path], certificates: Path
+) -> None:
+    settings = served_with(certificates, ask_clients=False) | files
+    async with serve(**settings, metrics_host="0.0.0.0", metrics_port=0) as master:  # noqa: S104
+        url = f"https://localhost:{master.metrics_address.rpartition(':')[2]}/metrics"
+        ca = certificates / "ca.pem"
+        for token in (WORKER, OPERATOR):
+            status, text = await asyncio.to_thread(fetch, url, token, ca)
+            assert (status, "germline_workers_wanted" in text) == (200, True)
+        for token in ("", "somebody-elses-token"):
+            status, text = await asyncio.to_thread(fetch, url, token, ca)
+            assert (status, "germline" in text) == (401, False)
+        with pytest.raises(OSError, match=r"closed|reset|disconnected|Remote"):
+            await asyncio.to_thread(fetch, url.replace("https", "http"))
+
+
+async def test_metrics_on_this_machine_are_open_and_beyond_it_if_the_operator_says_so(
+    serve: Serve, files: dict[str, Path]
+) -> None:
+    open_to_all = {"metrics_host": "0.0.0.0", "insecure_metrics": True}  # noqa: S104
+    for settings in ({}, open_to_all):
+        async with serve(**files, **settings, metrics_port=0) as master:
+            url = f"http://127.0.0.1:{master.metrics_address.rpartition(':')[2]}/metrics"
+            assert (await asyncio.to_thread(fetch, url))[0] == 200
+
+
+async def test_callers_that_say_nothing_keep_nobody_from_the_metrics(serve: Serve) -> None:
+    async with serve(metrics_port=0) as master:
+        host, port = master.metrics_address.split(":")
+        silent = [await asyncio.open_connection(host, int(port)) for _ in range(8)]
+        status, _ = await asyncio.to_thread(fetch, f"http://{master.metrics_address}/metrics")
+        assert status == 200
+        for _, writer in silent:
+            writer.close()
