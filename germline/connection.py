@@ -1,11 +1,13 @@
-"""How a process reaches its master: encryption, token and proxy, said once for clients and workers."""
+"""How a process reaches its master: addresses, encryption, token and proxy, for clients and workers alike."""
 
 from __future__ import annotations
 
 import ipaddress
+import re
+import socket
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import grpc
 
@@ -63,6 +65,79 @@ def check_token(token: str) -> None:
     """Raises ValueError, without the token in it, for one that cannot travel in a header."""
     if not (token.isascii() and token.isprintable()):
         raise ValueError("the token holds other than visible ASCII characters, which no call can carry")
+
+
+class Place(NamedTuple):
+    """Where a master may be: what to dial, and the channel options that this needs."""
+
+    target: str
+    options: Options
+
+
+class Places:
+    """Where a master may be, in turn: of several masters on one store, one serves and the others wait.
+
+    A name that stands for several machines is as many places; it is looked up again in every round.
+    """
+
+    def __init__(self, addresses: str) -> None:
+        """Go round these, "host:port" each, with commas between. Raises ValueError."""
+        self._addresses = check_addresses(addresses)
+        self._places = _places(self._addresses)
+        self._turn = 0
+
+    @property
+    def are_several(self) -> bool:
+        """Whether there is more than one."""
+        return len(self._places) > 1
+
+    @property
+    def now(self) -> Place:
+        """The one whose turn it is."""
+        return self._places[self._turn]
+
+    def go_on(self) -> bool:
+        """Turn to the next one; false if that begins a new round."""
+        self._turn += 1
+        if self._turn < len(self._places):
+            return True
+        self._turn, self._places = 0, _places(self._addresses)
+        return False
+
+
+def check_addresses(addresses: str) -> list[str]:
+    """The addresses in a text. Raises ValueError where there is something else."""
+    found = [address.strip() for address in addresses.split(",")]
+    if not all(re.fullmatch(r".+:\d{1,5}", address) for address in found):
+        raise ValueError(f"master is {addresses!r}; allowed: host:port, several with commas between")
+    return found
+
+
+def _places(addresses: list[str]) -> list[Place]:
+    return [place for address in addresses for place in _places_of(address)]
+
+
+def _places_of(address: str) -> list[Place]:
+    """Where one address leads: to each machine that its name stands for, if these are several."""
+    host, _, port = address.rpartition(":")
+    machines = [] if is_loopback(host.strip("[]")) else _machines(host.strip("[]"))
+    if len(machines) < 2:
+        return [Place(address, options_for(address))]
+    named: Options = (("grpc.ssl_target_name_override", host), *options_for(address))
+    return [Place(f"{kind}:{machine}:{port}", named) for kind, machine in machines]
+
+
+def _machines(host: str) -> list[tuple[str, str]]:
+    """The addresses of a name, of the family that has more of them; none if nobody knows any."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return []
+    four = sorted({str(at[0]) for family, _, _, _, at in found if family is socket.AF_INET})
+    six = sorted({str(at[0]) for family, _, _, _, at in found if family is socket.AF_INET6})
+    if len(six) > len(four):
+        return [("ipv6", f"[{machine}]") for machine in six]
+    return [("ipv4", machine) for machine in four]
 
 
 def options_for(address: str) -> Options:

@@ -9,12 +9,13 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 from germline import logs, signals
 from germline.settings import parse
 from master.config import MasterConfig
 from master.errors import StoreFailingError
-from master.journal.journal import SupersededError
+from master.journal.journal import OtherStoreError, SupersededError
 from master.journal.store import StoreError
 from master.server import AddressError, Master
 
@@ -59,7 +60,34 @@ async def _serve(config: MasterConfig) -> None:
         stop.set()
 
     signals.heed(told, left_alone)
+    while await _is_superseded(config, stop):
+        config = replace(config, take_over=False)
+
+
+async def _is_superseded(config: MasterConfig, stop: asyncio.Event) -> bool:
+    """Serve until told to stop, or until another master has taken over: then this one waits for its turn."""
+    serving = asyncio.Event()
+    life = asyncio.create_task(_live(config, stop, serving))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait((life, stopping), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not serving.is_set():
+        life.cancel()  # nothing is to be drained yet
+    try:
+        await life
+    except asyncio.CancelledError:
+        return False
+    except OtherStoreError:
+        raise
+    except SupersededError as error:
+        logger.error("%s; this one waits", error)
+        return not stop.is_set()
+    return False
+
+
+async def _live(config: MasterConfig, stop: asyncio.Event, serving: asyncio.Event) -> None:
     async with Master.serving(config) as master:
+        serving.set()
         stopping, breaking = asyncio.create_task(stop.wait()), asyncio.create_task(master.broken())
         await asyncio.wait((stopping, breaking), return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()

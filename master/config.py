@@ -38,7 +38,8 @@ class MasterConfig:
     store: str = field(default="", metadata=SECRET, repr=False)
     """URL of a Redis-protocol server that keeps the journal, redis://, rediss:// (with ?ssl_ca_certs=FILE for
     authorities of its own) or unix://; of a cluster any node will do, or a Sentinel. Without one the master
-    starts a Valkey server of its own in `store_folder`."""
+    starts a Valkey server of its own in `store_folder`. Several masters on one store are one that works and
+    others that wait."""
 
     store_folder: Path = Path("germline-store")
     """Folder of the master's own Valkey server.
@@ -48,6 +49,15 @@ class MasterConfig:
 
     store_prefix: str = "germline"
     """What the journal's keys begin with. Masters that share one server need different ones."""
+
+    ownership_s: float = 5.0
+    """Seconds for which a master owns its store without saying so again. Masters that come later wait, and
+    take over when the owner was silent for so long, or at once when it ends or its process on the same
+    machine is dead. An owner that could not reach its store for so long serves nobody until it knows that it
+    still is the owner. A store of the master's own has one master anyway."""
+
+    take_over: bool = False
+    """Take the store over at once, whoever owns it; that master then waits."""
 
     token: str = field(default="", metadata=SECRET, repr=False)
     """A token of operators, for as long as this master runs: what callers show as `authorization: Bearer
@@ -128,6 +138,7 @@ class MasterConfig:
             raise ValueError("tls_client_ca needs tls_cert and tls_key")
         for name, lowest, highest in (
             ("snapshot_interval_s", 0.1, 86_400.0), ("heartbeat_s", 0.1, 3_600.0), ("drain_s", 0.0, 3_600.0),
+            ("ownership_s", 0.5, 60.0),
         ):  # fmt: skip
             value = getattr(self, name)
             if not lowest <= value <= highest:

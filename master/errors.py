@@ -83,6 +83,10 @@ class DrainingError(MasterError):
     """The master is about to stop."""
 
 
+class NotOwnerError(MasterError):
+    """This master does not own its store: another one may, and is to be asked."""
+
+
 class StoreFailingError(MasterError):
     """The store does not give what is in it."""
 
@@ -98,5 +102,6 @@ STATUS_CODES: dict[type[MasterError], grpc.StatusCode] = {
     NotAllowedError: grpc.StatusCode.UNAUTHENTICATED,
     ForbiddenError: grpc.StatusCode.PERMISSION_DENIED,
     DrainingError: grpc.StatusCode.UNAVAILABLE,
+    NotOwnerError: grpc.StatusCode.UNAVAILABLE,
     StoreFailingError: grpc.StatusCode.UNAVAILABLE,
 }

@@ -1,4 +1,7 @@
-"""Serves the metrics over HTTP: on this machine in the open, beyond it encrypted and for a token."""
+"""Serves the metrics over HTTP: on this machine in the open, beyond it encrypted and for a token.
+
+Beside them stands /ready, for probes, which have no token: 200 where this master serves, 503 where it waits.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
 IsKnown = Callable[[str], bool]
+WhyShut = Callable[[], str]
 
 _MOST_AT_ONCE = 32  # requests; more are closed, so that idle connections cost nothing
 _PATIENCE_S = 10.0  # for a caller that says nothing
@@ -68,9 +72,15 @@ class _Silent(WSGIRequestHandler):
 
 
 def serve_metrics(
-    registry: CollectorRegistry, host: str, port: int, *, tls: ssl.SSLContext | None, is_known: IsKnown | None
+    registry: CollectorRegistry,
+    host: str,
+    port: int,
+    *,
+    tls: ssl.SSLContext | None,
+    is_known: IsKnown | None,
+    why_shut: WhyShut = lambda: "",
 ) -> MetricsServer:
-    """Serve /metrics in a thread, until it is shut down.
+    """Serve /metrics and /ready in a thread, until it is shut down.
 
     Args:
         registry: the metrics.
@@ -78,6 +88,7 @@ def serve_metrics(
         port: at which port; 0 takes a free one.
         tls: encrypt with this.
         is_known: whether a bearer token is valid; without it everybody is answered.
+        why_shut: why this master serves nobody now; empty if it does.
 
     Raises:
         OSError: the address is in use, or none of this machine's.
@@ -85,11 +96,23 @@ def serve_metrics(
     application: WSGIApplication = make_wsgi_app(registry)
     if is_known is not None:
         application = _for_those_known(application, is_known)
+    application = _beside_readiness(application, why_shut)
     kind = _MetricsServer6 if ":" in host else MetricsServer
     server = make_server(host, port, application, kind, handler_class=_Silent)
     server.tls = tls
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
     return server
+
+
+def _beside_readiness(application: WSGIApplication, why_shut: WhyShut) -> WSGIApplication:
+    def beside(environment: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        if environment.get("PATH_INFO") != "/ready":
+            return application(environment, start)
+        why = why_shut()
+        start("503 Service Unavailable" if why else "200 OK", [("Content-Type", "text/plain; charset=utf-8")])
+        return [f"{why or 'this master serves'}\n".encode()]
+
+    return beside
 
 
 def _for_those_known(application: WSGIApplication, is_known: IsKnown) -> WSGIApplication:

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import secrets
 import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -15,7 +15,7 @@ from typing import NoReturn
 
 import grpc
 import grpc.aio
-from grpc_health.v1 import health, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from prometheus_client.core import GaugeMetricFamily
 
@@ -28,6 +28,7 @@ from master.journal.store import open_store
 from master.metrics import Metrics
 from master.metrics_server import serve_metrics
 from master.steady_clock import SteadyClock
+from master.wire.door import Door
 from master.wire.experiment_service import ExperimentService
 from master.wire.interceptors import AccessInterceptor, ErrorInterceptor
 from master.wire.worker_messages import OrderWriter
@@ -39,6 +40,8 @@ logger = logging.getLogger(__name__)
 MAX_MESSAGE_BYTES = 16 * 2**20
 _TICK_S = 1.0
 _GRACE_S = 2.0
+_LOOK_S = 0.1  # time in which a master that may have been superseded ends its streams
+_READING = "this master reads its journal"
 _GAUGES_S = 10.0  # longest wait of whoever asks for metrics
 _OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -82,6 +85,9 @@ class Master:
         self._metrics = metrics
         self._clock = clock
         self._health = health.aio.HealthServicer()
+        self._waits_for = _READING
+        self._door = Door(self._why_shut)
+        self._server: grpc.aio.Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
@@ -106,6 +112,9 @@ class Master:
                 snapshot_interval_s=config.snapshot_interval_s,
                 observe_commit=metrics.observe_commit,
                 revive_store=store.revive,
+                own_store=store.is_own,
+                address=config.listen,
+                ownership_s=config.ownership_s,
             )  # fmt: skip
             master = cls(config, journal, metrics, clock or SteadyClock())
             await master._open(stack)
@@ -133,20 +142,74 @@ class Master:
         )
 
     async def _open(self, stack: contextlib.AsyncExitStack) -> None:
-        """Recover, then serve."""
+        """Own the store, recover, then serve. Who has to wait for the store is healthy meanwhile."""
+        ownership = self.journal.ownership
+        owner = await ownership.take(at_once=self._config.take_over)
+        if owner is not None:
+            self._waits_for = f"this master waits: its store is owned by {owner}"
+            await self._serve(stack)
+            logger.info("waiting on %s; the store is owned by %s", self.address, owner)
+            await ownership.wait()
+            self._waits_for = _READING
+            logger.info("taking over")
+        stack.push_async_callback(ownership.release)
         await self.registry.recover()
         self._run(self.journal.run(), stack)
         await self.journal.flush(
             60.0, with_snapshots=True
         )  # a lease of before a restart is told from one after it
-        self._metrics.watch(partial(_read_on, asyncio.get_running_loop(), self.dispatcher.overview.gauges))
+        ownership.settle()
+        if self._server is None:
+            await self._serve(stack)
+        self._waits_for = ""
+        await self._say_health()
+        self._run(self._tick(), stack)
+        self._run(self._watch_ownership(), stack)
+        logger.info("serving on %s, metrics on %s", self.address, self.metrics_address or "none")
+
+    async def _serve(self, stack: contextlib.AsyncExitStack) -> None:
+        """Answer on the ports, if only that this master waits."""
+        self._metrics.watch(partial(_read_on, asyncio.get_running_loop(), self._gauges))
         if self._config.metrics_port >= 0:
             stack.callback(self._serve_metrics())
-        server = self._make_server()
-        await server.start()
-        stack.push_async_callback(server.stop, _GRACE_S)
-        self._run(self._tick(), stack)
-        logger.info("serving on %s, metrics on %s", self.address, self.metrics_address or "none")
+        self._server = self._make_server()
+        await self._say_health()
+        await self._server.start()
+        stack.push_async_callback(self._server.stop, _GRACE_S)
+
+    def _gauges(self) -> Iterator[GaugeMetricFamily]:
+        text = "1 where this master owns its store and serves, 0 where it waits."
+        yield GaugeMetricFamily("germline_owner", text, value=float(not self._why_shut()))
+        yield from self.dispatcher.overview.gauges()
+
+    def _why_shut(self) -> str:
+        """Why nobody is served now; empty if everybody is."""
+        if self._waits_for or self.journal.ownership.is_held:
+            return self._waits_for
+        return (
+            f"this master could not reach its store for {self._config.ownership_s:g} s: another one may have "
+            "taken over"
+        )
+
+    async def _watch_ownership(self) -> None:
+        """Show everybody out when another master may have taken over."""
+        was_shut = False
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            is_shut = bool(self._why_shut())
+            if is_shut:
+                self._door.shut()
+            if is_shut is not was_shut:
+                was_shut = is_shut
+                logger.warning("%s", self._why_shut() or "the store is still owned by this master")
+                await self._say_health()
+
+    async def _say_health(self) -> None:
+        """Tell probes and balancers whether calls are served: that of a whole master, and of each service."""
+        serving = health_pb2.HealthCheckResponse.SERVING
+        status = health_pb2.HealthCheckResponse.NOT_SERVING if self._why_shut() else serving
+        for name in ("", *_services()):
+            await self._health.set(name, status)
 
     def _run(self, coroutine: Coroutine[None, None, None], stack: contextlib.AsyncExitStack) -> None:
         """Run something until the stack is unwound."""
@@ -160,18 +223,16 @@ class Master:
         stack.push_async_callback(end)
 
     def _make_server(self) -> grpc.aio.Server:
-        interceptors = [ErrorInterceptor(), AccessInterceptor(self._access)]
+        interceptors = [ErrorInterceptor(), AccessInterceptor(self._access), self._door]
         server = grpc.aio.server(interceptors=interceptors, options=_OPTIONS)
         workers = WorkerService(self.dispatcher, OrderWriter(), self._clock)
         worker_pb2_grpc.add_WorkerServiceServicer_to_server(workers, server)
         experiments = ExperimentService(self.registry, self.dispatcher, self.journal)
         experiment_pb2_grpc.add_ExperimentServiceServicer_to_server(experiments, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        names = [
-            worker_pb2.DESCRIPTOR.services_by_name["WorkerService"].full_name,
-            experiment_pb2.DESCRIPTOR.services_by_name["ExperimentService"].full_name,
-        ]
-        reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+        reflection.enable_server_reflection(
+            [*_services(), health.SERVICE_NAME, reflection.SERVICE_NAME], server
+        )
         self.address = self._bind(server)
         return server
 
@@ -194,7 +255,9 @@ class Master:
         tls = None if is_open else _tls(self._config)
         is_known = None if is_open or tokens is None else lambda token: tokens.role_of(token) is not None
         try:
-            server = serve_metrics(self._metrics.registry, host, port, tls=tls, is_known=is_known)
+            server = serve_metrics(
+                self._metrics.registry, host, port, tls=tls, is_known=is_known, why_shut=self._why_shut
+            )
         except OSError as error:
             raise AddressError(
                 f"metrics_port is {port}, which cannot be served on: {error.strerror}"
@@ -211,6 +274,14 @@ class Master:
         while True:
             await asyncio.sleep(_TICK_S)
             self.dispatcher.tick()
+
+
+def _services() -> list[str]:
+    """The names of what is served, beside health and reflection."""
+    return [
+        worker_pb2.DESCRIPTOR.services_by_name["WorkerService"].full_name,
+        experiment_pb2.DESCRIPTOR.services_by_name["ExperimentService"].full_name,
+    ]
 
 
 def _read_on(

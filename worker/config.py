@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from germline.connection import Security
+from germline.connection import Security, check_addresses
 from germline.settings import SECRET
 
 _SPOT_NOTICE = re.compile(r"(ec2|gcp|azure)$|https?://|file:///")
@@ -25,7 +25,9 @@ class WorkerConfig:
     """
 
     master: str = "localhost:7700"
-    """Address of the master, host:port. A worker may start first: it waits."""
+    """Address of the master, host:port. A worker may start first: it waits. Where several masters share a
+    store, the addresses of all of them, with commas between, or a name that stands for all: the worker finds
+    the one that serves."""
 
     token: str = field(default="", metadata=SECRET, repr=False)
     """What the master wants to see before it lends work."""
@@ -78,8 +80,7 @@ class WorkerConfig:
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
-        if not re.fullmatch(r".+:\d{1,5}", self.master):
-            raise ValueError(f"master is {self.master!r}; allowed: host:port")
+        check_addresses(self.master)
         if self.slots < 0:
             raise ValueError(f"slots is {self.slots}; allowed: 1 or more, or 0 to size them from memory")
         if self.threads < 1:

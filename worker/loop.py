@@ -19,7 +19,7 @@ from collections.abc import Callable
 
 from germline import signals
 from worker.config import WorkerConfig
-from worker.connection.channel import opener
+from worker.connection.channel import Dial
 from worker.connection.link import Link
 from worker.connection.worker_state import LinkSettings, WorkerState
 from worker.leaving import watch_idleness, watch_time
@@ -53,11 +53,13 @@ async def work(config: WorkerConfig) -> Ending:
         SetupError: if this machine does not have the device.
     """
     device = prepare(config.device, config.threads)
+    dial = Dial(config)
     builder = EngineBuilder(device, config.slots or None, config.cache_mib << 20)
     link = Link(
         LinkSettings(
             master=config.master,
-            dial=opener(config),
+            dial=dial,
+            go_on=dial.go_on,
             metadata=config.security.metadata(),
             identity=identify(device, config.worker_id),
             slots=config.slots or FIRST_SLOTS,

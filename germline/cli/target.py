@@ -20,7 +20,7 @@ from germline.cli.folder import RunFolder
 from germline.cli.source import MasterSource, Source
 from germline.client import Client
 from germline.client.client import DEFAULT_ADDRESS
-from germline.connection import Security
+from germline.connection import Security, check_addresses
 
 _Own = ParamSpec("_Own")
 _PANEL = "Connection"
@@ -33,7 +33,9 @@ JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Write JSON 
 MasterOption: TypeAlias = Annotated[
     str,
     typer.Option(
-        envvar="GERMLINE_MASTER", help="Where the master listens, host:port.", rich_help_panel=_PANEL
+        envvar="GERMLINE_MASTER",
+        help="Where the master listens, host:port; of several on one store, all with commas between.",
+        rich_help_panel=_PANEL,
     ),
 ]
 RunOption: TypeAlias = Annotated[
@@ -156,6 +158,7 @@ def _target(
     before: Mapping[str, object] = context.find_root().obj
     chosen = {name: value if value is not None else before[name] for name, value in after.items()}
     try:
+        check_addresses(master)
         return Target(master, run, settings.read(Security, chosen, os.environ))
     except ValueError as error:
         raise CommandError(str(error), Exit.USAGE) from None

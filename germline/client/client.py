@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
 import grpc
 
-from germline.client.errors import NotReachableError, as_sentences, from_rpc
+from germline.client.errors import NotReachableError, from_rpc
+from germline.client.masters import Masters
 from germline.client.views import (
     Checkpoint,
     Experiment,
@@ -20,7 +20,7 @@ from germline.client.views import (
     QuarantinedWorker,
     Worker,
 )
-from germline.connection import Security, options_for
+from germline.connection import Security
 from germline.v1 import experiment_pb2, spec_pb2
 from germline.v1.experiment_pb2_grpc import ExperimentServiceStub
 
@@ -28,35 +28,13 @@ _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
 
 DEFAULT_ADDRESS = "localhost:7700"
-MAX_MESSAGE_BYTES = 64 * 1024 * 1024  # a population of long lines with its genomes
-
-# Every call may be repeated without harm; only UNAVAILABLE is, since anything else would fail again.
-_RETRY = {
-    "methodConfig": [
-        {
-            "name": [{"service": "germline.v1.ExperimentService"}],
-            "retryPolicy": {
-                "maxAttempts": 4,
-                "initialBackoff": "0.2s",
-                "maxBackoff": "2s",
-                "backoffMultiplier": 2,
-                "retryableStatusCodes": ["UNAVAILABLE"],
-            },
-        }
-    ]
-}
-_OPTIONS: list[tuple[str, str | int]] = [
-    ("grpc.service_config", json.dumps(_RETRY)),
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 2_000),
-]
+_TRANSFER_S = 120.0  # for what may be large
 
 
 class Client:
-    """Talks to one master. Use it in a `with` statement, or close it.
+    """Talks to one master, or of several on one store to the one that serves.
+
+    Use it in a `with` statement, or close it.
 
     Every call raises NotReachableError if nobody answers within the deadline, and RefusedError, with the
     master's sentence, if it says no.
@@ -76,7 +54,7 @@ class Client:
         """Prepare the connection; it is made by the first call.
 
         Args:
-            address: "host:port".
+            address: "host:port"; of several masters on one store, those of all, with commas between.
             token: sent as a bearer token with every call.
             tls: encrypt, and trust the system's certificates.
             ca: encrypt, and trust this PEM file instead.
@@ -91,8 +69,7 @@ class Client:
         self._deadline_s = deadline_s
         security = Security(token=token or "", tls=tls, ca=ca, tls_cert=tls_cert, tls_key=tls_key)
         self._metadata = security.metadata()
-        self._channel = _open(address, security)
-        self._stub = ExperimentServiceStub(self._channel)
+        self._masters = Masters(address, security)
 
     def __enter__(self) -> Self:
         return self
@@ -104,7 +81,7 @@ class Client:
 
     def close(self) -> None:
         """Close the connection."""
-        self._channel.close()
+        self._masters.close()
 
     def wait_until_ready(self, timeout_s: float) -> None:
         """Return as soon as the master answers; raise NotReachableError if it does not in time."""
@@ -122,32 +99,32 @@ class Client:
     def create(self, spec: spec_pb2.ExperimentSpec) -> Experiment:
         """Start an experiment, or find the one of this name and spec that is there already."""
         request = experiment_pb2.CreateExperimentRequest(spec=spec)
-        return Experiment.of(self._call(self._stub.CreateExperiment, request).experiment)
+        return Experiment.of(self._call(lambda stub: stub.CreateExperiment, request).experiment)
 
     def experiment(self, name: str) -> Experiment:
         """One experiment as it stands."""
         request = experiment_pb2.GetExperimentRequest(name=name)
-        return Experiment.of(self._call(self._stub.GetExperiment, request).experiment)
+        return Experiment.of(self._call(lambda stub: stub.GetExperiment, request).experiment)
 
     def experiments(self) -> list[Experiment]:
         """All experiments, oldest first."""
-        found = self._call(self._stub.ListExperiments, experiment_pb2.ListExperimentsRequest())
+        found = self._call(lambda stub: stub.ListExperiments, experiment_pb2.ListExperimentsRequest())
         return [Experiment.of(message) for message in found.experiments]
 
     def pause(self, name: str) -> Experiment:
         """Lend no more work of it until :meth:`resume`."""
         request = experiment_pb2.PauseExperimentRequest(name=name)
-        return Experiment.of(self._call(self._stub.PauseExperiment, request).experiment)
+        return Experiment.of(self._call(lambda stub: stub.PauseExperiment, request).experiment)
 
     def resume(self, name: str) -> Experiment:
         """Undo a pause."""
         request = experiment_pb2.ResumeExperimentRequest(name=name)
-        return Experiment.of(self._call(self._stub.ResumeExperiment, request).experiment)
+        return Experiment.of(self._call(lambda stub: stub.ResumeExperiment, request).experiment)
 
     def stop(self, name: str) -> Experiment:
         """End it; its individuals stay."""
         request = experiment_pb2.StopExperimentRequest(name=name)
-        return Experiment.of(self._call(self._stub.StopExperiment, request).experiment)
+        return Experiment.of(self._call(lambda stub: stub.StopExperiment, request).experiment)
 
     def extend(self, name: str, stop: spec_pb2.Stop, *, only: bool = False) -> Experiment:
         """Change when it is complete; one that is complete or stopped goes on.
@@ -158,47 +135,51 @@ class Client:
             only: forget the conditions that are absent from `stop`.
         """
         request = experiment_pb2.ExtendExperimentRequest(name=name, stop=stop, only=only)
-        return Experiment.of(self._call(self._stub.ExtendExperiment, request).experiment)
+        return Experiment.of(self._call(lambda stub: stub.ExtendExperiment, request).experiment)
 
     def delete(self, name: str) -> None:
         """Forget an experiment that is over, with everything that was stored of it."""
-        self._call(self._stub.DeleteExperiment, experiment_pb2.DeleteExperimentRequest(name=name))
+        self._call(lambda stub: stub.DeleteExperiment, experiment_pb2.DeleteExperimentRequest(name=name))
 
     def individuals(self, name: str, limit: int = 100, *, with_genomes: bool = False) -> list[Individual]:
         """Members of the population, best first, at most `limit` (1 to 10,000)."""
         request = experiment_pb2.ListIndividualsRequest(name=name, limit=limit, with_genomes=with_genomes)
-        found = self._call(self._stub.ListIndividuals, request)
+        found = self._call(lambda stub: stub.ListIndividuals, request)
         return [Individual.of(message) for message in found.individuals]
 
     def individual(self, name: str, individual_id: int | None = None) -> Individual:
         """One individual with its genome; without an id the champion, or the best while there is none."""
         request = experiment_pb2.GetIndividualRequest(name=name, id=individual_id)
-        return Individual.of(self._call(self._stub.GetIndividual, request).individual)
+        return Individual.of(self._call(lambda stub: stub.GetIndividual, request).individual)
 
     def history(self, name: str) -> list[HistoryPoint]:
         """The curve of the run, oldest point first."""
         request = experiment_pb2.GetHistoryRequest(name=name)
-        return [HistoryPoint.of(message) for message in self._call(self._stub.GetHistory, request).points]
+        return [
+            HistoryPoint.of(message) for message in self._call(lambda stub: stub.GetHistory, request).points
+        ]
 
     def workers(self) -> list[Worker]:
         """The workers that the master sees, longest connected first."""
-        found = self._call(self._stub.ListWorkers, experiment_pb2.ListWorkersRequest())
+        found = self._call(lambda stub: stub.ListWorkers, experiment_pb2.ListWorkersRequest())
         return [Worker.of(message) for message in found.workers]
 
     def quarantined(self) -> list[QuarantinedWorker]:
         """The workers that were proven wrong and get no work, connected or not."""
-        found = self._call(self._stub.ListWorkers, experiment_pb2.ListWorkersRequest())
+        found = self._call(lambda stub: stub.ListWorkers, experiment_pb2.ListWorkersRequest())
         return [QuarantinedWorker.of(message) for message in found.quarantined]
 
     def release(self, worker_id: str) -> None:
         """Take a worker back that was proven wrong."""
-        self._call(self._stub.ReleaseWorker, experiment_pb2.ReleaseWorkerRequest(worker_id=worker_id))
+        self._call(lambda stub: stub.ReleaseWorker, experiment_pb2.ReleaseWorkerRequest(worker_id=worker_id))
 
     def checkpoint(self, name: str) -> Checkpoint:
         """An evolution strategy's best measured centre, or its newest stored one while none is measured."""
         request = experiment_pb2.GetCheckpointRequest(name=name)
-        with as_sentences(self.address):
-            parts = list(self._stub.GetCheckpoint(request, metadata=self._metadata, timeout=120.0))
+        parts = self._masters.call(
+            lambda stub, left_s: list(stub.GetCheckpoint(request, metadata=self._metadata, timeout=left_s)),
+            _TRANSFER_S,
+        )
         data = b"".join(part.data for part in parts)
         return Checkpoint(parts[-1].epoch, parts[-1].digest, data) if parts else Checkpoint(0, "", b"")
 
@@ -211,26 +192,24 @@ class Client:
         heard = time.monotonic()
         while True:
             try:
-                for message in self._stub.WatchExperiment(request, metadata=self._metadata):
+                for message in self._masters.stub.WatchExperiment(request, metadata=self._metadata):
                     heard = time.monotonic()
                     yield Experiment.of(message.experiment)
             except grpc.RpcError as error:
                 refusal = from_rpc(error, self.address)
                 if not isinstance(refusal, NotReachableError) or time.monotonic() - heard > patience_s:
                     raise refusal from None
-                time.sleep(0.5)
+                time.sleep(0.2)
+                self._masters.go_on()
             else:
                 return
 
     def _call(
-        self, method: grpc.UnaryUnaryMultiCallable[_Request, _Response], request: _Request
+        self,
+        method: Callable[[ExperimentServiceStub], grpc.UnaryUnaryMultiCallable[_Request, _Response]],
+        request: _Request,
     ) -> _Response:
-        with as_sentences(self.address):
-            return method(request, timeout=self._deadline_s, metadata=self._metadata)
+        def ask(stub: ExperimentServiceStub, left_s: float) -> _Response:
+            return method(stub)(request, timeout=left_s, metadata=self._metadata)
 
-
-def _open(address: str, security: Security) -> grpc.Channel:
-    credentials, options = security.credentials(), [*_OPTIONS, *options_for(address)]
-    if credentials is None:
-        return grpc.insecure_channel(address, options=options)
-    return grpc.secure_channel(address, credentials, options=options)
+        return self._masters.call(ask, self._deadline_s)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import grpc
 
 
@@ -28,16 +25,17 @@ class RefusedError(MasterError):
     """The master understood and said no: an unknown name, a bad field, a state that forbids the call."""
 
 
-_UNREACHABLE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+# CANCELLED is what a server says that ends in the midst of a call.
+_UNREACHABLE = (
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.CANCELLED,
+)
 
 
-@contextmanager
-def as_sentences(address: str) -> Iterator[None]:
-    """Turn gRPC's errors into ours."""
-    try:
-        yield
-    except grpc.RpcError as error:
-        raise from_rpc(error, address) from None
+def is_unreachable(error: grpc.RpcError) -> bool:
+    """Whether nobody answered, so that another master may."""
+    return status_of(error)[0] in _UNREACHABLE
 
 
 def from_rpc(error: grpc.RpcError, address: str) -> MasterError:

@@ -24,7 +24,11 @@ _Argument = bytes | int | str
 
 
 class SupersededError(RuntimeError):
-    """Another master has started on the same store, or the store is another one; this one must not write."""
+    """Another master has taken the store over; this one must not write."""
+
+
+class OtherStoreError(SupersededError):
+    """Another store answers where this master's was."""
 
 
 class GapError(Exception):
@@ -55,20 +59,26 @@ class FencedStore:
         self.boot = self.store_id = self.last_deleted = 0
         self.keys = keys
         self._client = client
-        names = ("APPEND", "LOOK", "CLAIM", "STAGE", "KEEP", "SAVE", "RESEED", "NAME", "DELETE", "DROP")
+        owning = ("TAKE", "RENEW", "RELEASE")
+        writing = ("APPEND", "LOOK", "CLAIM", "STAGE", "KEEP", "SAVE", "RESEED", "NAME", "DELETE", "DROP")
+        names = owning + writing
         self._scripts = {name: client.register_script(getattr(scripts, name)) for name in names}
 
     # Reading
 
     async def open(self) -> list[int]:
-        """Take the store over from any master before; return the numbers of the experiments in it."""
+        """Read what is in a store that was taken; return the numbers of the experiments in it."""
         with reading():
-            self.boot = int(await self._client.incr(self.keys.boot))
-            await self._client.set(self.keys.store, secrets.randbits(63), nx=True)
             self.store_id = int(await self._client.get(self.keys.store) or 0)
             self.last_deleted = int(await self._client.get(self.keys.deleted) or 0)
             heads = await self._client.hkeys(self.keys.heads)
         return sorted(int(number) for number in heads)
+
+    async def look_at_owner(self) -> tuple[int, int]:
+        """The number of the newest start of a master, and that of the store; 0 for none."""
+        with reading():
+            boot, store = await self._client.mget(self.keys.boot, self.keys.store)
+        return int(boot or 0), int(store or 0)
 
     async def name_of(self, number: int) -> str:
         """What an experiment is called; empty if the store does not know."""
@@ -103,6 +113,35 @@ class FencedStore:
             async for key in self._client.scan_iter(match=f"{escaped}*{middle}*", count=_KEYS_PER_SCAN):
                 yield key.decode()
 
+    # Owning
+
+    async def take(self, who: str, lasts_s: float, instead_of: str) -> str:
+        """Own the store, with a new number, unless somebody else does; return that one, or nothing.
+
+        Args:
+            who: this master, in a word for others.
+            lasts_s: how long the store is owned, unless that is renewed.
+            instead_of: an owner as the store says it, whose ownership ends; "any" for whoever owns it.
+
+        Raises StoreFailingError.
+        """
+        script: AsyncScript = self._scripts["TAKE"]
+        keys = [self.keys.boot, self.keys.owner, self.keys.store]
+        with reading():
+            answer = await script(keys, [who, round(1_000 * lasts_s), secrets.randbits(63), instead_of])
+        if isinstance(answer, bytes):
+            return answer.decode()
+        self.boot = int(answer)
+        return ""
+
+    async def renew(self, who: str, lasts_s: float) -> None:
+        """Own the store for so long from now on. Raises GapError if it has lost something."""
+        await self._run("RENEW", [self.keys.owner], [who, round(1_000 * lasts_s)])
+
+    async def release(self) -> None:
+        """Own the store no more."""
+        await self._run("RELEASE", [self.keys.owner], [])
+
     # Writing
 
     async def append(self, entries: Sequence[Entry]) -> None:
@@ -119,10 +158,10 @@ class FencedStore:
         args = [self.store_id, *(part for head in heads.items() for part in head)]
         await self._run("LOOK", [self.keys.heads, self.keys.store], args)
 
-    async def claim(self) -> None:
-        """Be the master of a store that lost everything."""
-        args = [self.store_id, self.last_deleted]
-        await self._run("CLAIM", [self.keys.store, self.keys.deleted], args)
+    async def claim(self, who: str, lasts_s: float) -> None:
+        """Be the master of a store that lost everything, for so long unless that is renewed."""
+        args = [self.store_id, self.last_deleted, who, round(1_000 * lasts_s)]
+        await self._run("CLAIM", [self.keys.store, self.keys.deleted, self.keys.owner], args)
 
     async def stage(self, parts: str, place: int, part: bytes) -> None:
         """Store a part of a large value under the key of its parts; the first part begins anew."""
@@ -164,9 +203,9 @@ class FencedStore:
             await script(keys=[self.keys.boot, *keys], args=[self.boot, *args])
         except (RedisError, OSError) as error:
             if _says(error, scripts.FENCED):
-                raise SupersededError("another master has started on this store; it has taken over") from None
+                raise SupersededError("another master has taken this store over") from None
             if _says(error, scripts.OTHER):
-                raise SupersededError(
+                raise OtherStoreError(
                     "another store answers where this master's was; it is left as it is"
                 ) from None
             if _says(error, scripts.GAP):

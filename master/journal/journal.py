@@ -14,27 +14,30 @@ from functools import partial
 from time import monotonic
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 
 from master.experiments.events import Event
 from master.journal.appender import Appender
 from master.journal.channel import Channel, TakeSnapshot
 from master.journal.checkpoints import Checkpoints
 from master.journal.codec import Snapshot, write_snapshot
-from master.journal.fenced import FencedStore, GapError, SupersededError
+from master.journal.fenced import FencedStore, GapError, OtherStoreError, SupersededError
 from master.journal.keys import Keys
+from master.journal.ownership import Ownership
 from master.journal.reading import entries_after, newest_snapshot
 from master.journal.store import StoreError
 from master.journal.values import Values
 from master.journal.waiters import Waiters
+from master.journal.whereabouts import may_be_elsewhere
 
-__all__ = ["Journal", "SupersededError", "WriteEvent"]
+__all__ = ["Journal", "OtherStoreError", "SupersededError", "WriteEvent"]
 
 logger = logging.getLogger(__name__)
 
 WriteEvent = Callable[[Event], None]
 
 _COMMIT_PAUSE_S = 0.005  # commits begin at least so far apart: a group is worth its round trip
+_OWNERSHIP_S = 5.0
 _LOOK_S = 5.0  # an idle master sees at least so often whether the store is still its own
 _FIRST_RETRY_S = 0.1
 _LAST_RETRY_S = 5.0
@@ -56,8 +59,8 @@ class Journal:
       trip.
     - Exactly once: entries are numbered; one that was stored although its answer got lost is not stored
       again.
-    - One writer: a master that starts later on the same store takes over; the older one gets SupersededError,
-      within seconds even if it has nothing to write.
+    - One writer: a master that takes the store over may write, and the older one gets SupersededError, within
+      seconds even if it has nothing to write.
     - Outage: while the store fails, nothing is called durable, nothing is forgotten, and the commit is
       tried again until it succeeds. A store that comes back empty, or short of entries, is filled again
       from memory: with everything but the checkpoints of experiments that are over.
@@ -69,6 +72,7 @@ class Journal:
     Attributes:
         trouble: why the store does not take anything just now; empty if it does.
         checkpoints: kept beside the entries.
+        ownership: this master's hold on the store; whoever opens the journal without it takes the store over.
     """
 
     def __init__(
@@ -80,9 +84,28 @@ class Journal:
         look_interval_s: float = _LOOK_S,
         observe_commit: Callable[[float, int], None] = lambda _seconds, _events: None,
         revive_store: Callable[[], Awaitable[None]] | None = None,
+        own_store: bool = False,
+        address: str = "",
+        ownership_s: float = _OWNERSHIP_S,
     ) -> None:
+        """Write nothing yet.
+
+        Args:
+            client: of the store's server.
+            keys: what its keys are called.
+            snapshot_interval_s: time between two snapshots of an experiment.
+            look_interval_s: longest time without a look at the store.
+            observe_commit: told how long each commit took, and of how many events it was.
+            revive_store: starts a server of our own again, or finds the one that takes writes by now.
+            own_store: whether nobody else can reach the server.
+            address: where this master listens, for those who wait for it.
+            ownership_s: how long this master owns the store without saying so again.
+        """
         self.trouble = ""
         self._store = FencedStore(client, keys)
+        self.ownership = Ownership(
+            self._store, address, ownership_s, exclusive=own_store, find_store=revive_store
+        )
         self._snapshot_interval_s = snapshot_interval_s
         self._look_interval_s = look_interval_s
         self._observe_commit = observe_commit
@@ -119,7 +142,9 @@ class Journal:
     # Reading, before anything is written
 
     async def open(self) -> list[int]:
-        """Take the store over from any master before; return the numbers of the experiments in it."""
+        """Take the store over, if that was not done; return the numbers of the experiments in it."""
+        if not self.ownership.was_taken:
+            await self.ownership.take(at_once=True)
         return await self._store.open()
 
     async def name_of(self, number: int) -> str:
@@ -219,7 +244,8 @@ class Journal:
 
     async def run(self) -> None:
         """Commit for ever. Raises SupersededError when another master has taken over."""
-        tasks = [asyncio.create_task(self._commit_for_ever()), asyncio.create_task(self._values.run())]
+        loops = (self._commit_for_ever(), self._values.run(), self.ownership.keep(self._look_now))
+        tasks = [asyncio.create_task(loop) for loop in loops]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -314,7 +340,7 @@ class Journal:
         try:
             if isinstance(error, GapError):
                 await self._fill_again()
-            elif self._revive_store is not None and not isinstance(error, ResponseError):
+            elif self._revive_store is not None and may_be_elsewhere(error):
                 await self._revive_store()
         except (RedisError, OSError, StoreError, GapError) as again:
             self._complain(again)
@@ -324,7 +350,7 @@ class Journal:
         logger.error(
             "the store has lost journal entries; all experiments are written to it again from memory"
         )
-        await self._store.claim()
+        await self.ownership.claim()
         for channel in self._channels.values():
             channel.must_refill = True
             self._unnamed[channel.number] = channel.name

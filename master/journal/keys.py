@@ -23,6 +23,11 @@ class Keys:
         return f"{self._root}:boot"
 
     @property
+    def owner(self) -> str:
+        """The master that owns the store; goes by itself unless that renews it."""
+        return f"{self._root}:owner"
+
+    @property
     def store(self) -> str:
         """A random number that tells this store from every other; drawn by its first master."""
         return f"{self._root}:store"

@@ -1,8 +1,9 @@
 """The journal's state changes, each one atomic on the server.
 
 Every script first checks that the writing master is the newest (KEYS[1] holds the number of its start). A
-store without that key has lost everything; one whose head is behind has lost something. Large values come in
-parts: a hash collects them beside the key that they are for, and takes its place once all are there.
+store without that key has lost everything; one whose number or head is behind has lost something. Large
+values come in parts: a hash collects them beside the key that they are for, and takes its place once all are
+there.
 """
 
 from __future__ import annotations
@@ -13,12 +14,37 @@ OTHER = "GERMLINE_OTHER"
 
 _FENCE = f"""
 local boot = redis.call('GET', KEYS[1])
-if boot and boot ~= ARGV[1] then return redis.error_reply('{FENCED} start ' .. boot .. ' is newer') end
+local newer = boot and tonumber(boot) > tonumber(ARGV[1])
+if newer then return redis.error_reply('{FENCED} start ' .. boot .. ' is newer') end
 """
 
 _LOST = f"""
-if not boot then return redis.error_reply('{GAP} the store is empty') end
+if boot ~= ARGV[1] then return redis.error_reply('{GAP} the store is empty, or fell back') end
 """
+
+# KEYS: boot, owner, store. ARGV: who, for how many ms, a number for a new store, whose ownership may end: ''
+# nobody's, 'any', or the owner's as it stands there. Answers the owner, or the number of the start.
+TAKE = """
+local owner = redis.call('GET', KEYS[2])
+if owner and ARGV[4] ~= 'any' and ARGV[4] ~= owner then return owner end
+local boot = redis.call('INCR', KEYS[1])
+redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
+redis.call('SET', KEYS[3], ARGV[3], 'NX')
+return boot
+"""
+
+# KEYS: boot, owner. ARGV: boot, who, for how many ms.
+RENEW = (
+    _FENCE
+    + _LOST
+    + """
+redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
+return 'OK'
+"""
+)
+
+# KEYS: boot, owner. ARGV: boot.
+RELEASE = _FENCE + "return redis.call('DEL', KEYS[2])"
 
 # KEYS: boot, heads, one stream an entry. ARGV: boot, then (experiment, position, how many parts, the parts)
 # each.
@@ -65,7 +91,7 @@ return 'OK'
 """
 )
 
-# KEYS: boot, store, deleted. ARGV: boot, store id, highest number deleted.
+# KEYS: boot, store, deleted, owner. ARGV: boot, store id, highest number deleted, who, for how many ms.
 # A store that lost everything is this master's again; what it held is written to it next.
 CLAIM = (
     _FENCE
@@ -75,6 +101,7 @@ if store and store ~= ARGV[2] then return redis.error_reply('{OTHER} it is store
 redis.call('SET', KEYS[1], ARGV[1])
 redis.call('SET', KEYS[2], ARGV[2])
 redis.call('SET', KEYS[3], ARGV[3])
+redis.call('SET', KEYS[4], ARGV[4], 'PX', ARGV[5])
 return 'OK'
 """
 )

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
@@ -75,11 +76,13 @@ class Store(NamedTuple):
 
     Attributes:
         client: talks to it.
-        revive: starts its server again if it has died; None if the server is not ours.
+        is_own: whether the server is ours alone.
+        revive: starts its server again if it has died, or turns to the one that took somebody else's place.
     """
 
     client: Redis
-    revive: Callable[[], Awaitable[None]] | None = None
+    is_own: bool
+    revive: Callable[[], Awaitable[None]]
 
 
 @contextlib.asynccontextmanager
@@ -96,12 +99,13 @@ async def open_store(url: str, folder: Path, prefix: str = "germline") -> AsyncI
     """
     async with contextlib.AsyncExitStack() as stack:
         own = None if url else await stack.enter_async_context(OwnStore(folder))
-        client = connect(own.url if own else await find_primary(url, Keys(prefix).store))
+        key = Keys(prefix).store
+        client = connect(own.url if own else await find_primary(url, key))
         stack.push_async_callback(client.aclose)
         try:
             if own is None:
                 await check_server(client)
-            yield Store(client, own.revive if own else None)
+            yield Store(client, own is not None, own.revive if own else partial(_follow, client, url, key))
         except RedisError as error:
             raise StoreError(f"the journal cannot be read: {error}") from error
 
@@ -260,8 +264,15 @@ async def find_primary(url: str, key: str) -> str:
         await client.aclose()
     if found is None:
         return url
-    logger.info("the journal is kept by %s, port %d", *found)
+    logger.debug("the journal is kept by %s, port %d", *found)
     return at_address(url, *found)
+
+
+async def _follow(client: Redis, url: str, key: str) -> None:
+    """Turn to the server that keeps this key by now. Raises StoreError."""
+    fresh = connect(await find_primary(url, key))
+    client.connection_pool, left = fresh.connection_pool, client.connection_pool
+    await left.disconnect()
 
 
 async def check_server(client: Redis) -> None:

@@ -1,7 +1,7 @@
 """Which server keeps the journal, behind the URL of one that knows: a cluster's node, a replica, a Sentinel.
 
 All keys of a journal lie in one slot, so of a cluster only that slot's primary matters. It is looked for when
-a master starts. When it changes, the master ends with a sentence; started again, it looks again.
+a master starts, and again whenever the one that was found does not answer, or takes no writes any more.
 """
 
 from __future__ import annotations
@@ -9,10 +9,19 @@ from __future__ import annotations
 from urllib.parse import urlsplit, urlunsplit
 
 from redis.asyncio import Redis
+from redis.exceptions import AskError, ClusterDownError, ReadOnlyError, ResponseError
 
 
 class NoPrimaryError(Exception):
     """Whoever was asked does not know a server that could keep the journal; the text says why."""
+
+
+def may_be_elsewhere(error: Exception) -> bool:
+    """Whether this trouble may be because another server keeps the journal by now."""
+    return not isinstance(error, ResponseError) or isinstance(
+        error,
+        ReadOnlyError | AskError | ClusterDownError,  # MOVED and MASTERDOWN are such, too
+    )
 
 
 async def primary_of(client: Redis, key: str) -> tuple[str, int] | None:

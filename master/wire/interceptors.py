@@ -21,7 +21,7 @@ Continuation: TypeAlias = "Callable[[grpc.HandlerCallDetails], Awaitable[Handler
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
-_OPEN_TO_ALL = "/grpc.health.v1.Health/"  # probes cannot send a token
+OPEN_TO_ALL = "/grpc.health.v1.Health/"  # probes cannot send a token
 _FOR_WORKERS = ("/germline.v1.WorkerService/", "/grpc.reflection.")
 
 
@@ -36,9 +36,9 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
     ) -> Handler:
         """Have the call looked at before it does anything."""
         handler = await continuation(details)
-        if handler is None or details.method.startswith(_OPEN_TO_ALL):
+        if handler is None or details.method.startswith(OPEN_TO_ALL):
             return handler  # type: ignore[return-value]  # None is grpc's own: no such method
-        return _replaced(handler, lambda inner: self._guarded(inner, details))
+        return replaced(handler, lambda inner: self._guarded(inner, details))
 
     def _guarded(self, inner: Callable[..., Any], details: grpc.HandlerCallDetails) -> Callable[..., Any]:
         def call(request: object, context: Context) -> Any:
@@ -98,10 +98,10 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         handler = await continuation(details)
         if handler is None:  # no such method; grpc says so
             return None  # type: ignore[return-value]
-        return _replaced(handler, lambda inner: _mapping(inner, details.method))
+        return replaced(handler, lambda inner: _mapping(inner, details.method))
 
 
-def _replaced(handler: Handler, wrap: Callable[[Any], Any]) -> Handler:
+def replaced(handler: Handler, wrap: Callable[[Any], Any]) -> Handler:
     """The same kind of handler around another behaviour, which is a coroutine or yields answers."""
     inner: Any
     make: Any

@@ -59,6 +59,7 @@ def test_only_settings_that_exist_are_named() -> None:
     fields = {name.rstrip("_") for kind in (MasterConfig, WorkerConfig) for name in kind.__dataclass_fields__}
     known = {f"GERMLINE_{name.upper()}{end}" for name in fields for end in ("", "_FILE")}
     ours = {"GERMLINE_STORE_IMAGE", "GERMLINE_MASTER_IMAGE", "GERMLINE_WORKER_IMAGE", "GERMLINE_PORT"}
+    ours |= {"GERMLINE_STANDBY_PORT"}
     files = [each for each in DEPLOY.rglob("*") if each.is_file()] + list(ROOT.glob("Dockerfile.*"))
     named = {name for each in files for name in re.findall(r"GERMLINE_[A-Z_]+[A-Z]", each.read_text())}
     assert named - known - ours == set()
@@ -68,8 +69,8 @@ def test_compose_runs_the_services_tight() -> None:
     yaml = pytest.importorskip("yaml", reason="PyYAML is not here: pip install 'germline[deploy]'")
     compose = importlib.import_module("yaml").safe_load((DEPLOY / "compose.yaml").read_text())
     assert yaml
-    assert set(compose["services"]) == {"store", "master", "worker", "prometheus"}
-    for name in ("store", "master", "worker"):
+    assert set(compose["services"]) == {"store", "master", "standby", "worker", "prometheus"}
+    for name in ("store", "master", "standby", "worker"):
         service = compose["services"][name]
         assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
     assert all(

@@ -184,9 +184,9 @@ def drains_fit(documents: list[Document]) -> Iterator[str]:
         grace = pod(each)["terminationGracePeriodSeconds"]
         is_master = each["metadata"]["name"] == "germline-master"
         if is_master and (
-            grace < 25 or each["spec"]["strategy"]["type"] != "Recreate" or each["spec"]["replicas"] != 1
+            grace < 25 or each["spec"]["strategy"]["type"] != "Recreate" or each["spec"]["replicas"] > 2
         ):
-            yield "the master drains for 20 s, and a second one would end it"
+            yield "the master drains for 20 s, one waits, and a rollout would wait for that one for ever"
         if not is_master and not 5 <= grace <= 25:
             yield "spot machines give a worker 25 s"
 
@@ -201,7 +201,9 @@ RULES: dict[Callable[[list[Document]], Iterator[str]], Callable[[dict[str, Docum
     one_scaler_and_no_replicas_beside_it: lambda at: at["Deployment germline-worker"]["spec"].update(
         replicas=3
     ),
-    drains_fit: lambda at: at["Deployment germline-master"]["spec"].update(replicas=2),
+    drains_fit: lambda at: at["Deployment germline-master"]["spec"].update(
+        strategy={"type": "RollingUpdate"}
+    ),
 }
 
 

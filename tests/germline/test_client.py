@@ -159,7 +159,7 @@ def test_the_token_travels_with_every_call_and_is_never_shown(served: tuple[Scri
     service, address = served
     with Client(address, token="secret-token") as client:  # noqa: S106 - not a secret
         client.experiment("a")
-        assert "secret-token" not in repr(vars(client)["_stub"])
+        assert "secret-token" not in repr(vars(client)["_masters"].stub)
     assert service.metadata["authorization"] == "Bearer secret-token"
 
 

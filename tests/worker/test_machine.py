@@ -27,7 +27,7 @@ from germline.v1.worker_pb2_grpc import (
 )
 from worker import spot
 from worker.config import WorkerConfig
-from worker.connection.channel import opener
+from worker.connection.channel import Dial
 from worker.loop import on_signal
 from worker.machine import identify
 from worker.playing.engine_builder import EngineBuilder, engine_settings
@@ -283,7 +283,7 @@ async def test_a_worker_shows_its_certificate_and_its_token_over_tls(tmp_path: P
     port = server.add_secure_port("localhost:0", credentials)
     await server.start()
     config = WorkerConfig(master=f"localhost:{port}", token="hush", ca=cert, tls_cert=cert, tls_key=key)  # noqa: S106
-    async with opener(config)() as channel:
+    async with Dial(config)() as channel:
         answer = await WorkerServiceStub(channel).Work(metadata=config.security.metadata()).read()
     assert isinstance(answer, worker_pb2.MasterMessage)
     assert answer.welcome.master_id == "Bearer hush"
@@ -298,7 +298,7 @@ async def test_a_worker_asks_no_proxy_for_a_master_on_its_own_machine(
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
-    async with opener(WorkerConfig(master=f"127.0.0.1:{port}"))() as channel:
+    async with Dial(WorkerConfig(master=f"127.0.0.1:{port}"))() as channel:
         answer = await WorkerServiceStub(channel).Work().read()
     assert isinstance(answer, worker_pb2.MasterMessage)
     await server.stop(None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 FIRST_S = 0.2
-LONGEST_S = 10.0
+LONGEST_S = 5.0
 
 
 class Backoff:

@@ -85,7 +85,8 @@ class Link:
         return _explain(failure, stream.welcomed)
 
     async def _pause(self, why: str, stop: asyncio.Event) -> None:
-        wait_s = self._backoff.next_s()
+        """Wait for the next try, unless there is another address to try at once."""
+        wait_s = 0.0 if self.state.settings.go_on() else self._backoff.next_s()
         now_s = time.monotonic()
         if now_s - self._reminded_s >= REMIND_S:
             logger.info(

@@ -25,7 +25,7 @@ class LinkSettings:
     """How a link connects and who it says it is."""
 
     master: str
-    """Address of the master, "host:port"."""
+    """Address of the master, "host:port", or of several."""
     dial: Callable[[], aio.Channel]
     """Opens a channel to it."""
     metadata: tuple[tuple[str, str], ...]
@@ -35,6 +35,8 @@ class LinkSettings:
     """Individuals to ask for until an engine says how many it plays at a time."""
     build: Callable[[spec_pb2.ExperimentSpec], Engine[LeaseKey]]
     """Makes an experiment's engine; runs on the playing thread."""
+    go_on: Callable[[], bool] = lambda: False
+    """Turns to the next address; false if all were tried, so that it is time to wait."""
     patience_s: float = PATIENCE_S
     """Longest time that a score waits for company."""
 
