@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup pong test test-deploy images lint mutants bench check-games proto clean
+.PHONY: help setup pong test test-deploy images lint mutants bench takeovers check-games proto clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -46,6 +46,10 @@ mutants: setup ## break the code, a token at a time; do the tests notice? MODULE
 
 bench: setup ## measure against the references (minutes; wants a quiet machine)
 	$(BIN)/germline bench all
+
+TAKEOVERS ?= 120
+takeovers: setup ## kill, stop and cut off one master after the other; is anything lost? (minutes)
+	$(BIN)/python -m germline.bench.takeovers --takeovers $(TAKEOVERS)
 
 check-games: setup ## hold every Atari game to its promise: an episode is its seed and its actions (minutes)
 	$(BIN)/python tools/check_games.py

@@ -158,7 +158,7 @@ class Master:
         await self.journal.flush(
             60.0, with_snapshots=True
         )  # a lease of before a restart is told from one after it
-        ownership.settle()
+        await ownership.settle()
         if self._server is None:
             await self._serve(stack)
         self._waits_for = ""

@@ -160,7 +160,7 @@ class FencedStore:
 
     async def claim(self, who: str, lasts_s: float) -> None:
         """Be the master of a store that lost everything, for so long unless that is renewed."""
-        args = [self.store_id, self.last_deleted, who, round(1_000 * lasts_s)]
+        args: list[_Argument] = [self.store_id, self.last_deleted, who, round(1_000 * lasts_s)]
         await self._run("CLAIM", [self.keys.store, self.keys.deleted, self.keys.owner], args)
 
     async def stage(self, parts: str, place: int, part: bytes) -> None:

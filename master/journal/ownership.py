@@ -185,25 +185,32 @@ class Ownership:
         """
         while True:
             await asyncio.sleep(self.lasts_s / _RENEWALS)
-            began_s = self._clock()
-            lasts_s = max(self.lasts_s, self._may_recover_until_s - began_s)
-            try:
-                async with asyncio.timeout(self.lasts_s / 2):
-                    await self._store.renew(self._holder.write(), lasts_s)
-            except GapError:
-                on_gap()
-            except (RedisError, OSError):  # a TimeoutError is one
-                await self._find_again()
-            else:
-                self._hold(began_s, lasts_s)
+            await self._renew(on_gap)
+
+    async def _renew(self, on_gap: Callable[[], None]) -> None:
+        began_s = self._clock()
+        lasts_s = max(self.lasts_s, self._may_recover_until_s - began_s)
+        try:
+            async with asyncio.timeout(self.lasts_s / 2):
+                await self._store.renew(self._holder.write(), lasts_s)
+        except GapError:
+            on_gap()
+        except (RedisError, OSError):  # a TimeoutError is one
+            await self._find_again()
+        else:
+            self._hold(began_s, lasts_s)
 
     async def claim(self) -> None:
         """Stay the owner of a store that lost everything."""
         await self._store.claim(self._holder.write(), self.lasts_s)
 
-    def settle(self) -> None:
-        """The journal is read: from now on, this master says often that it is there."""
+    async def settle(self) -> None:
+        """The journal is read: from now on, this master says often that it is there.
+
+        Raises what :meth:`keep` raises.
+        """
         self._may_recover_until_s = float("-inf")
+        await self._renew(lambda: None)
 
     async def release(self) -> None:
         """Let go, so that who waits need not wait for the end."""

@@ -59,20 +59,10 @@ class Pair:
         return ",".join(f"127.0.0.1:{port}" for port in self.ports)
 
     async def begin(self) -> None:
-        self.processes.append(
-            await asyncio.create_subprocess_exec(
-                find_server(),
-                "--port",
-                str(self.store),
-                "--appendonly",
-                "yes",
-                "--save",
-                "",
-                "--dir",
-                str(self.folder),
-                stdout=asyncio.subprocess.DEVNULL,
-            )  # fmt: skip
-        )
+        flags = ("--port", str(self.store), "--appendonly", "yes", "--save", "", "--dir", str(self.folder))
+        nowhere = asyncio.subprocess.DEVNULL
+        server = await asyncio.create_subprocess_exec(find_server(), *flags, stdout=nowhere)
+        self.processes.append(server)
         for cable in self.cables:
             await cable.lay()
         async with asyncio.timeout(PATIENCE_S):
@@ -129,9 +119,6 @@ class Pair:
     async def ask(self, question: Callable[[Client], T], addresses: str = "") -> T:
         with Client(addresses or self.both, deadline_s=20.0) as client:
             return await asyncio.to_thread(question, client)
-
-    async def alone(self, which: int) -> "Client":
-        return Client(f"127.0.0.1:{self.ports[which]}", deadline_s=2.0)
 
 
 @pytest.fixture
