@@ -143,8 +143,7 @@ class _Stream:
         try:
             for results in list(self._keeper.unacknowledged.values()):
                 await self._say(results=results)
-            held = sum(len(results.results) for results in self._keeper.unacknowledged.values())
-            await self._ask_for(_ROOM - held)
+            await self._ask_for(_ROOM)
             while isinstance(message := await self._call.read(), worker_pb2.MasterMessage):
                 await self._obey(message)
         finally:
@@ -163,7 +162,7 @@ class _Stream:
                 await self._say(heartbeat=worker_pb2.Heartbeat(busy_share=1.0))
 
     async def _ask_for(self, evaluations: int) -> None:
-        if evaluations > 0 and not self._keeper.is_closing:
+        if not self._keeper.is_closing:
             await self._say(credit=worker_pb2.Credit(evaluations=evaluations))
 
     async def _obey(self, message: worker_pb2.MasterMessage) -> None:
