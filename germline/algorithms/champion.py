@@ -235,6 +235,10 @@ class Candidates:
         trial = self.trials.get(individual_id)
         return trial.genome if trial else None
 
+    def ids(self) -> Iterable[int]:
+        """Of those on trial."""
+        return self.trials
+
     def know_noise(self, squares: float, weight: float) -> None:
         """Set what is known of a return's variance: pooled squared deviations, and how many count."""
         self.noise_squares = squares

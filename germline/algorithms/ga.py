@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 from germline.algorithms import ga_snapshot as codec
+from germline.algorithms import known_returns
 from germline.algorithms.base import (
     Ask,
     Champion,
@@ -30,6 +31,7 @@ from germline.algorithms.champion import Candidates
 from germline.algorithms.draws import Dice
 from germline.algorithms.ga_settings import GaSettings
 from germline.algorithms.ga_snapshot import GenomeShelf
+from germline.algorithms.known_returns import KnownReturns
 from germline.algorithms.likeness import Likeness
 from germline.algorithms.power import power_rule
 from germline.algorithms.races import Races
@@ -158,6 +160,21 @@ class GeneticAlgorithm:
         found = member.genome if member is not None else self._candidates.find(individual_id)
         parent = self._litter_parent
         return found or (parent if parent is not None and parent.id == individual_id else None)
+
+    def individual_ids(self) -> Iterator[int]:
+        """Ids of all that are in the population or in validation; some come twice."""
+        yield from (member.genome.id for member in self._window)
+        yield from self._candidates.ids()
+
+    def known_returns(self, individual_id: int) -> KnownReturns | None:
+        """By which episodes an individual can be held to its score; None if by none, or if it is unknown."""
+        if isinstance(self._candidates, Races):
+            genome = self.find(individual_id)
+            return None if genome is None else known_returns.by_start(self._candidates, genome)
+        member = self._window.find(individual_id)
+        if member is None:
+            return None
+        return known_returns.of_first_evaluation(self.settings, self.seed, member)
 
     def population(self) -> Iterator[Member]:
         """The members of the window from worst to best."""

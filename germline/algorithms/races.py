@@ -11,7 +11,7 @@ N differences has the standard error ``s / sqrt(n) * sqrt((N - n) / (N - 1))``, 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from germline.algorithms.base import Ask, Champion, NewChampion, Purpose
@@ -199,6 +199,15 @@ class Races:
         """The genome with this id, if it races."""
         runner = self.racing.get(individual_id)
         return runner.genome if runner else None
+
+    def ids(self) -> Iterable[int]:
+        """Of those that race."""
+        return self.racing
+
+    def returns_of(self, individual_id: int) -> dict[int, float]:
+        """What is known of an individual: its returns of whole games, by the start's seed."""
+        known = self.known.get(individual_id, {})
+        return {self._order[place]: known[place] for place in sorted(known)}
 
     # Inside
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
 from germline.cli.errors import CommandError, Exit
 from germline.cli.folder import RunFolder, reading
-from germline.client import Experiment, HistoryPoint, Individual, Unscored, Verification
+from germline.client import Experiment, HistoryPoint, Individual, KnownReturns, Unscored, Verification
 from germline.genome import Genome, format_id, parse_id
 from germline.spec import loads
 
@@ -54,6 +54,16 @@ class Archive:
         """The population as it stood, best first, with genomes."""
         with reading(self._path / "individuals.json") as fields:
             return [_individual(each) for each in fields["population"][:limit]]
+
+    def returns(self) -> Iterator[KnownReturns]:
+        """What was known of individuals by their episodes."""
+        file = RunFolder(self._path).returns
+        if not file.exists():
+            raise CommandError(f"{self._path} holds no returns by their episodes", Exit.REFUSED)
+        with reading(file) as found:
+            for each in found:
+                genome = Genome.decode(base64.b64decode(each["genome"]))
+                yield KnownReturns(genome, tuple(each["seeds"]), tuple(each["returns"]))
 
     def centre(self) -> bytes:
         """An evolution strategy's stored centre, a safetensors file."""

@@ -6,16 +6,17 @@ import fcntl
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from germline.cli.errors import CommandError, Exit
 from germline.cli.files import write_whole
-from germline.cli.output import Json, experiment_json, history_json, individual_json
-from germline.client import Client, Individual, RefusedError
+from germline.cli.output import Json, experiment_json, history_json, individual_json, returns_json
+from germline.client import Client, Individual, KnownReturns, RefusedError
 
 _KEPT_INDIVIDUALS = 1_000
 _KEPT_MUTATIONS = 2_000_000  # of all kept individuals together: 16 MB of genomes
@@ -51,6 +52,11 @@ class RunFolder:
     def centre(self) -> Path:
         """An evolution strategy's stored centre, a safetensors file."""
         return self.path / "centre.safetensors"
+
+    @property
+    def returns(self) -> Path:
+        """What is known of its individuals by their episodes."""
+        return self.path / "returns.json"
 
     @property
     def is_running(self) -> bool:
@@ -169,6 +175,8 @@ class RunFolder:
         }
         if experiment.spec.algorithm.HasField("eggroll"):
             self._save_centre(client, name)
+        else:
+            _write_json(self.returns, [returns_json(known) for known in _kept(client.returns(name))])
         _write_json(self.path / "individuals.json", known)
         _write_json(self.path / "history.json", [history_json(point) for point in client.history(name)])
         _write_json(self.path / "experiment.json", experiment_json(experiment))
@@ -201,6 +209,16 @@ class RunFolder:
         except RefusedError:  # none is stored yet
             return
         write_whole(self.centre, data)
+
+
+def _kept(known: Iterable[KnownReturns]) -> Iterator[KnownReturns]:
+    """As many as a folder keeps."""
+    mutations = 0
+    for each in islice(known, _KEPT_INDIVIDUALS):
+        mutations += len(each.genome)
+        if mutations > _KEPT_MUTATIONS:
+            return
+        yield each
 
 
 def _best(client: Client, name: str) -> Individual | None:

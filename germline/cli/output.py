@@ -13,7 +13,7 @@ from typing import TypeAlias
 import typer
 from rich.console import Console
 
-from germline.client import Experiment, HistoryPoint, Individual, QuarantinedWorker, Worker
+from germline.client import Experiment, HistoryPoint, Individual, KnownReturns, QuarantinedWorker, Worker
 from germline.genome import Genome, format_id
 from germline.spec import SPEC_FORMAT, to_toml
 
@@ -75,6 +75,15 @@ def individual_json(individual: Individual) -> dict[str, Json]:
         "start_returns": list(individual.start_returns),
         "title_episodes": individual.title_episodes,
         "cap_frames": individual.cap_frames,
+    }
+
+
+def returns_json(known: KnownReturns) -> dict[str, Json]:
+    """What is known of an individual by its episodes, for programs."""
+    return {
+        "genome": genome_text(known.genome),
+        "seeds": list(known.seeds),
+        "returns": list(known.returns),
     }
 
 

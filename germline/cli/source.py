@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Protocol
 
-from germline.client import Client, Experiment, HistoryPoint, Individual
+from germline.client import Client, Experiment, HistoryPoint, Individual, KnownReturns
 
 
 class Source(Protocol):
@@ -23,6 +24,10 @@ class Source(Protocol):
 
     def individuals(self, limit: int) -> list[Individual]:
         """The population, best first, with genomes."""
+        ...
+
+    def returns(self) -> Iterator[KnownReturns]:
+        """What is known of individuals by their episodes."""
         ...
 
     def history(self) -> list[HistoryPoint]:
@@ -55,6 +60,10 @@ class MasterSource:
     def individuals(self, limit: int) -> list[Individual]:
         """The population, with genomes."""
         return self._client.individuals(self._name, limit, with_genomes=True)
+
+    def returns(self) -> Iterator[KnownReturns]:
+        """What is known of individuals by their episodes."""
+        return self._client.returns(self._name)
 
     def history(self) -> list[HistoryPoint]:
         """The curve of the run."""

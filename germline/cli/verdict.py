@@ -1,6 +1,6 @@
 """The verdict of a run: when it is complete, its champion is played anew, apart from all that selection saw.
 
-Where the protocol's starts are finite, those that are not known yet are played, and the verdict is exact.
+Where the protocol's starts are finite, those that the run has not played yet are, and the verdict is exact.
 Elsewhere it is the mean of so many fresh episodes, with Student's t interval. An evolution strategy's verdict
 is that of the centre in its folder.
 """
@@ -18,6 +18,7 @@ import typer
 
 from germline.algorithms.means import mean_of
 from germline.cli import cards
+from germline.cli.archive import Archive
 from germline.cli.cards import Playable
 from germline.cli.ending import Ending
 from germline.cli.errors import CommandError, needs_extra
@@ -103,7 +104,7 @@ class Judge:
             return None
         individual, policy = judged
         seeds = seeds_of(final.spec, self.episodes)
-        known = self._play(policy, seeds, _recall(folder, individual))
+        known = self._play(policy, seeds, _recall(folder, final, individual))
         _remember(folder, known)
         return Verdict(scored(individual, final.spec, known.returns, seeds), known.kernels)
 
@@ -191,14 +192,24 @@ def _of_centre(
     return individual, cards.of_centre(final, data)
 
 
-def _recall(folder: RunFolder, individual: Individual) -> Known:
-    """What was played of this individual at the end of an earlier sitting."""
+def _recall(folder: RunFolder, final: Experiment, individual: Individual) -> Known:
+    """What was played of this individual: in the run, or at the end of an earlier sitting."""
     name = format_id(individual.id)
+    in_run = _played_in_run(folder, final, individual)
     noted = folder.verdict()
     if noted is None or noted["id"] != name:
-        return Known(name, {}, ())
+        return Known(name, in_run, final.kernels if in_run else ())
     returns = {int(seed): float(value) for seed, value in noted["returns"].items()}
-    return Known(name, returns, tuple(noted["kernels"]))
+    kernels = {*noted["kernels"], *(final.kernels if in_run.keys() - returns.keys() else ())}
+    return Known(name, in_run | returns, tuple(sorted(kernels)))
+
+
+def _played_in_run(folder: RunFolder, final: Experiment, individual: Individual) -> dict[int, float]:
+    """The individual's returns by start; none where starts are without end, or nothing is kept of them."""
+    if not starts_of(final.spec) or not folder.returns.exists():
+        return {}
+    known = next((each for each in Archive(folder).returns() if each.genome.id == individual.id), None)
+    return dict(zip(known.seeds, known.returns, strict=True)) if known is not None else {}
 
 
 def _remember(folder: RunFolder, known: Known) -> None:

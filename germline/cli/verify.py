@@ -1,7 +1,8 @@
-"""The command that holds a published score to what it says: `germline verify`."""
+"""The command that holds a published score, or a run, to what it says: `germline verify`."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -9,13 +10,15 @@ from typing import Annotated, NamedTuple
 import typer
 
 from germline.card import PolicyCard, Score
-from germline.cli import cards
+from germline.cli import cards, verify_run
 from germline.cli.errors import CommandError, Exit
 from germline.cli.output import Json, emit
 from germline.cli.playing import kernels_here, play_all
-from germline.cli.target import JsonOption
-from germline.cli.words import kernels_text, number
-from germline.spec.convert import starts_of
+from germline.cli.target import JsonOption, Target
+from germline.cli.words import counted, kernels_text, number
+from germline.client import Experiment
+from germline.connection import Security
+from germline.spec.convert import precision_of, starts_of
 
 
 class Difference(NamedTuple):
@@ -32,17 +35,39 @@ def register(app: typer.Typer) -> None:
 
 
 def verify(
-    card: Annotated[Path, typer.Argument(help="A policy card with a return for each start.", exists=True)],
+    card: Annotated[
+        Path | None,
+        typer.Argument(help="A policy card with a return for each start.", exists=True, show_default=False),
+    ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(help="In place of a card: the folder of a run of the genetic algorithm."),
+    ] = None,
+    share: Annotated[float, typer.Option(min=0, max=1, help="Of the run's known results, at random.")] = 0.01,
+    seed: Annotated[int, typer.Option(min=0, help="Which of them are drawn.")] = 0,
     device: Annotated[str, typer.Option(help="Where the network runs: auto, cpu, cuda or mps.")] = "auto",
     as_json: JsonOption = False,
 ) -> None:
     """Play every start of a card again, and say whether its score holds; exit status 1 if it does not.
 
+    With --run: play a share of what a run was told again, as far as its episodes are known.
+
     In int8 returns are equal between any two machines. In floating point another kind of processor may add in
     another order, choose another action and play another game: a difference then proves nothing.
 
     Example: germline verify runs/pong/champion.toml
+
+    Example: germline verify --run runs/pong --share 0.01
     """
+    if (card is None) == (run is None):
+        raise CommandError("what is to be verified? allowed: a card, or --run with a folder", Exit.USAGE)
+    if card is not None:
+        _verify_card(card, device, as_json)
+    elif run is not None:
+        _verify_run(run, share, seed, device, as_json)
+
+
+def _verify_card(card: Path, device: str, as_json: bool) -> None:
     policy = cards.of_file(card)
     score = _exact_score(policy.card, card)
     starts = starts_of(policy.spec)
@@ -59,6 +84,59 @@ def verify(
         _show(card, score, precision, differences, kernels)
     if differences:
         raise typer.Exit(Exit.FAILED)
+
+
+def _verify_run(run: Path, share: float, seed: int, device: str, as_json: bool) -> None:
+    with Target("", run, Security()).source(None) as source:
+        experiment, known = source.experiment(), list(source.returns())
+    results = verify_run.results_of(known)
+    if not results:
+        raise CommandError(f"{run} knows no individual by its episodes: there is nothing to hold it to")
+    drawn = verify_run.draw(results, share, seed)
+    differences = verify_run.differing(experiment, drawn, device, quiet=as_json)
+    precision, kernels = precision_of(experiment.spec), kernels_here(experiment.spec, device)
+    if as_json:
+        emit(
+            {
+                "run": str(run),
+                "holds": not differences,
+                "results": len(results),
+                "played": len(drawn),
+                "individuals": len(known),
+                "population": experiment.population,
+                "precision": precision,
+                "kernels": kernels,
+                "score_kernels": experiment.kernels,
+                "differences": [dataclasses.asdict(each) for each in differences],
+            }
+        )
+    else:
+        _show_run(run, experiment, (len(drawn), len(results), len(known)), precision, differences, kernels)
+    if differences:
+        raise typer.Exit(Exit.FAILED)
+
+
+def _show_run(
+    run: Path,
+    experiment: Experiment,
+    counts: tuple[int, int, int],
+    precision: str,
+    differences: list[verify_run.Differing],
+    kernels: str | None,
+) -> None:
+    drawn, results, individuals = counts
+    for each in differences:
+        sentence = f"the run says {number(each.told)}, played {number(each.played)}"
+        typer.echo(f"{each.individual}, {each.episodes}: {sentence}")
+    of = f"{drawn:,} of {counted(results, 'result')} of {counted(individuals, 'individual')}"
+    if differences:
+        why = "" if precision == "int8" else _why(precision, experiment.kernels, kernels)
+        typer.echo(f"{run} does not hold: {len(differences)} differ of {of}{why}")
+    else:
+        typer.echo(f"{run} holds: {of} played again, all equal ({precision})")
+    others = max(experiment.population - individuals, 0)
+    if others:
+        typer.echo(f"{counted(others, 'member')} of the population are not known by their episodes")
 
 
 def compare(claimed: Sequence[float], played: Sequence[float]) -> list[Difference]:

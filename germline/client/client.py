@@ -17,6 +17,7 @@ from germline.client.views import (
     Experiment,
     HistoryPoint,
     Individual,
+    KnownReturns,
     QuarantinedWorker,
     Worker,
 )
@@ -151,6 +152,16 @@ class Client:
         """One individual with its genome; without an id the champion, or the best while there is none."""
         request = experiment_pb2.GetIndividualRequest(name=name, id=individual_id)
         return Individual.of(self._call(lambda stub: stub.GetIndividual, request).individual)
+
+    def returns(self, name: str) -> Iterator[KnownReturns]:
+        """What is known of individuals by their episodes, in the order of their ids; asks page by page."""
+        request = experiment_pb2.ListReturnsRequest(name=name)
+        while True:
+            page = self._call(lambda stub: stub.ListReturns, request)
+            yield from map(KnownReturns.of, page.individuals)
+            if not page.HasField("next"):
+                return
+            request.after = page.next
 
     def history(self, name: str) -> list[HistoryPoint]:
         """The curve of the run, oldest point first."""

@@ -65,6 +65,26 @@ class Individual:
 
 
 @dataclass(frozen=True, slots=True)
+class KnownReturns:
+    """Episodes of an individual, and what it got in them.
+
+    Attributes:
+        genome: who it is.
+        seeds: of the episodes; where the protocol has finitely many starts, those that stand for the starts.
+        returns: one for each seed, in their order; or a single one for several seeds, which is their mean.
+    """
+
+    genome: Genome
+    seeds: tuple[int, ...]
+    returns: tuple[float, ...]
+
+    @classmethod
+    def of(cls, message: experiment_pb2.KnownReturns) -> KnownReturns:
+        """Read the message."""
+        return cls(Genome.decode(message.genome), tuple(message.seeds), tuple(message.returns))
+
+
+@dataclass(frozen=True, slots=True)
 class Unscored:
     """Work that could not be scored; the attributes are those of the message of this name."""
 

@@ -76,12 +76,17 @@ def low_rank(spec: spec_pb2.ExperimentSpec) -> int:
     return ga.rank if ga.mutation == spec_pb2.MUTATION_KIND_LOW_RANK else 0
 
 
+def precision_of(spec: spec_pb2.ExperimentSpec) -> str:
+    """The word for the precision that a complete spec is played in."""
+    return word_of(spec_pb2.Precision.DESCRIPTOR, spec.evaluation.precision)
+
+
 def kernels_of(libraries: Mapping[str, str], spec: spec_pb2.ExperimentSpec) -> str | None:
     """Which family of kernels plays an experiment where these libraries are; None where all play alike."""
     precision = spec.evaluation.precision
     if precision == spec_pb2.PRECISION_INT8 or spec.task.HasField("function"):
         return None
-    return libraries.get(f"kernels {word_of(spec_pb2.Precision.DESCRIPTOR, precision)}")
+    return libraries.get(f"kernels {precision_of(spec)}")
 
 
 def eggroll_settings(spec: spec_pb2.ExperimentSpec) -> EggrollSettings:

@@ -590,6 +590,113 @@ class GetIndividualResponse(_message.Message):
 Global___GetIndividualResponse: _TypeAlias = GetIndividualResponse  # noqa: Y015
 
 @_typing.final
+class ListReturnsRequest(_message.Message):
+    """Asks for a page of what is known by episodes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The experiment's name."""
+    after: _builtins.int
+    """`next` of the page before; absent: the first page."""
+    limit: _builtins.int
+    """At most so many individuals, 1 to 1,000; absent: 100. There may be fewer, even none, before the last page."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        after: _builtins.int | None = ...,
+        limit: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_after", b"_after", "_limit", b"_limit", "after", b"after", "limit", b"limit"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_after", b"_after", "_limit", b"_limit", "after", b"after", "limit", b"limit", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__after: _TypeAlias = _typing.Literal["after"]  # noqa: Y015
+    _WhichOneofArgType__after: _TypeAlias = _typing.Literal["_after", b"_after"]  # noqa: Y015
+    _WhichOneofReturnType__limit: _TypeAlias = _typing.Literal["limit"]  # noqa: Y015
+    _WhichOneofArgType__limit: _TypeAlias = _typing.Literal["_limit", b"_limit"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__after) -> _WhichOneofReturnType__after | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__limit) -> _WhichOneofReturnType__limit | None: ...
+
+Global___ListReturnsRequest: _TypeAlias = ListReturnsRequest  # noqa: Y015
+
+@_typing.final
+class ListReturnsResponse(_message.Message):
+    """A page."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDIVIDUALS_FIELD_NUMBER: _builtins.int
+    NEXT_FIELD_NUMBER: _builtins.int
+    next: _builtins.int
+    """To ask for the next page with; absent: this was the last."""
+    @_builtins.property
+    def individuals(self) -> _containers.RepeatedCompositeFieldContainer[Global___KnownReturns]:
+        """In the order of their ids, so that nobody is missed who stays while pages are asked for."""
+
+    def __init__(
+        self,
+        *,
+        individuals: _abc.Iterable[Global___KnownReturns] | None = ...,
+        next: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_next", b"_next", "next", b"next"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_next", b"_next", "individuals", b"individuals", "next", b"next"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__next: _TypeAlias = _typing.Literal["next"]  # noqa: Y015
+    _WhichOneofArgType__next: _TypeAlias = _typing.Literal["_next", b"_next"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__next) -> _WhichOneofReturnType__next | None: ...
+
+Global___ListReturnsResponse: _TypeAlias = ListReturnsResponse  # noqa: Y015
+
+@_typing.final
+class KnownReturns(_message.Message):
+    """Episodes of an individual, and what it got in them. Whoever is not listed cannot be held to anything: its games were
+    cut, or its score is a mean over episodes that are not kept.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    GENOME_FIELD_NUMBER: _builtins.int
+    SEEDS_FIELD_NUMBER: _builtins.int
+    RETURNS_FIELD_NUMBER: _builtins.int
+    id: _builtins.int
+    """Its id."""
+    genome: _builtins.bytes
+    """Its genome's byte encoding."""
+    @_builtins.property
+    def seeds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Seeds of the episodes; where the protocol has finitely many starts, those that stand for the starts."""
+
+    @_builtins.property
+    def returns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """One for each seed, in their order; or a single one for several seeds, which is their mean."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.int = ...,
+        genome: _builtins.bytes = ...,
+        seeds: _abc.Iterable[_builtins.int] | None = ...,
+        returns: _abc.Iterable[_builtins.float] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["genome", b"genome", "id", b"id", "returns", b"returns", "seeds", b"seeds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KnownReturns: _TypeAlias = KnownReturns  # noqa: Y015
+
+@_typing.final
 class GetHistoryRequest(_message.Message):
     """Asks for the curve of a run."""
 

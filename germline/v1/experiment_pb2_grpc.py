@@ -91,6 +91,11 @@ class ExperimentServiceStub:
                 request_serializer=germline_dot_v1_dot_experiment__pb2.GetIndividualRequest.SerializeToString,
                 response_deserializer=germline_dot_v1_dot_experiment__pb2.GetIndividualResponse.FromString,
                 _registered_method=True)
+        self.ListReturns = channel.unary_unary(
+                '/germline.v1.ExperimentService/ListReturns',
+                request_serializer=germline_dot_v1_dot_experiment__pb2.ListReturnsRequest.SerializeToString,
+                response_deserializer=germline_dot_v1_dot_experiment__pb2.ListReturnsResponse.FromString,
+                _registered_method=True)
         self.GetHistory = channel.unary_unary(
                 '/germline.v1.ExperimentService/GetHistory',
                 request_serializer=germline_dot_v1_dot_experiment__pb2.GetHistoryRequest.SerializeToString,
@@ -198,6 +203,14 @@ class ExperimentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListReturns(self, request, context):
+        """What is known of individuals by their episodes, so that anybody can play them again: the population and the
+        candidates, page by page. FAILED_PRECONDITION for an evolution strategy, whose members live for an epoch.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetHistory(self, request, context):
         """The curve of the run, thinned to a bounded number of points.
         """
@@ -284,6 +297,11 @@ def add_ExperimentServiceServicer_to_server(servicer, server):
                     servicer.GetIndividual,
                     request_deserializer=germline_dot_v1_dot_experiment__pb2.GetIndividualRequest.FromString,
                     response_serializer=germline_dot_v1_dot_experiment__pb2.GetIndividualResponse.SerializeToString,
+            ),
+            'ListReturns': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListReturns,
+                    request_deserializer=germline_dot_v1_dot_experiment__pb2.ListReturnsRequest.FromString,
+                    response_serializer=germline_dot_v1_dot_experiment__pb2.ListReturnsResponse.SerializeToString,
             ),
             'GetHistory': grpc.unary_unary_rpc_method_handler(
                     servicer.GetHistory,
@@ -605,6 +623,33 @@ class ExperimentService:
             '/germline.v1.ExperimentService/GetIndividual',
             germline_dot_v1_dot_experiment__pb2.GetIndividualRequest.SerializeToString,
             germline_dot_v1_dot_experiment__pb2.GetIndividualResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListReturns(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/germline.v1.ExperimentService/ListReturns',
+            germline_dot_v1_dot_experiment__pb2.ListReturnsRequest.SerializeToString,
+            germline_dot_v1_dot_experiment__pb2.ListReturnsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -63,6 +63,10 @@ class ExperimentServiceStub:
     """Members of the population, best first."""
     GetIndividual: _grpc.UnaryUnaryMultiCallable[_experiment_pb2.GetIndividualRequest, _experiment_pb2.GetIndividualResponse]
     """One individual's genome; its line is spelled out in it. The population, the candidates and the champion are known."""
+    ListReturns: _grpc.UnaryUnaryMultiCallable[_experiment_pb2.ListReturnsRequest, _experiment_pb2.ListReturnsResponse]
+    """What is known of individuals by their episodes, so that anybody can play them again: the population and the
+    candidates, page by page. FAILED_PRECONDITION for an evolution strategy, whose members live for an epoch.
+    """
     GetHistory: _grpc.UnaryUnaryMultiCallable[_experiment_pb2.GetHistoryRequest, _experiment_pb2.GetHistoryResponse]
     """The curve of the run, thinned to a bounded number of points."""
     GetCheckpoint: _grpc.UnaryStreamMultiCallable[_experiment_pb2.GetCheckpointRequest, _experiment_pb2.GetCheckpointResponse]
@@ -109,6 +113,10 @@ class ExperimentServiceAsyncStub(ExperimentServiceStub):
     """Members of the population, best first."""
     GetIndividual: _aio.UnaryUnaryMultiCallable[_experiment_pb2.GetIndividualRequest, _experiment_pb2.GetIndividualResponse]  # type: ignore[assignment]
     """One individual's genome; its line is spelled out in it. The population, the candidates and the champion are known."""
+    ListReturns: _aio.UnaryUnaryMultiCallable[_experiment_pb2.ListReturnsRequest, _experiment_pb2.ListReturnsResponse]  # type: ignore[assignment]
+    """What is known of individuals by their episodes, so that anybody can play them again: the population and the
+    candidates, page by page. FAILED_PRECONDITION for an evolution strategy, whose members live for an epoch.
+    """
     GetHistory: _aio.UnaryUnaryMultiCallable[_experiment_pb2.GetHistoryRequest, _experiment_pb2.GetHistoryResponse]  # type: ignore[assignment]
     """The curve of the run, thinned to a bounded number of points."""
     GetCheckpoint: _aio.UnaryStreamMultiCallable[_experiment_pb2.GetCheckpointRequest, _experiment_pb2.GetCheckpointResponse]  # type: ignore[assignment]
@@ -218,6 +226,16 @@ class ExperimentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_experiment_pb2.GetIndividualResponse, _abc.Awaitable[_experiment_pb2.GetIndividualResponse]]:
         """One individual's genome; its line is spelled out in it. The population, the candidates and the champion are known."""
+
+    @_abc_1.abstractmethod
+    def ListReturns(
+        self,
+        request: _experiment_pb2.ListReturnsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_experiment_pb2.ListReturnsResponse, _abc.Awaitable[_experiment_pb2.ListReturnsResponse]]:
+        """What is known of individuals by their episodes, so that anybody can play them again: the population and the
+        candidates, page by page. FAILED_PRECONDITION for an evolution strategy, whose members live for an epoch.
+        """
 
     @_abc_1.abstractmethod
     def GetHistory(

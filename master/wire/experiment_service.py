@@ -28,6 +28,7 @@ from master.wire.experiment_messages import (
     write_verification,
     write_worker,
 )
+from master.wire.known_returns import write_returns
 from master.work.dispatcher import Dispatcher
 
 Context: TypeAlias = "grpc.aio.ServicerContext[object, object]"
@@ -132,6 +133,13 @@ class ExperimentService(experiment_pb2_grpc.ExperimentServiceServicer):
                 f"id is {format_id(request.id)}; known are the population, the candidates and the champion"
             )
         return pb.GetIndividualResponse(individual=individual)
+
+    async def ListReturns(self, request: pb.ListReturnsRequest, context: Context) -> pb.ListReturnsResponse:
+        limit = request.limit if request.HasField("limit") else 100
+        if not 1 <= limit <= 1_000:
+            raise InvalidFieldError(f"limit is {limit}; allowed: 1 to 1000")
+        after = request.after if request.HasField("after") else -1
+        return write_returns(self._registry.named(request.name), after, limit)
 
     async def GetHistory(self, request: pb.GetHistoryRequest, context: Context) -> pb.GetHistoryResponse:
         return write_history(self._registry.named(request.name).progress.history.points)

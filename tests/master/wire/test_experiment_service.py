@@ -477,3 +477,49 @@ async def test_a_metrics_port_in_use_is_an_error(serve: Serve, tmp_path: Path) -
         with pytest.raises(AddressError, match=f"metrics_port is {port}"):
             async with serve(metrics_port=port, store_folder=tmp_path / "other"):
                 pass
+
+
+def without_candidates() -> spec_pb2.ExperimentSpec:
+    """Nobody is re-played, so everybody is known by the episodes of a first evaluation."""
+    spec = spec_of()
+    spec.algorithm.ga.candidates = 0
+    return spec
+
+
+async def test_what_is_known_by_episodes_comes_page_by_page_and_nobody_is_missed(house: House) -> None:
+    await house.create(without_candidates())
+    await house.play(10)
+    individuals: list[pb.KnownReturns] = []
+    request, pages = pb.ListReturnsRequest(name="one", limit=3), 0
+    while True:
+        page = await house.people.ListReturns(request)
+        individuals += page.individuals
+        pages += 1
+        if not page.HasField("next"):
+            break
+        assert len(page.individuals) <= 3
+        request.after = page.next
+    ids = [each.id for each in individuals]
+    assert ids == sorted(set(ids))
+    assert pages == -(-len(ids) // 3)
+    listed = (await house.people.ListIndividuals(pb.ListIndividualsRequest(name="one"))).individuals
+    fitness = {each.id: each.fitness for each in listed}
+    assert ids == sorted(fitness)
+    for each in individuals:
+        assert Genome.decode(each.genome).id == each.id
+        assert (list(each.returns), len(each.seeds)) == ([fitness[each.id]], 1)
+
+
+@pytest.mark.parametrize("limit", [0, 1_001])
+async def test_a_page_of_returns_has_its_bounds(house: House, limit: int) -> None:
+    await house.create()
+    with pytest.raises(aio.AioRpcError, match=f"limit is {limit}; allowed: 1 to 1000"):
+        await house.people.ListReturns(pb.ListReturnsRequest(name="one", limit=limit))
+
+
+async def test_a_page_ends_where_its_genomes_are_long(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("master.wire.known_returns._PAGE_BYTES", 1)
+    await house.create(without_candidates())
+    await house.play(3)
+    page = await house.people.ListReturns(pb.ListReturnsRequest(name="one"))
+    assert [each.id for each in page.individuals] == [page.next]
