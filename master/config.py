@@ -14,6 +14,7 @@ from germline.connection import check_token, is_loopback
 from germline.settings import SECRET
 from master.access import Access, Role, Tokens
 
+_FLEET = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _LISTEN = re.compile(r"(?P<host>.+):(?P<port>\d{1,5})")
 
 
@@ -93,6 +94,10 @@ class MasterConfig:
     """Serve metrics to a network in the open. They are counts and rates, and name no worker and no
     individual."""
 
+    metrics_emf: str = ""
+    """Write what a fleet is scaled by to the log, too, each minute, as CloudWatch's embedded metrics in the
+    namespace germline; this name is their dimension `fleet`. Needs `log_format` json."""
+
     snapshot_interval_s: float = 60.0
     """Seconds between two snapshots of a changing experiment; more make a restart slower, fewer cost time."""
 
@@ -123,6 +128,7 @@ class MasterConfig:
             raise ValueError(
                 "store is no such URL; allowed: redis://HOST:PORT, rediss://HOST:PORT, unix://PATH"
             )
+        self._check_embedded_metrics()
         if self.worker_slots < 1:
             raise ValueError(f"worker_slots is {self.worker_slots}; allowed: 1 or more")
         if not re.fullmatch(r"[\w.:-]{1,64}", self.store_prefix):
@@ -171,6 +177,19 @@ class MasterConfig:
     def _missing(self, *, known: bool) -> str:
         parts = ("" if known else "a token", "" if self.tls_cert else "TLS (tls_cert and tls_key)")
         return " and ".join(part for part in parts if part)
+
+    def _check_embedded_metrics(self) -> None:
+        if not self.metrics_emf:
+            return
+        if not _FLEET.fullmatch(self.metrics_emf):
+            raise ValueError(
+                f"metrics_emf is {self.metrics_emf!r}; allowed: 1 to 128 letters, digits, '.', '_' or '-'"
+            )
+        if self.log_format != "json" or self.log_level not in ("info", "debug"):
+            raise ValueError(
+                "metrics_emf needs log_format json and log_level info or debug; they are "
+                f"{self.log_format} and {self.log_level}"
+            )
 
     def _check_trust(self) -> None:
         """Nothing is served to a network unprotected unless the operator says so."""

@@ -20,6 +20,7 @@ from grpc_reflection.v1alpha import reflection
 from prometheus_client.core import GaugeMetricFamily
 
 from germline.v1 import experiment_pb2, experiment_pb2_grpc, worker_pb2, worker_pb2_grpc
+from master import embedded_metrics
 from master.config import MasterConfig, split_address
 from master.experiments.registry import Registry
 from master.journal.journal import Journal
@@ -165,6 +166,8 @@ class Master:
         await self._say_health()
         self._run(self._tick(), stack)
         self._run(self._watch_ownership(), stack)
+        if self._config.metrics_emf:
+            self._run(self._write_metrics(self._config.metrics_emf), stack)
         logger.info("serving on %s, metrics on %s", self.address, self.metrics_address or "none")
 
     async def _serve(self, stack: contextlib.AsyncExitStack) -> None:
@@ -274,6 +277,11 @@ class Master:
         while True:
             await asyncio.sleep(_TICK_S)
             self.dispatcher.tick()
+
+    async def _write_metrics(self, fleet: str) -> None:
+        while True:
+            embedded_metrics.write(fleet, self.dispatcher.overview.gauges())
+            await asyncio.sleep(embedded_metrics.EVERY_S)
 
 
 def _services() -> list[str]:

@@ -197,6 +197,8 @@ EVERYWHERE = "0.0.0.0"  # noqa: S104 - nothing is bound
         ({"listen": "7700"}, "listen is '7700'; allowed: host:port"),
         ({"listen": "localhost:70000"}, "port 0 to 65535"),
         ({"metrics_port": -2}, "metrics_port is -2"),
+        ({"metrics_emf": "a fleet", "log_format": "json"}, "metrics_emf is 'a fleet'; allowed"),
+        ({"metrics_emf": "fleet"}, "metrics_emf needs log_format json .* they are text and info"),
         ({"store": "http://x"}, "allowed: redis://"),
         ({"store_prefix": "a b"}, "store_prefix is 'a b'"),
         ({"tls_cert": Path("cert")}, "tls_cert and tls_key belong together"),
