@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from redis.exceptions import RedisError
 
+from germline.spec import loads
 from master.config import MasterConfig
 from master.journal.keys import Keys
 from master.journal.store import StoreError, connect, find_primary, find_server
@@ -150,3 +151,103 @@ async def replicates(node: int, name: str) -> bool:
 def test_an_address_takes_over_everything_else_of_the_url() -> None:
     assert at_address("rediss://u:p%40@a:1/2?x=y", "b", 3) == "rediss://u:p%40@b:3/2?x=y"
     assert at_address("redis://a", "::1", 3) == "redis://[::1]:3"
+
+
+# A store that fails over while a master writes to it
+
+SPEC = """
+name = "{name}"
+[task.function]
+path = "germline.functions:sphere"
+[policy]
+name = "vector"
+[algorithm.ga]
+"""
+
+
+async def goes_on(store: int, fail_over: Callable[[], Awaitable[object]], promoted: int) -> None:
+    """A master that was told of one server writes to another one once that has taken its place."""
+    config = MasterConfig(
+        listen="localhost:0", metrics_port=-1, store=f"redis://127.0.0.1:{store}/0", ownership_s=2.0
+    )
+    async with Master.serving(config) as master, asyncio.timeout(PATIENCE_S):
+        master.registry.create(loads(SPEC.format(name="one")))
+        await master.journal.durable()
+        await fail_over()
+        master.registry.create(loads(SPEC.format(name="two")))
+        await master.journal.durable()
+        assert master.journal.trouble == ""
+    assert await tell(promoted, "HVALS", Keys().names) == [b"one", b"two"]
+
+
+async def test_a_primary_that_became_a_replica_is_left_for_the_new_one(servers: Servers) -> None:
+    primary, replica = await primary_with_replica(servers)
+
+    async def fail_over() -> None:
+        await until(lambda: in_step(replica))
+        await tell(replica, "REPLICAOF", "NO", "ONE")
+        await tell(primary, "REPLICAOF", "127.0.0.1", str(replica))
+
+    await goes_on(primary, fail_over, replica)
+
+
+async def test_an_idle_master_follows_too_before_it_loses_its_ownership(servers: Servers) -> None:
+    primary, replica = await primary_with_replica(servers)
+    config = MasterConfig(
+        listen="localhost:0", metrics_port=-1, store=f"redis://127.0.0.1:{primary}/0", ownership_s=2.0
+    )
+    async with Master.serving(config) as master:
+        await until(lambda: in_step(replica))
+        await tell(replica, "REPLICAOF", "NO", "ONE")
+        await tell(replica, "DEL", Keys().owner)
+        await tell(primary, "REPLICAOF", "127.0.0.1", str(replica))
+        await until(lambda: tell(replica, "EXISTS", Keys().owner))
+        assert master.journal.ownership.is_held
+
+
+async def test_the_server_that_a_sentinel_promotes_is_followed(servers: Servers) -> None:
+    primary, replica = await primary_with_replica(servers)
+    settings = ("down-after-milliseconds one 500", "failover-timeout one 3000")
+    lines = "".join(f"sentinel {each}\n" for each in (f"monitor one 127.0.0.1 {primary} 1", *settings))
+    sentinel = await servers.start("--sentinel", file=lines)
+
+    async def fail_over() -> None:
+        await until(lambda: in_step(replica))
+        await until(lambda: sees_replica(sentinel))
+        servers.running[0].kill()
+
+    await goes_on(sentinel, fail_over, replica)
+
+
+async def test_a_cluster_whose_slot_moves_to_another_node_is_followed(servers: Servers) -> None:
+    buses = [str(free_port()) for _ in "ab"]
+    nodes = [await servers.start("--cluster-enabled", "yes", "--cluster-port", bus) for bus in buses]
+    await tell(nodes[0], "CLUSTER", "ADDSLOTSRANGE", "0", "16383")
+    await tell(nodes[1], "CLUSTER", "MEET", "127.0.0.1", str(nodes[0]), buses[0])
+    name = bytes(await tell(nodes[0], "CLUSTER", "MYID")).decode()  # type: ignore[call-overload]
+    await until(lambda: replicates(nodes[1], name))
+
+    async def fail_over() -> None:
+        await until(lambda: in_step(nodes[1]))
+        await tell(nodes[1], "CLUSTER", "FAILOVER", "TAKEOVER")
+
+    await goes_on(nodes[0], fail_over, nodes[1])
+
+
+async def in_step(replica: int) -> bool:
+    """Whether a replica has what its primary has."""
+    client = connect(f"redis://127.0.0.1:{replica}")
+    try:
+        known = await client.info("replication")
+    finally:
+        await client.aclose()
+    return bool(known.get("master_link_status") == "up")
+
+
+async def sees_replica(sentinel: int) -> bool:
+    client = connect(f"redis://127.0.0.1:{sentinel}")
+    try:
+        known = await client.info("sentinel")
+    finally:
+        await client.aclose()
+    return bool(known["master0"]["slaves"] == 1)
