@@ -115,6 +115,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "FILE").symlink_to("balance.toml")
     (tmp_path / "runs" / "pong").mkdir(parents=True)
     (tmp_path / "runs/pong/champion.toml").write_text("there")
+    (tmp_path / "pong.backup").write_text("there")
     for role in ("worker", "operator"):
         (tmp_path / f"{role}-token").write_text(f"the-token-of-a-{role}")
     monkeypatch.chdir(tmp_path)
@@ -286,12 +287,13 @@ def test_a_fleet_is_made_watched_extended_and_forgotten_by_the_commands_that_are
                 wait_for_port(port)
             else:
                 said.append(subprocess.check_output(here, shell=True, text=True))  # noqa: S602 - our own
-    made, submitted, watched, extended, stopped, deleted = filter(None, said)
+    made, submitted, watched, extended, stopped, kept, deleted = filter(None, said)
     assert made.startswith("wrote ca.pem, server.pem")
     assert submitted == "frostbite-ga is running, 0 evaluations, until 20 calls\n"
     assert "frostbite-ga complete: 20 evaluations" in watched
     assert extended == "frostbite-ga is running, 20 evaluations, until 2,000,000,000 calls\n"
     assert stopped.startswith("frostbite-ga is stopped")
+    assert kept.startswith("1 experiment in all.backup")
     assert deleted == "frostbite-ga is deleted\n"
 
 

@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from germline.cli import (
+    backup,
     bench_command,
     certificates,
     doctor,
@@ -80,6 +81,7 @@ for module in (
     verify,
     plot,
     spec_command,
+    backup,
     doctor,
     certificates,
     bench_command,

@@ -19,6 +19,7 @@ from germline.client.views import (
     Individual,
     KnownReturns,
     QuarantinedWorker,
+    Repaired,
     Worker,
 )
 from germline.connection import Security
@@ -29,6 +30,7 @@ _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
 
 DEFAULT_ADDRESS = "localhost:7700"
+_PART_BYTES = 1 << 20
 _TRANSFER_S = 120.0  # for what may be large
 
 
@@ -141,6 +143,36 @@ class Client:
     def delete(self, name: str) -> None:
         """Forget an experiment that is over, with everything that was stored of it."""
         self._call(lambda stub: stub.DeleteExperiment, experiment_pb2.DeleteExperimentRequest(name=name))
+
+    def back_up(self, name: str) -> bytes:
+        """An experiment as it stands and is durable, for :meth:`restore`."""
+        request = experiment_pb2.BackUpExperimentRequest(name=name)
+        parts = self._masters.call(
+            lambda stub, left_s: list(
+                stub.BackUpExperiment(request, metadata=self._metadata, timeout=left_s)
+            ),
+            _TRANSFER_S,
+        )
+        return b"".join(part.data for part in parts)
+
+    def restore(self, data: bytes, name: str = "") -> Experiment:
+        """Take in what :meth:`back_up` gave, under the name that it had unless another is given."""
+
+        def parts() -> Iterator[experiment_pb2.RestoreExperimentRequest]:
+            yield experiment_pb2.RestoreExperimentRequest(name=name)
+            for at in range(0, len(data), _PART_BYTES):
+                yield experiment_pb2.RestoreExperimentRequest(data=data[at : at + _PART_BYTES])
+
+        restored = self._masters.call(
+            lambda stub, left_s: stub.RestoreExperiment(parts(), metadata=self._metadata, timeout=left_s),
+            _TRANSFER_S,
+        )
+        return Experiment.of(restored.experiment)
+
+    def repair(self, name: str) -> Repaired:
+        """Bring a damaged experiment back as it was before the first damage."""
+        request = experiment_pb2.RepairExperimentRequest(name=name)
+        return Repaired.of(self._call(lambda stub: stub.RepairExperiment, request))
 
     def individuals(self, name: str, limit: int = 100, *, with_genomes: bool = False) -> list[Individual]:
         """Members of the population, best first, at most `limit` (1 to 10,000)."""

@@ -288,3 +288,23 @@ class Checkpoint:
     epoch: int
     digest: str
     data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """What became of a damaged experiment.
+
+    Attributes:
+        experiment: as it stands now.
+        kept_entries: entries of its journal that could be read, and
+        lost_entries: those behind them, which are forgotten.
+    """
+
+    experiment: Experiment
+    kept_entries: int
+    lost_entries: int
+
+    @classmethod
+    def of(cls, message: experiment_pb2.RepairExperimentResponse) -> Repaired:
+        """Read the message."""
+        return cls(Experiment.of(message.experiment), message.kept_entries, message.lost_entries)

@@ -116,6 +116,21 @@ class ExperimentServiceStub:
                 request_serializer=germline_dot_v1_dot_experiment__pb2.ReleaseWorkerRequest.SerializeToString,
                 response_deserializer=germline_dot_v1_dot_experiment__pb2.ReleaseWorkerResponse.FromString,
                 _registered_method=True)
+        self.BackUpExperiment = channel.unary_stream(
+                '/germline.v1.ExperimentService/BackUpExperiment',
+                request_serializer=germline_dot_v1_dot_experiment__pb2.BackUpExperimentRequest.SerializeToString,
+                response_deserializer=germline_dot_v1_dot_experiment__pb2.BackUpExperimentResponse.FromString,
+                _registered_method=True)
+        self.RestoreExperiment = channel.stream_unary(
+                '/germline.v1.ExperimentService/RestoreExperiment',
+                request_serializer=germline_dot_v1_dot_experiment__pb2.RestoreExperimentRequest.SerializeToString,
+                response_deserializer=germline_dot_v1_dot_experiment__pb2.RestoreExperimentResponse.FromString,
+                _registered_method=True)
+        self.RepairExperiment = channel.unary_unary(
+                '/germline.v1.ExperimentService/RepairExperiment',
+                request_serializer=germline_dot_v1_dot_experiment__pb2.RepairExperimentRequest.SerializeToString,
+                response_deserializer=germline_dot_v1_dot_experiment__pb2.RepairExperimentResponse.FromString,
+                _registered_method=True)
 
 
 class ExperimentServiceServicer:
@@ -240,6 +255,30 @@ class ExperimentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BackUpExperiment(self, request, context):
+        """An experiment as it stands and is durable, with the checkpoints that are kept of it, as bytes that this or another
+        master can restore. One that is damaged is FAILED_PRECONDITION.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RestoreExperiment(self, request_iterator, context):
+        """Takes in what BackUpExperiment gave: an experiment of its own, which goes on from there. Work that was lent before
+        does not count for it. A name in use is ALREADY_EXISTS, bytes that are damaged INVALID_ARGUMENT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RepairExperiment(self, request, context):
+        """Brings a damaged experiment back as it was before the first journal entry that cannot be read, and forgets the rest.
+        If nothing of it can be read, or a checkpoint is lost, FAILED_PRECONDITION: then only a backup helps.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ExperimentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -322,6 +361,21 @@ def add_ExperimentServiceServicer_to_server(servicer, server):
                     servicer.ReleaseWorker,
                     request_deserializer=germline_dot_v1_dot_experiment__pb2.ReleaseWorkerRequest.FromString,
                     response_serializer=germline_dot_v1_dot_experiment__pb2.ReleaseWorkerResponse.SerializeToString,
+            ),
+            'BackUpExperiment': grpc.unary_stream_rpc_method_handler(
+                    servicer.BackUpExperiment,
+                    request_deserializer=germline_dot_v1_dot_experiment__pb2.BackUpExperimentRequest.FromString,
+                    response_serializer=germline_dot_v1_dot_experiment__pb2.BackUpExperimentResponse.SerializeToString,
+            ),
+            'RestoreExperiment': grpc.stream_unary_rpc_method_handler(
+                    servicer.RestoreExperiment,
+                    request_deserializer=germline_dot_v1_dot_experiment__pb2.RestoreExperimentRequest.FromString,
+                    response_serializer=germline_dot_v1_dot_experiment__pb2.RestoreExperimentResponse.SerializeToString,
+            ),
+            'RepairExperiment': grpc.unary_unary_rpc_method_handler(
+                    servicer.RepairExperiment,
+                    request_deserializer=germline_dot_v1_dot_experiment__pb2.RepairExperimentRequest.FromString,
+                    response_serializer=germline_dot_v1_dot_experiment__pb2.RepairExperimentResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -758,6 +812,87 @@ class ExperimentService:
             '/germline.v1.ExperimentService/ReleaseWorker',
             germline_dot_v1_dot_experiment__pb2.ReleaseWorkerRequest.SerializeToString,
             germline_dot_v1_dot_experiment__pb2.ReleaseWorkerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BackUpExperiment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/germline.v1.ExperimentService/BackUpExperiment',
+            germline_dot_v1_dot_experiment__pb2.BackUpExperimentRequest.SerializeToString,
+            germline_dot_v1_dot_experiment__pb2.BackUpExperimentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RestoreExperiment(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/germline.v1.ExperimentService/RestoreExperiment',
+            germline_dot_v1_dot_experiment__pb2.RestoreExperimentRequest.SerializeToString,
+            germline_dot_v1_dot_experiment__pb2.RestoreExperimentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RepairExperiment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/germline.v1.ExperimentService/RepairExperiment',
+            germline_dot_v1_dot_experiment__pb2.RepairExperimentRequest.SerializeToString,
+            germline_dot_v1_dot_experiment__pb2.RepairExperimentResponse.FromString,
             options,
             channel_credentials,
             insecure,

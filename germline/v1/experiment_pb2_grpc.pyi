@@ -77,6 +77,18 @@ class ExperimentServiceStub:
     """Takes a worker back that was proven wrong: it gets work again. What it told before stays forgotten. NOT_FOUND if no
     worker of this name is in quarantine.
     """
+    BackUpExperiment: _grpc.UnaryStreamMultiCallable[_experiment_pb2.BackUpExperimentRequest, _experiment_pb2.BackUpExperimentResponse]
+    """An experiment as it stands and is durable, with the checkpoints that are kept of it, as bytes that this or another
+    master can restore. One that is damaged is FAILED_PRECONDITION.
+    """
+    RestoreExperiment: _grpc.StreamUnaryMultiCallable[_experiment_pb2.RestoreExperimentRequest, _experiment_pb2.RestoreExperimentResponse]
+    """Takes in what BackUpExperiment gave: an experiment of its own, which goes on from there. Work that was lent before
+    does not count for it. A name in use is ALREADY_EXISTS, bytes that are damaged INVALID_ARGUMENT.
+    """
+    RepairExperiment: _grpc.UnaryUnaryMultiCallable[_experiment_pb2.RepairExperimentRequest, _experiment_pb2.RepairExperimentResponse]
+    """Brings a damaged experiment back as it was before the first journal entry that cannot be read, and forgets the rest.
+    If nothing of it can be read, or a checkpoint is lost, FAILED_PRECONDITION: then only a backup helps.
+    """
 
 @_typing.type_check_only
 class ExperimentServiceAsyncStub(ExperimentServiceStub):
@@ -126,6 +138,18 @@ class ExperimentServiceAsyncStub(ExperimentServiceStub):
     ReleaseWorker: _aio.UnaryUnaryMultiCallable[_experiment_pb2.ReleaseWorkerRequest, _experiment_pb2.ReleaseWorkerResponse]  # type: ignore[assignment]
     """Takes a worker back that was proven wrong: it gets work again. What it told before stays forgotten. NOT_FOUND if no
     worker of this name is in quarantine.
+    """
+    BackUpExperiment: _aio.UnaryStreamMultiCallable[_experiment_pb2.BackUpExperimentRequest, _experiment_pb2.BackUpExperimentResponse]  # type: ignore[assignment]
+    """An experiment as it stands and is durable, with the checkpoints that are kept of it, as bytes that this or another
+    master can restore. One that is damaged is FAILED_PRECONDITION.
+    """
+    RestoreExperiment: _aio.StreamUnaryMultiCallable[_experiment_pb2.RestoreExperimentRequest, _experiment_pb2.RestoreExperimentResponse]  # type: ignore[assignment]
+    """Takes in what BackUpExperiment gave: an experiment of its own, which goes on from there. Work that was lent before
+    does not count for it. A name in use is ALREADY_EXISTS, bytes that are damaged INVALID_ARGUMENT.
+    """
+    RepairExperiment: _aio.UnaryUnaryMultiCallable[_experiment_pb2.RepairExperimentRequest, _experiment_pb2.RepairExperimentResponse]  # type: ignore[assignment]
+    """Brings a damaged experiment back as it was before the first journal entry that cannot be read, and forgets the rest.
+    If nothing of it can be read, or a checkpoint is lost, FAILED_PRECONDITION: then only a backup helps.
     """
 
 class ExperimentServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -269,6 +293,36 @@ class ExperimentServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_experiment_pb2.ReleaseWorkerResponse, _abc.Awaitable[_experiment_pb2.ReleaseWorkerResponse]]:
         """Takes a worker back that was proven wrong: it gets work again. What it told before stays forgotten. NOT_FOUND if no
         worker of this name is in quarantine.
+        """
+
+    @_abc_1.abstractmethod
+    def BackUpExperiment(
+        self,
+        request: _experiment_pb2.BackUpExperimentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_experiment_pb2.BackUpExperimentResponse], _abc.AsyncIterator[_experiment_pb2.BackUpExperimentResponse]]:
+        """An experiment as it stands and is durable, with the checkpoints that are kept of it, as bytes that this or another
+        master can restore. One that is damaged is FAILED_PRECONDITION.
+        """
+
+    @_abc_1.abstractmethod
+    def RestoreExperiment(
+        self,
+        request_iterator: _MaybeAsyncIterator[_experiment_pb2.RestoreExperimentRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_experiment_pb2.RestoreExperimentResponse, _abc.Awaitable[_experiment_pb2.RestoreExperimentResponse]]:
+        """Takes in what BackUpExperiment gave: an experiment of its own, which goes on from there. Work that was lent before
+        does not count for it. A name in use is ALREADY_EXISTS, bytes that are damaged INVALID_ARGUMENT.
+        """
+
+    @_abc_1.abstractmethod
+    def RepairExperiment(
+        self,
+        request: _experiment_pb2.RepairExperimentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_experiment_pb2.RepairExperimentResponse, _abc.Awaitable[_experiment_pb2.RepairExperimentResponse]]:
+        """Brings a damaged experiment back as it was before the first journal entry that cannot be read, and forgets the rest.
+        If nothing of it can be read, or a checkpoint is lost, FAILED_PRECONDITION: then only a backup helps.
         """
 
 def add_ExperimentServiceServicer_to_server(servicer: ExperimentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -670,6 +670,64 @@ class WorkerSeen(_message.Message):
 Global___WorkerSeen: _TypeAlias = WorkerSeen  # noqa: Y015
 
 @_typing.final
+class Backup(_message.Message):
+    """An experiment with all that is kept of it, to be restored in this or another store."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FORMAT_VERSION_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_FIELD_NUMBER: _builtins.int
+    CHECKPOINTS_FIELD_NUMBER: _builtins.int
+    format_version: _builtins.int
+    """Version of this format; 1."""
+    snapshot: _builtins.bytes
+    """A Snapshot, encoded."""
+    @_builtins.property
+    def checkpoints(self) -> _containers.RepeatedCompositeFieldContainer[Global___BackedUpCheckpoint]:
+        """All checkpoints that the snapshot names."""
+
+    def __init__(
+        self,
+        *,
+        format_version: _builtins.int = ...,
+        snapshot: _builtins.bytes = ...,
+        checkpoints: _abc.Iterable[Global___BackedUpCheckpoint] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoints", b"checkpoints", "format_version", b"format_version", "snapshot", b"snapshot"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Backup: _TypeAlias = Backup  # noqa: Y015
+
+@_typing.final
+class BackedUpCheckpoint(_message.Message):
+    """A checkpoint in a backup."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EPOCH_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    epoch: _builtins.int
+    """Updates applied."""
+    data: _builtins.bytes
+    """A safetensors file."""
+    def __init__(
+        self,
+        *,
+        epoch: _builtins.int = ...,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "epoch", b"epoch"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BackedUpCheckpoint: _TypeAlias = BackedUpCheckpoint  # noqa: Y015
+
+@_typing.final
 class Snapshot(_message.Message):
     """An experiment's state up to a position in its journal."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from time import time
@@ -19,11 +18,13 @@ from master.errors import (
     StoreFailingError,
     UnknownNameError,
 )
-from master.experiments import recovery
+from master.experiments import backup, recovery
 from master.experiments.distrust import distrust
 from master.experiments.events import Created, Quarantined
 from master.experiments.experiment import Experiment
+from master.experiments.replaying import Reached, readable, replay
 from master.experiments.settings import ExperimentSettings
+from master.journal.codec import Snapshot
 from master.journal.journal import Journal
 from master.work.leases import Start
 
@@ -53,6 +54,7 @@ class Registry:
         self._clock = clock
         self._by_number: dict[int, Experiment] = {}
         self._by_name: dict[str, Experiment] = {}
+        self._reserved: set[int] = set()  # numbers of experiments that are being restored
 
     def __iter__(self) -> Iterator[Experiment]:
         """Yield the experiments, oldest first."""
@@ -72,7 +74,7 @@ class Registry:
         """
         if name in self.damaged:
             reason = self.damaged[name].reason
-            raise ConflictError(f"experiment {name} is damaged and can only be deleted: {reason}")
+            raise ConflictError(f"experiment {name} is damaged and can only be repaired or deleted: {reason}")
         experiment = self._by_name.get(name)
         if experiment is None:
             known = ", ".join([*self._by_name, *self.damaged]) or "none yet"
@@ -153,6 +155,82 @@ class Registry:
         del self._by_number[experiment.number], self._by_name[name]
         return experiment
 
+    async def restore(self, encoded: bytes, name: str = "") -> Experiment:
+        """Take in a backup as an experiment of its own, under the name that it had unless another is given.
+
+        Raises:
+            InvalidFieldError: it is damaged, or the name is not allowed.
+            NameTakenError: an experiment has this name.
+        """
+        snapshot, checkpoints = await backup.read(encoded)
+        number = self._next_number()
+        snapshot = backup.renamed(snapshot, number, name)
+        self._reserved.add(number)
+        try:
+            experiment = self._rebuilt(snapshot)
+            await backup.store_checkpoints(number, checkpoints, self._journal)
+            self._check_free(experiment.settings.name)
+        except BaseException:
+            self._journal.checkpoints.drop(number)
+            raise
+        finally:
+            self._reserved.discard(number)
+        self._begin_whole(experiment, 0)
+        logger.info("experiment %s is restored as number %d", experiment.settings.name, number)
+        return experiment
+
+    def _rebuilt(self, snapshot: Snapshot) -> Experiment:
+        """An experiment from a snapshot of another store, not attached to the journal yet."""
+        try:
+            settings = ExperimentSettings.of(spec_pb2.ExperimentSpec.FromString(snapshot.created.spec))
+            self._check_free(settings.name)
+            experiment = self._make(snapshot.created)
+            recovery.restore(experiment, snapshot)
+        except SpecError as error:
+            raise InvalidFieldError(str(error)) from None
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise InvalidFieldError(f"data does not replay: {type(error).__name__}: {error}") from None
+        recovery.want_checkpoints(experiment)
+        return experiment
+
+    def _check_free(self, name: str) -> None:
+        if name in self._by_name or name in self.damaged:
+            raise NameTakenError(f"an experiment is called {name!r} already; restore it under another name")
+
+    def _begin_whole(self, experiment: Experiment, head: int) -> None:
+        """Go on with an experiment whose whole state takes the place of what is stored of it."""
+        recovery.revive(experiment, head)
+        self._journal.write_whole(experiment.number)
+        self._add(experiment)
+        self.quarantined |= experiment.quarantined
+
+    async def repair(self, name: str) -> tuple[Experiment, int, int]:
+        """Bring a damaged experiment back as it was before the first entry that cannot be read.
+
+        Returns:
+            It, how many journal entries were kept, and how many behind them are forgotten.
+
+        Raises:
+            UnknownNameError: there is none.
+            ConflictError: it is not damaged, or nothing of it can be read.
+        """
+        damaged = self.damaged.get(name)
+        if damaged is None:
+            self.named(name)
+            raise ConflictError(f"experiment {name} is not damaged")
+        try:
+            kept = await readable(self._journal, damaged.number, self._make)
+            experiment = await replay(self._journal, damaged.number, self._make, Reached(kept))
+            await self._hold_checkpoints(experiment)
+        except (JournalLostError, ConflictError) as error:
+            sentence = f"experiment {name} cannot be repaired, only restored from a backup: {error}"
+            raise ConflictError(sentence) from None
+        head = max(kept, await self._journal.head_of(damaged.number))
+        del self.damaged[name]
+        self._begin_whole(experiment, kept)
+        logger.warning("experiment %s is repaired: entries after %d of %d are forgotten", name, kept, head)
+        return experiment, kept, head - kept
+
     async def recover(self) -> None:
         """Take the store over and bring back every experiment in it, as it was when it was last durable.
 
@@ -191,27 +269,10 @@ class Registry:
         logger.error("experiment %s, number %d, is damaged: %s", name, number, reason, exc_info=not known)
 
     async def _recover_one(self, number: int) -> Experiment:
-        snapshot, entries = await self._journal.load(number)
-        experiment = None
-        head = 0
-        if snapshot is not None:
-            experiment, head = self._make(snapshot.created), snapshot.position
-            recovery.restore(experiment, snapshot)
-        async for position, events in entries:
-            head = position
-            for event in events:
-                if isinstance(event, Created):
-                    experiment = self._make(event)
-                elif experiment is not None:
-                    recovery.replay(experiment, event)
-            await asyncio.sleep(0)
-        if experiment is None:
-            raise JournalLostError(
-                f"experiment {number} has neither a snapshot nor a beginning in the journal"
-            )
-        recovery.want_checkpoints(experiment)
+        reached = Reached()
+        experiment = await replay(self._journal, number, self._make, reached)
         await self._hold_checkpoints(experiment)
-        recovery.revive(experiment, head)
+        recovery.revive(experiment, reached.entry)
         return experiment
 
     async def _hold_checkpoints(self, experiment: Experiment) -> None:
@@ -222,8 +283,7 @@ class Registry:
         await self._journal.checkpoints.hold(experiment.number, [kept.epoch for kept in centre.kept()])
 
     def _begin(self, settings: ExperimentSettings) -> Experiment:
-        damaged = (each.number for each in self.damaged.values())
-        number = max([*self._by_number, *damaged, self._journal.last_deleted]) + 1
+        number = self._next_number()
         experiment = self._make(Created(number, settings.encoded, time()), settings)
         recovery.begin(experiment)
         for (
@@ -235,6 +295,10 @@ class Registry:
         self._add(experiment)
         logger.info("experiment %s begins as number %d", settings.name, number)
         return experiment
+
+    def _next_number(self) -> int:
+        damaged = (each.number for each in self.damaged.values())
+        return max([*self._by_number, *damaged, *self._reserved, self._journal.last_deleted]) + 1
 
     def _make(self, created: Created, settings: ExperimentSettings | None = None) -> Experiment:
         starts = [Start(self._journal.boot, 0)]

@@ -26,7 +26,7 @@ class Channel:
         stored: position of the last one that is stored.
         outstanding: an entry that is cut and not stored yet.
         saved: position of the newest snapshot that is stored.
-        must_refill: the store has lost some of it, and gets a snapshot of the whole.
+        must_refill: the store has lost some of it, or never had it, and gets a snapshot of the whole.
         trouble: why the store does not take it although it takes others'; empty if it does.
     """
 
@@ -61,7 +61,7 @@ class Channel:
     @property
     def goal(self) -> int:
         """The position that will hold everything written so far."""
-        return self.head + 1 if self.queued else self.head
+        return self.head + 1 if self.queued or self.must_refill else self.head
 
     @property
     def has_work(self) -> bool:

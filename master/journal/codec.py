@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from google.protobuf.message import DecodeError
@@ -42,7 +42,7 @@ from master.journal.messages import (
 
 FORMAT_VERSION = 1
 
-_Stored = TypeVar("_Stored", journal_pb2.JournalEntry, journal_pb2.Snapshot)
+_Stored = TypeVar("_Stored", journal_pb2.JournalEntry, journal_pb2.Snapshot, journal_pb2.Backup)
 
 
 class Snapshot(NamedTuple):
@@ -250,6 +250,26 @@ def read_snapshot(encoded: bytes) -> Snapshot:
         quarantined=tuple(map(read_quarantined, message.quarantined)),
         tellers=_read_tellers(message.tellers),
     )
+
+
+def write_backup(snapshot: Snapshot, checkpoints: Mapping[int, bytes]) -> bytes:
+    """A snapshot with its checkpoints, by their epochs, as bytes for another store."""
+    kept = [journal_pb2.BackedUpCheckpoint(epoch=epoch, data=data) for epoch, data in checkpoints.items()]
+    backup = journal_pb2.Backup(
+        format_version=FORMAT_VERSION, snapshot=write_snapshot(snapshot), checkpoints=kept
+    )
+    return backup.SerializeToString()
+
+
+def read_backup(encoded: bytes) -> tuple[Snapshot, dict[int, bytes]]:
+    """What :func:`write_backup` wrote. Raises JournalFormatError if this build cannot read it."""
+    message = _parse(journal_pb2.Backup, encoded)
+    snapshot = read_snapshot(message.snapshot)
+    checkpoints = {each.epoch: each.data for each in message.checkpoints}
+    missing = {each.epoch for each in snapshot.checkpoints} - checkpoints.keys()
+    if missing:
+        raise JournalFormatError(f"Backup lacks the checkpoint of epoch {min(missing)}")
+    return snapshot, checkpoints
 
 
 def _read_tellers(message: journal_pb2.Tellers) -> tuple[tuple[tuple[int, int], int], ...]:

@@ -151,6 +151,10 @@ class Journal:
         """What an experiment is called that cannot be read; stores of earlier builds do not know."""
         return await self._store.name_of(number) or f"experiment:{number}"
 
+    async def head_of(self, number: int) -> int:
+        """The number of an experiment's last entry in the store."""
+        return await self._store.head_of(number)
+
     async def load(self, number: int) -> tuple[Snapshot | None, AsyncIterator[tuple[int, list[Event]]]]:
         """An experiment's newest snapshot, and the entries after it: (number of the entry, its events).
 
@@ -179,6 +183,11 @@ class Journal:
         channel = self._channels[number] = Channel(number, name, head, take_snapshot, self._stir)
         self._unnamed[number] = name
         return channel.write
+
+    def write_whole(self, number: int) -> None:
+        """Put the whole of an experiment in the place of whatever is stored of it."""
+        self._channels[number].must_refill = True
+        self._stir()
 
     def delete(self, number: int) -> None:
         """Forget an experiment and all that is stored of it, after what is queued now is stored."""

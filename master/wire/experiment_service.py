@@ -15,6 +15,7 @@ from germline.v1 import experiment_pb2 as pb
 from germline.v1 import experiment_pb2_grpc
 from master.centres.centre import Checkpoint
 from master.errors import ConflictError, InvalidFieldError, UnknownNameError
+from master.experiments.backup import back_up
 from master.experiments.experiment import Experiment
 from master.experiments.registry import Registry
 from master.journal.journal import Journal
@@ -30,6 +31,9 @@ from master.wire.experiment_messages import (
 )
 from master.wire.known_returns import write_returns
 from master.work.dispatcher import Dispatcher
+
+MAX_BACKUP_BYTES = 2**31 - 1  # what a message of protobuf holds
+_PART_BYTES = 1 << 20
 
 Context: TypeAlias = "grpc.aio.ServicerContext[object, object]"
 
@@ -183,6 +187,33 @@ class ExperimentService(experiment_pb2_grpc.ExperimentServiceServicer):
         self._dispatcher.lender.lend_all()
         await self._journal.durable()
         return pb.ReleaseWorkerResponse()
+
+    async def BackUpExperiment(
+        self, request: pb.BackUpExperimentRequest, context: Context
+    ) -> AsyncIterator[pb.BackUpExperimentResponse]:
+        data = await back_up(self._registry.named(request.name), self._journal)
+        for at in range(0, len(data), _PART_BYTES):
+            yield pb.BackUpExperimentResponse(data=data[at : at + _PART_BYTES])
+
+    async def RestoreExperiment(
+        self, request_iterator: AsyncIterator[pb.RestoreExperimentRequest], context: Context
+    ) -> pb.RestoreExperimentResponse:
+        name, data = "", bytearray()
+        async for part in request_iterator:
+            name = name or part.name
+            data += part.data
+            if len(data) > MAX_BACKUP_BYTES:
+                raise InvalidFieldError(f"data has more than {MAX_BACKUP_BYTES:,} bytes; allowed: so many")
+        experiment = await self._registry.restore(bytes(data), name)
+        return pb.RestoreExperimentResponse(experiment=await self._changed(experiment))
+
+    async def RepairExperiment(
+        self, request: pb.RepairExperimentRequest, context: Context
+    ) -> pb.RepairExperimentResponse:
+        experiment, kept, lost = await self._registry.repair(request.name)
+        return pb.RepairExperimentResponse(
+            experiment=await self._changed(experiment), kept_entries=kept, lost_entries=lost
+        )
 
     def _shown(self, experiment: Experiment) -> pb.Experiment:
         overview = self._dispatcher.overview

@@ -19,7 +19,7 @@ import pytest
 import typer
 from typer.core import TyperGroup
 
-from germline import noise
+from germline import backup_file, noise
 from germline.cli.app import app, run
 from germline.client import Client
 from germline.spec import loads
@@ -59,9 +59,16 @@ COMMANDS = {
     "extend": ["--evaluations", "1000000"],
     "stop": [],
     "watch": ["--plain"],
+    "backup": ["all.backup"],
+    "repair": ["sphere"],
     "delete": ["sphere"],
+    "restore": ["one.backup"],
 }
-CANNOT = {"record": "plays no episodes that could be filmed"}  # the master has answered by then
+CANNOT = {  # the master has answered by then
+    "record": (1, "plays no episodes that could be filmed"),
+    "repair": (4, "experiment sphere is not damaged"),
+    "restore": (4, "data is no backup that this build can read"),
+}
 
 
 class Tap(socketserver.ThreadingTCPServer):
@@ -177,6 +184,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "spec.toml").write_text(SPEC)
+    with (tmp_path / "one.backup").open("wb") as file:
+        backup_file.write(file, [backup_file.Backup("one", b"\xff")])
 
 
 @pytest.fixture
@@ -204,8 +213,9 @@ def test_every_command_encrypts_and_shows_the_token(
 ) -> None:
     status = run([command, *COMMANDS[command], "--master", tap.address, *house.protection])
     said = capsys.readouterr()
-    assert status == (1 if command in CANNOT else 0), said
-    assert CANNOT.get(command, "") in said.err
+    expected, sentence = CANNOT.get(command, (0, ""))
+    assert status == expected, said
+    assert sentence in said.err
     assert tap.heard
     for conversation in tap.heard:
         assert conversation.startswith(TLS_RECORD)

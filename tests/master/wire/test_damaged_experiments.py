@@ -174,7 +174,7 @@ async def house(open_house: Open) -> AsyncIterator[House]:
         yield house
 
 
-async def test_a_damaged_experiment_can_only_be_deleted(house: House) -> None:
+async def test_a_damaged_experiment_can_only_be_repaired_or_deleted(house: House) -> None:
     calls: list[Awaitable[object]] = [
         house.people.PauseExperiment(pb.PauseExperimentRequest(name="ill")),
         house.people.ResumeExperiment(pb.ResumeExperimentRequest(name="ill")),
@@ -185,7 +185,9 @@ async def test_a_damaged_experiment_can_only_be_deleted(house: House) -> None:
         anext(aiter(house.people.WatchExperiment(pb.WatchExperimentRequest(name="ill")))),
     ]
     for call in calls:
-        with pytest.raises(aio.AioRpcError, match="ill is damaged and can only be deleted: Snap") as error:
+        with pytest.raises(
+            aio.AioRpcError, match="ill is damaged and can only be repaired or deleted: Snap"
+        ) as error:
             await call
         assert error.value.code() is grpc.StatusCode.FAILED_PRECONDITION
     with pytest.raises(aio.AioRpcError, match="name is 'i'; experiments here: ill"):
@@ -218,3 +220,64 @@ async def test_what_is_damaged_is_kept_as_it_is_and_comes_back_when_it_is_repair
         await house.store.set(KEYS.snapshot(1), sound)
     async with open_house() as house:
         assert [(each.state, each.evaluations) for each in await house.shown()] == [("running", 4)]
+
+
+# Repair
+
+
+async def half_readable(store: Redis) -> None:
+    """The last entry is garbage, as a disk leaves it behind."""
+    head = int(await store.hget(KEYS.heads, "1") or 0) + 1
+    await store.xadd(KEYS.entries(1), {"entry": b"\xff"}, id=f"{head}-0")
+    await store.hset(KEYS.heads, "1", str(head))
+
+
+@pytest.mark.parametrize("damage", [a_missing_entry, half_readable])
+async def test_a_repaired_experiment_goes_on_from_before_the_damage_and_stays_whole(
+    open_house: Open, damage: Damage
+) -> None:
+    async with open_house() as house:
+        await house.create("ill")
+        house.play("ill")
+        assert await house.master.journal.flush(20.0)
+        await damage(house.store)
+        house.master.journal._channels.clear()
+    async with open_house() as house:
+        assert [each.state for each in await house.shown()] == ["damaged"]
+        repaired = await house.people.RepairExperiment(pb.RepairExperimentRequest(name="ill"))
+        assert (repaired.lost_entries, repaired.experiment.evaluations) == (1, 4)
+        assert repaired.kept_entries > 0
+        house.play("ill")
+        await house.master.journal.durable()
+    async with open_house() as house:
+        assert [(each.state, each.evaluations) for each in await house.shown()] == [("running", 8)]
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [(garbage, "Snapshot of 3 bytes"), (a_missing_checkpoint, "checkpoint"), (nothing_left, "nothing of it")],
+)
+async def test_what_cannot_be_repaired_says_why_and_stays_as_it_is(
+    open_house: Open, damage: Damage, reason: str
+) -> None:
+    async with open_house() as house:
+        await house.create("ill")
+        house.play("ill")
+        assert await house.master.journal.flush(20.0)
+        assert await house.master.journal.flush(20.0, with_snapshots=True)
+        await damage(house.store)
+        house.master.journal._channels.clear()
+    async with open_house() as house:
+        with pytest.raises(aio.AioRpcError, match=f"only restored from a backup: .*{reason}") as error:
+            await house.people.RepairExperiment(pb.RepairExperimentRequest(name="ill"))
+        assert error.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+        assert [each.state for each in await house.shown()] == ["damaged"]
+
+
+async def test_what_is_sound_or_unknown_is_not_repaired(open_house: Open) -> None:
+    async with open_house() as house:
+        await house.create("well")
+        with pytest.raises(aio.AioRpcError, match="experiment well is not damaged"):
+            await house.people.RepairExperiment(pb.RepairExperimentRequest(name="well"))
+        with pytest.raises(aio.AioRpcError, match="experiments here: well"):
+            await house.people.RepairExperiment(pb.RepairExperimentRequest(name="other"))

@@ -1,0 +1,168 @@
+"""Experiments leave a store as bytes and go on in another one."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+import grpc
+import pytest
+from grpc import aio
+
+from germline import backup_file
+from germline.algorithms.base import Result
+from germline.backup_file import Backup, BackupError
+from germline.client import Experiment
+from germline.spec import loads
+from germline.v1 import experiment_pb2 as pb
+from germline.v1.experiment_pb2_grpc import ExperimentServiceStub
+from master.centres.centre import Checkpoint
+from master.centres.consequences import keep_checkpoint
+from master.config import MasterConfig
+from master.experiments.events import returns_of
+from master.experiments.workers import WorkerIdentity
+from master.server import Master
+from master.work.leases import Key
+
+HEAD = """
+name = "kept"
+[task.function]
+path = "germline.functions:sphere"
+[policy]
+name = "vector"
+"""
+GA = HEAD + "[algorithm.ga]\nwindow = 20\nparents = 4\n"
+EGGROLL = HEAD + (
+    "[algorithm.eggroll]\npairs = 2\nslice_pairs = 1\ncheckpoint_epochs = 1\nvalidation_epochs = 0\n"
+)
+
+
+class House:
+    """A master with a store of its own."""
+
+    def __init__(self, master: Master, channel: aio.Channel) -> None:
+        self.master = master
+        self.people = ExperimentServiceStub(channel)
+
+    async def create(self, spec: str) -> None:
+        await self.people.CreateExperiment(pb.CreateExperimentRequest(spec=loads(spec)))
+
+    def play(self, evaluations: int, name: str = "kept") -> None:
+        experiment = self.master.registry.named(name)
+        for ask, lease in experiment.lend("w", evaluations, (), 0):
+            key = Key(experiment.number, ask.ticket, lease.attempt)
+            returns = tuple(float(ask.ticket + n) for n in range(returns_of(ask)))
+            assert not experiment.tell(
+                WorkerIdentity("w", "cpu", {}), [(key, Result(ask.ticket, returns, 40, 10))]
+            )
+
+    async def back_up(self, name: str = "kept") -> bytes:
+        parts = self.people.BackUpExperiment(pb.BackUpExperimentRequest(name=name))
+        return b"".join([part.data async for part in parts])
+
+    async def restore(self, data: bytes, name: str = "") -> Experiment:
+        parts = [pb.RestoreExperimentRequest(name=name), pb.RestoreExperimentRequest(data=data)]
+        return Experiment.of((await self.people.RestoreExperiment(iter(parts))).experiment)
+
+    async def look(self, name: str = "kept") -> Experiment:
+        got = await self.people.GetExperiment(pb.GetExperimentRequest(name=name))
+        return Experiment.of(got.experiment)
+
+
+Open = Callable[[str], AbstractAsyncContextManager[House]]
+
+
+@pytest.fixture
+def open_house(tmp_path: Path) -> Open:
+    @asynccontextmanager
+    async def begin(store: str) -> AsyncIterator[House]:
+        config = MasterConfig(listen="localhost:0", metrics_port=-1, store_folder=tmp_path / store)
+        async with Master.serving(config) as master, aio.insecure_channel(master.address) as channel:
+            yield House(master, channel)
+
+    return begin
+
+
+@pytest.mark.parametrize("spec", [GA, EGGROLL])
+async def test_an_experiment_goes_on_in_another_store_exactly_as_in_its_own(
+    open_house: Open, spec: str
+) -> None:
+    async with open_house("one") as one, open_house("two") as two:
+        await two.create(spec.replace("kept", "other"))
+        await one.create(spec)
+        one.play(12)
+        if spec is EGGROLL:
+            keep_checkpoint(one.master.registry.named("kept"), Checkpoint(1, "digest", b"centre"))
+            assert await one.master.journal.flush(20.0)
+        restored = await two.restore(await one.back_up())
+        before = await one.look()
+        assert (restored.number, restored.name, restored.evaluations) == (2, "kept", before.evaluations)
+        assert restored.fitness_quantiles == before.fitness_quantiles
+        one.play(8)
+        two.play(8)
+        after = await one.look()
+        assert (await two.look()).fitness_quantiles == after.fitness_quantiles
+        assert await two.master.journal.flush(20.0)
+    async with open_house("two") as two:
+        assert (await two.look()).evaluations == after.evaluations > before.evaluations
+        if spec is EGGROLL:
+            assert await two.master.journal.checkpoints.get(2, 1) == b"centre"
+
+
+async def test_work_that_was_lent_in_one_store_counts_for_nothing_in_the_other(open_house: Open) -> None:
+    async with open_house("one") as one, open_house("two") as two:
+        await one.create(GA)
+        one.play(4)
+        restored = await two.restore(await one.back_up())
+        identities = [each.master.registry.named("kept").identity for each in (one, two)]
+        assert restored.number == 1
+        assert identities[0] != identities[1]
+        assert two.master.registry.find(1, identities[0]) is None
+
+
+async def test_a_restored_experiment_may_have_another_name_and_no_name_that_is_taken(
+    open_house: Open,
+) -> None:
+    async with open_house("one") as one:
+        await one.create(GA)
+        one.play(4)
+        data = await one.back_up()
+        with pytest.raises(aio.AioRpcError, match="an experiment is called 'kept' already") as taken:
+            await one.restore(data)
+        assert taken.value.code() is grpc.StatusCode.ALREADY_EXISTS
+        assert (await one.restore(data, "again")).evaluations == 4
+        with pytest.raises(aio.AioRpcError, match="name") as bad:
+            await one.restore(data, "no/name")
+        assert bad.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        one.play(3, "again")
+        assert ((await one.look()).evaluations, (await one.look("again")).evaluations) == (4, 7)
+
+
+@pytest.mark.parametrize("damage", [lambda data: b"", lambda data: data[:-9], lambda data: b"\xff" + data])
+async def test_damaged_bytes_are_refused_and_leave_nothing_behind(
+    open_house: Open, damage: Callable[[bytes], bytes]
+) -> None:
+    async with open_house("one") as one, open_house("two") as two:
+        await one.create(GA)
+        data = damage(await one.back_up())
+        with pytest.raises(aio.AioRpcError, match="data ") as refused:
+            await two.restore(data)
+        assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert list(two.master.registry) == []
+
+
+def test_a_file_holds_experiments_and_knows_when_it_was_changed_or_cut_off(tmp_path: Path) -> None:
+    path, held = tmp_path / "all.backup", [Backup("one", b"abc"), Backup("two", bytes(5_000))]
+    with path.open("wb") as file:
+        assert backup_file.write(file, held) == 2
+    whole = path.read_bytes()
+    assert list(backup_file.read(path)) == held
+    for at in range(0, len(whole), 97):
+        path.write_bytes(whole[:at])
+        with pytest.raises(BackupError, match=r"damaged|no backup"):
+            list(backup_file.read(path))
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        with pytest.raises(BackupError):
+            list(backup_file.read(path))
+    path.write_bytes(whole + b"x")
+    with pytest.raises(BackupError, match="behind its end"):
+        list(backup_file.read(path))
