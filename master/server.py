@@ -154,6 +154,7 @@ class Master:
             self._waits_for = _READING
             logger.info("taking over")
         stack.push_async_callback(ownership.release)
+        self._run(self.journal.stay(), stack)
         await self.registry.recover()
         self._run(self.journal.run(), stack)
         await self.journal.flush(

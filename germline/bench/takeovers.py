@@ -252,6 +252,7 @@ async def _measure(pair: Pair, takeovers: int, chance: random.Random) -> Takeove
             _say(f"{n + 1}/{takeovers} {fault}: {times[-1]:.1f} s; {ledger.evaluations:,} evaluations")
         await _steady(ledger, _STEADY_S)
         await _settle(keepers)
+        _say("every word is answered; the evolution strategy ends")
         epochs, same = await _centre(pair, bowl.spec)
         return await _audit(pair, ledger, faults, times, epochs, same)
 

@@ -30,6 +30,8 @@ from master.work.leases import Start
 
 logger = logging.getLogger(__name__)
 
+_MOST_SPEC_BYTES = 256 << 10  # it is part of every snapshot, and goes to every worker
+
 
 class Damaged(NamedTuple):
     """An experiment that could not be brought back, and why; it is served to nobody, and kept as it is."""
@@ -97,6 +99,10 @@ class Registry:
             settings = ExperimentSettings.of(spec)
         except SpecError as error:
             raise InvalidFieldError(str(error)) from None
+        if len(settings.encoded) > _MOST_SPEC_BYTES:
+            raise InvalidFieldError(
+                f"spec has {len(settings.encoded):,} bytes; allowed: {_MOST_SPEC_BYTES:,}"
+            )
         if settings.name in self.damaged:
             raise ConflictError(
                 f"spec.name is {settings.name!r}, and an experiment of this name is damaged: "

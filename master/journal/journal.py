@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequ
 from contextlib import suppress
 from functools import partial
 from time import monotonic
+from typing import NoReturn
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -251,9 +252,16 @@ class Journal:
                 return True
         return False
 
+    async def stay(self) -> NoReturn:
+        """Stay the owner of the store, which begins before the journal is read.
+
+        Raises SupersededError when another master has taken over.
+        """
+        await self.ownership.keep(self._look_now)
+
     async def run(self) -> None:
         """Commit for ever. Raises SupersededError when another master has taken over."""
-        loops = (self._commit_for_ever(), self._values.run(), self.ownership.keep(self._look_now))
+        loops = (self._commit_for_ever(), self._values.run())
         tasks = [asyncio.create_task(loop) for loop in loops]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -124,7 +124,7 @@ class Ownership:
         self._find_store = find_store
         self._clock = clock or _seconds
         self._until_s = float("-inf")
-        self._may_recover_until_s = float("-inf")
+        self._reads_journal = True
         self._seen: tuple[int, int] | None = None  # number of the owner's start, and of its store
 
     @property
@@ -155,7 +155,6 @@ class Ownership:
             owner = await self._store.take(self._holder.write(), lasts_s, owner)
         if owner:
             return other or Holder("?", "", 0, "", "", "?")
-        self._may_recover_until_s = began_s + lasts_s
         self._hold(began_s, lasts_s)
         return None
 
@@ -164,14 +163,15 @@ class Ownership:
         reminded_s, lost_s, owner = float("-inf"), None, None
         while True:
             try:
-                lost_s = await self._lost_since(lost_s)
-                if lost_s is None or self._clock() - lost_s > self.lasts_s:
-                    owner = await self.take()
-                    if owner is None:
-                        return
+                async with asyncio.timeout(self.lasts_s):
+                    lost_s = await self._lost_since(lost_s)
+                    if lost_s is None or self._clock() - lost_s > self.lasts_s:
+                        owner = await self.take()
+                        if owner is None:
+                            return
                 trouble = ""
-            except StoreFailingError as error:
-                trouble = f"; but {error}"
+            except (StoreFailingError, TimeoutError) as error:
+                trouble = f"; but {error or 'the store does not answer'}"
                 await self._find_again()
             if self._clock() - reminded_s > _REMIND_S:
                 reminded_s = self._clock()
@@ -188,8 +188,7 @@ class Ownership:
             await self._renew(on_gap)
 
     async def _renew(self, on_gap: Callable[[], None]) -> None:
-        began_s = self._clock()
-        lasts_s = max(self.lasts_s, self._may_recover_until_s - began_s)
+        began_s, lasts_s = self._clock(), self._term_s
         try:
             async with asyncio.timeout(self.lasts_s / 2):
                 await self._store.renew(self._holder.write(), lasts_s)
@@ -200,6 +199,10 @@ class Ownership:
         else:
             self._hold(began_s, lasts_s)
 
+    @property
+    def _term_s(self) -> float:
+        return max(self.lasts_s, _RECOVERY_S) if self._reads_journal else self.lasts_s
+
     async def claim(self) -> None:
         """Stay the owner of a store that lost everything."""
         await self._store.claim(self._holder.write(), self.lasts_s)
@@ -209,7 +212,7 @@ class Ownership:
 
         Raises what :meth:`keep` raises.
         """
-        self._may_recover_until_s = float("-inf")
+        self._reads_journal = False
         await self._renew(lambda: None)
 
     async def release(self) -> None:

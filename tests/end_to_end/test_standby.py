@@ -1,6 +1,7 @@
 """Two masters on one store, as processes: one serves, the other waits, and takes over whatever happens."""
 
 import asyncio
+import http.client
 import json
 import signal
 import socket
@@ -147,6 +148,7 @@ async def test_a_second_master_waits_says_so_and_sends_callers_on(pair: Pair) ->
     for addresses in (pair.both, ",".join(reversed(pair.both.split(",")))):
         assert (await pair.ask(lambda client: client.experiment("kept"), addresses)).name == "kept"
     assert [owns(port) for port in pair.metrics] == [1.0, 0.0]
+    assert [is_ready(port) for port in pair.metrics] == [200, 503]
     await asyncio.sleep(2 * OWNERSHIP_S)  # it is not the time that makes it an owner
     assert [await pair.state(which) for which in (0, 1)] == ["serving", "waiting"]
 
@@ -155,6 +157,27 @@ def owns(metrics_port: int) -> float:
     with urllib.request.urlopen(f"http://127.0.0.1:{metrics_port}/metrics", timeout=5) as answer:
         lines = answer.read().decode().splitlines()
     return float(next(line.split()[1] for line in lines if line.startswith("germline_owner ")))
+
+
+def is_ready(metrics_port: int) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", metrics_port, timeout=5)
+    try:
+        connection.request("GET", "/ready")
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+async def test_who_watches_and_knows_both_goes_on_watching_after_a_takeover(pair: Pair) -> None:
+    first, _ = await serving_and_waiting(pair)
+    await pair.ask(lambda client: client.create(SPEC))
+    with Client(pair.both) as client:
+        looks = client.watch("kept", 0.1)
+        next(looks)
+        first.kill()
+        await pair.until(1, "serving")
+        await pair.ask(lambda other: other.stop("kept"))
+        assert [look.state for look in await asyncio.to_thread(list, looks)][-1] == "stopped"
 
 
 async def test_after_a_kill_on_the_same_machine_nobody_waits_for_the_end_of_an_ownership(pair: Pair) -> None:

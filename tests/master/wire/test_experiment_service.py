@@ -168,6 +168,14 @@ async def test_a_bad_field_is_named_by_its_path(house: House) -> None:
     assert error.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
+async def test_a_spec_that_is_too_large_for_every_store_and_worker_is_refused(house: House) -> None:
+    spec = spec_of()
+    spec.task.function.path = "m" * (300 << 10) + ":f"
+    with pytest.raises(aio.AioRpcError, match=r"spec has 30.*bytes; allowed: 262,144") as error:
+        await house.people.CreateExperiment(pb.CreateExperimentRequest(spec=spec))
+    assert error.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
 async def test_an_empty_spec_is_refused_and_the_master_lives(house: House) -> None:
     with pytest.raises(aio.AioRpcError) as error:
         await house.people.CreateExperiment(pb.CreateExperimentRequest())
