@@ -243,7 +243,7 @@ async def test_a_master_that_is_cut_off_from_its_store_ends_its_streams_and_answ
     await serving_and_waiting(pair)
     await pair.ask(lambda client: client.create(SPEC))
     with Client(f"127.0.0.1:{pair.ports[0]}", deadline_s=2.0) as client:
-        looks = client.watch("kept", 0.1, patience_s=0.0)
+        looks = client.watch("kept", 3_600.0, patience_s=0.0)  # nothing is due on it
         next(looks)
         pair.cables[0].hold()
         began_s = time.monotonic()
@@ -273,10 +273,13 @@ async def test_a_master_whose_store_was_away_and_who_is_still_the_owner_goes_on(
 async def test_a_store_that_loses_everything_stays_with_its_owner_although_one_waits(
     pair: Pair,
 ) -> None:
-    await serving_and_waiting(pair)
+    owner, _ = await serving_and_waiting(pair, ownership_s=6.0)
     await pair.ask(lambda client: client.create(SPEC))
     store = connect(f"redis://127.0.0.1:{pair.store}")
+    owner.send_signal(signal.SIGSTOP)  # so that the one that waits sees it first
     await store.flushall()
+    await asyncio.sleep(2.0)
+    owner.send_signal(signal.SIGCONT)
     async with asyncio.timeout(PATIENCE_S):
         while not await store.keys("*snapshot"):  # an idle owner notices, and fills it again
             await asyncio.sleep(0.05)

@@ -119,6 +119,27 @@ async def test_work_that_was_lent_in_one_store_counts_for_nothing_in_the_other(o
         assert two.master.registry.find(1, identities[0]) is None
 
 
+async def test_what_a_restored_experiment_lends_counts_after_a_restart_however_old_its_first_store_was(
+    open_house: Open,
+) -> None:
+    for _ in range(4):
+        async with open_house("one") as one:
+            await one.create(GA)
+            one.play(4)
+            assert await one.master.journal.flush(20.0, with_snapshots=True)
+            data = await one.back_up()
+    async with open_house("two") as two:
+        await two.restore(data)
+        experiment = two.master.registry.named("kept")
+        (ask, lease), *_ = experiment.lend("w", 1, (), 0)
+        await two.master.journal.durable()
+    async with open_house("two") as two:
+        experiment = two.master.registry.named("kept")
+        key = Key(experiment.number, ask.ticket, lease.attempt, experiment.identity)
+        result = Result(ask.ticket, (1.0,) * returns_of(ask), 40, 10)
+        assert experiment.tell(WorkerIdentity("w", "cpu", {}), [(key, result)]) == []
+
+
 async def test_a_restored_experiment_may_have_another_name_and_no_name_that_is_taken(
     open_house: Open,
 ) -> None:
