@@ -12,7 +12,7 @@ from germline.cli.files import write_whole
 from germline.cli.words import counted, line_text
 from germline.client import Experiment, Individual
 from germline.genome import Genome, format_id
-from germline.spec import from_table, loads, low_rank, to_toml
+from germline.spec import loads, low_rank, spec_of_card, to_toml
 from germline.v1 import spec_pb2
 
 
@@ -60,26 +60,13 @@ def of_file(path: Path) -> Playable:
         return _of_centre_file(path)
     try:
         card = parse_card(path.read_text(encoding="utf-8"))
-        spec = _spec_of(card, str(path))
+        spec = spec_of_card(card, str(path))
     except ValueError as error:
         sentence = str(error) if str(path) in str(error) else f"{path}: {error}"
         raise CommandError(sentence, Exit.USAGE) from None
     name = format_id(card.genome.id)
     about = f"{name} of {path}, {counted(len(card.genome), 'mutation')}"
     return Playable(spec, card.genome, name, about, card, card.score.kernels if card.score else ())
-
-
-def _spec_of(card: PolicyCard, source: str) -> spec_pb2.ExperimentSpec:
-    """A spec under which the card's network plays as it did."""
-    mutation = {"mutation": "low_rank", "rank": card.rank} if card.rank else {}
-    table = {
-        "name": "card",
-        "task": card.task,
-        "policy": card.policy,
-        "evaluation": {"precision": card.precision, "episodes": card.episodes},
-        "algorithm": {"ga": mutation},
-    }
-    return from_table(table, source, spec_format=card.version)
 
 
 def _of_centre_file(path: Path) -> Playable:

@@ -13,13 +13,14 @@ Example::
 
 from germline.spec.convert import eggroll_settings, ga_settings, kernels_of, low_rank
 from germline.spec.explain import Row, Section, explain
+from germline.spec.load import load, start_text
+from germline.spec.of_card import spec_of_card
 from germline.spec.problems import Problem, SpecError
 from germline.spec.read import (
     SPEC_FORMAT,
     complete,
     from_table,
     keep_first_version,
-    load,
     loads,
     unknown_settings,
 )
@@ -41,6 +42,8 @@ __all__ = [
     "load",
     "loads",
     "low_rank",
+    "spec_of_card",
+    "start_text",
     "to_toml",
     "unknown_settings",
 ]

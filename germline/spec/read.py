@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
@@ -33,27 +32,21 @@ SPEC_FORMAT = 3
 the third, policies had no versions."""
 
 
-def load(path: Path) -> spec_pb2.ExperimentSpec:
-    """Read a spec file; the answer is complete.
+def loads(text: str, source: str = "the spec", *, spec_format: int = SPEC_FORMAT) -> spec_pb2.ExperimentSpec:
+    """Read a spec from TOML text; the answer is complete.
 
     Raises:
-        SpecError: if the file is no TOML, or with everything that is wrong with the spec.
-        OSError: if it cannot be read.
+        SpecError: if the text is no TOML, or with everything that is wrong with the spec.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise SpecError([Problem("", f"is no UTF-8 text: {error}")], str(path)) from None
-    return loads(text, source=str(path))
+    return from_table(parsed(text, source), source, spec_format=spec_format)
 
 
-def loads(text: str, source: str = "the spec", *, spec_format: int = SPEC_FORMAT) -> spec_pb2.ExperimentSpec:
-    """Read a spec from TOML text; the answer is complete. Raises SpecError as :func:`load` does."""
+def parsed(text: str, source: str) -> dict[str, object]:
+    """What a TOML text says; raises SpecError if it is none."""
     try:
-        table = tomllib.loads(text)
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SpecError([Problem("", f"is no valid TOML: {error}")], source) from None
-    return from_table(table, source, spec_format=spec_format)
 
 
 def from_table(
@@ -67,7 +60,7 @@ def from_table(
         spec_format: of a stored table, as it was stored with it.
 
     Raises:
-        SpecError: as :func:`load` does.
+        SpecError: with everything that is wrong with the spec.
     """
     spec = spec_pb2.ExperimentSpec()
     problems: list[Problem] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from germline.card import read_line
 from germline.policy_versions import VERSIONS
 from germline.spec.convert import ga_settings, starts_of
 from germline.spec.problems import Problem, wrong_value
@@ -14,6 +15,7 @@ MAX_RETURNS = 2_000_000  # of one result: 16 MB, what a master takes in one mess
 _GA = "algorithm.ga."
 _EGGROLL = "algorithm.eggroll."
 _SCHEDULED = (spec_pb2.POWER_SCHEDULE_LINEAR, spec_pb2.POWER_SCHEDULE_EXPONENTIAL)
+_SHOWN = 60  # letters of a genome
 _WITHOUT_HIDDEN = ("dqn2015", "uber2018", "vector")
 
 
@@ -59,6 +61,7 @@ def _rules(
         lambda: _somebody_plays_whole_games(spec),
     )
     if spec.algorithm.HasField("eggroll"):
+        yield (_EGGROLL + "start",), lambda: _first_centre_is_a_genome(spec.algorithm.eggroll)
         yield (
             _below(_EGGROLL, "close_share", "close_after_s"),
             lambda: _early_close_has_a_deadline(spec.algorithm.eggroll),
@@ -182,6 +185,17 @@ def _a_result_fits_into_a_message(spec: spec_pb2.ExperimentSpec) -> Iterator[Pro
         told = f"a result has up to {MAX_RETURNS:,} returns"
         allowed = f"at most {most} with {episodes} evaluation.episodes: {told}"
         yield wrong_value(_EGGROLL + "slice_pairs", eggroll.slice_pairs, allowed)
+
+
+def _first_centre_is_a_genome(eggroll: spec_pb2.Eggroll) -> Iterator[Problem]:
+    if not eggroll.HasField("start"):
+        return
+    try:
+        read_line(eggroll.start)
+    except ValueError as error:
+        shown = eggroll.start if len(eggroll.start) <= _SHOWN else eggroll.start[:_SHOWN] + "..."
+        allowed = f"the file of a policy card, .toml, or a genome as cards spell it ({error})"
+        yield wrong_value(_EGGROLL + "start", shown, allowed)
 
 
 def _early_close_has_a_deadline(eggroll: spec_pb2.Eggroll) -> Iterator[Problem]:

@@ -953,6 +953,7 @@ class Eggroll(_message.Message):
     VALIDATION_EPOCHS_FIELD_NUMBER: _builtins.int
     VALIDATION_EPISODES_FIELD_NUMBER: _builtins.int
     REPORTED_EPISODES_FIELD_NUMBER: _builtins.int
+    START_FIELD_NUMBER: _builtins.int
     pairs: _builtins.int
     """Antithetic pairs of one epoch; the population has twice as many members."""
     rank: _builtins.int
@@ -1000,6 +1001,11 @@ class Eggroll(_message.Message):
     """Further episodes of it, which decide nothing and are all that is reported of the centre. Where starts are finitely
     many, all starts are reported, exactly. 0 reports what decided, which is too good for the best of many measurements.
     """
+    start: _builtins.str
+    """The network that the first centre is: a policy card, such as "../runs/pong/champion.toml", seen from the spec's folder.
+    What travels and is stored is the card's genome, as cards spell it, and that may be given in place of the file. The
+    card's policy must be the spec's. Absent: a random network, drawn from the experiment's seed.
+    """
     def __init__(
         self,
         *,
@@ -1021,10 +1027,11 @@ class Eggroll(_message.Message):
         validation_epochs: _builtins.int | None = ...,
         validation_episodes: _builtins.int | None = ...,
         reported_episodes: _builtins.int | None = ...,
+        start: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_checkpoint_epochs", b"_checkpoint_epochs", "_close_after_s", b"_close_after_s", "_close_share", b"_close_share", "_learning_rate", b"_learning_rate", "_learning_rate_decay", b"_learning_rate_decay", "_momentum", b"_momentum", "_noise_reuse", b"_noise_reuse", "_optimiser", b"_optimiser", "_pairs", b"_pairs", "_rank", b"_rank", "_reported_episodes", b"_reported_episodes", "_shaping", b"_shaping", "_sigma", b"_sigma", "_sigma_decay", b"_sigma_decay", "_slice_pairs", b"_slice_pairs", "_validation_episodes", b"_validation_episodes", "_validation_epochs", b"_validation_epochs", "_weight_decay", b"_weight_decay", "checkpoint_epochs", b"checkpoint_epochs", "close_after_s", b"close_after_s", "close_share", b"close_share", "learning_rate", b"learning_rate", "learning_rate_decay", b"learning_rate_decay", "momentum", b"momentum", "noise_reuse", b"noise_reuse", "optimiser", b"optimiser", "pairs", b"pairs", "rank", b"rank", "reported_episodes", b"reported_episodes", "shaping", b"shaping", "sigma", b"sigma", "sigma_decay", b"sigma_decay", "slice_pairs", b"slice_pairs", "validation_episodes", b"validation_episodes", "validation_epochs", b"validation_epochs", "weight_decay", b"weight_decay"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_checkpoint_epochs", b"_checkpoint_epochs", "_close_after_s", b"_close_after_s", "_close_share", b"_close_share", "_learning_rate", b"_learning_rate", "_learning_rate_decay", b"_learning_rate_decay", "_momentum", b"_momentum", "_noise_reuse", b"_noise_reuse", "_optimiser", b"_optimiser", "_pairs", b"_pairs", "_rank", b"_rank", "_reported_episodes", b"_reported_episodes", "_shaping", b"_shaping", "_sigma", b"_sigma", "_sigma_decay", b"_sigma_decay", "_slice_pairs", b"_slice_pairs", "_start", b"_start", "_validation_episodes", b"_validation_episodes", "_validation_epochs", b"_validation_epochs", "_weight_decay", b"_weight_decay", "checkpoint_epochs", b"checkpoint_epochs", "close_after_s", b"close_after_s", "close_share", b"close_share", "learning_rate", b"learning_rate", "learning_rate_decay", b"learning_rate_decay", "momentum", b"momentum", "noise_reuse", b"noise_reuse", "optimiser", b"optimiser", "pairs", b"pairs", "rank", b"rank", "reported_episodes", b"reported_episodes", "shaping", b"shaping", "sigma", b"sigma", "sigma_decay", b"sigma_decay", "slice_pairs", b"slice_pairs", "start", b"start", "validation_episodes", b"validation_episodes", "validation_epochs", b"validation_epochs", "weight_decay", b"weight_decay"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_checkpoint_epochs", b"_checkpoint_epochs", "_close_after_s", b"_close_after_s", "_close_share", b"_close_share", "_learning_rate", b"_learning_rate", "_learning_rate_decay", b"_learning_rate_decay", "_momentum", b"_momentum", "_noise_reuse", b"_noise_reuse", "_optimiser", b"_optimiser", "_pairs", b"_pairs", "_rank", b"_rank", "_reported_episodes", b"_reported_episodes", "_shaping", b"_shaping", "_sigma", b"_sigma", "_sigma_decay", b"_sigma_decay", "_slice_pairs", b"_slice_pairs", "_validation_episodes", b"_validation_episodes", "_validation_epochs", b"_validation_epochs", "_weight_decay", b"_weight_decay", "checkpoint_epochs", b"checkpoint_epochs", "close_after_s", b"close_after_s", "close_share", b"close_share", "learning_rate", b"learning_rate", "learning_rate_decay", b"learning_rate_decay", "momentum", b"momentum", "noise_reuse", b"noise_reuse", "optimiser", b"optimiser", "pairs", b"pairs", "rank", b"rank", "reported_episodes", b"reported_episodes", "shaping", b"shaping", "sigma", b"sigma", "sigma_decay", b"sigma_decay", "slice_pairs", b"slice_pairs", "validation_episodes", b"validation_episodes", "validation_epochs", b"validation_epochs", "weight_decay", b"weight_decay"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_checkpoint_epochs", b"_checkpoint_epochs", "_close_after_s", b"_close_after_s", "_close_share", b"_close_share", "_learning_rate", b"_learning_rate", "_learning_rate_decay", b"_learning_rate_decay", "_momentum", b"_momentum", "_noise_reuse", b"_noise_reuse", "_optimiser", b"_optimiser", "_pairs", b"_pairs", "_rank", b"_rank", "_reported_episodes", b"_reported_episodes", "_shaping", b"_shaping", "_sigma", b"_sigma", "_sigma_decay", b"_sigma_decay", "_slice_pairs", b"_slice_pairs", "_start", b"_start", "_validation_episodes", b"_validation_episodes", "_validation_epochs", b"_validation_epochs", "_weight_decay", b"_weight_decay", "checkpoint_epochs", b"checkpoint_epochs", "close_after_s", b"close_after_s", "close_share", b"close_share", "learning_rate", b"learning_rate", "learning_rate_decay", b"learning_rate_decay", "momentum", b"momentum", "noise_reuse", b"noise_reuse", "optimiser", b"optimiser", "pairs", b"pairs", "rank", b"rank", "reported_episodes", b"reported_episodes", "shaping", b"shaping", "sigma", b"sigma", "sigma_decay", b"sigma_decay", "slice_pairs", b"slice_pairs", "start", b"start", "validation_episodes", b"validation_episodes", "validation_epochs", b"validation_epochs", "weight_decay", b"weight_decay"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__checkpoint_epochs: _TypeAlias = _typing.Literal["checkpoint_epochs"]  # noqa: Y015
     _WhichOneofArgType__checkpoint_epochs: _TypeAlias = _typing.Literal["_checkpoint_epochs", b"_checkpoint_epochs"]  # noqa: Y015
@@ -1056,6 +1063,8 @@ class Eggroll(_message.Message):
     _WhichOneofArgType__sigma_decay: _TypeAlias = _typing.Literal["_sigma_decay", b"_sigma_decay"]  # noqa: Y015
     _WhichOneofReturnType__slice_pairs: _TypeAlias = _typing.Literal["slice_pairs"]  # noqa: Y015
     _WhichOneofArgType__slice_pairs: _TypeAlias = _typing.Literal["_slice_pairs", b"_slice_pairs"]  # noqa: Y015
+    _WhichOneofReturnType__start: _TypeAlias = _typing.Literal["start"]  # noqa: Y015
+    _WhichOneofArgType__start: _TypeAlias = _typing.Literal["_start", b"_start"]  # noqa: Y015
     _WhichOneofReturnType__validation_episodes: _TypeAlias = _typing.Literal["validation_episodes"]  # noqa: Y015
     _WhichOneofArgType__validation_episodes: _TypeAlias = _typing.Literal["_validation_episodes", b"_validation_episodes"]  # noqa: Y015
     _WhichOneofReturnType__validation_epochs: _TypeAlias = _typing.Literal["validation_epochs"]  # noqa: Y015
@@ -1092,6 +1101,8 @@ class Eggroll(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__sigma_decay) -> _WhichOneofReturnType__sigma_decay | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__slice_pairs) -> _WhichOneofReturnType__slice_pairs | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__start) -> _WhichOneofReturnType__start | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__validation_episodes) -> _WhichOneofReturnType__validation_episodes | None: ...
     @_typing.overload

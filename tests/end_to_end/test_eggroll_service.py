@@ -13,8 +13,9 @@ import pytest
 import torch
 
 from germline.client import Client, Experiment, NotReachableError
+from germline.genome import Genome, Mutation
 from germline.pairs import members
-from germline.spec import loads
+from germline.spec import loads, start_text
 from germline.v1 import spec_pb2
 from worker.centres.first_centre import first_evolution
 from worker.centres.members import write_weights
@@ -224,6 +225,23 @@ async def test_a_late_joiner_comes_to_the_same_centre(
     done = await house.done()
     assert done.centre_digest == undisturbed_digest
     assert late.returncode is None
+
+
+@pytest.mark.parametrize("checkpoint_epochs", [0, 4])
+async def test_a_run_from_a_genome_comes_to_the_same_centre_on_early_and_late_workers(
+    house: House, undisturbed_digest: str, checkpoint_epochs: int
+) -> None:
+    polished = spec(checkpoint_epochs)
+    line = Genome.founder(5).child(Mutation(6, 0.25)).child(Mutation(7, 0.5, 2))
+    polished.algorithm.eggroll.start = start_text(line)
+    await house.master()
+    early = await house.worker()
+    await house.create(polished)
+    await house.until(lambda now: now.epochs >= 6)
+    early.kill()
+    await house.worker()
+    done = await house.done()
+    assert done.centre_digest == centre_after(polished, EPOCHS) != undisturbed_digest
 
 
 async def test_a_run_that_is_extended_comes_to_the_same_centre_on_workers_that_join_later(

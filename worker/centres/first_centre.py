@@ -12,6 +12,7 @@ from germline import weights
 from germline.algorithms.centres import centre_seed
 from germline.eggroll import Decay, Evolution, Settings
 from germline.eggroll.ascent import optimiser
+from germline.genome import Genome
 from germline.shaping import ShapingName
 from germline.weights import Layout
 from worker.centres.epoch_engine import EpochEngine
@@ -33,6 +34,7 @@ class CentreSettings:
         seed: the experiment's; the first centre's own seed follows from it.
         measured_every: epochs between two measurements of the centre; 0 for none.
         checkpoint_every: epochs between two checkpoints of the centre; 0 for none.
+        start: the first centre; None for the founder whose seed is drawn from the experiment's.
     """
 
     seed: int
@@ -49,6 +51,7 @@ class CentreSettings:
     noise_reuse: int
     measured_every: int
     checkpoint_every: int = 0
+    start: Genome | None = None
 
 
 def build_evolving(
@@ -82,12 +85,12 @@ def build_evolving(
 
 
 def first_evolution(policy: nn.Module, settings: CentreSettings) -> Evolution:
-    """The evolution before its first epoch: around the founder whose seed is drawn from the experiment's.
+    """The evolution before its first epoch: around the genome that it starts from, the same bits everywhere.
 
     Raises:
         SetupError: if the settings cannot be together.
     """
-    write_founder(policy, centre_seed(settings.seed))
+    write_genome(policy, settings.start or Genome.founder(centre_seed(settings.seed)))
     try:
         return Evolution(
             policy,
@@ -106,12 +109,12 @@ def first_evolution(policy: nn.Module, settings: CentreSettings) -> Evolution:
         raise SetupError(f"algorithm.eggroll does not hold: {error}") from error
 
 
-def write_founder(policy: nn.Module, init_seed: int) -> None:
-    """Give a policy the weights of the founder of this seed."""
+def write_genome(policy: nn.Module, genome: Genome) -> None:
+    """Give a policy the weights of this genome."""
     layout = Layout.of(policy)
     device = next(policy.parameters()).device
     flat = torch.zeros(layout.size, device=device)
-    weights.initialise(init_seed, layout, flat)
+    weights.rebuild(genome, layout, flat)
     layout.write(flat, policy)
 
 

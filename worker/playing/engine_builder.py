@@ -11,6 +11,7 @@ from typing import cast
 import torch
 from google.protobuf.message import Message
 
+from germline.card import read_line
 from germline.policy_versions import VERSIONS
 from germline.shaping import ShapingName
 from germline.spec import low_rank, unknown_settings
@@ -135,6 +136,7 @@ def centre_settings(spec: spec_pb2.ExperimentSpec) -> CentreSettings:
         noise_reuse=eggroll.noise_reuse,
         measured_every=eggroll.validation_epochs,
         checkpoint_every=eggroll.checkpoint_epochs,
+        start=read_line(eggroll.start) if eggroll.HasField("start") else None,
     )
 
 

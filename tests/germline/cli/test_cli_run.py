@@ -145,6 +145,21 @@ def test_a_run_ends_with_one_json_object_and_a_policy_card(start: Start, tmp_pat
     assert champion["id"] in (tmp_path / "runs" / "sphere" / "champion.toml").read_text()
 
 
+def test_a_champion_is_polished_from_where_it_stands(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "hill.py").write_text("def height(weights, _):\n    return -float((weights**2).sum())\n")
+    hill = SPEC.replace('"sphere"', '"hill"').replace("worker.tasks.function:noisy_sphere", "hill:height")
+    (tmp_path / "hill.toml").write_text(hill)
+    champion = finish(start("run", "hill.toml", "--workers", "1", "--json"))["champion"]
+    polish = BOWL.replace("bowl:measure", "hill:height").replace("dimension = 5", "dimension = 10")
+    from_there = 'validation_epochs = 1\nstart = "runs/hill/champion.toml"'
+    (tmp_path / "bowl.toml").write_text(polish.replace("validation_epochs = 0", from_there))
+    result = finish(start("run", "bowl.toml", "--workers", "2", "--json"))
+    first, *_ = json.loads((tmp_path / "runs" / "bowl" / "history.json").read_text())
+    assert first["champion_mean"] == pytest.approx(champion["mean"], rel=1e-12)
+    assert result["champion"]["mean"] >= first["champion_mean"]
+    assert "champion.toml" not in (tmp_path / "runs" / "bowl" / "spec.toml").read_text(), "it stands alone"
+
+
 def test_a_run_waits_for_the_last_centre_of_its_slowest_worker(start: Start, tmp_path: Path) -> None:
     (tmp_path / "bowl.toml").write_text(BOWL)
     (tmp_path / "bowl.py").write_text(UNEQUAL)

@@ -13,7 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from germline.eggroll import Evolution
+from germline.genome import Genome, Mutation
 from germline.pairs import Member, Slice, members
+from germline.weights import Layout, rebuild
 from worker.centres import first_centre
 from worker.centres.epoch_engine import EpochEngine
 from worker.centres.first_centre import CentreSettings, build_evolving, first_evolution
@@ -71,6 +73,27 @@ def test_returns_come_pair_by_pair_plus_before_minus_episode_by_episode() -> Non
         write_weights(evolution, member, weights)
         wanted += [noisy_sphere(weights.numpy(), 2 + 2 * (member.pair - 1) + episode) for episode in range(2)]
     assert list(returns) == wanted
+
+
+def test_the_first_centre_may_be_a_genome_rebuilt_bit_for_bit() -> None:
+    line = Genome.founder(9).child(Mutation(1, 0.5)).child(Mutation(2, 0.25, 3))
+    policy = _vector()
+    evolution = first_evolution(policy, replace(CENTRE, start=line))
+    wanted = torch.zeros(10)
+    rebuild(line, Layout.of(policy), wanted)
+    assert torch.equal(evolution.centre, wanted)
+    begun = [engine(centre=replace(CENTRE, start=start)).digest() for start in (line, line, None)]
+    assert begun[0] == begun[1] == evolution.digest() != begun[2]
+    assert begun[2] == first_evolution(_vector(), CENTRE).digest()
+
+
+def test_starting_over_comes_back_to_the_genome_it_started_from() -> None:
+    playing = engine(centre=replace(CENTRE, start=Genome.founder(9)))
+    first = playing.digest()
+    playing.update(0, [1.0, 0.0] * PAIRS)
+    assert playing.digest() != first
+    playing.reload()
+    assert (playing.epoch, playing.digest()) == (0, first)
 
 
 def test_no_pairs_are_the_centre_itself_on_all_seeds() -> None:

@@ -1,0 +1,75 @@
+"""From a spec file to a complete ExperimentSpec; a policy card that it names is read, too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+
+from germline.card import PolicyCard, parse_card, spell
+from germline.genome import Genome
+from germline.spec.of_card import spec_of_card
+from germline.spec.problems import Problem, SpecError
+from germline.spec.read import from_table, parsed
+from germline.v1 import spec_pb2
+
+_START = "algorithm.eggroll.start"
+
+
+def load(path: Path) -> spec_pb2.ExperimentSpec:
+    """Read a spec file; the answer is complete, and stands alone.
+
+    Raises:
+        SpecError: if the file is no TOML, or with everything that is wrong with the spec.
+        OSError: if it cannot be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise SpecError([Problem("", f"is no UTF-8 text: {error}")], str(path)) from None
+    table = parsed(text, str(path))
+    file = _card_file(table, path)
+    if file is None:
+        return from_table(table, str(path))
+    card = _card(file, str(path))
+    spec = from_table(_with_start(table, card.genome), str(path))
+    theirs = spec_of_card(card, str(file)).policy
+    if theirs != spec.policy:
+        text = f"is {str(file)!r}, whose policy is another: {_short(theirs)}, and not {_short(spec.policy)}"
+        raise SpecError([Problem(_START, text)], str(path))
+    return spec
+
+
+def start_text(genome: Genome) -> str:
+    """A genome as `algorithm.eggroll.start` has it: as cards spell it, on one line."""
+    return " ".join(spell(genome))
+
+
+def _card_file(table: Mapping[str, object], path: Path) -> Path | None:
+    """The card that this spec begins with; None if it names no file."""
+    found: object = table
+    for key in _START.split("."):
+        found = found.get(key) if isinstance(found, Mapping) else None
+    is_file = isinstance(found, str) and found.endswith(".toml")
+    return path.parent / cast(str, found) if is_file else None
+
+
+def _card(file: Path, source: str) -> PolicyCard:
+    try:
+        return parse_card(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SpecError(
+            [Problem(_START, f"is {str(file)!r}, which is no policy card: {error}")], source
+        ) from None
+
+
+def _with_start(table: Mapping[str, object], genome: Genome) -> dict[str, object]:
+    """The table with this genome in place of the file."""
+    algorithm = cast("Mapping[str, Mapping[str, object]]", table["algorithm"])
+    eggroll = {**algorithm["eggroll"], "start": start_text(genome)}
+    return {**table, "algorithm": {**algorithm, "eggroll": eggroll}}
+
+
+def _short(policy: spec_pb2.Policy) -> str:
+    """A policy on one line."""
+    return " ".join(str(policy).split())
