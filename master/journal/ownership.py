@@ -145,11 +145,9 @@ class Ownership:
 
         Raises StoreFailingError if the store does not answer.
         """
-        began_s = self._clock()
-        lasts_s = max(self.lasts_s, _RECOVERY_S)
-        owner = await self._store.take(
-            self._holder.write(), lasts_s, "any" if at_once or self._exclusive else ""
-        )
+        began_s, lasts_s = self._clock(), self._term_s
+        instead_of = "any" if at_once or self._exclusive else ""
+        owner = await self._store.take(self._holder.write(), lasts_s, instead_of)
         other = Holder.read(owner) if owner else None
         if owner and other is not None and (other.nonce == self._holder.nonce or other.is_dead):
             owner = await self._store.take(self._holder.write(), lasts_s, owner)
