@@ -92,6 +92,8 @@ class Window:
     @property
     def cap_frames(self) -> int:
         """Under which cap those played that are compared: see the module."""
+        if len(self._caps) == 1:  # as nearly always, and every ask wants to know
+            return next(iter(self._caps))
         enough = [cap for cap, members in self._caps.items() if 2 * members >= self._capacity]
         return max(enough, default=0) or max(self._caps, key=lambda cap: (self._caps[cap], cap), default=0)
 
@@ -142,6 +144,8 @@ class Window:
 
     def _bounds(self) -> tuple[int, int]:
         """Where those that are compared stand."""
+        if len(self._caps) == 1:
+            return 0, len(self._ranked)
         cap_frames = self.cap_frames
         first = sum(members for cap, members in self._caps.items() if cap < cap_frames)
         return first, first + self._caps[cap_frames]

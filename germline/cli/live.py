@@ -99,8 +99,10 @@ def _facts(experiment: Experiment, is_up: bool) -> list[tuple[str, str]]:
         best = number(experiment.best_fitness)
         cut = cut_text(experiment.best_cap_frames, played_word(experiment.spec))
         rows.append(("best score", f"{best} of a single evaluation{cut}, lucky by construction"))
-    if experiment.compared_children:
-        rows.append(("children", children_text(experiment)))
+    if experiment.differing_share is not None:
+        compared = f"{experiment.compared_children:,} that played a start of its"
+        text = f"{100 * experiment.differing_share:.0f} % act differently from their parent, of {compared}"
+        rows.append(("children", text))
     if len(experiment.kernels) > 1:
         families = f"{len(experiment.kernels)} families, {', '.join(experiment.kernels)}"
         rows.append(("kernels", f"{families}: only scores of one are equal to the last bit"))
@@ -112,17 +114,6 @@ def _facts(experiment: Experiment, is_up: bool) -> list[tuple[str, str]]:
     if experiment.epochs:
         rows.append(("epochs", f"{experiment.epochs:,}, centre {experiment.centre_digest or '-'}"))
     return rows
-
-
-def children_text(experiment: Experiment) -> str:
-    """Which share of the children acts differently from their parents."""
-    compared, share = (
-        experiment.compared_children,
-        experiment.different_children / experiment.compared_children,
-    )
-    return (
-        f"{100 * share:.0f} % act differently from their parent, of {compared:,} that played a start of its"
-    )
 
 
 def _troubles(experiment: Experiment) -> list[tuple[str, str | Text]]:
@@ -253,8 +244,8 @@ def line(experiment: Experiment) -> str:
     if experiment.compared_cap_frames and scores:
         scores += f" (cut after {experiment.compared_cap_frames:,})"
     champion = f", champion {mean_text(experiment.champion)}" if experiment.champion else ""
-    share = experiment.different_children / max(1, experiment.compared_children)
-    children = f", {100 * share:.0f} % of children differ" if experiment.compared_children else ""
+    share = experiment.differing_share
+    children = f", {100 * share:.0f} % of children differ" if share is not None else ""
     failed = f", {experiment.failed:,} set aside" if experiment.failed else ""
     trouble = f"; trouble: {experiment.trouble}" if experiment.trouble else ""
     return (

@@ -162,6 +162,11 @@ class Experiment:
         """Whether it does not go on by itself: it is stopped, complete or damaged."""
         return self.state in ("stopped", "complete", "damaged")
 
+    @property
+    def differing_share(self) -> float | None:
+        """Share of the children that act differently from their parents; None before any was compared."""
+        return self.different_children / self.compared_children if self.compared_children else None
+
     @classmethod
     def of(cls, message: experiment_pb2.Experiment) -> Experiment:
         """Read the message."""
