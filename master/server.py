@@ -190,9 +190,10 @@ class Master:
         """Why nobody is served now; empty if everybody is."""
         if self._waits_for or self.journal.ownership.is_held:
             return self._waits_for
+        ownership = self.journal.ownership
         return (
-            f"this master could not reach its store for {self._config.ownership_s:g} s: another one may have "
-            "taken over"
+            f"this master could not say for {ownership.lasts_s:g} s that it owns its store "
+            f"({ownership.trouble or 'it stood still'}): another one may have taken over"
         )
 
     async def _watch_ownership(self) -> None:

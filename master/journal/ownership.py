@@ -95,6 +95,7 @@ class Ownership:
 
     Attributes:
         lasts_s: how long an ownership lasts.
+        trouble: why it was not renewed the last time; empty if it was.
     """
 
     def __init__(
@@ -118,6 +119,7 @@ class Ownership:
             clock: seconds; they pass while a process stands still and a machine sleeps.
         """
         self.lasts_s = lasts_s
+        self.trouble = ""
         self._store = store
         self._holder = Holder.here(address)
         self._exclusive = exclusive
@@ -190,11 +192,14 @@ class Ownership:
         try:
             async with asyncio.timeout(self.lasts_s / 2):
                 await self._store.renew(self._holder.write(), lasts_s)
-        except GapError:
+        except GapError as error:
+            self.trouble = str(error)
             on_gap()
-        except (RedisError, OSError):  # a TimeoutError is one
+        except (RedisError, OSError) as error:  # a TimeoutError is one
+            self.trouble = str(error) or "it does not answer"
             await self._find_again()
         else:
+            self.trouble = ""
             self._hold(began_s, lasts_s)
 
     @property

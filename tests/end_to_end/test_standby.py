@@ -247,16 +247,31 @@ async def test_a_master_that_is_cut_off_from_its_store_ends_its_streams_and_answ
         next(looks)
         pair.cables[0].hold()
         began_s = time.monotonic()
-        with pytest.raises(NotReachableError, match="could not reach its store for 2 s"):
+        with pytest.raises(NotReachableError, match="could not say for 2 s that it owns its store"):
             await asyncio.to_thread(lambda: [*looks])
         assert time.monotonic() - began_s < OWNERSHIP_S + 1
-        with pytest.raises(NotReachableError, match="could not reach its store"):
+        with pytest.raises(NotReachableError, match="could not say for 2 s"):
             client.experiment("kept")
     assert await pair.until(1, "serving") < 10
     await pair.ask(lambda client: client.pause("kept"))
     pair.cables[0].let_go()
     await pair.until(0, "waiting")
     assert (await pair.ask(lambda client: client.experiment("kept"))).state == "paused"
+
+
+async def test_a_master_whose_store_takes_no_writes_says_so_and_serves_again_when_it_does(pair: Pair) -> None:
+    await pair.master(0)
+    await pair.until(0, "serving")
+    await pair.ask(lambda client: client.create(SPEC))
+    store = connect(f"redis://127.0.0.1:{pair.store}")
+    await store.config_set("maxmemory", 1)
+    await pair.until(0, "waiting")
+    with pytest.raises(NotReachableError, match="maxmemory"):
+        await pair.ask(lambda client: client.experiment("kept"), f"127.0.0.1:{pair.ports[0]}")
+    await store.config_set("maxmemory", 0)
+    await store.aclose()
+    await pair.until(0, "serving")
+    assert (await pair.ask(lambda client: client.experiment("kept"))).name == "kept"
 
 
 async def test_a_master_whose_store_was_away_and_who_is_still_the_owner_goes_on(pair: Pair) -> None:
