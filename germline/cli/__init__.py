@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave with its exit code."""
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # a master that goes away is ours to tell, in one line
     from germline.cli.app import run
 
     for number in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C: what is drawn is put away, the cursor is back
