@@ -47,7 +47,7 @@ mutants: setup ## break the code, a token at a time; do the tests notice? MODULE
 bench: setup ## measure against the references (minutes; wants a quiet machine)
 	$(BIN)/germline bench all
 
-TAKEOVERS ?= 120
+TAKEOVERS ?= 150
 takeovers: setup ## kill, stop and cut off one master after the other; is anything lost? (minutes)
 	$(BIN)/python -m germline.bench.takeovers --takeovers $(TAKEOVERS)
 

@@ -140,11 +140,21 @@ class Pair:
 
         folder = ("--dir", str(self.folder), "--save", "", "--appendonly", "yes", "--appendfsync", "always")
         await self._start("store", find_server(), "--port", str(self._store), *folder)
-        for cable in self.cables:
+        await self._until_it_listens()
+        for cable in self.cables:  # which take ports of their own, when that of the store is taken
             await cable.lay()
         for which in (0, 1):
             self.masters.append(await self._start_master(which))
             await self.until(which, serves=which == 0)
+
+    async def _until_it_listens(self) -> None:
+        async with asyncio.timeout(_PATIENCE_S):
+            while True:
+                with suppress(OSError):
+                    _, writer = await asyncio.open_connection("127.0.0.1", self._store)
+                    writer.close()
+                    return
+                await asyncio.sleep(0.02)
 
     async def end(self) -> None:
         """End everything."""

@@ -89,13 +89,13 @@ class House:
         await self._ask(lambda client: client.create(SPEC))
 
     async def until(self, evaluations: int) -> Experiment:
-        """The experiment, once so many evaluations are in."""
+        """The experiment, once so many evaluations are in; with all of them, once its end is durable."""
         async with asyncio.timeout(PATIENCE_S):
-            while (
-                now := await self._ask(lambda client: client.experiment("steps"))
-            ).evaluations < evaluations:
+            while True:
+                now = await self._ask(lambda client: client.experiment("steps"))
+                if now.evaluations >= evaluations and (now.is_over or evaluations < EVALUATIONS):
+                    return now
                 await asyncio.sleep(0.05)
-        return now
 
     async def _ask(self, question: Callable[[Client], T]) -> T:
         """Ask as soon as a master answers."""

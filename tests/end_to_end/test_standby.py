@@ -64,8 +64,11 @@ class Pair:
         nowhere = asyncio.subprocess.DEVNULL
         server = await asyncio.create_subprocess_exec(find_server(), *flags, stdout=nowhere)
         self.processes.append(server)
-        for cable in self.cables:
+        await self._until_it_answers()
+        for cable in self.cables:  # which take ports of their own, when that of the store is taken
             await cable.lay()
+
+    async def _until_it_answers(self) -> None:
         async with asyncio.timeout(PATIENCE_S):
             while True:
                 client = connect(f"redis://127.0.0.1:{self.store}")
