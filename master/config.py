@@ -96,7 +96,7 @@ class MasterConfig:
 
     metrics_emf: str = ""
     """Write what a fleet is scaled by to the log, too, each minute, as CloudWatch's embedded metrics in the
-    namespace germline; this name is their dimension `fleet`. Needs `log_format` json."""
+    namespace germline; this name is their dimension "fleet". Needs `log_format` json."""
 
     snapshot_interval_s: float = 60.0
     """Seconds between two snapshots of a changing experiment; more make a restart slower, fewer cost time."""
