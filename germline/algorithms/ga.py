@@ -104,7 +104,7 @@ class GeneticAlgorithm:
             event = self._candidates.tell(ask, result.returns)
         else:
             self._caps.tell(ask, result)
-            self._settle(ask, result.returns)
+            self._settle(ask, self._scores(result))
             event = self._score(ask, result)
         return [event] if event is not None else []
 
@@ -351,16 +351,23 @@ class GeneticAlgorithm:
             self._litter_left = self.settings.litter - 1
             self._litter_parent = ask.genome.parent()
 
-    def _settle(self, ask: Ask, returns: tuple[float, ...]) -> None:
+    def _scores(self, result: Result) -> tuple[float, ...]:
+        """What selection sees in a new individual's episodes: their returns, and a bonus for lasting."""
+        if not self.settings.frame_bonus:
+            return result.returns
+        bonus = self.settings.frame_bonus * result.frames / len(result.returns)
+        return tuple(value + bonus for value in result.returns)
+
+    def _settle(self, ask: Ask, scores: tuple[float, ...]) -> None:
         """Give a newly scored individual its place in the population; equal genomes are one individual."""
         known = self._window.find(ask.genome.id)
         if known is not None and known.cap_frames == ask.cap_frames:
-            self._window.revise(known, returns)
+            self._window.revise(known, scores)
             return
         if known is not None:  # under another cap
             self._window.forget([known.genome.id])
-        fitness = sum(returns) / len(returns)
-        self._window.add(Member(ask.genome, ask.ticket, fitness, len(returns), cap_frames=ask.cap_frames))
+        fitness = sum(scores) / len(scores)
+        self._window.add(Member(ask.genome, ask.ticket, fitness, len(scores), cap_frames=ask.cap_frames))
 
     def _score(self, ask: Ask, result: Result) -> NewChampion | None:
         """A new individual was scored: crowned at once only where nobody is validated."""

@@ -47,6 +47,7 @@ class GaSettings:
             champion play whole games. 0: nobody's are cut.
         cap_schedule: "constant"; "progressive": the cap begins at `cap_frames`, or at half of the length of
             the first games, and doubles when more than a quarter of the games hit it.
+        frame_bonus: what each frame of a new individual's episodes adds to its fitness, under a cap.
     """
 
     window: int = 1_000
@@ -69,6 +70,7 @@ class GaSettings:
     starts: tuple[int, ...] = ()
     cap_frames: int = 0
     cap_schedule: CapSchedule = "constant"
+    frame_bonus: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense, by the field's name."""
@@ -110,6 +112,8 @@ class GaSettings:
         _require_count("cap_frames", self.cap_frames, least=0)
         validates = self.candidates > 0 or not (self.cap_frames or self.cap_schedule == "progressive")
         _require("candidates", self.candidates, validates, "1 or more under a cap")
+        is_allowed = self.frame_bonus == 0 or (self.cap_frames > 0 and 0 < self.frame_bonus < math.inf)
+        _require("frame_bonus", self.frame_bonus, is_allowed, "0, or a positive number under cap_frames")
 
     def _check_powers(self) -> None:
         _require_power("power", self.power)

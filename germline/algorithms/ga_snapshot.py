@@ -60,7 +60,12 @@ def write_settings(settings: GaSettings) -> dict[str, JsonValue]:
     """The settings as JSON values."""
     written = asdict(settings)
     grows = "" if settings.cap_schedule == "constant" else settings.cap_schedule
-    later = {"starts": list(settings.starts), "cap_frames": settings.cap_frames, "cap_schedule": grows}
+    later: dict[str, JsonValue] = {
+        "starts": list(settings.starts),
+        "cap_frames": settings.cap_frames,
+        "cap_schedule": grows,
+        "frame_bonus": settings.frame_bonus,
+    }
     for field, value in later.items():  # which the first snapshots did not know, and many searches lack
         del written[field]
         written |= {field: value} if value else {}

@@ -22,6 +22,7 @@ from germline.cli.words import (
     number,
     played_text,
     played_word,
+    selection_text,
     until_text,
 )
 from germline.client import Experiment, HistoryPoint, Worker
@@ -177,8 +178,7 @@ def _population(experiment: Experiment) -> str:
     if not experiment.fitness_quantiles:
         return "nobody yet"
     quantiles = " | ".join(number(value) for value in experiment.fitness_quantiles)
-    cut = cut_text(experiment.compared_cap_frames, played_word(experiment.spec))
-    text = f"{experiment.population:,}: {quantiles} (0, 10, 50, 90, 100 %{cut})"
+    text = f"{experiment.population:,}: {quantiles} (0, 10, 50, 90, 100 %{selection_text(experiment)})"
     if experiment.spec.algorithm.HasField("eggroll"):  # whose members are no lines
         return text
     depth = counted(experiment.lineage_depth, "mutation")
@@ -242,7 +242,9 @@ def line(experiment: Experiment) -> str:
     quantiles = experiment.fitness_quantiles
     scores = f", median {number(quantiles[2])}, best {number(experiment.best_fitness)}" if quantiles else ""
     if experiment.compared_cap_frames and scores:
-        scores += f" (cut after {experiment.compared_cap_frames:,})"
+        bonus = f", median with {experiment.spec.evaluation.frame_bonus:g} a frame"
+        told = bonus if experiment.spec.evaluation.frame_bonus else ""
+        scores += f" (cut after {experiment.compared_cap_frames:,}{told})"
     champion = f", champion {mean_text(experiment.champion)}" if experiment.champion else ""
     share = experiment.differing_share
     children = f", {100 * share:.0f} % of children differ" if share is not None else ""

@@ -12,7 +12,7 @@ import typer
 from germline.cli.errors import CommandError, needs_extra
 from germline.cli.files import ForceOption, check_free, write_whole
 from germline.cli.target import NameArgument, Target, with_target
-from germline.cli.words import counted, cut_text, played_text, played_word
+from germline.cli.words import counted, played_text, played_word, selection_text
 from germline.client import Experiment, HistoryPoint
 from germline.v1 import spec_pb2
 
@@ -61,7 +61,7 @@ def draw(experiment: Experiment, points: Sequence[HistoryPoint], over: Axis, fil
         mpl.use("Agg")
         import matplotlib.pyplot as plt
     figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
-    cut = cut_text(experiment.compared_cap_frames, played_word(experiment.spec))
+    cut = selection_text(experiment)
     if experiment.spec.evaluation.cap_schedule == spec_pb2.CAP_SCHEDULE_PROGRESSIVE:
         cut = ", games cut after ever more"  # each point is of the cap of its time
     _draw_curves(axes, points, over, f"population{cut}")

@@ -84,6 +84,14 @@ def cut_text(cap_frames: int, played: str = "frames") -> str:
     return f", games cut after {cap_frames:,} {played}" if cap_frames else ""
 
 
+def selection_text(experiment: Experiment) -> str:
+    """What the fitness of new individuals is of, to stand behind it; "" if it is of their whole games."""
+    played = played_word(experiment.spec)
+    bonus = experiment.spec.evaluation.frame_bonus
+    added = f", {bonus:g} added for each of the {played}" if bonus else ""
+    return cut_text(experiment.compared_cap_frames, played) + added
+
+
 def mean_text(individual: Individual) -> str:
     """A validated mean with its interval and its episodes, or what stands in for it."""
     if individual.validated_mean is None and individual.title_episodes:

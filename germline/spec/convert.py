@@ -60,6 +60,7 @@ def ga_settings(spec: spec_pb2.ExperimentSpec) -> GaSettings:
         starts=starts_of(spec) if ga.candidates else (),
         cap_frames=spec.evaluation.cap_frames,
         cap_schedule=_CAP_SCHEDULES[spec.evaluation.cap_schedule],
+        frame_bonus=spec.evaluation.frame_bonus,
     )
 
 

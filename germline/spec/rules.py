@@ -16,7 +16,7 @@ _GA = "algorithm.ga."
 _EGGROLL = "algorithm.eggroll."
 _SCHEDULED = (spec_pb2.POWER_SCHEDULE_LINEAR, spec_pb2.POWER_SCHEDULE_EXPONENTIAL)
 _SHOWN = 60  # letters of a genome
-_WITHOUT_HIDDEN = ("dqn2015", "uber2018", "vector")
+_WITHOUT_HIDDEN = ("dqn2015", "linear", "uber2018", "vector")
 
 
 def broken(spec: spec_pb2.ExperimentSpec, refused: set[str]) -> list[Problem]:
@@ -60,6 +60,7 @@ def _rules(
         ("task", "algorithm", "evaluation.cap_frames", "evaluation.cap_schedule"),
         lambda: _somebody_plays_whole_games(spec),
     )
+    yield ("evaluation.cap_frames", "evaluation.frame_bonus"), lambda: _a_bonus_is_bounded(spec.evaluation)
     if spec.algorithm.HasField("eggroll"):
         yield (_EGGROLL + "start",), lambda: _first_centre_is_a_genome(spec.algorithm.eggroll)
         yield (
@@ -131,6 +132,12 @@ def _somebody_plays_whole_games(spec: spec_pb2.ExperimentSpec) -> Iterator[Probl
     for field in (field for field, is_given in given.items() if is_given):
         for reason in (reason for reason, holds in without.items() if holds):
             yield Problem(f"evaluation.{field}", f"is given, but {reason}; leave it out")
+
+
+def _a_bonus_is_bounded(evaluation: spec_pb2.Evaluation) -> Iterator[Problem]:
+    """Fitness with a bonus is no return; only under a cap is it kept apart from returns."""
+    if evaluation.frame_bonus and not evaluation.HasField("cap_frames"):
+        yield Problem("evaluation.frame_bonus", "is given, but evaluation.cap_frames is not; it needs one")
 
 
 def _population_holds_parents(ga: spec_pb2.GeneticAlgorithm) -> Iterator[Problem]:

@@ -408,6 +408,9 @@ class AtariTask(_message.Message):
     GAME_FIELD_NUMBER: _builtins.int
     PROTOCOL_FIELD_NUMBER: _builtins.int
     MAX_FRAMES_FIELD_NUMBER: _builtins.int
+    STRIPS_FIELD_NUMBER: _builtins.int
+    STRIP_ROWS_FIELD_NUMBER: _builtins.int
+    STICK_FIELD_NUMBER: _builtins.int
     game: _builtins.str
     """The game's ROM name in snake case, such as "pong" or "montezuma_revenge"."""
     protocol: _builtins.str
@@ -418,25 +421,47 @@ class AtariTask(_message.Message):
     """Emulator frames after which every episode is cut: another game, whose scores are its own. Absent: the protocol's own
     cap. To cut only what selection looks at, use `evaluation.cap_frames`.
     """
+    stick: _builtins.bool
+    """Whether a policy moves a joystick (four answers: across, up, the button, and rest, which the others are held against)
+    instead of picking one of the game's actions, of which it then has as many answers.
+    """
+    @_builtins.property
+    def strips(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """What a policy sees: not the pictures but, of upright strips of a picture, how far apart the things are that stand out
+        in every two of them, in rows, and how far each moved. Here are the columns, 1 to 83, at which pictures are cut. The
+        game and its score stay the same. For small policies such as "linear". Absent: the pictures themselves.
+        """
+
+    @_builtins.property
+    def strip_rows(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The first row of the strips and the one behind their last, such as [14, 78] to leave out a score. Absent: all rows."""
+
     def __init__(
         self,
         *,
         game: _builtins.str = ...,
         protocol: _builtins.str | None = ...,
         max_frames: _builtins.int | None = ...,
+        strips: _abc.Iterable[_builtins.int] | None = ...,
+        strip_rows: _abc.Iterable[_builtins.int] | None = ...,
+        stick: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_frames", b"_max_frames", "_protocol", b"_protocol", "max_frames", b"max_frames", "protocol", b"protocol"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_frames", b"_max_frames", "_protocol", b"_protocol", "_stick", b"_stick", "max_frames", b"max_frames", "protocol", b"protocol", "stick", b"stick"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_frames", b"_max_frames", "_protocol", b"_protocol", "game", b"game", "max_frames", b"max_frames", "protocol", b"protocol"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_frames", b"_max_frames", "_protocol", b"_protocol", "_stick", b"_stick", "game", b"game", "max_frames", b"max_frames", "protocol", b"protocol", "stick", b"stick", "strip_rows", b"strip_rows", "strips", b"strips"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_frames: _TypeAlias = _typing.Literal["max_frames"]  # noqa: Y015
     _WhichOneofArgType__max_frames: _TypeAlias = _typing.Literal["_max_frames", b"_max_frames"]  # noqa: Y015
     _WhichOneofReturnType__protocol: _TypeAlias = _typing.Literal["protocol"]  # noqa: Y015
     _WhichOneofArgType__protocol: _TypeAlias = _typing.Literal["_protocol", b"_protocol"]  # noqa: Y015
+    _WhichOneofReturnType__stick: _TypeAlias = _typing.Literal["stick"]  # noqa: Y015
+    _WhichOneofArgType__stick: _TypeAlias = _typing.Literal["_stick", b"_stick"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_frames) -> _WhichOneofReturnType__max_frames | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__protocol) -> _WhichOneofReturnType__protocol | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__stick) -> _WhichOneofReturnType__stick | None: ...
 
 Global___AtariTask: _TypeAlias = AtariTask  # noqa: Y015
 
@@ -604,8 +629,8 @@ class Policy(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"motion" (small, sees what moves), "dqn2015" (Mnih et al. 2015), "uber2018" (the large network of Such et al. 2018),
-    "mlp", "vector" (for function tasks), a name in the entry-point group `germline.policies`, or the import path
-    "package.module:Class" of any torch module.
+    "mlp", "linear" (one layer), "vector" (for function tasks), a name in the entry-point group `germline.policies`, or
+    the import path "package.module:Class" of any torch module.
     """
     version: _builtins.int
     """Of a policy that was built otherwise in an earlier release: which of its versions. Only "uber2018" has several: 1 starts
@@ -652,6 +677,7 @@ class Evaluation(_message.Message):
     CAP_FRAMES_FIELD_NUMBER: _builtins.int
     CAP_SCHEDULE_FIELD_NUMBER: _builtins.int
     VERIFY_SHARE_FIELD_NUMBER: _builtins.int
+    FRAME_BONUS_FIELD_NUMBER: _builtins.int
     episodes: _builtins.int
     """Episodes that one evaluation plays; its fitness is their mean return."""
     precision: Global___Precision.ValueType
@@ -682,6 +708,11 @@ class Evaluation(_message.Message):
     int8, an Atari game that differs proves one of the two workers wrong: a third one decides, and who is wrong gets no
     more work. Everywhere else, differences are counted and logged. For the genetic algorithm; 0 checks nothing.
     """
+    frame_bonus: _builtins.float
+    """Added to the fitness by which parents are chosen, for each frame of a new individual's episodes; it needs
+    `cap_frames`. Where every beginner loses all there is, who lost last is nearest to winning. No candidate, champion
+    or card gains by it: their scores are the game's own.
+    """
     def __init__(
         self,
         *,
@@ -694,10 +725,11 @@ class Evaluation(_message.Message):
         cap_frames: _builtins.int | None = ...,
         cap_schedule: Global___CapSchedule.ValueType | None = ...,
         verify_share: _builtins.float | None = ...,
+        frame_bonus: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_cap_frames", b"_cap_frames", "_cap_schedule", b"_cap_schedule", "_episodes", b"_episodes", "_lease_s", b"_lease_s", "_max_attempts", b"_max_attempts", "_max_episode_s", b"_max_episode_s", "_precision", b"_precision", "_starts", b"_starts", "_verify_share", b"_verify_share", "cap_frames", b"cap_frames", "cap_schedule", b"cap_schedule", "episodes", b"episodes", "lease_s", b"lease_s", "max_attempts", b"max_attempts", "max_episode_s", b"max_episode_s", "precision", b"precision", "starts", b"starts", "verify_share", b"verify_share"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cap_frames", b"_cap_frames", "_cap_schedule", b"_cap_schedule", "_episodes", b"_episodes", "_frame_bonus", b"_frame_bonus", "_lease_s", b"_lease_s", "_max_attempts", b"_max_attempts", "_max_episode_s", b"_max_episode_s", "_precision", b"_precision", "_starts", b"_starts", "_verify_share", b"_verify_share", "cap_frames", b"cap_frames", "cap_schedule", b"cap_schedule", "episodes", b"episodes", "frame_bonus", b"frame_bonus", "lease_s", b"lease_s", "max_attempts", b"max_attempts", "max_episode_s", b"max_episode_s", "precision", b"precision", "starts", b"starts", "verify_share", b"verify_share"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cap_frames", b"_cap_frames", "_cap_schedule", b"_cap_schedule", "_episodes", b"_episodes", "_lease_s", b"_lease_s", "_max_attempts", b"_max_attempts", "_max_episode_s", b"_max_episode_s", "_precision", b"_precision", "_starts", b"_starts", "_verify_share", b"_verify_share", "cap_frames", b"cap_frames", "cap_schedule", b"cap_schedule", "episodes", b"episodes", "lease_s", b"lease_s", "max_attempts", b"max_attempts", "max_episode_s", b"max_episode_s", "precision", b"precision", "starts", b"starts", "verify_share", b"verify_share"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cap_frames", b"_cap_frames", "_cap_schedule", b"_cap_schedule", "_episodes", b"_episodes", "_frame_bonus", b"_frame_bonus", "_lease_s", b"_lease_s", "_max_attempts", b"_max_attempts", "_max_episode_s", b"_max_episode_s", "_precision", b"_precision", "_starts", b"_starts", "_verify_share", b"_verify_share", "cap_frames", b"cap_frames", "cap_schedule", b"cap_schedule", "episodes", b"episodes", "frame_bonus", b"frame_bonus", "lease_s", b"lease_s", "max_attempts", b"max_attempts", "max_episode_s", b"max_episode_s", "precision", b"precision", "starts", b"starts", "verify_share", b"verify_share"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cap_frames: _TypeAlias = _typing.Literal["cap_frames"]  # noqa: Y015
     _WhichOneofArgType__cap_frames: _TypeAlias = _typing.Literal["_cap_frames", b"_cap_frames"]  # noqa: Y015
@@ -705,6 +737,8 @@ class Evaluation(_message.Message):
     _WhichOneofArgType__cap_schedule: _TypeAlias = _typing.Literal["_cap_schedule", b"_cap_schedule"]  # noqa: Y015
     _WhichOneofReturnType__episodes: _TypeAlias = _typing.Literal["episodes"]  # noqa: Y015
     _WhichOneofArgType__episodes: _TypeAlias = _typing.Literal["_episodes", b"_episodes"]  # noqa: Y015
+    _WhichOneofReturnType__frame_bonus: _TypeAlias = _typing.Literal["frame_bonus"]  # noqa: Y015
+    _WhichOneofArgType__frame_bonus: _TypeAlias = _typing.Literal["_frame_bonus", b"_frame_bonus"]  # noqa: Y015
     _WhichOneofReturnType__lease_s: _TypeAlias = _typing.Literal["lease_s"]  # noqa: Y015
     _WhichOneofArgType__lease_s: _TypeAlias = _typing.Literal["_lease_s", b"_lease_s"]  # noqa: Y015
     _WhichOneofReturnType__max_attempts: _TypeAlias = _typing.Literal["max_attempts"]  # noqa: Y015
@@ -723,6 +757,8 @@ class Evaluation(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cap_schedule) -> _WhichOneofReturnType__cap_schedule | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__episodes) -> _WhichOneofReturnType__episodes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__frame_bonus) -> _WhichOneofReturnType__frame_bonus | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__lease_s) -> _WhichOneofReturnType__lease_s | None: ...
     @_typing.overload

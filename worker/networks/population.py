@@ -16,7 +16,15 @@ from germline.weights import Layout
 from worker.networks.forward.base import DTYPES, ActiveRows, Outputs
 from worker.networks.forward.choose import make_forward
 from worker.networks.parent_cache import ParentCache
-from worker.tasks.base import Actions, ContinuousActions, DiscreteActions, Observations, Spaces
+from worker.tasks.base import (
+    Actions,
+    ActionSpace,
+    ContinuousActions,
+    DiscreteActions,
+    Observations,
+    Spaces,
+    StickActions,
+)
 
 Individual: TypeAlias = Genome | Member | Slice
 """Who plays: in a genetic algorithm, in an evolution strategy's epoch, and several of those at once."""
@@ -116,11 +124,20 @@ def expect_genome(individual: Individual) -> Genome:
     return individual
 
 
-def choose(actions: DiscreteActions | ContinuousActions, outputs: Outputs) -> Actions:
-    """From outputs, `[..., outputs]`, to actions: the largest, or numbers between their bounds."""
+def choose(actions: ActionSpace, outputs: Outputs) -> Actions:
+    """From outputs, `[..., outputs]`, to actions: the largest, where a stick is, or numbers within bounds."""
     if isinstance(actions, DiscreteActions):
         return np.asarray(outputs.argmax(axis=-1), np.int64)
+    if isinstance(actions, StickActions):
+        return _pushed(actions, outputs)
     return _bounded(actions, outputs)
+
+
+def _pushed(actions: StickActions, outputs: Outputs) -> Actions:
+    """Comparisons of answers with each other alone, so the same under int8, whatever an answer's unit is."""
+    directions, button, rest = outputs[..., :2], outputs[..., 2], outputs[..., 3:]
+    pushed = np.where(np.abs(directions) > rest, np.sign(directions), 0).astype(np.int64) + 1
+    return actions.table[pushed[..., 0], pushed[..., 1], (button > rest[..., 0]).astype(np.int64)]
 
 
 def _bounded(actions: ContinuousActions, outputs: Outputs) -> npt.NDArray[np.float32]:

@@ -12,7 +12,7 @@ from torch import nn
 from worker.networks.forward.integer_plan import integer_plan
 from worker.networks.policies.build import make_policy
 from worker.plugins import make_task
-from worker.tasks.base import DiscreteActions, SetupError, Task, WeightsTask
+from worker.tasks.base import ContinuousActions, SetupError, Task, WeightsTask
 
 PRECISIONS = ("float32", "bfloat16", "int8")
 MOST_ROWS = 32
@@ -83,10 +83,10 @@ def playable(settings: EngineSettings, task: Task | None = None) -> Playable:
 
 def _check_integers(name: str, task: Task, policy: nn.Module) -> None:
     """Refuse what no contract of whole numbers covers."""
-    if isinstance(task, WeightsTask) or not isinstance(task.spaces.actions, DiscreteActions):
+    if isinstance(task, WeightsTask) or isinstance(task.spaces.actions, ContinuousActions):
         raise SetupError("evaluation.precision is 'int8', which chooses between actions; the task has none")
     if integer_plan(policy) is None:
         raise SetupError(
             f"evaluation.precision is 'int8', which plays plain lines of layers (dqn2015, uber2018, "
-            f"motion, mlp); policy.name is {name!r}"
+            f"motion, mlp, linear); policy.name is {name!r}"
         )

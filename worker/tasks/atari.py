@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -9,10 +11,20 @@ import numpy as np
 import numpy.typing as npt
 from ale_py import ALEInterface, roms
 
-from worker.tasks.base import Actions, DiscreteActions, LaneIndices, SetupError, Spaces, Stepped
+from worker.tasks.base import (
+    Actions,
+    DiscreteActions,
+    LaneIndices,
+    SetupError,
+    Spaces,
+    Stepped,
+    StickActions,
+)
 from worker.tasks.emulator import Emulator, action_set, load
 from worker.tasks.protocols import AtariProtocol, protocol_named
 from worker.tasks.screen import Screens
+from worker.tasks.stick import stick_table
+from worker.tasks.strips import Strips
 
 _FRAMES_PER_SECOND = 60.0
 
@@ -20,26 +32,46 @@ _FRAMES_PER_SECOND = 60.0
 class AtariTask:
     """A game and the rules under which it is played."""
 
-    def __init__(self, *, game: str, protocol: str = "uber2018", max_frames: int | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        game: str,
+        protocol: str = "uber2018",
+        max_frames: int | None = None,
+        strips: Sequence[int] = (),
+        strip_rows: Sequence[int] = (),
+        stick: bool = False,
+    ) -> None:
         """Look the game and the protocol up.
 
         Args:
             game: ROM name in snake case.
             protocol: a name from :data:`worker.tasks.protocols.PROTOCOLS`.
             max_frames: emulator frames after which an episode is cut; the protocol's own by default.
+            strips: columns at which the picture is cut, for policies that see :class:`Strips` of it; without
+                any they see the pictures themselves.
+            strip_rows: the first row of the strips, and the one behind their last; all rows by default.
+            stick: whether a policy moves a joystick, see :class:`StickActions`, or picks one of the actions.
 
         Raises:
-            SetupError: if there is no such game or protocol, or the cap is too small.
+            SetupError: if there is no such game or protocol, the cap is too small, or a cut has no place.
         """
         self.protocol = protocol_named(protocol, max_frames)
         self._rom = rom_of(game)
-        shape = (self.protocol.stack, self.protocol.height, self.protocol.width)
-        actions = len(action_set(load(self._rom), self.protocol))
-        self.spaces = Spaces(shape, np.dtype(np.uint8), DiscreteActions(actions))
+        rules = self.protocol
+        known = action_set(load(self._rom), rules)
+        actions = StickActions(stick_table(known)) if stick else DiscreteActions(len(known))
+        self._strips = Strips(strips, strip_rows, rules.height, rules.width) if strips else None
+        if self._strips is None:
+            self.spaces = Spaces((rules.stack, rules.height, rules.width), np.dtype(np.uint8), actions)
+        else:
+            self.spaces = Spaces((self._strips.numbers,), np.dtype(np.float32), actions)
 
-    def make_lanes(self, count: int) -> AtariLanes:
+    def make_lanes(self, count: int) -> AtariLanes | StripLanes:
         """Load the game `count` times, about 0.1 s each."""
-        return AtariLanes(self._rom, self.protocol, count)
+        if self._strips is None:
+            return AtariLanes(self._rom, self.protocol, count)
+        return StripLanes(AtariLanes(self._rom, replace(self.protocol, stack=1), count), self._strips)
 
 
 class AtariLanes:
@@ -86,6 +118,45 @@ class AtariLanes:
     def close(self) -> None:
         """Free the emulators."""
         self._emulators.clear()
+
+
+class StripLanes:
+    """Consoles of which a policy sees strips, `[count, numbers]` float32."""
+
+    def __init__(self, consoles: AtariLanes, strips: Strips) -> None:
+        """See the newest picture of each console's stack as strips."""
+        self.count = consoles.count
+        self.steps_per_second = consoles.steps_per_second
+        self.observations = np.zeros((consoles.count, strips.numbers), np.float32)
+        self.picture, self.memory, self.close = consoles.picture, consoles.memory, consoles.close
+        self._consoles, self._strips = consoles, strips
+        self._pictures = consoles.observations[:, -1]
+        self._places = np.stack([strips.nowhere() for _ in range(consoles.count)])
+        self._stepped: list[int] = []
+
+    def begin(self, lanes: LaneIndices, seeds: list[int]) -> None:
+        """Start an episode on each of the lanes; nothing has moved."""
+        self._consoles.begin(lanes, seeds)
+        for lane in lanes.tolist():
+            places = self._places[lane]
+            places[:] = self._strips.nowhere()
+            self._strips.look(self._pictures[lane], places)
+            self._strips.write(places, places, self.observations[lane])
+
+    def send(self, lanes: LaneIndices, actions: Actions) -> None:
+        """Remember what to do."""
+        self._stepped = lanes.tolist()
+        self._consoles.send(lanes, actions)
+
+    def receive(self) -> Stepped:
+        """Step the lanes."""
+        stepped = self._consoles.receive()
+        for lane in self._stepped:
+            places = self._places[lane]
+            before = places.copy()
+            self._strips.look(self._pictures[lane], places)
+            self._strips.write(places, before, self.observations[lane])
+        return stepped
 
 
 def rom_of(game: str) -> Path:

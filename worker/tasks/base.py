@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -59,12 +59,35 @@ class ContinuousActions:
 
 
 @dataclass(frozen=True, slots=True)
+class StickActions:
+    """A joystick with a button: four answers, for across, up, the button, and rest.
+
+    The stick is pushed to the side of an answer that is further from 0 than the answer for rest is above it,
+    and the button where its answer is above that for rest. So one answer steers both ways, where actions to
+    pick from need one each that learn to be opposites.
+
+    Attributes:
+        table: `[3, 3, 2]` int64; the action for left, centre or right; down, centre or up; button or none.
+    """
+
+    table: npt.NDArray[np.int64]
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers the policy gives for one observation."""
+        return 4
+
+
+ActionSpace: TypeAlias = DiscreteActions | ContinuousActions | StickActions
+
+
+@dataclass(frozen=True, slots=True)
 class Spaces:
     """What a policy sees, `observation_shape` in `observation_dtype`, and what it answers."""
 
     observation_shape: tuple[int, ...]
     observation_dtype: np.dtype[np.uint8] | np.dtype[np.float32]
-    actions: DiscreteActions | ContinuousActions
+    actions: ActionSpace
 
 
 class Stepped(NamedTuple):

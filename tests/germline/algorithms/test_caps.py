@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -246,3 +247,33 @@ def test_a_growing_cap_is_restored_and_replayed_to_the_same(tells: int) -> None:
         replayed.tell(longer(ask, age))
     assert again.snapshot() == replayed.snapshot() == algorithm.snapshot()
     assert again.ask(30) == replayed.ask(30) == algorithm.ask(30)
+
+
+def test_under_a_bonus_who_lasts_longer_is_ahead_and_the_champion_s_score_stays_the_game_s() -> None:
+    settings = replace(EXACT, frame_bonus=0.5)
+    algorithm = GeneticAlgorithm(settings, 3)
+    for _ in range(400):
+        ask = algorithm.ask(1)[0]
+        lasted = 10 * (ask.genome.id % 5)
+        told = Result(ask.ticket, (1.0,), lasted, lasted // 2, cut=1 if ask.cap_frames else None)
+        algorithm.tell(told)
+    assert {member.fitness for member in algorithm.population()} <= {1.0, 6.0, 11.0, 16.0, 21.0}
+    assert algorithm.best(1)[0].fitness == 21.0
+    assert algorithm.champion is not None
+    assert algorithm.champion.mean == 1.0
+
+
+def test_a_bonus_survives_a_restart_and_other_settings_are_refused() -> None:
+    algorithm, _ = run(replace(EXACT, frame_bonus=0.5))
+    snapshot = json.loads(json.dumps(algorithm.snapshot()))
+    again = GeneticAlgorithm(algorithm.settings, 3)
+    again.restore(snapshot)
+    assert again.snapshot() == algorithm.snapshot()
+    with pytest.raises(ValueError, match="frame_bonus"):
+        GeneticAlgorithm(EXACT, 3).restore(snapshot)
+
+
+@pytest.mark.parametrize(("bonus", "cap"), [(0.1, 0), (-0.1, CAP), (math.inf, CAP), (math.nan, CAP)])
+def test_a_bonus_that_cannot_be_is_refused(bonus: float, cap: int) -> None:
+    with pytest.raises(ValueError, match="frame_bonus"):
+        replace(EXACT, frame_bonus=bonus, cap_frames=cap)

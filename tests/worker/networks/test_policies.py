@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from germline.genome import Genome
+from germline.laws import Law
 from germline.weights import Layout, rebuild
 from worker.networks.policies.build import make_policy
 from worker.networks.policies.stages import same_padding
@@ -192,6 +193,16 @@ def test_hidden_widths_shape_the_mlp() -> None:
     assert [tuple(p.shape) for p in policy.parameters() if p.ndim == 2] == [(32, 8), (16, 32), (2, 16)]
 
 
+def test_a_linear_policy_weighs_what_it_sees_and_starts_without_a_liking() -> None:
+    policy = make_policy("linear", Vectors())
+
+    seen = torch.randn(3, 8)
+    weight, bias = policy.get_parameter("layer.weight"), policy.get_parameter("layer.bias")
+    assert torch.allclose(policy(seen), seen @ weight.T + bias)
+    laws = {p.name: p.start.law for p in Layout.of(policy).parameters}
+    assert laws == {"layer.weight": Law(0.0, 8**-0.5), "layer.bias": Law(0.0, 0.0)}
+
+
 def test_a_module_by_import_path_gets_what_its_class_takes() -> None:
     policy = make_policy(f"{__name__}:Tiny", Vectors(), arguments={"width": 7})
 
@@ -210,7 +221,7 @@ def test_a_function_task_has_as_many_weights_as_its_dimension() -> None:
 @pytest.mark.parametrize(
     ("name", "task", "complaint"),
     [
-        ("dqn2016", Screen(), "policy.name is 'dqn2016'; allowed: dqn2015, mlp, motion, uber2018"),
+        ("dqn2016", Screen(), "policy.name is 'dqn2016'; allowed: dqn2015, linear, mlp, motion, uber2018"),
         ("dqn2015", Vectors(), r"shape \(4, 84, 84\); the task's have shape \(8,\)"),
         ("uber2018", Screen((3, 84, 84)), r"'uber2018', .* have shape \(3, 84, 84\)"),
         (
