@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
@@ -86,7 +87,8 @@ def run(
         place.check_holds(wanted.spec.name)
         token = place.draw_token()
         address = f"127.0.0.1:{port or _free_port()}"
-        fleet = _fleet(place, address, workers or default_workers(), device, _environment(token))
+        crew = Crew(workers or default_workers(), device, wanted.spec.parallelism)
+        fleet = _fleet(place, address, crew, _environment(token))
         sitting = Sitting(place, wanted, fleet, Judge(verdict, device, shown), seconds=seconds)
         with Client(address, token=token) as client:
             raise typer.Exit(sitting.sit(client))
@@ -99,21 +101,33 @@ def _environment(token: str) -> dict[str, str]:
     return kept | logging | {PREFIX + "TOKEN": token}
 
 
-def _fleet(place: RunFolder, address: str, workers: int, device: str, environment: dict[str, str]) -> Fleet:
-    master = Child(
-        "master",
-        "master",
-        ("--listen", address, "--store-folder", str(place.store), "--metrics-port", "-1"),
-        place.logs / "master.log",
-        environment,
-    )
-    names = [f"worker-{number}" for number in range(1, workers + 1)]
-    arguments = ("--master", address, "--device", device)
-    crew = [
-        Child(name, "worker", (*arguments, "--worker-id", name), place.logs / f"{name}.log", environment)
-        for name in names
-    ]
-    return Fleet(master, crew, place.store)
+class Crew(NamedTuple):
+    """The workers of a run.
+
+    Attributes:
+        size: how many.
+        device: where their networks run.
+        parallelism: evaluations that they are to play at a time, all together; 0 leaves it to them.
+    """
+
+    size: int
+    device: str
+    parallelism: int = 0
+
+    def arguments(self, name: str) -> tuple[str, ...]:
+        """The command line of one of them, but for its master."""
+        slots = math.ceil(self.parallelism / self.size)
+        return ("--device", self.device, "--worker-id", name, *(("--slots", str(slots)) if slots else ()))
+
+
+def _fleet(place: RunFolder, address: str, crew: Crew, environment: dict[str, str]) -> Fleet:
+    def child(name: str, module: str, *arguments: str) -> Child:
+        return Child(name, module, arguments, place.logs / f"{name}.log", environment)
+
+    stored = ("--store-folder", str(place.store), "--metrics-port", "-1")
+    names = [f"worker-{number}" for number in range(1, crew.size + 1)]
+    workers = [child(name, "worker", "--master", address, *crew.arguments(name)) for name in names]
+    return Fleet(child("master", "master", "--listen", address, *stored), workers, place.store)
 
 
 def default_workers() -> int:

@@ -300,8 +300,10 @@ class ExperimentSpec(_message.Message):
     """How much of the fleet the experiment gets when several want workers: twice the share, twice the work."""
     parallelism: _builtins.int
     """Evaluations that are worth playing at a time; how many workers the experiment wants follows from it. It holds nothing
-    back: more workers that are there play all the same. Absent: twice the `window` of "ga", where a result comes back
-    about two populations after it was asked for; the members of an epoch of "eggroll".
+    back: more workers that are there play all the same. `germline run` starts its workers with so many slots between
+    them; a few are best for a short run of a small population, where each result should choose the next parents.
+    Absent: twice the `window` of "ga", where a result comes back about two populations after it was asked for; the
+    members of an epoch of "eggroll".
     """
     @_builtins.property
     def task(self) -> Global___Task:
