@@ -15,6 +15,7 @@ from worker.tasks.base import (
     Actions,
     DiscreteActions,
     LaneIndices,
+    Observations,
     SetupError,
     Spaces,
     Stepped,
@@ -61,17 +62,19 @@ class AtariTask:
         rules = self.protocol
         known = action_set(load(self._rom), rules)
         actions = StickActions(stick_table(known)) if stick else DiscreteActions(len(known))
+        if strip_rows and not strips:
+            raise SetupError("task.atari.strip_rows is given, but task.atari.strips is not; leave it out")
         self._strips = Strips(strips, strip_rows, rules.height, rules.width) if strips else None
         if self._strips is None:
             self.spaces = Spaces((rules.stack, rules.height, rules.width), np.dtype(np.uint8), actions)
         else:
             self.spaces = Spaces((self._strips.numbers,), np.dtype(np.float32), actions)
 
-    def make_lanes(self, count: int) -> AtariLanes | StripLanes:
+    def make_lanes(self, count: int) -> AtariLanes:
         """Load the game `count` times, about 0.1 s each."""
         if self._strips is None:
             return AtariLanes(self._rom, self.protocol, count)
-        return StripLanes(AtariLanes(self._rom, replace(self.protocol, stack=1), count), self._strips)
+        return StripLanes(self._rom, self.protocol, count, self._strips)
 
 
 class AtariLanes:
@@ -80,12 +83,12 @@ class AtariLanes:
     def __init__(self, rom: Path, protocol: AtariProtocol, count: int) -> None:
         """Load the game on each of the lanes."""
         self.count = count
-        self.observations = np.zeros((count, protocol.stack, protocol.height, protocol.width), np.uint8)
+        pictures = np.zeros((count, protocol.stack, protocol.height, protocol.width), np.uint8)
+        self.observations: Observations = pictures
         consoles = [load(rom) for _ in range(count)]
         screens = Screens.of(consoles[0].getScreenDims(), (protocol.height, protocol.width))
         self._emulators = [
-            Emulator(console, protocol, row, screens)
-            for console, row in zip(consoles, self.observations, strict=True)
+            Emulator(console, protocol, row, screens) for console, row in zip(consoles, pictures, strict=True)
         ]
         self.steps_per_second = _FRAMES_PER_SECOND / protocol.frame_skip
         """The console's own pace, for people who watch."""
@@ -120,38 +123,30 @@ class AtariLanes:
         self._emulators.clear()
 
 
-class StripLanes:
+class StripLanes(AtariLanes):
     """Consoles of which a policy sees strips, `[count, numbers]` float32."""
 
-    def __init__(self, consoles: AtariLanes, strips: Strips) -> None:
-        """See the newest picture of each console's stack as strips."""
-        self.count = consoles.count
-        self.steps_per_second = consoles.steps_per_second
-        self.observations = np.zeros((consoles.count, strips.numbers), np.float32)
-        self.picture, self.memory, self.close = consoles.picture, consoles.memory, consoles.close
-        self._consoles, self._strips = consoles, strips
-        self._pictures = consoles.observations[:, -1]
-        self._places = np.stack([strips.nowhere() for _ in range(consoles.count)])
-        self._stepped: list[int] = []
+    def __init__(self, rom: Path, protocol: AtariProtocol, count: int, strips: Strips) -> None:
+        """Load the game on each of the lanes; what moved is seen in the strips, so one picture is enough."""
+        super().__init__(rom, replace(protocol, stack=1), count)
+        self._pictures = np.asarray(self.observations[:, -1], np.uint8)
+        self.observations = np.zeros((count, strips.numbers), np.float32)
+        self._strips = strips
+        self._places = np.stack([strips.nowhere() for _ in range(count)])
 
     def begin(self, lanes: LaneIndices, seeds: list[int]) -> None:
         """Start an episode on each of the lanes; nothing has moved."""
-        self._consoles.begin(lanes, seeds)
+        super().begin(lanes, seeds)
         for lane in lanes.tolist():
             places = self._places[lane]
             places[:] = self._strips.nowhere()
             self._strips.look(self._pictures[lane], places)
             self._strips.write(places, places, self.observations[lane])
 
-    def send(self, lanes: LaneIndices, actions: Actions) -> None:
-        """Remember what to do."""
-        self._stepped = lanes.tolist()
-        self._consoles.send(lanes, actions)
-
     def receive(self) -> Stepped:
         """Step the lanes."""
-        stepped = self._consoles.receive()
-        for lane in self._stepped:
+        stepped = super().receive()
+        for lane in self._lanes:
             places = self._places[lane]
             before = places.copy()
             self._strips.look(self._pictures[lane], places)

@@ -37,11 +37,12 @@ class Strips:
             raise SetupError(
                 f"task.atari.strips is {list(cuts)}; allowed: ascending columns from 1 to {width - 1}"
             )
-        top, bottom = rows or (0, height)
-        if not 0 <= top < bottom <= height:
+        bounds = tuple(rows or (0, height))
+        if len(bounds) != 2 or not 0 <= bounds[0] < bounds[1] <= height:
             raise SetupError(
                 f"task.atari.strip_rows is {list(rows)}; allowed: two ascending rows from 0 to {height}"
             )
+        top, bottom = bounds
         self.count = len(cuts) + 1
         self.numbers = self.count * (self.count - 1) // 2 + self.count
         self._first_columns = edges[:-1]
