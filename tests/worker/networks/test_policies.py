@@ -1,5 +1,7 @@
 """The networks: their sizes, their initialisation, and how they are refused when they do not fit."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -200,7 +202,7 @@ def test_a_linear_policy_weighs_what_it_sees_and_starts_without_a_liking() -> No
     weight, bias = policy.get_parameter("layer.weight"), policy.get_parameter("layer.bias")
     assert torch.allclose(policy(seen), seen @ weight.T + bias)
     laws = {p.name: p.start.law for p in Layout.of(policy).parameters}
-    assert laws == {"layer.weight": Law(0.0, 8**-0.5), "layer.bias": Law(0.0, 0.0)}
+    assert laws == {"layer.weight": Law(0.0, 1 / math.sqrt(8)), "layer.bias": Law(0.0, 0.0)}
 
 
 def test_a_module_by_import_path_gets_what_its_class_takes() -> None:
