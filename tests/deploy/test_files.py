@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib
+import json
 import re
 import subprocess
 import urllib.request
@@ -41,7 +42,7 @@ async def test_only_metrics_that_exist_are_named(tmp_path: Path) -> None:
     async with Master.serving(config) as master:
         text = await asyncio.to_thread(_fetch, f"http://{master.metrics_address}/metrics")
     there = set(re.findall(r"^(germline_[a-z_]+)", text, flags=re.MULTILINE))
-    files = [*DEPLOY.rglob("*.y*ml"), *DEPLOY.rglob("*.md"), ROOT / "README.md"]
+    files = [*DEPLOY.rglob("*.y*ml"), *DEPLOY.rglob("*.json"), *DEPLOY.rglob("*.md"), ROOT / "README.md"]
     named = {
         (name, str(file.relative_to(ROOT)))
         for file in files
@@ -53,6 +54,17 @@ async def test_only_metrics_that_exist_are_named(tmp_path: Path) -> None:
 def _fetch(url: str) -> str:
     with urllib.request.urlopen(url) as answer:  # noqa: S310 - our own server
         return str(answer.read(), "utf-8")
+
+
+def test_every_panel_asks_what_prometheus_reads() -> None:
+    parser = pytest.importorskip("promql_parser", reason="pip install 'germline[deploy]'")
+    dashboard = json.loads((DEPLOY / "observe" / "grafana" / "germline.json").read_text())
+    asked = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    assert len(asked) > len(dashboard["panels"])
+    for expression in asked:
+        parser.parse(expression)
+    with pytest.raises(ValueError, match=r"\S"):
+        parser.parse("rate(germline_frames_total[1m]")
 
 
 def test_only_settings_that_exist_are_named() -> None:
@@ -69,7 +81,7 @@ def test_compose_runs_the_services_tight() -> None:
     yaml = pytest.importorskip("yaml", reason="PyYAML is not here: pip install 'germline[deploy]'")
     compose = importlib.import_module("yaml").safe_load((DEPLOY / "compose.yaml").read_text())
     assert yaml
-    assert set(compose["services"]) == {"store", "master", "standby", "worker", "prometheus"}
+    assert set(compose["services"]) == {"store", "master", "standby", "worker", "prometheus", "grafana"}
     for name in ("store", "master", "standby", "worker"):
         service = compose["services"][name]
         assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
