@@ -10,6 +10,7 @@ from typing import Literal
 
 from germline.connection import Security, check_addresses
 from germline.settings import SECRET
+from worker.allowed_code import AllowedCode
 
 _SPOT_NOTICE = re.compile(r"(ec2|gcp|azure)$|https?://|file:///")
 _WORKER_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -43,6 +44,11 @@ class WorkerConfig:
 
     tls_key: Path | None = None
     """Private key of the certificate, a PEM file."""
+
+    allow_code: str = ""
+    """Python code that experiments may have this worker import: modules, with all below them, or single
+    package.module:name, with commas between them. Installed plug-ins, germline's own policies and what
+    Gymnasium has registered need no mention; everything else is refused before it is imported."""
 
     device: str = "auto"
     """Where networks run: cpu, cuda, cuda:N, mps, or auto, the first of cuda, mps and cpu that is there."""
@@ -98,7 +104,12 @@ class WorkerConfig:
             raise ValueError(
                 f"worker_id is {self.worker_id!r}; allowed: 1 to 64 letters, digits, '.', '_' or '-'"
             )
-        _ = self.security  # which looks at its own
+        _ = self.security, self.allowed_code  # which look at their own
+
+    @property
+    def allowed_code(self) -> AllowedCode:
+        """What specs may have imported here."""
+        return AllowedCode.of(self.allow_code)
 
     @property
     def security(self) -> Security:

@@ -54,7 +54,7 @@ async def work(config: WorkerConfig) -> Ending:
     """
     device = prepare(config.device, config.threads)
     dial = Dial(config)
-    builder = EngineBuilder(device, config.slots or None, config.cache_mib << 20)
+    builder = EngineBuilder(device, config.slots or None, config.cache_mib << 20, config.allowed_code)
     link = Link(
         LinkSettings(
             master=config.master,

@@ -11,13 +11,14 @@ import sys
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
-from types import ModuleType
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 
 from germline.toml import read_value
 from worker.tasks.base import EpisodicTask, SetupError, Task, WeightsTask
 
 TASKS = "germline.tasks"
 POLICIES = "germline.policies"
+_FUNCTIONS = FunctionType | BuiltinFunctionType | MethodType
 _A_TASK = "allowed: spaces and make_lanes, or dimension and measure (worker.tasks.base)"
 
 
@@ -32,11 +33,21 @@ def imported(field: str, path: str) -> object:
         raise SetupError(f'{field} is {path!r}; allowed: an import path "package.module:name"')
     module = import_module(field, path, module_name)
     try:
-        return getattr(module, attribute)
+        found: object = getattr(module, attribute)
     except AttributeError as error:
         raise SetupError(f"{field} is {path!r}; the module has no {attribute!r}") from error
     except Exception as error:  # whatever a module does that makes its names on demand
         raise SetupError(f"{field} is {path!r}; {attribute!r} cannot be had: {described(error)}") from error
+    _expect_of_package(field, path, found)
+    return found
+
+
+def _expect_of_package(field: str, path: str, found: object) -> None:
+    """A module's own things may be named, and not whatever it has imported, such as os.system."""
+    home = getattr(found, "__module__", None) if isinstance(found, type | _FUNCTIONS) else None
+    root = path.partition(":")[0].partition(".")[0]
+    if isinstance(home, str) and home.partition(".")[0] != root:
+        raise SetupError(f"{field} is {path!r}, which is of {home}; allowed: what the package {root} defines")
 
 
 def import_module(field: str, value: str, name: str) -> ModuleType:

@@ -7,8 +7,8 @@ from germline.spec import Problem, SpecError
 from germline.v1 import spec_pb2
 
 
-def check_playable(spec: spec_pb2.ExperimentSpec, source: str) -> None:
-    """Build the task and the policy once.
+def check_playable(spec: spec_pb2.ExperimentSpec, source: str) -> list[str]:
+    """Build the task and the policy once; return the import paths that the spec names.
 
     Raises:
         CommandError: if a package is missing that plays.
@@ -16,7 +16,7 @@ def check_playable(spec: spec_pb2.ExperimentSpec, source: str) -> None:
     """
     with needs_extra("worker"):
         from worker.playing.engine_builder import engine_settings
-        from worker.playing.playable import playable
+        from worker.playing.playable import code_named_by, playable
         from worker.tasks.base import SetupError
     settings = engine_settings(spec)
     try:
@@ -24,6 +24,7 @@ def check_playable(spec: spec_pb2.ExperimentSpec, source: str) -> None:
     except SetupError as error:
         path, _, text = str(error).partition(" ")
         raise SpecError([Problem(path, text)], source) from None
+    return [path for _, path in code_named_by(settings)]
 
 
 def check_hostable() -> None:

@@ -79,7 +79,7 @@ def run(
     Example: germline run experiments/function.toml --evaluations 2000 --workers 2 --json
     """
     wanted = Wanted.of(load(spec), evaluations, str(spec))
-    check_playable(wanted.spec, str(spec))
+    code = check_playable(wanted.spec, str(spec))
     check_hostable()
     place = RunFolder(folder or Path("runs") / wanted.spec.name)
     shown = Shown.NOTHING if as_json else Shown.LINES if plain or not console.is_terminal else Shown.DISPLAY
@@ -88,17 +88,17 @@ def run(
         token = place.draw_token()
         address = f"127.0.0.1:{port or _free_port()}"
         crew = Crew(workers or default_workers(), device, wanted.spec.parallelism)
-        fleet = _fleet(place, address, crew, _environment(token))
+        fleet = _fleet(place, address, crew, _environment(token, code))
         sitting = Sitting(place, wanted, fleet, Judge(verdict, device, shown), seconds=seconds)
         with Client(address, token=token) as client:
             raise typer.Exit(sitting.sit(client))
 
 
-def _environment(token: str) -> dict[str, str]:
-    """Ours, without settings that are meant for other masters and workers."""
+def _environment(token: str, code: list[str]) -> dict[str, str]:
+    """Ours, without settings for other masters and workers; what the spec names may run."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     logging = {name: os.environ[name] for name in _LOGGING if name in os.environ}
-    return kept | logging | {PREFIX + "TOKEN": token}
+    return kept | logging | {PREFIX + "TOKEN": token, PREFIX + "ALLOW_CODE": ",".join(code)}
 
 
 class Crew(NamedTuple):

@@ -95,7 +95,9 @@ class House:
         return await self.start("master", "--listen", self.address, *store)
 
     async def worker(self) -> Process:
-        return await self.start("worker", "--master", self.address, "--device", "cpu", "--slots", "4")
+        return await self.start(
+            "worker", "--master", self.address, "--device", "cpu", "--slots", "4", "--allow-code", "bowl"
+        )
 
     async def leave(self) -> None:
         """Ask everybody to go, the newest master last, so that its store goes too."""

@@ -72,7 +72,9 @@ class House:
         )
 
     async def worker(self) -> Process:
-        return await self.start("worker", "--master", self.address, "--device", "cpu")
+        return await self.start(
+            "worker", "--master", self.address, "--device", "cpu", "--allow-code", "steps"
+        )
 
     async def leave(self) -> None:
         """Ask everybody to go."""

@@ -29,6 +29,7 @@ CARTPOLE = loads(
 ASLEEP = loads(
     'name = "asleep"\n[task.function]\npath = "sleeper:sleep"\n[policy]\nname = "vector"\n' + ALGORITHM
 )
+SLEEPS = ("--allow-code", "sleeper")
 SLEEPER = """
 import time
 
@@ -145,9 +146,24 @@ async def test_a_worker_plays_until_told_to_stop_and_hands_back_only_what_it_has
         assert (await exit_of(process, within_s=15.0))[0] == 0
 
 
+async def test_a_worker_imports_nothing_that_its_operator_did_not_allow_says_so_and_lives_on(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "sleeper.py").write_text("open('imported', 'w').close()\n" + SLEEPER)
+    async with lending(ASLEEP) as master, worker(master.address, folder=tmp_path) as process:
+        rejection = (await master.hear("rejection")).rejection
+        assert rejection.reason == (
+            "task.function.path is 'sleeper:sleep', which this worker may not import; its operator can allow "
+            "it: --allow-code sleeper"
+        )
+        await master.hear("heartbeat")
+        assert process.returncode is None
+        assert not (tmp_path / "imported").exists()
+
+
 async def test_a_worker_inside_native_code_still_leaves_when_told_to(tmp_path: Path) -> None:
     (tmp_path / "sleeper.py").write_text(SLEEPER)
-    async with lending(ASLEEP) as master, worker(master.address, folder=tmp_path) as process:
+    async with lending(ASLEEP) as master, worker(master.address, *SLEEPS, folder=tmp_path) as process:
         await master.hear("credit")
         while (await master.hear("heartbeat")).heartbeat.busy_share < 0.9:
             pass
@@ -159,7 +175,7 @@ async def test_a_worker_inside_native_code_still_leaves_when_told_to(tmp_path: P
 
 async def test_a_second_signal_ends_a_worker_at_once(tmp_path: Path) -> None:
     (tmp_path / "sleeper.py").write_text(SLEEPER)
-    async with lending(ASLEEP) as master, worker(master.address, folder=tmp_path) as process:
+    async with lending(ASLEEP) as master, worker(master.address, *SLEEPS, folder=tmp_path) as process:
         while (await master.hear("heartbeat")).heartbeat.busy_share < 0.9:
             pass
         process.send_signal(signal.SIGINT)
@@ -179,7 +195,7 @@ async def test_a_worker_leaves_by_itself_when_it_is_told_how_long_to_wait(flag: 
 async def test_a_worker_with_work_is_not_idle(tmp_path: Path) -> None:
     (tmp_path / "sleeper.py").write_text(SLEEPER)
     flags = ("--exit-when-idle", "1")
-    async with lending(ASLEEP) as master, worker(master.address, *flags, folder=tmp_path) as process:
+    async with lending(ASLEEP) as master, worker(master.address, *SLEEPS, *flags, folder=tmp_path) as process:
         while (await master.hear("heartbeat")).heartbeat.busy_share < 0.9:
             pass
         for _ in range(5):  # beats of half a second
@@ -188,7 +204,7 @@ async def test_a_worker_with_work_is_not_idle(tmp_path: Path) -> None:
 
 
 async def test_a_missing_module_is_rejected_by_name_and_the_worker_lives_on(tmp_path: Path) -> None:
-    async with lending(ASLEEP) as master, worker(master.address, folder=tmp_path) as process:
+    async with lending(ASLEEP) as master, worker(master.address, *SLEEPS, folder=tmp_path) as process:
         rejection = (await master.hear("rejection")).rejection
         assert rejection.experiment == 1
         assert "task.function.path is 'sleeper:sleep'" in rejection.reason

@@ -16,11 +16,12 @@ from germline.policy_versions import VERSIONS
 from germline.shaping import ShapingName
 from germline.spec import low_rank, unknown_settings
 from germline.v1 import spec_pb2
+from worker.allowed_code import NOTHING_MORE, AllowedCode
 from worker.centres.first_centre import CentreSettings, build_evolving
 from worker.playing.engine import Engine
 from worker.playing.engines import build_engine
 from worker.playing.lease_work import LeaseKey
-from worker.playing.playable import EngineSettings
+from worker.playing.playable import EngineSettings, code_named_by
 from worker.plugins import values
 from worker.tasks.base import SetupError
 
@@ -53,6 +54,8 @@ class EngineBuilder:
     """Evaluations to play at a time; None sizes them from memory and cores."""
     cache_bytes: int = 256 << 20
     """Bound on the memory for parents' weights, per experiment."""
+    allowed_code: AllowedCode = NOTHING_MORE
+    """What specs may have imported here."""
 
     def build(self, spec: spec_pb2.ExperimentSpec) -> Engine[LeaseKey]:
         """Build the engine that plays an experiment.
@@ -67,6 +70,7 @@ class EngineBuilder:
         if algorithm not in ("ga", "eggroll"):
             raise SetupError(f"algorithm is {algorithm!r}; this worker plays 'ga' and 'eggroll'")
         settings = engine_settings(spec)
+        self.allowed_code.check(code_named_by(settings))
         if settings.precision == "bfloat16" and not has_bfloat16(self.device):
             raise SetupError(f"evaluation.precision is 'bfloat16', which {self.device} does not have")
         if algorithm == "eggroll":

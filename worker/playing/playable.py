@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -90,3 +90,25 @@ def _check_integers(name: str, task: Task, policy: nn.Module) -> None:
             f"evaluation.precision is 'int8', which plays plain lines of layers (dqn2015, uber2018, "
             f"motion, mlp, linear); policy.name is {name!r}"
         )
+
+
+def code_named_by(settings: EngineSettings) -> Iterator[tuple[str, str]]:
+    """Every import path in a spec: the field where it stands, and what it says.
+
+    These are a policy's, a function's, and the module before the colon of an environment's id.
+    """
+    if ":" in settings.policy:
+        yield "policy.name", settings.policy
+    if settings.task == "function":
+        yield "task.function.path", str(settings.task_arguments.get("path", ""))
+    if settings.task == "gym":
+        yield from _environments(settings.task_arguments)
+
+
+def _environments(arguments: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """The id, and the id of another environment that Gymnasium's compatibility environments take."""
+    inner = arguments.get("arguments")
+    other = inner.get("env_id") if isinstance(inner, Mapping) else None
+    for where, found in (("task.gym.id", arguments.get("id")), ("task.gym.arguments.env_id", other)):
+        if ":" in str(found):
+            yield where, str(found)
