@@ -18,3 +18,6 @@ _NOOPS_1_TO_30: Final = (
 
 STARTS: Final[dict[str, tuple[int, ...]]] = {"uber2018": _NOOPS_1_TO_30}
 """Atari protocols with finitely many starts; those with sticky actions have episodes without end."""
+
+FRAME_CAPS: Final[dict[str, int]] = {"uber2018": 20_000, "machado2018": 108_000, "ale-v5": 108_000}
+"""Emulator frames after which a protocol cuts an episode."""

@@ -17,6 +17,7 @@ class Refusal(enum.IntEnum):
     WRONG_LENGTH = 5
     CLOSED = 6
     FAILED = 7
+    OUT_OF_RANGE = 8
 
 
 class RefusedResultError(Exception):
@@ -87,6 +88,10 @@ class NotOwnerError(MasterError):
     """This master does not own its store: another one may, and is to be asked."""
 
 
+class FullError(MasterError):
+    """A caller wants more than one may have."""
+
+
 class StoreFailingError(MasterError):
     """The store does not give what is in it."""
 
@@ -103,5 +108,6 @@ STATUS_CODES: dict[type[MasterError], grpc.StatusCode] = {
     ForbiddenError: grpc.StatusCode.PERMISSION_DENIED,
     DrainingError: grpc.StatusCode.UNAVAILABLE,
     NotOwnerError: grpc.StatusCode.UNAVAILABLE,
+    FullError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     StoreFailingError: grpc.StatusCode.UNAVAILABLE,
 }

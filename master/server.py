@@ -19,6 +19,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from prometheus_client.core import GaugeMetricFamily
 
+from germline.limits import MAX_MESSAGE_BYTES
 from germline.v1 import experiment_pb2, experiment_pb2_grpc, worker_pb2, worker_pb2_grpc
 from master import embedded_metrics
 from master.config import MasterConfig, split_address
@@ -38,7 +39,6 @@ from master.work.dispatcher import Dispatcher
 
 logger = logging.getLogger(__name__)
 
-MAX_MESSAGE_BYTES = 16 * 2**20
 _TICK_S = 1.0
 _GRACE_S = 2.0
 _LOOK_S = 0.1  # time in which a master that may have been superseded ends its streams

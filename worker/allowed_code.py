@@ -9,8 +9,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from worker.tasks.base import SetupError
-
 _ENTRY = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*(:[\w./-]+)?")
 _OURS = ("worker.networks.policies", "worker.tasks.function:noisy_sphere")
 
@@ -32,18 +30,15 @@ class AllowedCode:
                 )
         return cls(entries)
 
-    def check(self, named: Iterable[tuple[str, str]]) -> None:
-        """Look at all that would be imported, as fields and their paths, before anything of it is.
-
-        Raises:
-            SetupError: naming the field and the path that is not allowed.
-        """
+    def why_not(self, named: Iterable[tuple[str, str]]) -> str:
+        """What is not allowed of all that would be imported, fields and their paths, in words; or nothing."""
         for field, path in named:
             if not self._covers(path):
-                raise SetupError(
+                return (
                     f"{field} is {path!r}, which this worker may not import; its operator can allow it: "
                     f"--allow-code {path.partition(':')[0]}"
                 )
+        return ""
 
     def _covers(self, path: str) -> bool:
         module = path.partition(":")[0]

@@ -40,6 +40,7 @@ def _rules(
     """Each rule after the paths that it reads."""
     yield ("task", "policy.name", "policy.hidden"), lambda: _policy_fits_task(spec)
     yield ("policy.name", "policy.version"), lambda: _policy_has_its_version(spec.policy)
+    yield _below("evaluation.", "lowest_return", "highest_return"), lambda: _returns_have_a_range(spec)
     yield ("task", "evaluation.episodes", "evaluation.starts"), lambda: _starts_are_enough(spec)
     if spec.algorithm.HasField("ga"):
         ga = spec.algorithm.ga
@@ -97,6 +98,13 @@ def _policy_has_its_version(policy: spec_pb2.Policy) -> Iterator[Problem]:
     else:
         allowed = f"1 to {newest}, the versions of {policy.name} that this build knows"
         yield wrong_value("policy.version", policy.version, allowed)
+
+
+def _returns_have_a_range(spec: spec_pb2.ExperimentSpec) -> Iterator[Problem]:
+    lowest, highest = spec.evaluation.lowest_return, spec.evaluation.highest_return
+    both = spec.evaluation.HasField("lowest_return") and spec.evaluation.HasField("highest_return")
+    if both and lowest > highest:
+        yield wrong_value("evaluation.lowest_return", lowest, f"at most highest_return, {highest}")
 
 
 def _starts_are_enough(spec: spec_pb2.ExperimentSpec) -> Iterator[Problem]:

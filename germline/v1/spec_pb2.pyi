@@ -680,6 +680,8 @@ class Evaluation(_message.Message):
     CAP_SCHEDULE_FIELD_NUMBER: _builtins.int
     VERIFY_SHARE_FIELD_NUMBER: _builtins.int
     FRAME_BONUS_FIELD_NUMBER: _builtins.int
+    LOWEST_RETURN_FIELD_NUMBER: _builtins.int
+    HIGHEST_RETURN_FIELD_NUMBER: _builtins.int
     episodes: _builtins.int
     """Episodes that one evaluation plays; its fitness is their mean return."""
     precision: Global___Precision.ValueType
@@ -715,6 +717,12 @@ class Evaluation(_message.Message):
     `cap_frames`. Where every beginner loses all there is, who lost last is nearest to winning. No candidate, champion
     or card gains by it: their scores are the game's own.
     """
+    lowest_return: _builtins.float
+    """The lowest return that an episode can have, if you know it. What is below it is no score, as a return that is no number
+    is none; it says that the task, or the worker that tells it, is wrong.
+    """
+    highest_return: _builtins.float
+    """The highest return that an episode can have, in the same manner."""
     def __init__(
         self,
         *,
@@ -728,10 +736,12 @@ class Evaluation(_message.Message):
         cap_schedule: Global___CapSchedule.ValueType | None = ...,
         verify_share: _builtins.float | None = ...,
         frame_bonus: _builtins.float | None = ...,
+        lowest_return: _builtins.float | None = ...,
+        highest_return: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_cap_frames", b"_cap_frames", "_cap_schedule", b"_cap_schedule", "_episodes", b"_episodes", "_frame_bonus", b"_frame_bonus", "_lease_s", b"_lease_s", "_max_attempts", b"_max_attempts", "_max_episode_s", b"_max_episode_s", "_precision", b"_precision", "_starts", b"_starts", "_verify_share", b"_verify_share", "cap_frames", b"cap_frames", "cap_schedule", b"cap_schedule", "episodes", b"episodes", "frame_bonus", b"frame_bonus", "lease_s", b"lease_s", "max_attempts", b"max_attempts", "max_episode_s", b"max_episode_s", "precision", b"precision", "starts", b"starts", "verify_share", b"verify_share"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cap_frames", b"_cap_frames", "_cap_schedule", b"_cap_schedule", "_episodes", b"_episodes", "_frame_bonus", b"_frame_bonus", "_highest_return", b"_highest_return", "_lease_s", b"_lease_s", "_lowest_return", b"_lowest_return", "_max_attempts", b"_max_attempts", "_max_episode_s", b"_max_episode_s", "_precision", b"_precision", "_starts", b"_starts", "_verify_share", b"_verify_share", "cap_frames", b"cap_frames", "cap_schedule", b"cap_schedule", "episodes", b"episodes", "frame_bonus", b"frame_bonus", "highest_return", b"highest_return", "lease_s", b"lease_s", "lowest_return", b"lowest_return", "max_attempts", b"max_attempts", "max_episode_s", b"max_episode_s", "precision", b"precision", "starts", b"starts", "verify_share", b"verify_share"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cap_frames", b"_cap_frames", "_cap_schedule", b"_cap_schedule", "_episodes", b"_episodes", "_frame_bonus", b"_frame_bonus", "_lease_s", b"_lease_s", "_max_attempts", b"_max_attempts", "_max_episode_s", b"_max_episode_s", "_precision", b"_precision", "_starts", b"_starts", "_verify_share", b"_verify_share", "cap_frames", b"cap_frames", "cap_schedule", b"cap_schedule", "episodes", b"episodes", "frame_bonus", b"frame_bonus", "lease_s", b"lease_s", "max_attempts", b"max_attempts", "max_episode_s", b"max_episode_s", "precision", b"precision", "starts", b"starts", "verify_share", b"verify_share"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cap_frames", b"_cap_frames", "_cap_schedule", b"_cap_schedule", "_episodes", b"_episodes", "_frame_bonus", b"_frame_bonus", "_highest_return", b"_highest_return", "_lease_s", b"_lease_s", "_lowest_return", b"_lowest_return", "_max_attempts", b"_max_attempts", "_max_episode_s", b"_max_episode_s", "_precision", b"_precision", "_starts", b"_starts", "_verify_share", b"_verify_share", "cap_frames", b"cap_frames", "cap_schedule", b"cap_schedule", "episodes", b"episodes", "frame_bonus", b"frame_bonus", "highest_return", b"highest_return", "lease_s", b"lease_s", "lowest_return", b"lowest_return", "max_attempts", b"max_attempts", "max_episode_s", b"max_episode_s", "precision", b"precision", "starts", b"starts", "verify_share", b"verify_share"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cap_frames: _TypeAlias = _typing.Literal["cap_frames"]  # noqa: Y015
     _WhichOneofArgType__cap_frames: _TypeAlias = _typing.Literal["_cap_frames", b"_cap_frames"]  # noqa: Y015
@@ -741,8 +751,12 @@ class Evaluation(_message.Message):
     _WhichOneofArgType__episodes: _TypeAlias = _typing.Literal["_episodes", b"_episodes"]  # noqa: Y015
     _WhichOneofReturnType__frame_bonus: _TypeAlias = _typing.Literal["frame_bonus"]  # noqa: Y015
     _WhichOneofArgType__frame_bonus: _TypeAlias = _typing.Literal["_frame_bonus", b"_frame_bonus"]  # noqa: Y015
+    _WhichOneofReturnType__highest_return: _TypeAlias = _typing.Literal["highest_return"]  # noqa: Y015
+    _WhichOneofArgType__highest_return: _TypeAlias = _typing.Literal["_highest_return", b"_highest_return"]  # noqa: Y015
     _WhichOneofReturnType__lease_s: _TypeAlias = _typing.Literal["lease_s"]  # noqa: Y015
     _WhichOneofArgType__lease_s: _TypeAlias = _typing.Literal["_lease_s", b"_lease_s"]  # noqa: Y015
+    _WhichOneofReturnType__lowest_return: _TypeAlias = _typing.Literal["lowest_return"]  # noqa: Y015
+    _WhichOneofArgType__lowest_return: _TypeAlias = _typing.Literal["_lowest_return", b"_lowest_return"]  # noqa: Y015
     _WhichOneofReturnType__max_attempts: _TypeAlias = _typing.Literal["max_attempts"]  # noqa: Y015
     _WhichOneofArgType__max_attempts: _TypeAlias = _typing.Literal["_max_attempts", b"_max_attempts"]  # noqa: Y015
     _WhichOneofReturnType__max_episode_s: _TypeAlias = _typing.Literal["max_episode_s"]  # noqa: Y015
@@ -762,7 +776,11 @@ class Evaluation(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__frame_bonus) -> _WhichOneofReturnType__frame_bonus | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__highest_return) -> _WhichOneofReturnType__highest_return | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__lease_s) -> _WhichOneofReturnType__lease_s | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__lowest_return) -> _WhichOneofReturnType__lowest_return | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_attempts) -> _WhichOneofReturnType__max_attempts | None: ...
     @_typing.overload

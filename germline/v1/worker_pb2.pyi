@@ -43,6 +43,8 @@ class _RefusalCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RefusalCo
     """The experiment takes no more results, or the epoch that the work is of closed without it."""
     REFUSAL_CODE_FAILED: _RefusalCode.ValueType  # 7
     """The worker could not score it."""
+    REFUSAL_CODE_OUT_OF_RANGE: _RefusalCode.ValueType  # 8
+    """A return, or a number of frames or steps, that no episode of this task can have, or that is too large to reckon with."""
 
 class RefusalCode(_RefusalCode, metaclass=_RefusalCodeEnumTypeWrapper):
     """Why a result did not count."""
@@ -63,6 +65,8 @@ REFUSAL_CODE_CLOSED: RefusalCode.ValueType  # 6
 """The experiment takes no more results, or the epoch that the work is of closed without it."""
 REFUSAL_CODE_FAILED: RefusalCode.ValueType  # 7
 """The worker could not score it."""
+REFUSAL_CODE_OUT_OF_RANGE: RefusalCode.ValueType  # 8
+"""A return, or a number of frames or steps, that no episode of this task can have, or that is too large to reckon with."""
 Global___RefusalCode: _TypeAlias = RefusalCode  # noqa: Y015
 
 @_typing.final

@@ -11,11 +11,10 @@ from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from germline.algorithms.slices import EpochClosed
+from germline.limits import MAX_PARTS, PART_BYTES
 from master.centres.agreement import Agreement
 from master.experiments.events import CheckpointStored, Told
 
-PART_BYTES = 1 << 20
-MAX_PARTS = 8_192  # of one checkpoint: 8 GiB, the weights and Adam's memory of 700 million parameters
 _MAX_RELOADS = 3
 _MOST_EPOCHS = 1_000  # since the newest checkpoint, whose scores are kept: a late joiner replays them
 _MOST_SCORES = 1 << 22  # in them, 32 MiB

@@ -36,6 +36,7 @@ from master.experiments.workers import WorkerIdentity, number_of
 from master.journal.channel import TakeSnapshot
 from master.journal.checkpoints import Checkpoints
 from master.journal.journal import Journal, WriteEvent
+from master.work.bounds import Bounds
 from master.work.checks import CHECK, Checks
 from master.work.leases import Key, LeaseTable, Start
 from master.work.pending_work import PendingWork, Work
@@ -96,12 +97,14 @@ class Experiment:
         self.standing = Standing()
         self.search = settings.make_search()
         self.centre: Centre | None = settings.make_centre()
-        self.pending_work = PendingWork(settings.lease_s, clock, starts, settings.max_attempts)
+        bounds = Bounds.of(settings.spec)
+        self.pending_work = PendingWork(settings.lease_s, clock, starts, settings.max_attempts, bounds)
         self.checks = Checks(
             settings.verify_share,
             settings.spec.seed,
             LeaseTable(settings.lease_s, clock, starts[-1:]),
             differences_prove=settings.differences_prove,
+            bounds=bounds,
         )
         self.progress = Progress(clock)
         self.rates = Rates(clock)

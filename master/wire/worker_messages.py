@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import assert_never
 
 from germline.algorithms.base import Ask, Result
 from germline.algorithms.slices import SliceAsk
+from germline.limits import MAX_FAILURE, MAX_HELD, MAX_LIBRARIES, MAX_RESULTS, MAX_SLOTS, MAX_TEXT
 from germline.v1 import genome_pb2, worker_pb2
 from master.centres.keeper import Part, Report
 from master.errors import StreamOrderError
@@ -33,11 +34,6 @@ from master.work.fleet import (
 from master.work.leases import Key
 
 _WORKER_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_MAX_SLOTS = 1_000_000
-_LONGEST_TEXT = 100
-_MOST_LIBRARIES = 16
-_MAX_PROCESS = 64  # characters
-_MAX_FAILURE = 1_000  # characters of a reason that are kept
 _MAX_ENCODED_BYTES = 64 * 2**20
 
 
@@ -62,9 +58,9 @@ def read_hello(message: worker_pb2.WorkerMessage) -> Greeting:
         version=hello.version,
         noise_version=hello.noise_version,
         noise_digest=hello.noise_digest,
-        process=hello.process[:_MAX_PROCESS],
+        process=hello.process,
         slots=_slots("hello", hello.slots),
-        held=read_keys(hello.held),
+        held=read_keys("hello.held", hello.held),
     )
 
 
@@ -74,38 +70,59 @@ def read_slots(beat: worker_pb2.Heartbeat, before: int) -> int:
 
 
 def _slots(message: str, slots: int) -> int:
-    if not 1 <= slots <= _MAX_SLOTS:
-        raise StreamOrderError(f"{message}.slots is {slots}; allowed: 1 to {_MAX_SLOTS}")
+    if not 1 <= slots <= MAX_SLOTS:
+        raise StreamOrderError(f"{message}.slots is {slots}; allowed: 1 to {MAX_SLOTS}")
     return slots
 
 
 def _check_lengths(hello: worker_pb2.Hello) -> None:
     """Refuse what would be kept of a worker with every experiment that it plays, if it is too long."""
-    named = (("version", hello.version), ("device", hello.device), ("process", hello.process))
+    named = (
+        ("version", hello.version),
+        ("device", hello.device),
+        ("process", hello.process),
+        ("noise_digest", hello.noise_digest),
+    )
     libraries = [("libraries", text) for library in hello.libraries.items() for text in library]
     for field, text in (*named, *libraries):
-        if len(text) > _LONGEST_TEXT:
-            sentence = f"hello.{field} has {len(text)} letters; allowed: up to {_LONGEST_TEXT}"
+        if len(text) > MAX_TEXT:
+            sentence = f"hello.{field} has {len(text)} letters; allowed: up to {MAX_TEXT}"
             raise StreamOrderError(sentence)
-    if len(hello.libraries) > _MOST_LIBRARIES:
+    if len(hello.libraries) > MAX_LIBRARIES:
         raise StreamOrderError(
-            f"hello.libraries has {len(hello.libraries)} entries; allowed: up to {_MOST_LIBRARIES}"
+            f"hello.libraries has {len(hello.libraries)} entries; allowed: up to {MAX_LIBRARIES}"
         )
 
 
-def read_keys(messages: Iterable[worker_pb2.LeaseKey]) -> list[Key]:
-    """Names of leases."""
+def read_reason(text: str) -> str:
+    """What a worker says to people, in one line that is not too long."""
+    return " ".join(text[:MAX_FAILURE].split())
+
+
+def read_keys(field: str, messages: Collection[worker_pb2.LeaseKey]) -> list[Key]:
+    """Names of leases. Raises StreamOrderError for more than a worker can have."""
+    _check_count(field, len(messages), MAX_HELD)
     return [Key(key.experiment, key.ticket, key.attempt, key.identity) for key in messages]
 
 
-def read_results(messages: Iterable[worker_pb2.Result]) -> Iterator[tuple[Key, Result]]:
-    """Yield the results of a message."""
+def _check_count(field: str, count: int, most: int) -> None:
+    if count > most:
+        raise StreamOrderError(f"{field} has {count:,} entries; allowed: up to {most:,}")
+
+
+def read_results(messages: Collection[worker_pb2.Result]) -> Iterator[tuple[Key, Result]]:
+    """Yield the results of a message. Raises StreamOrderError, before the first, if they are too many."""
+    _check_count("results.results", len(messages), MAX_RESULTS)
+    return _results(messages)
+
+
+def _results(messages: Iterable[worker_pb2.Result]) -> Iterator[tuple[Key, Result]]:
     for message in messages:
         lease = message.lease
         ticket = lease.ticket
         failure = message.failure
         if failure:
-            failure = " ".join(failure[:_MAX_FAILURE].split()) or "no reason was given"
+            failure = read_reason(failure) or "no reason was given"
         yield (
             Key(lease.experiment, ticket, lease.attempt, lease.identity),
             Result(
@@ -120,7 +137,11 @@ def read_results(messages: Iterable[worker_pb2.Result]) -> Iterator[tuple[Key, R
 
 
 def read_part(message: worker_pb2.CheckpointPart) -> Part:
-    """A part of a checkpoint."""
+    """A part of a checkpoint. Raises StreamOrderError for a digest that is none."""
+    if len(message.digest) > MAX_TEXT:
+        raise StreamOrderError(
+            f"checkpoint.digest has {len(message.digest)} letters; allowed: up to {MAX_TEXT}"
+        )
     return Part(
         message.experiment, message.epoch, message.digest, message.part, message.parts, message.data,
         message.identity,

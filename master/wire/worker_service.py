@@ -9,22 +9,25 @@ from typing import TypeAlias
 
 import grpc.aio
 
+from germline.limits import HELLO_S, MAX_ORDERS, MAX_OWED
 from germline.v1 import worker_pb2, worker_pb2_grpc
-from master.errors import StreamOrderError
+from master.errors import FullError, SilentStreamError, StreamOrderError
 from master.wire.worker_messages import (
     OrderWriter,
     read_hello,
     read_keys,
     read_part,
+    read_reason,
     read_report,
     read_results,
     read_slots,
 )
 from master.work.dispatcher import Dispatcher
-from master.work.fleet import End, Session
+from master.work.fleet import Acknowledge, End, Session
 
 logger = logging.getLogger(__name__)
 
+_LAST_WRITE_S = 2.0
 _LAST_WORDS_S = 30.0  # how long a worker that has said everything is still told what became of it
 
 Requests = AsyncIterator[worker_pb2.WorkerMessage]
@@ -41,7 +44,7 @@ class WorkerService(worker_pb2_grpc.WorkerServiceServicer):
 
     async def Work(self, request_iterator: Requests, context: Context) -> None:  # type: ignore[override]
         """Hear a worker out and tell it what to do, until one of the two ends the stream."""
-        first = await context.read()
+        first = await _first_message(context)
         if not isinstance(first, worker_pb2.WorkerMessage):
             raise StreamOrderError("the stream ended before its first message; it must be hello")
         session = self._dispatcher.hello(read_hello(first))
@@ -55,6 +58,7 @@ class WorkerService(worker_pb2_grpc.WorkerServiceServicer):
         while isinstance(message := await context.read(), worker_pb2.WorkerMessage):
             session.heard = self._clock()
             self._obey(session, message)
+            _check_patience(session)
         self._dispatcher.finish(session)
         await asyncio.sleep(_LAST_WORDS_S)
 
@@ -64,17 +68,20 @@ class WorkerService(worker_pb2_grpc.WorkerServiceServicer):
             self._dispatcher.credit(session, message.credit.evaluations)
         elif kind == "results":
             results = message.results
+            session.owed += len(results.results)
             self._dispatcher.results(session, results.sequence, read_results(results.results))
         elif kind == "heartbeat":
             beat = message.heartbeat
             self._dispatcher.heartbeat(session, beat.busy_share, beat.frames, read_slots(beat, session.slots))
         elif kind == "goodbye":
             goodbye = message.goodbye
-            returned, suspected = read_keys(goodbye.returned), read_keys(goodbye.suspected)
-            self._dispatcher.goodbye(session, goodbye.reason, returned, suspected)
+            returned = read_keys("goodbye.returned", goodbye.returned)
+            suspected = read_keys("goodbye.suspected", goodbye.suspected)
+            self._dispatcher.goodbye(session, read_reason(goodbye.reason), returned, suspected)
         elif kind == "rejection":
             rejection = message.rejection
-            self._dispatcher.rejection(session, rejection.experiment, rejection.reason, rejection.identity)
+            reason = read_reason(rejection.reason)
+            self._dispatcher.rejection(session, rejection.experiment, reason, rejection.identity)
         elif kind == "epoch_report":
             self._dispatcher.epoch_report(session, read_report(message.epoch_report))
         elif kind == "checkpoint":
@@ -92,7 +99,41 @@ class WorkerService(worker_pb2_grpc.WorkerServiceServicer):
                 if order.error is not None:
                     raise order.error
                 return
-            await context.write(self._writer.write(order))
+            await _write(context, self._writer.write(order))
+            if isinstance(order, Acknowledge):
+                session.owed -= order.told
+
+
+async def _write(context: Context, message: worker_pb2.MasterMessage) -> None:
+    """Write a message to its end, even if the stream ends meanwhile: during a write there can be no status.
+
+    A worker that does not read at all is waited for no longer than a moment.
+    """
+    writing = asyncio.ensure_future(context.write(message))
+    try:
+        await asyncio.shield(writing)
+    except asyncio.CancelledError:
+        await asyncio.wait([writing], timeout=_LAST_WRITE_S)
+        writing.cancel()
+        raise
+
+
+async def _first_message(context: Context) -> object:
+    """Wait for the worker to say who it is, and not for ever. Raises SilentStreamError."""
+    try:
+        async with asyncio.timeout(HELLO_S):
+            return await context.read()
+    except TimeoutError:
+        raise SilentStreamError(f"the stream had no first message, hello, within {HELLO_S:g} s") from None
+
+
+def _check_patience(session: Session) -> None:
+    """Raise FullError if too much waits for a worker that does not read what it is told."""
+    if session.orders.qsize() > MAX_ORDERS or session.owed > MAX_OWED:
+        raise FullError(
+            f"the worker does not read: {session.orders.qsize():,} messages wait for it, allowed: "
+            f"{MAX_ORDERS:,}; {session.owed:,} of its results are not acknowledged, allowed: {MAX_OWED:,}"
+        )
 
 
 async def _first_done(*sides: Coroutine[None, None, None]) -> None:

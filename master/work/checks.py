@@ -14,8 +14,9 @@ from typing import NamedTuple
 from germline.algorithms.base import Ask, Result
 from germline.algorithms.draws import Dice
 from master.errors import Refusal, RefusedResultError, UnscoredError
+from master.work.bounds import ANYTHING, Bounds
 from master.work.leases import ForeignLeaseError, Lease, LeaseTable, UnknownLeaseError
-from master.work.pending_work import Work, check_score
+from master.work.pending_work import Work
 from master.work.statements import Judgement, Outcome, Statement, judge
 
 CHECK = 1 << 63
@@ -62,8 +63,17 @@ class Checks:
         frames: emulator frames that they took.
     """
 
-    def __init__(self, share: float, seed: int, leases: LeaseTable, *, differences_prove: bool) -> None:
+    def __init__(
+        self,
+        share: float,
+        seed: int,
+        leases: LeaseTable,
+        *,
+        differences_prove: bool,
+        bounds: Bounds = ANYTHING,
+    ) -> None:
         """Check this share of an experiment with this seed; see :func:`judge` for `differences_prove`."""
+        self._bounds = bounds
         self.share = share
         self.leases = leases
         self.revoked: list[Lease] = []
@@ -166,14 +176,14 @@ class Checks:
             text = f"the check of ticket {ticket & ~CHECK} is over, or was told before; it counts once"
             raise RefusedResultError(Refusal.ALREADY_TOLD, text)
         self._check_lease(worker, attempt, ticket)
-        self.frames += max(result.frames, 0)
         self.leases.end(ticket, attempt, worker)
         try:
-            check_score(result, each.ask)
+            self._bounds.check(result, each.ask)
         except UnscoredError:
             each.unable.add(worker)
             self._wait(ticket)
             raise
+        self.frames += result.frames
         each.told.append(Statement(worker, kernels, result.returns))
         judgement = judge(each.told, differences_prove=self._differences_prove)
         if judgement is None:

@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 from germline import noise
 from germline.algorithms.base import Result
+from germline.limits import MAX_HELD, MAX_WORKERS
 from master.centres.keeper import CentreKeeper, Report
-from master.errors import DrainingError, Refusal, SilentStreamError, StreamOrderError
+from master.errors import DrainingError, FullError, Refusal, SilentStreamError, StreamOrderError
 from master.experiments.experiment import Experiment, RefusedResult
 from master.experiments.registry import Registry
 from master.experiments.workers import WorkerIdentity
@@ -26,9 +27,12 @@ from master.work.quarantine import Quarantine
 
 logger = logging.getLogger(__name__)
 
-_MAX_HELD = 65_536  # leases of one worker, and room for more
-_LONGEST_REASON = 1_000  # letters of a worker's that are kept
-_UNSCORED = (Refusal.FAILED, Refusal.NOT_FINITE, Refusal.WRONG_LENGTH)  # another worker may try
+_UNSCORED = (
+    Refusal.FAILED,
+    Refusal.NOT_FINITE,
+    Refusal.WRONG_LENGTH,
+    Refusal.OUT_OF_RANGE,
+)  # another worker may try
 
 
 class Greeting(NamedTuple):
@@ -83,6 +87,8 @@ class Dispatcher:
     def hello(self, greeting: Greeting) -> Session:
         """Begin a worker's stream. Raises StreamOrderError if the worker does not fit this master."""
         self._check_fit(greeting)
+        if self.fleet.is_full_for(greeting.identity.worker_id):
+            raise FullError(f"{MAX_WORKERS:,} workers are connected; allowed: up to so many")
         if self._draining:
             raise DrainingError(f"the master is draining: {self._draining}")
         if self.fleet.is_anew(greeting.identity.worker_id, greeting.process):
@@ -109,17 +115,19 @@ class Dispatcher:
     def credit(self, session: Session, evaluations: int) -> None:
         """A worker has room for so many more evaluations."""
         wanted = session.credit + evaluations
-        if wanted > _MAX_HELD - session.held:  # leases that came back some other way are still counted
+        if wanted > MAX_HELD - session.held:  # leases that came back some other way are still counted
             session.held = custody.count_of(self._registry, session.identity.worker_id)
-        session.credit = max(0, min(wanted, _MAX_HELD - session.held))
+        session.credit = max(0, min(wanted, MAX_HELD - session.held))
         self.lender.lend(session)
 
     def results(self, session: Session, sequence: int, results: Iterable[tuple[Key, Result]]) -> None:
         """Take results in; they are acknowledged as soon as they are durable."""
         refused: list[RefusedResult] = []
         numbers: set[int] = set()
+        count = 0
         for (number, identity), group in groupby(results, key=_experiment_of):
             told = list(group)
+            count += len(told)
             experiment = self._registry.find(number, identity)
             if experiment is None:
                 text = f"lease.experiment is {number}, identity {identity:016x}; no such experiment is here"
@@ -128,7 +136,7 @@ class Dispatcher:
                 refused += self._tell(session, experiment, told)
                 numbers.add(number)
         self._metrics.count_refused([refusal.code for refusal in refused])
-        acknowledge = partial(session.orders.put_nowait, Acknowledge(sequence, refused))
+        acknowledge = partial(session.orders.put_nowait, Acknowledge(sequence, refused, count))
         self._journal.when_durable(acknowledge, numbers)
         self.lender.send_revocations()
         if self.keeper.conduct() or any(refusal.code in _UNSCORED for refusal in refused):
@@ -168,7 +176,9 @@ class Dispatcher:
         if experiment is None:
             return
         worker_id = session.identity.worker_id
-        experiment.rejections[worker_id] = reason[:_LONGEST_REASON]
+        while len(experiment.rejections) >= MAX_WORKERS:
+            del experiment.rejections[next(iter(experiment.rejections))]
+        experiment.rejections[worker_id] = reason
         returned = custody.give_back(experiment, worker_id)
         logger.warning(
             "worker %s cannot play experiment %s, %d leases come back: %s",

@@ -9,6 +9,7 @@ from time import time
 from typing import NamedTuple, TypeAlias
 
 from germline.algorithms.slices import EpochClosed
+from germline.limits import MAX_WORKERS
 from master.centres.centre import Checkpoint
 from master.centres.consequences import newest_checkpoint
 from master.errors import MasterError, ReplacedStreamError
@@ -47,10 +48,11 @@ class Lend(NamedTuple):
 
 
 class Acknowledge(NamedTuple):
-    """A Results message is settled."""
+    """A Results message, in which so many were told, is settled."""
 
     sequence: int
     refused: Sequence[RefusedResult]
+    told: int = 0
 
 
 class Revoke(NamedTuple):
@@ -135,6 +137,7 @@ class Session:
         frames_per_second: over its last heartbeat interval.
         connected: seconds since 1970.
         heard: clock time of its last message.
+        owed: results that it told and was not written the acknowledgement of.
         process: the worker's, see germline.v1.Hello; empty if it does not say.
     """
 
@@ -152,6 +155,7 @@ class Session:
         self.connected = time()
         self.heard = self.beat = clock()
         self.orders: asyncio.Queue[Order | End] = asyncio.Queue()
+        self.owed = 0
         self._introduced: set[int] = set()
 
     def lend(self, experiment: Experiment, work: list[Work]) -> None:
@@ -257,6 +261,11 @@ class Fleet:
     def find(self, worker_id: str) -> Session | None:
         """A worker's stream, if it is connected."""
         return self._sessions.get(worker_id)
+
+    def is_full_for(self, worker_id: str) -> bool:
+        """Whether there is no place for a worker that is not here, nor was not long ago."""
+        is_new = worker_id not in self._sessions and worker_id not in self._away
+        return is_new and len(self._sessions) + len(self._away) >= MAX_WORKERS
 
     def is_anew(self, worker_id: str, process: str) -> bool:
         """Whether this process is another one than what was here, or not long ago, under the same name."""

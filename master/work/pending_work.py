@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
-from germline.algorithms.base import JsonValue, Result, check_cut
-from master.errors import Refusal, RefusedResultError, UnscoredError
-from master.experiments.events import Piece, cap_of, returns_of
+from germline.algorithms.base import JsonValue, Result
+from master.errors import Refusal, RefusedResultError
+from master.experiments.events import Piece
+from master.work.bounds import ANYTHING, Bounds
 from master.work.leases import ForeignLeaseError, Lease, LeaseTable, Start, UnknownLeaseError
 from master.work.retries import Failure, Retries
 from master.work.waiting import WaitingWork
@@ -32,9 +32,15 @@ class PendingWork:
     """
 
     def __init__(
-        self, lease_s: float, clock: Callable[[], float], starts: Sequence[Start], max_attempts: int = 3
+        self,
+        lease_s: float,
+        clock: Callable[[], float],
+        starts: Sequence[Start],
+        max_attempts: int = 3,
+        bounds: Bounds = ANYTHING,
     ) -> None:
         """Begin with nothing; `starts` are the master's, this one last."""
+        self._bounds = bounds
         self.leases = LeaseTable(lease_s, clock, starts)
         self.retries = Retries(max_attempts)
         self.revoked: list[Lease] = []
@@ -161,7 +167,7 @@ class PendingWork:
             raise RefusedResultError(Refusal.FOREIGN, str(error)) from None
         except UnknownLeaseError as error:
             raise RefusedResultError(Refusal.UNKNOWN, str(error)) from None
-        check_score(result, ask)
+        self._bounds.check(result, ask)
         return ask
 
     def close(self, ticket: int, worker: str) -> None:
@@ -252,23 +258,3 @@ class PendingWork:
         return RefusedResultError(
             Refusal.ALREADY_TOLD, f"ticket {ticket} was told before, or set aside; it counts once"
         )
-
-
-def check_score(result: Result, piece: Piece) -> None:
-    """Raise UnscoredError, naming the field, unless this work can have this result."""
-    returns, episodes = result.returns, returns_of(piece)
-    if result.failure:
-        raise UnscoredError(Refusal.FAILED, result.failure)
-    if len(returns) != episodes:
-        raise UnscoredError(
-            Refusal.WRONG_LENGTH, f"returns has {len(returns)} values; the lease has {episodes} episode seeds"
-        )
-    if not math.isfinite(sum(returns)):
-        wrong = [f"returns[{i}] is {value}" for i, value in enumerate(returns) if not math.isfinite(value)]
-        what = wrong[0] if wrong else f"returns has the sum {sum(returns)}"
-        raise UnscoredError(Refusal.NOT_FINITE, f"{what}; every return must be finite, and so must their sum")
-
-    try:
-        check_cut(result, cap_of(piece))
-    except ValueError as error:  # earlier builds know of no cap, and played whole games
-        raise UnscoredError(Refusal.FAILED, str(error)) from None

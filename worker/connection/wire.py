@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from germline.genome import MAX_RANK, Genome, Mutation, format_id
+from germline.limits import MAX_FAILURE, PART_BYTES
 from germline.pairs import Slice
 from germline.v1 import genome_pb2, worker_pb2
 from worker.connection.leases import Batch
@@ -22,9 +23,6 @@ from worker.playing.lease_work import (
     Pulse,
     Score,
 )
-
-PART_BYTES = 1 << 20
-MAX_FAILURE = 1_000  # characters of a reason
 
 
 class ProtocolError(Exception):

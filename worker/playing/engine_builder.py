@@ -70,7 +70,8 @@ class EngineBuilder:
         if algorithm not in ("ga", "eggroll"):
             raise SetupError(f"algorithm is {algorithm!r}; this worker plays 'ga' and 'eggroll'")
         settings = engine_settings(spec)
-        self.allowed_code.check(code_named_by(settings))
+        if refused := self.allowed_code.why_not(code_named_by(settings)):
+            raise SetupError(refused)
         if settings.precision == "bfloat16" and not has_bfloat16(self.device):
             raise SetupError(f"evaluation.precision is 'bfloat16', which {self.device} does not have")
         if algorithm == "eggroll":

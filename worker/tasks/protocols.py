@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from germline.protocol_starts import FRAME_CAPS
 from worker.tasks.base import SetupError
 
 
@@ -52,7 +53,7 @@ PROTOCOLS = {
         stack=4,
         height=84,
         width=84,
-        max_frames=20_000,
+        max_frames=FRAME_CAPS["uber2018"],
     ),
     # Machado et al. 2018 (arXiv 1709.06009): sticky actions instead of no-ops, all actions, whole games.
     "machado2018": AtariProtocol(
@@ -65,7 +66,7 @@ PROTOCOLS = {
         stack=4,
         height=84,
         width=84,
-        max_frames=108_000,
+        max_frames=FRAME_CAPS["machado2018"],
     ),
     # What gymnasium.make("ALE/Pong-v5") does, which pools no frames, seen as 84x84 grey in stacks of 4.
     "ale-v5": AtariProtocol(
@@ -78,7 +79,7 @@ PROTOCOLS = {
         stack=4,
         height=84,
         width=84,
-        max_frames=108_000,
+        max_frames=FRAME_CAPS["ale-v5"],
     ),
 }
 

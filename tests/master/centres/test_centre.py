@@ -5,8 +5,9 @@ from itertools import chain
 import pytest
 
 from germline.algorithms.slices import EpochClosed
+from germline.limits import MAX_PARTS, PART_BYTES
 from master.centres.agreement import Agreement
-from master.centres.centre import MAX_PARTS, PART_BYTES, Centre, Checkpoint
+from master.centres.centre import Centre, Checkpoint
 from master.experiments.events import CheckpointStored
 from master.work.leases import LeaseTable
 

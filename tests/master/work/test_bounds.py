@@ -1,0 +1,80 @@
+"""What a result can be: its task's range and its protocol's frames, and what the master can reckon with."""
+
+import math
+
+import pytest
+
+from germline.algorithms.base import Ask, Purpose, Result
+from germline.genome import Genome
+from germline.limits import FRAMES_OVER, LARGEST_RETURN, MOST_FRAMES
+from germline.spec import SpecError, loads
+from master.errors import Refusal, UnscoredError
+from master.work.bounds import ANYTHING, Bounds
+
+TASKS = {
+    "uber2018": '[task.atari]\ngame = "pong"\n[policy]\nname = "dqn2015"\n',
+    "short": '[task.atari]\ngame = "pong"\nmax_frames = 400\n[policy]\nname = "dqn2015"\n',
+    "gym": '[task.gym]\nid = "CartPole-v1"\nmax_steps = 50\n[policy]\nname = "mlp"\n',
+    "free": '[task.gym]\nid = "CartPole-v1"\n[policy]\nname = "mlp"\n',
+}
+ASK = Ask(0, Genome.founder(1), Purpose.EXPLORE, (1, 2))
+
+
+def bounds(task: str = "free", evaluation: str = "") -> Bounds:
+    return Bounds.of(loads(f'name = "a"\n{TASKS[task]}[evaluation]\n{evaluation}\n[algorithm.ga]\n'))
+
+
+def why_refused(bounds: Bounds, *returns: float, frames: int = 1, steps: int = 1) -> tuple[Refusal, str]:
+    with pytest.raises(UnscoredError) as error:
+        bounds.check(Result(0, returns, frames, steps), ASK)
+    return error.value.code, str(error.value)
+
+
+@pytest.mark.parametrize("value", [0.0, LARGEST_RETURN, -LARGEST_RETURN, 5e-324])
+def test_what_is_finite_and_not_too_large_to_reckon_with_is_a_score(value: float) -> None:
+    bounds().check(Result(0, (value, -value), 1, 1), ASK)
+
+
+@pytest.mark.parametrize("value", [math.nextafter(LARGEST_RETURN, math.inf), -1e200, 1.7e308])
+def test_what_is_too_large_to_reckon_with_is_refused_by_name(value: float) -> None:
+    code, sentence = why_refused(bounds(), 1.0, value)
+    assert (code, sentence) == (Refusal.OUT_OF_RANGE, f"returns[1] is {value:g}; allowed: -1e+30 to 1e+30")
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_what_is_no_number_is_refused_by_name(value: float) -> None:
+    assert why_refused(bounds(), value, 1.0) == (
+        Refusal.NOT_FINITE, f"returns[0] is {value}; every return must be finite",
+    )  # fmt: skip
+    assert why_refused(bounds(), 1.0, value)[0] is Refusal.NOT_FINITE
+
+
+@pytest.mark.parametrize("value", [-21.5, 22.0])
+def test_a_return_outside_of_the_tasks_range_is_no_score(value: float) -> None:
+    pong = bounds("uber2018", "lowest_return = -21.0\nhighest_return = 21.0")
+    pong.check(Result(0, (-21.0, 21.0), 1, 1), ASK)
+    assert why_refused(pong, 0.0, value) == (
+        Refusal.OUT_OF_RANGE, f"returns[1] is {value:g}; allowed: -21 to 21",
+    )  # fmt: skip
+
+
+def test_a_range_that_holds_nothing_is_refused() -> None:
+    with pytest.raises(
+        SpecError, match=r"evaluation\.lowest_return is 2\.0; allowed: at most highest_return"
+    ):
+        bounds("free", "lowest_return = 2.0\nhighest_return = 1.0")
+
+
+@pytest.mark.parametrize(("task", "cap"), [("uber2018", 20_000), ("short", 400), ("gym", 50)])
+@pytest.mark.parametrize("field", ["frames", "steps"])
+def test_more_frames_than_the_protocol_allows_are_refused(task: str, cap: int, field: str) -> None:
+    most = 2 * (cap + FRAMES_OVER)
+    bounds(task).check(Result(0, (0.0, 0.0), most, most), ASK)
+    code, sentence = why_refused(bounds(task), 0.0, 0.0, **{field: most + 1})
+    assert (code, sentence) == (
+        Refusal.OUT_OF_RANGE, f"{field} is {most + 1:,}; allowed: 0 to {most:,}",
+    )  # fmt: skip
+
+
+def test_a_number_of_frames_that_no_counter_holds_is_refused_everywhere() -> None:
+    assert why_refused(ANYTHING, 0.0, 0.0, frames=MOST_FRAMES + 1)[0] is Refusal.OUT_OF_RANGE
