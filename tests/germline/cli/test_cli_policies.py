@@ -24,7 +24,6 @@ from worker.networks.policies.build import make_policy
 from worker.networks.policies.motion import Motion
 from worker.playing.engine_builder import engine_settings
 from worker.playing.kernel_family import kernel_family
-from worker.tasks import function
 from worker.tasks.gym import GymTask
 
 GENOME = Genome.founder(1).child(Mutation(2, float32(0.02))).child(Mutation(3, float32(0.02)))
@@ -213,19 +212,13 @@ def test_a_folder_answers_for_its_own_experiment_only(
     assert f"{archived} holds the run of 'pong', and none of 'nonsense'" in capsys.readouterr().err
 
 
-class Impatience:
+def impatient(weights: object, seed: int) -> float:
     """A function in whose midst somebody presses Ctrl-C."""
-
-    @staticmethod
-    def measure(weights: object, seed: int) -> float:
-        raise KeyboardInterrupt
+    raise KeyboardInterrupt
 
 
-def test_ctrl_c_in_the_midst_of_a_tasks_own_code_ends_the_command_and_is_no_failed_episode(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(function, "impatient", Impatience.measure, raising=False)
-    task = '[task.function]\npath = "worker.tasks.function:impatient"\ndimension = 2\n'
+def test_ctrl_c_in_the_midst_of_a_tasks_own_code_ends_the_command_and_is_no_failed_episode() -> None:
+    task = f'[task.function]\npath = "{__name__}:impatient"\ndimension = 2\n'
     spec = loads(f'name = "x"\n{task}[policy]\nname = "vector"\n[algorithm.ga]\n')
     with pytest.raises(KeyboardInterrupt):
         list(playing.play(spec, GENOME, (1,), "cpu"))

@@ -20,7 +20,6 @@ from germline.cli.verdict import Judge, seeds_of
 from germline.client import Experiment, Individual
 from germline.spec import loads
 from germline.statistics import mean_interval
-from worker.tasks import function
 
 SPHERE = """
 name = "pong"
@@ -62,11 +61,12 @@ class Calls:
         return math.inf
 
 
+noisy, endless = Calls.noisy, Calls.endless  # as specs can name them
+
+
 @pytest.fixture
 def run(archived: str, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
     """A folder as a run leaves it, and a function that can be named in specs."""
-    monkeypatch.setattr(function, "noisy", Calls.noisy, raising=False)
-    monkeypatch.setattr(function, "endless", Calls.endless, raising=False)
     monkeypatch.setattr(Calls, "count", 0)
     return RunFolder(Path(archived))
 
@@ -74,7 +74,7 @@ def run(archived: str, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
 def complete(folder: RunFolder, spec: str, path: str = "noisy") -> tuple[Experiment, Individual]:
     """The folder's experiment, if this were its spec, and its champion."""
     archive = Archive(folder)
-    written = loads(spec.replace("{path}", f"worker.tasks.function:{path}"))
+    written = loads(spec.replace("{path}", f"{__name__}:{path}"))
     return dataclasses.replace(archive.experiment(), spec=written), archive.individual()
 
 
