@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup pong test test-deploy images lint mutants bench takeovers check-games proto clean
+.PHONY: help setup pong test test-deploy images lint mutants bench takeovers fuzz sbom check-games proto clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -50,6 +50,15 @@ bench: setup ## measure against the references (minutes; wants a quiet machine)
 TAKEOVERS ?= 150
 takeovers: setup ## kill, stop and cut off one master after the other; is anything lost? (minutes)
 	$(BIN)/python -m germline.bench.takeovers --takeovers $(TAKEOVERS)
+
+sbom: setup ## write sbom.json, what the wheel is installed with, and sbom-worker.json; hold both to the pins
+	$(BIN)/python tools/sbom.py sbom.json
+	$(BIN)/python tools/sbom.py sbom-worker.json --extra worker --extra local
+
+RUNS ?= 1000000
+fuzz: setup ## throw bytes at every decoder, RUNS=1000000 at each (hours); NAME=genome for one of them
+	for name in $(or $(NAME),$$($(BIN)/python tools/fuzz.py list)); do \
+		OMP_NUM_THREADS=1 nice -n 15 $(BIN)/python tools/fuzz.py $$name --blind --runs $(RUNS) || exit 1; done
 
 check-games: setup ## hold every Atari game to its promise: an episode is its seed and its actions (minutes)
 	$(BIN)/python tools/check_games.py

@@ -76,7 +76,7 @@ def _read_line(path: Path, file: IO[bytes]) -> dict[str, object]:
     line = file.readline(_LONGEST_LINE)
     try:
         value = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     if not line.endswith(b"\n") or not isinstance(value, dict):
         raise BackupError(f"{path} is damaged, or cut off")

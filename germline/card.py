@@ -10,7 +10,6 @@ The id is a digest of all seeds and powers, so that a mistyped digit is noticed.
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -19,7 +18,7 @@ from typing import TypeVar, cast
 from germline.algorithms.means import mean_of
 from germline.genome import MAX_RANK, Genome, Mutation, check_power, check_seed, float32, format_id, parse_id
 from germline.noise import VERSION as NOISE_VERSION
-from germline.toml import Table, write_entries, write_key
+from germline.toml import Table, read_table, write_entries, write_key
 
 CARD_VERSION = 3
 """Of cards as they are written. The first did not say how many episodes an evaluation plays, nor a rank;
@@ -111,8 +110,8 @@ def parse_card(text: str) -> PolicyCard:
         ValueError: naming the field, if something is missing, wrong or unknown, or the id does not fit.
     """
     try:
-        card = cast(Table, tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
+        card = read_table(text)
+    except ValueError as error:
         raise ValueError(f"the card is not TOML: {error}") from None
     version = _take(card, "card", int)
     if not 1 <= version <= CARD_VERSION:

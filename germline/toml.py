@@ -55,6 +55,18 @@ def write_text(text: str) -> str:
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
+def read_table(text: str) -> Table:
+    """What a whole TOML file says.
+
+    Raises:
+        ValueError: if it is no valid TOML, or nested or written beyond what Python reads.
+    """
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise ValueError("its tables and lists are nested too deeply") from None
+
+
 def read_value(text: str) -> TomlValue:
     """What a text is as a TOML value; one that is none is itself."""
     try:

@@ -94,15 +94,20 @@ def note(data: bytes, name: str) -> str | None:
     """
     try:
         found = _header(data)[0]["__metadata__"].get(name)
-    except (ValueError, KeyError) as error:
+    except ValueError as error:
         raise ValueError(f"{len(data)} bytes are no centre of an evolution strategy: {error}") from error
     return None if found is None else str(found)
 
 
 def _header(data: bytes) -> tuple[dict[str, Any], bytes]:
-    """The header and what follows it: the format begins with the header's length."""
+    """The header and what follows it: the format begins with the header's length. Raises ValueError."""
     end = _LENGTH_BYTES + int.from_bytes(data[:_LENGTH_BYTES], "little")
-    header: dict[str, Any] = json.loads(data[_LENGTH_BYTES:end])
+    try:
+        header = json.loads(data[_LENGTH_BYTES:end])
+    except RecursionError:
+        raise ValueError("its header is nested too deeply") from None
+    if not isinstance(header, dict) or not isinstance(header.get("__metadata__"), dict):
+        raise ValueError("its header says nothing of what it is")
     return header, data[end:]
 
 

@@ -50,7 +50,10 @@ def load(path: Path) -> dict[str, Any]:
     text = metadata.get("state", "")
     if metadata.get("digest") != _digest(text, tensors):
         raise ValueError(f"{path} is damaged: its contents do not have the digest that it names")
-    state: dict[str, Any] = _with_tensors(json.loads(text), tensors)
+    try:
+        state: dict[str, Any] = _with_tensors(json.loads(text), tensors)
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged: its state cannot be read: {error}") from error
     return state
 
 

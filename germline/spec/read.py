@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping
 
 from google.protobuf.descriptor import FieldDescriptor
@@ -24,7 +23,7 @@ from germline.spec.fields import (
     word_of,
 )
 from germline.spec.problems import Problem, SpecError, missing, unknown, wrong_value
-from germline.toml import read_value, spell_value
+from germline.toml import read_table, read_value, spell_value
 from germline.v1 import spec_pb2
 
 SPEC_FORMAT = 3
@@ -44,8 +43,8 @@ def loads(text: str, source: str = "the spec", *, spec_format: int = SPEC_FORMAT
 def parsed(text: str, source: str) -> dict[str, object]:
     """What a TOML text says; raises SpecError if it is none."""
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        return {**read_table(text)}
+    except ValueError as error:
         raise SpecError([Problem("", f"is no valid TOML: {error}")], source) from None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -11,7 +12,7 @@ from google.protobuf.message import DecodeError
 
 from germline.algorithms.base import Ask, JsonValue, Purpose
 from germline.algorithms.slices import EpochClosed, SliceAsk
-from germline.genome import Genome, Mutation
+from germline.genome import Genome, Mutation, check_power
 from germline.v1 import journal_pb2
 from master.errors import JournalFormatError
 from master.experiments.events import (
@@ -41,6 +42,7 @@ from master.journal.messages import (
 )
 
 FORMAT_VERSION = 1
+_MAX_JSON_BYTES = 1 << 30  # unpacked; a population of a million takes a seventh of it
 
 _Stored = TypeVar("_Stored", journal_pb2.JournalEntry, journal_pb2.Snapshot, journal_pb2.Backup)
 
@@ -155,12 +157,14 @@ class EntryReader:
         entry = _parse(journal_pb2.JournalEntry, encoded)
         for event in entry.events:
             kind = event.WhichOneof("kind")
-            if kind == "told":
-                yield read_told(event.told)
-            elif kind == "asked":
-                yield self._read_asked(event.asked)
-            else:
-                yield read_rare(event, kind)
+            with _as_damage("event"):
+                read = self._read(event, kind)
+            yield read
+
+    def _read(self, event: journal_pb2.Event, kind: str | None) -> Event:
+        if kind == "told":
+            return read_told(event.told)
+        return self._read_asked(event.asked) if kind == "asked" else read_rare(event, kind)
 
     def _read_asked(self, message: journal_pb2.Asked) -> Piece:
         if message.HasField("slice"):
@@ -173,6 +177,7 @@ class EntryReader:
         if not message.HasField("mutation"):
             return Ask(message.ticket, named, purpose, seeds, None, message.cap_frames)
         mutation = Mutation(message.mutation.seed, message.mutation.power, message.mutation.rank)
+        check_power("mutation.power", mutation.power)
         child = named.child(mutation)
         self._genomes.setdefault(child.id, child)
         return Ask(message.ticket, child, purpose, seeds, named.id, message.cap_frames)
@@ -233,7 +238,11 @@ def write_snapshot(snapshot: Snapshot) -> bytes:
 
 def read_snapshot(encoded: bytes) -> Snapshot:
     """What :func:`write_snapshot` wrote. Raises JournalFormatError if this build cannot read it."""
-    message = _parse(journal_pb2.Snapshot, encoded)
+    with _as_damage("snapshot"):
+        return _read_snapshot(_parse(journal_pb2.Snapshot, encoded))
+
+
+def _read_snapshot(message: journal_pb2.Snapshot) -> Snapshot:
     return Snapshot(
         position=int(message.position),
         created=read_created(message.created),
@@ -277,6 +286,17 @@ def _read_tellers(message: journal_pb2.Tellers) -> tuple[tuple[tuple[int, int], 
     return tuple(zip(keys, message.results, strict=True))
 
 
+@contextlib.contextmanager
+def _as_damage(what: str) -> Iterator[None]:
+    """Around what reads stored values: one that cannot be is damage, said as such."""
+    try:
+        yield
+    except JournalFormatError:
+        raise
+    except (ValueError, OverflowError) as error:
+        raise JournalFormatError(f"{what} is damaged: {error}") from None
+
+
 def _parse(kind: type[_Stored], encoded: bytes) -> _Stored:
     try:
         message = kind.FromString(encoded)
@@ -294,10 +314,19 @@ def _pack_json(value: dict[str, JsonValue]) -> bytes:
     return zlib.compress(json.dumps(value, separators=(",", ":")).encode(), level=1)
 
 
+def _decompressed(packed: bytes) -> bytes:
+    """What was packed, as long as it is no larger than a snapshot can be: few bytes may stand for many."""
+    unpacking = zlib.decompressobj()
+    whole = unpacking.decompress(packed, _MAX_JSON_BYTES)
+    if not unpacking.eof:
+        raise ValueError(f"cut off, or more than {_MAX_JSON_BYTES:,} bytes")
+    return whole
+
+
 def _unpack_json(packed: bytes) -> dict[str, JsonValue]:
     try:
-        value = json.loads(zlib.decompress(packed))
-    except (zlib.error, ValueError) as error:
+        value = json.loads(_decompressed(packed))
+    except (zlib.error, ValueError, RecursionError) as error:
         raise JournalFormatError(
             f"snapshot holds {len(packed)} bytes that are no packed JSON: {error}"
         ) from None

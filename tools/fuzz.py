@@ -1,0 +1,403 @@
+"""Throws bytes at every decoder of what comes from outside: each may say no in its own words, no more.
+
+`python tools/fuzz.py list` names the decoders. `python tools/fuzz.py NAME` changes valid inputs, guided by
+coverage (`pip install 'germline[fuzz]'`), or blindly with `--blind`. Any other error, a hang of more than ten
+seconds or more than 2 GiB ends it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import random
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+GOLDEN = Path(__file__).resolve().parent.parent / "tests" / "golden"
+LARGEST = 4_096  # bytes of an input
+_MEMORY_BYTES = 2 << 30
+_HANG_S = 10.0
+
+
+class Target(NamedTuple):
+    """A decoder.
+
+    Attributes:
+        decode: reads an input to its end.
+        refuses: how it may say no.
+        valid: inputs that it takes, to begin with.
+    """
+
+    decode: Callable[[bytes], object]
+    refuses: tuple[type[Exception], ...]
+    valid: Sequence[bytes]
+
+
+def targets() -> dict[str, Callable[[], Target]]:
+    """Every decoder by name; what a name stands for is loaded when it is asked for."""
+    return {
+        "worker-message": _worker_message,
+        "master-message": _master_message,
+        "spec-message": _spec_message,
+        "spec-toml": _spec_toml,
+        "toml-value": _toml_value,
+        "genome": _genome,
+        "card": _card,
+        "journal-entry": _journal_entry,
+        "snapshot": _snapshot,
+        "backup": _backup,
+        "backup-file": _backup_file,
+        "ga-snapshot": _ga_snapshot,
+        "centre-file": _centre_file,
+        "checkpoint": _checkpoint,
+        "tokens": _tokens,
+    }
+
+
+def _worker_message() -> Target:
+    from google.protobuf.message import DecodeError
+
+    from germline.v1 import worker_pb2
+    from master.errors import StreamOrderError
+    from master.wire import worker_messages as wire
+
+    def decode(data: bytes) -> None:
+        message = worker_pb2.WorkerMessage.FromString(data)
+        kind = message.WhichOneof("kind")
+        if kind == "results":
+            list(wire.read_results(message.results.results))
+        elif kind == "goodbye":
+            wire.read_reason(message.goodbye.reason)
+            wire.read_keys("goodbye.returned", message.goodbye.returned)
+        elif kind == "checkpoint":
+            wire.read_part(message.checkpoint)
+        elif kind == "epoch_report":
+            wire.read_report(message.epoch_report)
+        elif kind == "heartbeat":
+            wire.read_slots(message.heartbeat, 1)
+        else:
+            wire.read_hello(message)
+
+    message = worker_pb2.WorkerMessage
+    key = worker_pb2.LeaseKey(experiment=1, ticket=2, attempt=3, identity=4)
+    told = [worker_pb2.Result(lease=key, returns=[1.0, -2.0], frames=4, steps=1, failure="no", cut=1)]
+    valid = [
+        message(hello=worker_pb2.Hello(worker_id="w", slots=4, libraries={"torch": "2"}, held=[key])),
+        message(results=worker_pb2.Results(sequence=1, results=told)),
+        message(goodbye=worker_pb2.Goodbye(reason="spot", returned=[key])),
+        message(checkpoint=worker_pb2.CheckpointPart(experiment=1, parts=2, data=b"x", digest="d")),
+        message(epoch_report=worker_pb2.EpochReport(experiment=1, epoch=2, digest="d")),
+        message(heartbeat=worker_pb2.Heartbeat(slots=3)),
+    ]
+    return Target(decode, (DecodeError, StreamOrderError), [each.SerializeToString() for each in valid])
+
+
+def _master_message() -> Target:
+    from google.protobuf.message import DecodeError
+
+    from germline.genome import Genome, Mutation
+    from germline.v1 import genome_pb2, worker_pb2
+    from worker.connection import wire
+
+    def decode(data: bytes) -> None:
+        message = worker_pb2.MasterMessage.FromString(data)
+        wire.KnownGenomes().read(message.leases)
+        wire.Assembly().add(message.checkpoint)
+        wire.by_reason(message.acknowledgement.refused)
+
+    parent = Genome.founder(7)
+    known = genome_pb2.KnownGenome(id=parent.id, encoded=parent.encode())
+    step = genome_pb2.Mutation(seed=1, power=0.5, rank=2)
+    lease = worker_pb2.Lease(genome=parent.id, mutation=step, episode_seeds=[1])
+    line = parent.child(Mutation(1, 0.5, 0))
+    more = genome_pb2.KnownGenome(id=line.id, encoded=line.encode())
+    leases = worker_pb2.Leases(known=[known, more], leases=[lease], forget=[3])
+    part = worker_pb2.CheckpointPart(experiment=1, parts=1, data=b"x")
+    valid = [worker_pb2.MasterMessage(leases=leases), worker_pb2.MasterMessage(checkpoint=part)]
+    refuses = (DecodeError, wire.ProtocolError)
+    return Target(decode, refuses, [each.SerializeToString() for each in valid])
+
+
+def _spec_message() -> Target:
+    from google.protobuf.message import DecodeError
+
+    from germline.spec import SpecError
+    from germline.v1 import spec_pb2
+    from master.experiments.settings import ExperimentSettings
+
+    def decode(data: bytes) -> None:
+        ExperimentSettings.of(spec_pb2.ExperimentSpec.FromString(data))
+
+    return Target(decode, (DecodeError, SpecError), [each.SerializeToString() for each in _specs()])
+
+
+def _spec_toml() -> Target:
+    from germline.spec import SpecError, loads
+
+    folder = GOLDEN.parent.parent / "experiments"
+    valid = [path.read_bytes() for path in sorted(folder.glob("*.toml"))]
+    return Target(lambda data: loads(_text(data)), (SpecError,), valid)
+
+
+def _toml_value() -> Target:
+    from germline.toml import read_value
+
+    return Target(lambda data: read_value(_text(data)), (), [b"[1, {a = 2.5}]", b"1979-05-27", b'"x"'])
+
+
+def _genome() -> Target:
+    from germline.genome import Genome, Mutation
+
+    line = Genome.founder(1).extended([Mutation(2, 0.5, 0), Mutation(3, 0.5, 0), Mutation(4, 0.25, 1)])
+    return Target(
+        lambda data: Genome.decode(data).id, (ValueError,), [line.encode(), Genome.founder(1).encode()]
+    )
+
+
+def _card() -> Target:
+    from germline.card import parse_card
+
+    valid = [path.read_bytes() for path in sorted(GOLDEN.glob("card-*.toml"))]
+    return Target(lambda data: parse_card(_text(data)), (ValueError,), valid)
+
+
+def _journal_entry() -> Target:
+    from master.errors import JournalFormatError
+    from master.journal.codec import EntryReader
+
+    valid = [base64.b64decode(entry) for each in _stored() for entry in each["entries"].values()]
+    return Target(lambda data: list(EntryReader().read(data)), (JournalFormatError,), valid)
+
+
+def _snapshot() -> Target:
+    from master.errors import JournalFormatError
+    from master.journal.codec import read_snapshot
+
+    valid = [base64.b64decode(each["snapshot"]) for each in _stored() if each.get("snapshot")]
+    return Target(read_snapshot, (JournalFormatError,), valid)
+
+
+def _backup() -> Target:
+    from germline.v1 import journal_pb2
+    from master.errors import JournalFormatError
+    from master.journal.codec import FORMAT_VERSION, read_backup, read_snapshot
+
+    valid = [
+        journal_pb2.Backup(format_version=FORMAT_VERSION, snapshot=snapshot).SerializeToString()
+        for snapshot in _snapshot().valid
+        if not read_snapshot(snapshot).checkpoints
+    ]
+    return Target(read_backup, (JournalFormatError,), valid)
+
+
+def _backup_file() -> Target:
+    import io
+
+    from germline.backup_file import Backup, BackupError, read, write
+
+    path = _scratch("backup")
+
+    def decode(data: bytes) -> None:
+        path.write_bytes(data)
+        list(read(path))
+
+    file = io.BytesIO()
+    write(file, [Backup("one", b"data"), Backup("two", b"")])
+    return Target(decode, (BackupError,), [file.getvalue()])
+
+
+def _ga_snapshot() -> Target:
+    from germline.algorithms.base import Result
+    from germline.algorithms.ga import GeneticAlgorithm
+    from germline.algorithms.ga_settings import GaSettings
+
+    settings = GaSettings(window=20, parents=5, candidates=3, validation_share=0.3, validation_episodes=4)
+    played = GeneticAlgorithm(settings, 1)
+    valid = [json.dumps(played.snapshot()).encode()]
+    for ask in played.ask(30):
+        played.tell(Result(ask.ticket, tuple(float(seed % 7) for seed in ask.episode_seeds), 4, 1))
+    played.ask(5)
+    valid.append(json.dumps(played.snapshot()).encode())
+
+    def decode(data: bytes) -> None:
+        try:
+            written = json.loads(data)
+        except (ValueError, RecursionError):
+            return
+        if isinstance(written, dict):
+            GeneticAlgorithm(settings, 1).restore(written)
+
+    return Target(decode, (ValueError,), valid)
+
+
+def _centre_file() -> Target:
+    import torch
+    from safetensors.torch import save
+
+    from germline.eggroll import centre_file
+
+    def decode(data: bytes) -> None:
+        centre_file.note(data, "spec")
+        centre_file.read(data)
+        centre_file.annotate(data, spec="x")
+
+    metadata = {"format": centre_file.FORMAT, "epoch": "1", "steps": "1", "digest": "d"}
+    return Target(decode, (ValueError,), [save({"a": torch.zeros(2), "b": torch.ones(1, 2)}, metadata)])
+
+
+def _checkpoint() -> Target:
+    import torch
+
+    from germline.eggroll import checkpoint
+
+    path = _scratch("checkpoint")
+
+    def decode(data: bytes) -> None:
+        path.write_bytes(data)
+        checkpoint.load(path)
+
+    checkpoint.save({"a": torch.zeros(2), "b": [1, None, {"c": 2.5}], "d": {1: "x"}}, path)
+    return Target(decode, (ValueError,), [path.read_bytes()])
+
+
+def _tokens() -> Target:
+    from master.access import read_tokens
+
+    path = _scratch("tokens")
+
+    def decode(data: bytes) -> None:
+        path.write_bytes(data)
+        read_tokens(path)
+
+    return Target(decode, (ValueError,), [b"# the fleet\n" + b"t" * 20 + b"\n"])
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
+
+
+def _stored() -> Iterator[dict[str, Any]]:
+    for path in sorted(GOLDEN.glob("*-v1.json")):
+        stored = json.loads(path.read_text())
+        if isinstance(stored, dict):
+            yield from (each for each in stored.get("experiments", ()) if "entries" in each)
+
+
+def _specs() -> list[Any]:
+    from germline.spec import load
+
+    return [load(path) for path in sorted((GOLDEN.parent.parent / "experiments").glob("*.toml"))]
+
+
+def _scratch(name: str) -> Path:
+    import tempfile
+
+    return Path(tempfile.mkdtemp(prefix="germline-fuzz-")) / name
+
+
+class FuzzError(Exception):
+    """A decoder did what it must not; the input is the file that is named."""
+
+
+def attempt(name: str, target: Target, data: bytes) -> None:
+    """Decode one input. Raises FuzzError for anything but an answer or a refusal in time."""
+    began_s = time.perf_counter()
+    try:
+        target.decode(data)
+    except target.refuses:
+        pass
+    except Exception as error:
+        raise FuzzError(f"{name} raises {type(error).__name__}: {error}, for {data!r}") from error
+    if time.perf_counter() - began_s > _HANG_S:
+        raise FuzzError(f"{name} takes {time.perf_counter() - began_s:.0f} s, for {data!r}")
+
+
+def changed(valid: Sequence[bytes], chance: random.Random) -> bytes:
+    """A valid input with a few bytes changed, left out, doubled, or put together with those of another."""
+    data = bytearray(chance.choice(valid))
+    for _ in range(chance.choice((1, 1, 2, 4, 16))):
+        at, size = chance.randrange(len(data) + 1), chance.choice((1, 1, 2, 4, 8, 64))
+        kind = chance.randrange(6)
+        if kind == 0:
+            data[at : at + size] = chance.randbytes(size)
+        elif kind == 1:
+            del data[at : at + size]
+        elif kind == 2:
+            data[at:at] = data[at : at + size] * chance.choice((1, 2, 50))
+        elif kind == 3:
+            data[at : at + 1] = chance.choice(_ODD)
+        elif kind == 4:
+            other = chance.choice(valid)
+            where = chance.randrange(len(other) + 1)
+            data[at : at + size] = other[where : where + size]
+        else:
+            data[at:] = b""
+    return bytes(data[: 16 * LARGEST])
+
+
+_ODD = (
+    b"\x00", b"\xff", b"\x7f", b"\x80", b"\xff" * 9 + b"\x01", b"-1", b"9" * 20, b"9" * 5_000, b"nan", b"inf",
+    b"1e999", b"[" * 3_000, b"{" * 3_000, b'"', b"'", b"\n", b"=", b"true", b"\xf0\x9f\x90\xa3",
+)  # fmt: skip
+
+
+def throw(name: str, target: Target, runs: int, seed: int, until_s: float = float("inf")) -> int:
+    """Throw so many inputs, or as many as there is time for; how many there were."""
+    chance = random.Random(seed)  # noqa: S311 - no secret
+    for data in target.valid:
+        target.decode(data)  # what is valid is taken
+    for run in range(runs):
+        if run % 64 == 0 and time.monotonic() > until_s:
+            return run
+        attempt(name, target, changed(target.valid, chance))
+    return runs
+
+
+def guided(name: str, runs: int) -> None:
+    """Have atheris look for inputs that reach what others do not."""
+    import atheris
+
+    with atheris.instrument_imports(include=["germline", "master", "worker"]):
+        target = targets()[name]()
+    corpus = _scratch("corpus")
+    corpus.mkdir()
+    for number, data in enumerate(target.valid):
+        (corpus / str(number)).write_bytes(data)
+    flags = [
+        f"-runs={runs}",
+        f"-max_len={16 * LARGEST}",
+        "-timeout=10",
+        "-rss_limit_mb=2048",
+        "-print_final_stats=1",
+    ]
+    atheris.Setup([name, *flags, str(corpus)], lambda data: attempt(name, target, data))
+    atheris.Fuzz()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """List the targets, or throw bytes at one."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", choices=["list", *targets()])
+    parser.add_argument("--runs", type=int, default=1_000_000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--blind", action="store_true", help="without atheris")
+    given = parser.parse_args(arguments)
+    if given.name == "list":
+        print("\n".join(targets()))
+        return 0
+    if not given.blind:
+        guided(given.name, given.runs)  # which ends the process
+    resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY_BYTES, _MEMORY_BYTES))
+    began_s = time.monotonic()
+    runs = throw(given.name, targets()[given.name](), given.runs, given.seed)
+    print(f"{given.name}: {runs:,} inputs in {time.monotonic() - began_s:.0f} s, seed {given.seed}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
