@@ -170,7 +170,16 @@ def _journal_entry() -> Target:
     from master.errors import JournalFormatError
     from master.journal.codec import EntryReader
 
-    valid = [base64.b64decode(entry) for each in _stored() for entry in each["entries"].values()]
+    def stands_alone(entry: bytes) -> bool:
+        """Whether an entry explains all genomes that it names; others rest on those before them."""
+        try:
+            list(EntryReader().read(entry))
+        except JournalFormatError:
+            return False
+        return True
+
+    entries = [base64.b64decode(entry) for each in _stored() for entry in each["entries"].values()]
+    valid = list(filter(stands_alone, entries))
     return Target(lambda data: list(EntryReader().read(data)), (JournalFormatError,), valid)
 
 

@@ -14,7 +14,7 @@ from germline.algorithms.ga_settings import GaSettings
 from germline.algorithms.likeness import Likeness
 from germline.algorithms.tickets import TicketBook
 from germline.algorithms.window import Member, Window
-from germline.genome import Genome
+from germline.genome import Genome, format_id
 from germline.genome_forest import pack, unpack
 
 FORMAT_VERSION = 2
@@ -131,10 +131,17 @@ def write_window(window: Window, shelf: GenomeShelf) -> list[JsonValue]:
 
 
 def read_window(window: Window, written: dict[str, Any], shelf: GenomeShelf) -> None:
-    """Read what :func:`write_window` wrote into an empty window."""
+    """Read what :func:`write_window` wrote into an empty window; nobody, and no ticket, is in it twice."""
+    tickets = set[int]()
     for fields in rows(written, "snapshot", "window"):
         place, *others = row(fields, "window", int, int, float, int, int, *_cap_in(fields))
-        window.add(Member(shelf.at(place, "window"), *others))
+        member = Member(shelf.at(place, "window"), *others)
+        if window.find(member.genome.id) is not None:
+            raise ValueError(f"window holds individual {format_id(member.genome.id)} twice; allowed: once")
+        if member.ticket in tickets:
+            raise ValueError(f"window holds ticket {member.ticket} twice; allowed: once")
+        tickets.add(member.ticket)
+        window.add(member)
 
 
 def read_likeness(likeness: Likeness, written: object) -> None:
