@@ -28,6 +28,8 @@ def values(field: FieldDescriptor) -> st.SearchStrategy[object]:
         return st.sampled_from(sorted(enum_words(field.enum_type).values()))
     if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
         return st.from_regex(setting_of(field).pattern, fullmatch=True).filter(str.isprintable)
+    if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
+        return st.booleans()
     if field.cpp_type == FieldDescriptor.CPPTYPE_DOUBLE:
         setting = setting_of(field)
         low = setting.min if setting.HasField("min") else -1e300

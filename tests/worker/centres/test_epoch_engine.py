@@ -341,6 +341,12 @@ def test_an_engine_that_dozes_keeps_no_members_and_wakes_to_the_same_centre(
     assert play(playing)["slice"].returns == awake
 
 
+def replace_noisy_sphere(monkeypatch: pytest.MonkeyPatch, other: Callable[..., float]) -> None:
+    """Put another function in its place, as if it were defined there."""
+    other.__module__ = noisy_sphere.__module__
+    monkeypatch.setattr("worker.tasks.function.noisy_sphere", other)
+
+
 def test_members_that_cannot_be_scored_are_missing_from_their_slice_and_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -352,7 +358,7 @@ def test_members_that_cannot_be_scored_are_missing_from_their_slice_and_named(
     whole = engine()
     whole.submit(slice_of("slice", 0, 0, 3))
     scored = play(whole)["slice"].returns
-    monkeypatch.setattr("worker.tasks.function.noisy_sphere", picky)
+    replace_noisy_sphere(monkeypatch, picky)
     playing = engine()
     playing.submit(slice_of("slice", 0, 0, 3))
     playing.submit(slice_of("later", 1, 0, 3))
@@ -371,7 +377,7 @@ def test_a_centre_that_cannot_be_measured_is_named(monkeypatch: pytest.MonkeyPat
     def broken(weights: np.ndarray[Any, np.dtype[np.float32]], seed: int) -> float:
         raise SystemExit("no licence")
 
-    monkeypatch.setattr("worker.tasks.function.noisy_sphere", broken)
+    replace_noisy_sphere(monkeypatch, broken)
     playing = engine()
     playing.submit(slice_of("centre", 0, 0, 0))
     assert play(playing)["centre"].failure == "the centre: SystemExit: no licence"
