@@ -166,8 +166,8 @@ class Pair:
             await cable.take_away()
 
     async def start_worker(self) -> None:
-        """Start a worker process that plays whatever it can."""
-        flags = ("--master", self.addresses, "--device", "cpu", "--slots", "4")
+        """Start a worker process that plays whatever it can, and may play the bowl."""
+        flags = ("--master", self.addresses, "--device", "cpu", "--slots", "4", "--allow-code", "bowl")
         await self._start("worker", sys.executable, "-m", "worker", *flags)
 
     async def take_over(self, fault: str) -> float:
