@@ -15,6 +15,7 @@ from germline import logs, signals
 from germline.settings import parse
 from master.config import MasterConfig
 from master.errors import StoreFailingError
+from master.gateways import GatewayError
 from master.journal.journal import OtherStoreError, SupersededError
 from master.journal.store import StoreError
 from master.server import AddressError, Master
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _spare_collections()
     try:
         asyncio.run(_serve(config))
-    except (StoreError, StoreFailingError, AddressError, SupersededError) as error:
+    except (StoreError, StoreFailingError, AddressError, GatewayError, SupersededError) as error:
         logger.error("%s", error)
         return FAILED
     return OK
@@ -86,7 +87,7 @@ async def _is_superseded(config: MasterConfig, stop: asyncio.Event) -> bool:
 
 
 async def _live(config: MasterConfig, stop: asyncio.Event, serving: asyncio.Event) -> None:
-    async with Master.serving(config) as master:
+    async with Master.serving(config, environment=os.environ) as master:
         serving.set()
         stopping, breaking = asyncio.create_task(stop.wait()), asyncio.create_task(master.broken())
         await asyncio.wait((stopping, breaking), return_when=asyncio.FIRST_COMPLETED)

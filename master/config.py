@@ -15,6 +15,7 @@ from germline.settings import SECRET
 from master.access import Access, Role, Tokens
 
 _FLEET = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_GATEWAY = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _LISTEN = re.compile(r"(?P<host>.+):(?P<port>\d{1,5})")
 
 
@@ -31,6 +32,12 @@ class MasterConfig:
     listen: str = "localhost:7700"
     """Address to serve gRPC on, host:port; 0.0.0.0 is every IPv4 interface, port 0 takes a free one. Beyond
     this machine it needs a token and a certificate, or `insecure`."""
+
+    gateway: str = ""
+    """Serve clients of other projects, too, each protocol on a port of its own: NAME=HOST:PORT, several with
+    commas between; known are the protocols that docs/migrating.md names. A port has this master's certificate
+    and tokens, and the same rule beyond this machine. What a protocol leaves open, no gateway can close: its
+    page says what that is."""
 
     insecure: bool = False
     """Serve a network without a token or without encryption. Whoever reaches the port may then have workers
@@ -122,6 +129,8 @@ class MasterConfig:
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
         _check_address("listen", self.listen)
+        for name, address in self.gateways.items():
+            _check_address(f"the address of gateway {name}", address)
         if not -1 <= self.metrics_port <= 65_535:
             raise ValueError(f"metrics_port is {self.metrics_port}; allowed: 0 to 65535, or -1 for none")
         if self.store and not self.store.startswith(("redis://", "rediss://", "unix://")):
@@ -159,9 +168,23 @@ class MasterConfig:
         return Access(tokens, certificates=self.tls_client_ca is not None)
 
     @property
+    def gateways(self) -> dict[str, str]:
+        """The addresses to serve other projects' clients on, by protocol. Raises ValueError for a bad one."""
+        found: dict[str, str] = {}
+        for part in filter(None, self.gateway.split(",")):
+            name, is_given, address = part.strip().partition("=")
+            if not (is_given and _GATEWAY.fullmatch(name)) or name in found:
+                raise ValueError(
+                    f"gateway is {self.gateway!r}; allowed: NAME=HOST:PORT, several with commas between, "
+                    "each name once"
+                )
+            found[name] = address
+        return found
+
+    @property
     def unprotected(self) -> str:
-        """What is missing where other machines reach the port, in words; empty if nothing is."""
-        if is_loopback(split_address(self.listen)[0]):
+        """What is missing where other machines reach a port, in words; empty if nothing is."""
+        if all(is_loopback(split_address(address)[0]) for address in self.addresses):
             return ""
         return self._missing(known=bool(self._tokens_are_asked or self.tls_client_ca))
 
@@ -169,6 +192,11 @@ class MasterConfig:
     def metrics_are_open(self) -> bool:
         """Whether metrics are for everybody who reaches their port."""
         return is_loopback(self.metrics_host) or self.insecure or self.insecure_metrics
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Everywhere that this master takes calls: its own protocol first, then the gateways."""
+        return (self.listen, *self.gateways.values())
 
     @property
     def _tokens_are_asked(self) -> bool:
@@ -194,8 +222,10 @@ class MasterConfig:
     def _check_trust(self) -> None:
         """Nothing is served to a network unprotected unless the operator says so."""
         if self.unprotected and not self.insecure:
+            reached = [each for each in self.addresses if not is_loopback(split_address(each)[0])]
+            name = "listen" if reached[0] == self.listen else "the address of a gateway"
             raise ValueError(
-                f"listen is {self.listen!r}, which other machines reach, without {self.unprotected}: whoever "
+                f"{name} is {reached[0]!r}, which other machines reach, without {self.unprotected}: whoever "
                 "calls may have workers run what their operators allow. Give what is missing, or say insecure"
             )
         missing = self._missing(known=self._tokens_are_asked)

@@ -7,10 +7,11 @@ import contextlib
 import logging
 import secrets
 import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from time import monotonic
+from types import MappingProxyType
 from typing import NoReturn
 
 import grpc
@@ -24,6 +25,7 @@ from germline.v1 import experiment_pb2, experiment_pb2_grpc, worker_pb2, worker_
 from master import embedded_metrics
 from master.config import MasterConfig, split_address
 from master.experiments.registry import Registry
+from master.gateways import GATEWAYS, GatewayError, House
 from master.journal.journal import Journal
 from master.journal.keys import Keys
 from master.journal.store import open_store
@@ -65,16 +67,19 @@ class Master:
     Attributes:
         address: where it serves gRPC, host:port.
         metrics_address: where it serves metrics; empty if nowhere.
+        gateways: where it serves other projects' protocols, host:port by their names.
         registry: its experiments.
         dispatcher: its workers.
         journal: what it keeps.
     """
 
     def __init__(
-        self, config: MasterConfig, journal: Journal, metrics: Metrics, clock: Callable[[], float]
-    ) -> None:
+        self, config: MasterConfig, journal: Journal, metrics: Metrics, clock: Callable[[], float],
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:  # fmt: skip
         self.address = config.listen
         self.metrics_address = ""
+        self.gateways: dict[str, str] = {}
         self.journal = journal
         self.registry = Registry(journal, clock)
         self.dispatcher = Dispatcher(
@@ -82,6 +87,7 @@ class Master:
             master_id=secrets.token_hex(8), heartbeat_s=config.heartbeat_s, worker_slots=config.worker_slots,
         )  # fmt: skip
         self._config = config
+        self._environment = environment
         self._access = config.access
         self._metrics = metrics
         self._clock = clock
@@ -94,15 +100,20 @@ class Master:
     @classmethod
     @contextlib.asynccontextmanager
     async def serving(
-        cls, config: MasterConfig, clock: Callable[[], float] | None = None
+        cls,
+        config: MasterConfig,
+        clock: Callable[[], float] | None = None,
+        environment: Mapping[str, str] = MappingProxyType({}),
     ) -> AsyncIterator[Master]:
-        """Serve while the context lasts.
+        """Serve while the context lasts; gateways have settings of their own in the environment.
 
         Raises:
             StoreError: the journal has no place to live.
             AddressError: an address is in use.
+            GatewayError: a gateway cannot be opened.
             StoreFailingError: the store does not give the journal.
         """
+        _check_gateways(config)
         async with contextlib.AsyncExitStack() as stack:
             store = await stack.enter_async_context(
                 open_store(config.store, config.store_folder, config.store_prefix)
@@ -117,7 +128,7 @@ class Master:
                 address=config.listen,
                 ownership_s=config.ownership_s,
             )  # fmt: skip
-            master = cls(config, journal, metrics, clock or SteadyClock())
+            master = cls(config, journal, metrics, clock or SteadyClock(), environment)
             await master._open(stack)
             yield master
 
@@ -164,6 +175,7 @@ class Master:
         if self._server is None:
             await self._serve(stack)
         self._waits_for = ""
+        await self._open_gateways(stack)
         await self._say_health()
         self._run(self._tick(), stack)
         self._run(self._watch_ownership(), stack)
@@ -180,6 +192,16 @@ class Master:
         await self._say_health()
         await self._server.start()
         stack.push_async_callback(self._server.stop, _GRACE_S)
+
+    async def _open_gateways(self, stack: contextlib.AsyncExitStack) -> None:
+        """Serve the protocols of other projects; only the owner of a store does."""
+        for name, address in self._config.gateways.items():
+            house = House(
+                address, self._config, self._environment, self.registry, self.dispatcher, self.journal,
+                self._clock, self._door, partial(self._bind, f"the address of gateway {name}"),
+            )  # fmt: skip
+            self.gateways[name] = await GATEWAYS[name](house, stack)
+            logger.info("serving clients of %s on %s", name, self.gateways[name])
 
     def _gauges(self) -> Iterator[GaugeMetricFamily]:
         text = "1 where this master owns its store and serves, 0 where it waits."
@@ -238,20 +260,23 @@ class Master:
         reflection.enable_server_reflection(
             [*_services(), health.SERVICE_NAME, reflection.SERVICE_NAME], server
         )
-        self.address = self._bind(server)
+        self.address = self._bind("listen", server, self._config.listen)
         return server
 
-    def _bind(self, server: grpc.aio.Server) -> str:
-        address, host = self._config.listen, split_address(self._config.listen)[0]
+    def _bind(self, setting: str, server: grpc.aio.Server, address: str) -> str:
+        """Have a server listen on an address, which a setting names, with this master's certificate."""
+        host = split_address(address)[0]
         try:
             if self._config.tls_cert is None or self._config.tls_key is None:
                 port = server.add_insecure_port(address)
             else:
                 port = server.add_secure_port(address, _credentials(self._config))
         except RuntimeError as error:
-            raise AddressError(f"listen is {address}, which cannot be served on: {_reason(error)}") from None
+            raise AddressError(
+                f"{setting} is {address}, which cannot be served on: {_reason(error)}"
+            ) from None
         if port == 0:
-            raise AddressError(f"listen is {address}, which cannot be served on")
+            raise AddressError(f"{setting} is {address}, which cannot be served on")
         return f"{host}:{port}"
 
     def _serve_metrics(self) -> Callable[[], None]:
@@ -284,6 +309,13 @@ class Master:
         while True:
             embedded_metrics.write(fleet, self.dispatcher.overview.gauges())
             await asyncio.sleep(embedded_metrics.EVERY_S)
+
+
+def _check_gateways(config: MasterConfig) -> None:
+    unknown = [name for name in config.gateways if name not in GATEWAYS]
+    if unknown:
+        allowed = ", ".join(GATEWAYS) or "none"
+        raise GatewayError(f"gateway names {unknown[0]!r}; allowed: {allowed}")
 
 
 def _services() -> list[str]:

@@ -1,4 +1,4 @@
-"""Generate germline/v1 from proto/germline/v1: stubs, type stubs, and the comments of the spec's fields.
+"""Generate germline/v1 and germline/peers from proto/: stubs, type stubs, and comments of the spec's fields.
 
 `python tools/generate_stubs.py` writes; `--check` only compares and exits 1 if something is not current.
 """
@@ -25,7 +25,10 @@ from google.protobuf.descriptor_pb2 import (
 
 ROOT = Path(__file__).resolve().parent.parent
 PROTO = ROOT / "proto"
-PACKAGE = ROOT / "germline" / "v1"
+PACKAGES = {
+    "v1": "Generated from proto/germline/v1 by `make proto`; never edited.",
+    "peers": "Other projects' protocols, generated from proto/germline/peers by `make proto`; never edited.",
+}
 
 
 def main() -> int:
@@ -35,12 +38,13 @@ def main() -> int:
     only_check = parser.parse_args().check
     with tempfile.TemporaryDirectory() as folder:
         made = generate(Path(folder))
-        stale = [file.name for file in made if not _same(file, PACKAGE / file.name)]
+        present = {file: ROOT / "germline" / file.parent.name / file.name for file in made}
+        stale = [file.name for file, kept in present.items() if not _same(file, kept)]
         if not only_check:
-            for file in made:
-                shutil.copy(file, PACKAGE / file.name)
+            for file, kept in present.items():
+                shutil.copy(file, kept)
     verdict = "is stale" if only_check else "written anew"
-    print(f"germline/v1: {', '.join(stale) if stale else 'nothing'} {verdict}")
+    print(f"stubs: {', '.join(stale) if stale else 'nothing'} {verdict}")
     return 1 if stale and only_check else 0
 
 
@@ -57,17 +61,17 @@ def generate(folder: Path) -> list[Path]:
         *sources,
     ]
     subprocess.run(command, check=True)  # noqa: S603 - every word of it is ours
-    package = folder / "germline" / "v1"
-    (package / "__init__.py").write_text(
-        '"""Generated from proto/germline/v1 by `make proto`; never edited."""\n'
-    )
-    write_comments(folder / "descriptors", package / "comments.json")
-    return [file for file in sorted(package.iterdir()) if not _is_empty_service_stub(file)]
+    for name, text in PACKAGES.items():
+        (folder / "germline" / name / "__init__.py").write_text(f'"""{text}"""\n')
+    write_comments(folder / "descriptors", folder / "germline" / "v1" / "comments.json")
+    files = sorted(file for name in PACKAGES for file in (folder / "germline" / name).iterdir())
+    return [file for file in files if not _is_empty_service_stub(file)]
 
 
 def write_comments(descriptors: Path, target: Path) -> None:
-    """Write the comment of every message, field and enum value, by full name."""
-    files = FileDescriptorSet.FromString(descriptors.read_bytes()).file
+    """Write the comment of every message, field and enum value of our own protocol, by full name."""
+    everything = FileDescriptorSet.FromString(descriptors.read_bytes()).file
+    files = [file for file in everything if file.package == "germline.v1"]
     comments: dict[str, str] = {}
     for file in files:
         names = _names_by_path(file)

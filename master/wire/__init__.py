@@ -1,4 +1,4 @@
 """The gRPC services and their messages: decode, call, encode.
 
-Imported by: the server, nobody else.
+Imported by: the server; the gateways for what holds for every call.
 """

@@ -212,6 +212,10 @@ EVERYWHERE = "0.0.0.0"  # noqa: S104 - nothing is bound
         ({"metrics_host": EVERYWHERE}, r"metrics_host is '0.0.0.0', .* without a token and TLS"),
         ({"metrics_host": "10.0.0.1", "token": "x"}, r"without TLS .* or say insecure_metrics"),
         ({"metrics_host": "::", "tls_cert": CERT, "tls_key": CERT, "tls_client_ca": CERT}, "without a token"),
+        ({"gateway": "evochi=0.0.0.0:8080"}, "address of a gateway is '0.0.0.0:8080', which other machines"),
+        ({"gateway": "evochi"}, "gateway is 'evochi'; allowed: NAME=HOST:PORT"),
+        ({"gateway": "a=localhost:1,a=localhost:2"}, "each name once"),
+        ({"gateway": "a=localhost:99999"}, "the address of gateway a is 'localhost:99999'; allowed: host:p"),
         ({"worker_tokens": Path("nowhere")}, "the file of tokens nowhere cannot be read"),
     ],
 )

@@ -1,0 +1,13 @@
+"""The protocols of other projects, each a folder of its own, over the experiments of this master.
+
+Imported by: only the server, which opens those that `--gateway` names. A gateway may use every room.
+"""
+
+from collections.abc import Mapping
+
+from master.gateways.house import GatewayError, House, Start
+
+__all__ = ["GATEWAYS", "GatewayError", "House", "Start"]
+
+GATEWAYS: Mapping[str, Start] = {}
+"""What opens a gateway, by the name that `--gateway` calls it by."""
