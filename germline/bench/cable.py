@@ -10,12 +10,14 @@ class Cable:
     """Carries TCP connections to a server. Held, it keeps what is sent; let go, it cuts what was held.
 
     Attributes:
-        port: on which it listens, of this machine.
+        host: on which it listens, an address of this machine,
+        port: and the port there.
     """
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, listen: str = "127.0.0.1") -> None:
         """Lead to a server; nothing listens yet."""
         self._host, self._server = host, port
+        self.host = listen
         self._flows = asyncio.Event()
         self._flows.set()
         self._carriers: set[asyncio.Task[None]] = set()
@@ -23,7 +25,7 @@ class Cable:
 
     async def lay(self) -> None:
         """Listen."""
-        self._listener = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self._listener = await asyncio.start_server(self._serve, self.host, self.port)
         self.port = self._listener.sockets[0].getsockname()[1]
 
     async def take_away(self) -> None:
@@ -57,7 +59,7 @@ class Cable:
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writers, tasks = [writer], []
         try:
-            await self._flows.wait()
+            await self._admit()
             answers, upstream = await asyncio.open_connection(self._host, self._server)
             writers.append(upstream)
             sides = (self._carry(reader, upstream), self._carry(answers, writer))
@@ -74,6 +76,14 @@ class Cable:
 
     async def _carry(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
         while data := await source.read(65_536):
-            await self._flows.wait()
+            await self._pass()
             target.write(data)
             await target.drain()
+
+    async def _admit(self) -> None:
+        """Before a connection is made."""
+        await self._flows.wait()
+
+    async def _pass(self) -> None:
+        """Before what was read on one side goes to the other. An OSError breaks the connection."""
+        await self._flows.wait()

@@ -14,32 +14,21 @@ import argparse
 import asyncio
 import dataclasses
 import json
-import os
 import random
-import signal
 import statistics
 import sys
 import tempfile
-import time
-from collections.abc import Callable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
-
-import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from germline.bench.bookkeeper import Bookkeeper, Ledger
-from germline.bench.cable import Cable
-from germline.bench.ports import free_port
-from germline.client import Client, MasterError
+from germline.bench.pair import PATIENCE_S, Pair
 from germline.spec import loads
 from germline.v1 import spec_pb2
 
 PAIRS = 8
 BOOKKEEPERS = 4
-_PATIENCE_S = 120.0
 _STEADY_S = 0.5  # of work between two takeovers
 _KEPT = """
 name = "kept"
@@ -77,8 +66,6 @@ def measure(weights, seed):
     time.sleep(0.02)
     return -float(np.square(weights - 1.0).sum())
 """
-_Answer = TypeVar("_Answer")
-_Process = asyncio.subprocess.Process
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,119 +106,6 @@ class Takeovers:
         return not (self.lost or self.doubled or self.altered) and self.same_centre
 
 
-class Pair:
-    """Two masters, a store, and a cable from each to it."""
-
-    def __init__(self, folder: Path, ownership_s: float) -> None:
-        """Start nothing yet."""
-        self.folder = folder
-        self.owner = 0
-        self.ports = [free_port(), free_port()]
-        self.addresses = ",".join(f"127.0.0.1:{port}" for port in self.ports)
-        self._ownership_s = ownership_s
-        self._store = free_port()
-        self.cables = [Cable("127.0.0.1", self._store) for _ in self.ports]
-        self.masters: list[_Process] = []
-        self._others: list[_Process] = []
-
-    async def begin(self) -> None:
-        """Start the store, a master that owns it, and one that waits."""
-        from master.journal.store import find_server
-
-        folder = ("--dir", str(self.folder), "--save", "", "--appendonly", "yes", "--appendfsync", "always")
-        await self._start("store", find_server(), "--port", str(self._store), *folder)
-        await self._until_it_listens()
-        for cable in self.cables:  # which take ports of their own, when that of the store is taken
-            await cable.lay()
-        for which in (0, 1):
-            self.masters.append(await self._start_master(which))
-            await self.until(which, serves=which == 0)
-
-    async def _until_it_listens(self) -> None:
-        async with asyncio.timeout(_PATIENCE_S):
-            while True:
-                with suppress(OSError):
-                    _, writer = await asyncio.open_connection("127.0.0.1", self._store)
-                    writer.close()
-                    return
-                await asyncio.sleep(0.02)
-
-    async def end(self) -> None:
-        """End everything."""
-        for process in [*self.masters, *self._others]:
-            with suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
-        for cable in self.cables:
-            await cable.take_away()
-
-    async def start_worker(self) -> None:
-        """Start a worker process that plays whatever it can, and may play the bowl."""
-        flags = ("--master", self.addresses, "--device", "cpu", "--slots", "4", "--allow-code", "bowl")
-        await self._start("worker", sys.executable, "-m", "worker", *flags)
-
-    async def take_over(self, fault: str) -> float:
-        """Do this to the owner; seconds until the other one serves. Then heal it, and have it wait."""
-        faulty, other = self.owner, 1 - self.owner
-        began_s = time.monotonic()
-        await self._break(faulty, fault)
-        await self.until(other, serves=True)
-        took_s = time.monotonic() - began_s
-        self.owner = other
-        await self._heal(faulty, fault)
-        await self.until(faulty, serves=False)
-        return took_s
-
-    async def _break(self, which: int, fault: str) -> None:
-        if fault == "cut":
-            self.cables[which].hold()
-            return
-        self.masters[which].send_signal(signal.SIGKILL if fault == "kill" else signal.SIGSTOP)
-
-    async def _heal(self, which: int, fault: str) -> None:
-        if fault == "cut":
-            self.cables[which].let_go()
-        elif fault == "stop":
-            self.masters[which].send_signal(signal.SIGCONT)
-        else:
-            await self.masters[which].wait()
-            self.masters[which] = await self._start_master(which)
-
-    async def until(self, which: int, *, serves: bool) -> None:
-        """Wait until a master's health says that it serves, or that it waits."""
-        async with asyncio.timeout(_PATIENCE_S):
-            while await self._serves(which) is not serves:
-                await asyncio.sleep(0.05)
-
-    async def _serves(self, which: int) -> bool | None:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{self.ports[which]}") as channel:
-            try:
-                answer = await health_pb2_grpc.HealthStub(channel).Check(
-                    health_pb2.HealthCheckRequest(), timeout=1.0
-                )
-            except grpc.aio.AioRpcError:
-                return None
-        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
-
-    async def _start_master(self, which: int) -> _Process:
-        flags = ("--listen", f"127.0.0.1:{self.ports[which]}", "--metrics-port", "-1", "--heartbeat-s", "2")
-        owning = ("--ownership-s", str(self._ownership_s), "--snapshot-interval-s", "5")
-        store = {"GERMLINE_STORE": f"redis://127.0.0.1:{self.cables[which].port}/0"}
-        process = await self._start(
-            f"master-{which}", sys.executable, "-m", "master", *flags, *owning, **store
-        )
-        self._others.remove(process)
-        return process
-
-    async def _start(self, name: str, *command: str, **environment: str) -> _Process:
-        with (self.folder / f"{name}.log").open("ab") as log:
-            process = await asyncio.create_subprocess_exec(
-                *command, cwd=self.folder, env=os.environ | environment, stdout=log, stderr=log
-            )
-        self._others.append(process)
-        return process
-
-
 async def measure(takeovers: int, ownership_s: float, seed: int) -> Takeovers:
     """Let it all happen."""
     with tempfile.TemporaryDirectory() as folder:
@@ -245,14 +119,14 @@ async def measure(takeovers: int, ownership_s: float, seed: int) -> Takeovers:
 
 async def _measure(pair: Pair, takeovers: int, chance: random.Random) -> Takeovers:
     await pair.begin()
-    await _ask(pair, lambda client: client.create(loads(_KEPT)))
-    bowl = await _ask(pair, lambda client: client.create(loads(_BOWL)))
+    await pair.ask(lambda client: client.create(loads(_KEPT)))
+    bowl = await pair.ask(lambda client: client.create(loads(_BOWL)))
     ledger = Ledger()
     keepers = [Bookkeeper(f"keeper-{n}", pair.addresses, "kept", ledger) for n in range(BOOKKEEPERS)]
     async with AsyncExitStack() as stack:
         for keeper in keepers:
             stack.callback(asyncio.create_task(keeper.work()).cancel)
-        await pair.start_worker()
+        await _start_worker(pair)
         faults = [("kill", "stop", "cut")[n % 3] for n in range(takeovers)]
         chance.shuffle(faults)
         times = []
@@ -267,11 +141,17 @@ async def _measure(pair: Pair, takeovers: int, chance: random.Random) -> Takeove
         return await _audit(pair, ledger, faults, times, epochs, same)
 
 
+async def _start_worker(pair: Pair) -> None:
+    """Start a worker process that plays whatever it can, and may play the bowl."""
+    flags = ("--master", pair.addresses, "--device", "cpu", "--slots", "4", "--allow-code", "bowl")
+    await pair.start("worker", sys.executable, "-m", "worker", *flags)
+
+
 async def _steady(ledger: Ledger, seconds: float) -> None:
     """Work for a while, and until something counted."""
     before = ledger.evaluations
     await asyncio.sleep(seconds)
-    async with asyncio.timeout(_PATIENCE_S):
+    async with asyncio.timeout(PATIENCE_S):
         while ledger.evaluations == before:
             await asyncio.sleep(0.02)
 
@@ -280,20 +160,20 @@ async def _settle(keepers: list[Bookkeeper]) -> None:
     """Take no more work, and wait for a word on everything that was told."""
     for keeper in keepers:
         keeper.is_closing = True
-    async with asyncio.timeout(_PATIENCE_S):
+    async with asyncio.timeout(PATIENCE_S):
         while any(keeper.unacknowledged for keeper in keepers):
             await asyncio.sleep(0.05)
 
 
 async def _centre(pair: Pair, spec: spec_pb2.ExperimentSpec) -> tuple[int, bool]:
     """Have the evolution strategy end; how many epochs it had, and whether its centre is what it must be."""
-    now = await _ask(pair, lambda client: client.experiment("bowl"))
+    now = await pair.ask(lambda client: client.experiment("bowl"))
     stop = spec_pb2.Stop(evaluations=2 * PAIRS * (now.epochs + 3))
-    await _ask(pair, lambda client: client.extend("bowl", stop))
-    async with asyncio.timeout(_PATIENCE_S):
+    await pair.ask(lambda client: client.extend("bowl", stop))
+    async with asyncio.timeout(PATIENCE_S):
         while not (now.is_over and now.centre_digest and not now.checkpoints_wanted):
             await asyncio.sleep(0.1)
-            now = await _ask(pair, lambda client: client.experiment("bowl"))
+            now = await pair.ask(lambda client: client.experiment("bowl"))
     is_counted = now.evaluations == 2 * PAIRS * now.epochs
     digest = await asyncio.to_thread(_undisturbed, spec, now.epochs)
     return now.epochs, is_counted and now.centre_digest == digest
@@ -324,7 +204,7 @@ async def _audit(
     pair: Pair, ledger: Ledger, faults: list[str], times: list[float], epochs: int, same_centre: bool
 ) -> Takeovers:
     """Compare the bookkeepers' books with the master's."""
-    kept = await _ask(pair, lambda client: client.experiment("kept"))
+    kept = await pair.ask(lambda client: client.experiment("kept"))
     least, most = ledger.frames
     _say(f"refused: {dict(ledger.refused)}; frames {least} to {most}, the master has {kept.frames}")
     return Takeovers(
@@ -341,14 +221,6 @@ async def _audit(
         epochs=epochs,
         same_centre=same_centre,
     )
-
-
-async def _ask(pair: Pair, question: Callable[[Client], _Answer]) -> _Answer:
-    async with asyncio.timeout(_PATIENCE_S):
-        while True:
-            with suppress(MasterError), Client(pair.addresses, deadline_s=20.0) as client:
-                return await asyncio.to_thread(question, client)
-            await asyncio.sleep(0.1)
 
 
 def _say(text: str) -> None:
