@@ -78,6 +78,10 @@ class WorkerConfig:
     there can ask, any other http or https URL that then answers with a text, or file:///PATH of a file that
     then exists. It works as SIGTERM does, which is what ECS, Batch and Kubernetes send instead."""
 
+    results_log: Path | None = None
+    """Append to this file, as a line of JSON each, every score that a master has answered: that it counts,
+    and is durable, or why not. An account of what this worker played, to hold against the master's."""
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least important lines to log."""
 

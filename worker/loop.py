@@ -21,6 +21,7 @@ from germline import signals
 from worker.config import WorkerConfig
 from worker.connection.channel import Dial
 from worker.connection.link import Link
+from worker.connection.results_log import ResultsLog
 from worker.connection.worker_state import LinkSettings, WorkerState
 from worker.leaving import watch_idleness, watch_time
 from worker.machine import identify, prepare
@@ -54,6 +55,7 @@ async def work(config: WorkerConfig) -> Ending:
     """
     device = prepare(config.device, config.threads)
     dial = Dial(config)
+    results_log = ResultsLog(config.results_log) if config.results_log else None
     builder = EngineBuilder(device, config.slots or None, config.cache_mib << 20, config.allowed_code)
     link = Link(
         LinkSettings(
@@ -64,6 +66,7 @@ async def work(config: WorkerConfig) -> Ending:
             identity=identify(device, config.worker_id),
             slots=config.slots or FIRST_SLOTS,
             build=builder.build,
+            results_log=results_log,
         )
     )
     stop = asyncio.Event()
@@ -81,6 +84,8 @@ async def work(config: WorkerConfig) -> Ending:
         for watch in watches:
             watch.cancel()
         finished = await asyncio.to_thread(link.state.playing.stop, LAST_TICK_S)
+        if results_log is not None:
+            results_log.close()
     if link.state.hang is not None:
         return Ending.HUNG
     return Ending.PLAIN if finished else Ending.STILL_PLAYING

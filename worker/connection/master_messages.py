@@ -87,8 +87,11 @@ class MasterMessages:
     def _on_acknowledgement(self, message: worker_pb2.MasterMessage) -> None:
         told = message.acknowledgement
         self._wake()  # scores that nobody kept may have stopped the credit
-        if self._state.leases.acknowledge(told.sequence) is None:
+        batch = self._state.leases.acknowledge(told.sequence)
+        if batch is None:
             logger.debug("results %d were acknowledged before", told.sequence)
+        elif (results_log := self._state.settings.results_log) is not None:
+            results_log.write(batch, wire.refusals(told.refused))
         for (experiment, code), refused in wire.by_reason(told.refused).items():
             level = logging.INFO if code in _ORDINARY else logging.WARNING
             name, example = worker_pb2.RefusalCode.Name(code), refused[0].message

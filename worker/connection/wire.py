@@ -157,6 +157,18 @@ def by_reason(
     return groups
 
 
+def refusals(refused: Iterable[worker_pb2.Refusal]) -> dict[LeaseKey, str]:
+    """The code of each refusal, in small letters, by its lease."""
+    return {lease_key(each.lease): _code(each.code) for each in refused}
+
+
+def _code(code: worker_pb2.RefusalCode.ValueType) -> str:
+    try:
+        return worker_pb2.RefusalCode.Name(code).removeprefix("REFUSAL_CODE_").lower()
+    except ValueError:  # of a later build
+        return f"refused_{code}"
+
+
 def _key_message(key: LeaseKey) -> worker_pb2.LeaseKey:
     (number, identity), ticket, attempt = key
     return worker_pb2.LeaseKey(experiment=number, ticket=ticket, attempt=attempt, identity=identity)

@@ -14,6 +14,7 @@ from germline.v1 import spec_pb2
 from worker.connection import wire
 from worker.connection.leases import LeaseBook
 from worker.connection.prefetch import Prefetch
+from worker.connection.results_log import ResultsLog
 from worker.playing.engine import Engine
 from worker.playing.lease_work import ExperimentKey, Failure, Hang, LeaseKey, Notice
 from worker.playing.outbox import PATIENCE_S, Outbox
@@ -39,6 +40,8 @@ class LinkSettings:
     """Turns to the next address; false if all were tried, so that it is time to wait."""
     patience_s: float = PATIENCE_S
     """Longest time that a score waits for company."""
+    results_log: ResultsLog | None = None
+    """Where it is noted what became of each score."""
 
 
 class Introduced(NamedTuple):

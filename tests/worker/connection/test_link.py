@@ -1,9 +1,11 @@
 """The worker's side of the stream, against a real gRPC server that says what each test tells it to."""
 
 import asyncio
+import json
 import threading
 from collections.abc import AsyncIterator, Collection, Hashable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
 
 import grpc
 import pytest
@@ -14,6 +16,7 @@ from germline.v1 import genome_pb2, spec_pb2, worker_pb2
 from germline.v1.worker_pb2_grpc import WorkerServiceServicer, add_WorkerServiceServicer_to_server
 from worker.connection import backoff
 from worker.connection.link import Link, RefusedError
+from worker.connection.results_log import ResultsLog
 from worker.connection.wire import Identity
 from worker.connection.worker_state import LinkSettings
 from worker.playing.engine import Evaluation, Played
@@ -217,7 +220,7 @@ class Fleet:
             raise self.broken[spec.name]
         return self.engines.setdefault(spec.name, Echo())
 
-    def link(self, slots: int = 4, patience_s: float = 0.0) -> Link:
+    def link(self, slots: int = 4, patience_s: float = 0.0, results_log: ResultsLog | None = None) -> Link:
         target = f"127.0.0.1:{self.port}"
         return Link(
             LinkSettings(
@@ -228,6 +231,7 @@ class Fleet:
                 slots=slots,
                 build=self.build,
                 patience_s=patience_s,
+                results_log=results_log,
             )
         )
 
@@ -322,6 +326,31 @@ async def test_scores_that_come_together_are_told_in_one_message(fleet: Fleet) -
             await asyncio.sleep(0)
         engine.gate.set()
         assert len((await stream.hear("results")).results.results) == 60
+
+
+async def test_what_became_of_each_score_is_noted_once_and_only_when_the_master_has_said_it(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    path = tmp_path / "results"
+    with closing(ResultsLog(path)) as log:
+        async with working(fleet.link(results_log=log)):
+            stream = await fleet.master.next_stream()
+            await stream.welcome()
+            await stream.introduce(1)
+            await stream.lend(lease(1, FOUNDER, seeds=(5,)), lease(2, FOUNDER, seeds=(6,)), known=(FOUNDER,))
+            told = await stream.hear_results(2)
+            assert path.read_text() == ""
+            refusal = worker_pb2.Refusal(lease=told[1].lease, code=worker_pb2.REFUSAL_CODE_CLOSED)
+            for _ in range(2):  # each message's word, and then again
+                for sequence in (1, 2):
+                    settled = worker_pb2.Acknowledgement(sequence=sequence, refused=[refusal])
+                    await stream.say(worker_pb2.MasterMessage(acknowledgement=settled))
+            async with asyncio.timeout(PATIENCE_S):
+                while path.read_text().count("\n") < 2:
+                    await asyncio.sleep(0)
+    verdicts = {line["ticket"]: line["verdict"] for line in map(json.loads, path.read_text().splitlines())}
+    assert verdicts == {told[0].lease.ticket: "counted", told[1].lease.ticket: "closed"}
+    assert path.read_text().count("\n") == 2
 
 
 async def test_what_was_not_acknowledged_is_told_again_under_its_number(fleet: Fleet) -> None:
