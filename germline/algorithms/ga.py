@@ -397,5 +397,6 @@ class GeneticAlgorithm:
 def _candidates(settings: GaSettings, seed: int) -> Candidates | Races:
     """Who finds the champion: races where episodes are finitely many, trials on fresh episodes elsewhere."""
     if settings.starts:
-        return Races(settings.candidates, settings.episodes, settings.starts, seed)
+        common = settings.common_starts
+        return Races(settings.candidates, settings.episodes, settings.starts, seed, common=common)
     return Candidates(settings.candidates, settings.validation_episodes, settings.episodes)

@@ -43,6 +43,7 @@ class GaSettings:
         validation_share: greatest share of asks that re-play candidates.
         starts: an episode seed for each start of a protocol that has finitely many; each is played at most
             once by an individual, and the champion plays all. Empty: episodes are without end.
+        common_starts: new individuals all play the first `episodes` of the starts, not starts of their own.
         cap_frames: emulator frames after which the episodes of a new individual are cut; candidates and the
             champion play whole games. 0: nobody's are cut.
         cap_schedule: "constant"; "progressive": the cap begins at `cap_frames`, or at half of the length of
@@ -68,6 +69,7 @@ class GaSettings:
     validation_episodes: int = 30
     validation_share: float = 0.2
     starts: tuple[int, ...] = ()
+    common_starts: bool = False
     cap_frames: int = 0
     cap_schedule: CapSchedule = "constant"
     frame_bonus: float = 0.0
@@ -105,6 +107,8 @@ class GaSettings:
             _require_count(field, getattr(self, field), least=1)
         _require_count("parents", self.parents, least=0, greatest=self.window)
         _require_count("founders", self.founder_count, least=1)
+        knows_starts = bool(self.starts) or not self.common_starts
+        _require("common_starts", self.common_starts, knows_starts, "false without starts")
         _require_count("candidates", self.candidates, least=1 if self.starts else 0)
         distinct = len(set(self.starts)) == len(self.starts)
         _require("starts", self.starts, distinct, "episode seeds that differ from each other")

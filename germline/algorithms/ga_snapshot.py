@@ -62,6 +62,7 @@ def write_settings(settings: GaSettings) -> dict[str, JsonValue]:
     grows = "" if settings.cap_schedule == "constant" else settings.cap_schedule
     later: dict[str, JsonValue] = {
         "starts": list(settings.starts),
+        "common_starts": settings.common_starts,
         "cap_frames": settings.cap_frames,
         "cap_schedule": grows,
         "frame_bonus": settings.frame_bonus,

@@ -70,7 +70,9 @@ class Races:
         bars: for each rung the means of the last that came there, over its starts.
     """
 
-    def __init__(self, limit: int, episodes: int, starts: Sequence[int], seed: int) -> None:
+    def __init__(
+        self, limit: int, episodes: int, starts: Sequence[int], seed: int, *, common: bool = False
+    ) -> None:
         """Begin without candidates.
 
         Args:
@@ -78,9 +80,10 @@ class Races:
             episodes: of one ask.
             starts: an episode seed for each start of the protocol.
             seed: the experiment's; shuffles the order in which candidates play them.
+            common: whether new individuals all play the first starts.
         """
         self._limit, self._episodes = limit, min(episodes, len(starts))
-        self._starts = tuple(starts)
+        self._starts, self._common = tuple(starts), common
         self._order = shuffled(starts, Dice(seed, _ORDER_TICKET).episode_seeds(len(starts)))
         self._place_of = {start: place for place, start in enumerate(self._order)}
         self.rungs = [*(rung for rung in RUNGS if rung < len(starts)), len(starts)]
@@ -93,7 +96,9 @@ class Races:
     # What to play
 
     def first_seeds(self, dice: Dice) -> tuple[int, ...]:
-        """Starts of a new individual, by its own dice."""
+        """Starts of a new individual: by its own dice, or the first ones, the same for all."""
+        if self._common:
+            return self._starts[: self._episodes]
         return shuffled(self._order, dice.episode_seeds(self._episodes))[: self._episodes]
 
     def choose(self, window: Window) -> Genome | None:

@@ -58,6 +58,7 @@ def ga_settings(spec: spec_pb2.ExperimentSpec) -> GaSettings:
         validation_episodes=ga.validation_episodes,
         validation_share=ga.validation_share,
         starts=starts_of(spec) if ga.candidates else (),
+        common_starts=spec.evaluation.starts == spec_pb2.STARTS_COMMON,
         cap_frames=spec.evaluation.cap_frames,
         cap_schedule=_CAP_SCHEDULES[spec.evaluation.cap_schedule],
         frame_bonus=spec.evaluation.frame_bonus,
@@ -66,7 +67,8 @@ def ga_settings(spec: spec_pb2.ExperimentSpec) -> GaSettings:
 
 def starts_of(spec: spec_pb2.ExperimentSpec) -> tuple[int, ...]:
     """An episode seed for each start that the spec's protocol has; none where episodes are without end."""
-    if spec.evaluation.starts != spec_pb2.STARTS_AUTO or not spec.task.HasField("atari"):
+    finite = spec.evaluation.starts in (spec_pb2.STARTS_AUTO, spec_pb2.STARTS_COMMON)
+    if not finite or not spec.task.HasField("atari"):
         return ()
     return STARTS.get(spec.task.atari.protocol, ())
 

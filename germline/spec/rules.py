@@ -42,6 +42,7 @@ def _rules(
     yield ("policy.name", "policy.version"), lambda: _policy_has_its_version(spec.policy)
     yield _below("evaluation.", "lowest_return", "highest_return"), lambda: _returns_have_a_range(spec)
     yield ("task", "evaluation.episodes", "evaluation.starts"), lambda: _starts_are_enough(spec)
+    yield ("task", "algorithm", "evaluation.starts"), lambda: _common_starts_are_known(spec)
     if spec.algorithm.HasField("ga"):
         ga = spec.algorithm.ga
         yield (
@@ -112,6 +113,17 @@ def _starts_are_enough(spec: spec_pb2.ExperimentSpec) -> Iterator[Problem]:
     if spec.algorithm.HasField("ga") and spec.algorithm.ga.candidates and 0 < starts < episodes:
         text = f'at most {starts}, the starts of the protocol; evaluation.starts "seeds" has no end'
         yield wrong_value("evaluation.episodes", episodes, text)
+
+
+def _common_starts_are_known(spec: spec_pb2.ExperimentSpec) -> Iterator[Problem]:
+    if spec.evaluation.starts != spec_pb2.STARTS_COMMON:
+        return
+    if not starts_of(spec):
+        allowed = '"auto" or "seeds", since this task has episodes without end'
+        yield wrong_value("evaluation.starts", "common", allowed)
+    elif not spec.algorithm.ga.candidates:
+        allowed = '"auto" or "seeds" without the candidates of [algorithm.ga], who play all the starts'
+        yield wrong_value("evaluation.starts", "common", allowed)
 
 
 def _integers_are_played(spec: spec_pb2.ExperimentSpec) -> Iterator[Problem]:

@@ -65,6 +65,10 @@ class _StartsEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Starts.ValueTy
     """
     STARTS_SEEDS: _Starts.ValueType  # 2
     """Episodes drawn anew each time, without end."""
+    STARTS_COMMON: _Starts.ValueType  # 3
+    """As auto, but every new individual plays the same starts, the first `episodes` of the protocol: parents are chosen by
+    what they do, not by where they happened to begin. For the genetic algorithm, where starts are finitely many.
+    """
 
 class Starts(_Starts, metaclass=_StartsEnumTypeWrapper):
     """Which episodes an individual plays."""
@@ -77,6 +81,10 @@ its score is exact. Everywhere else, seeds.
 """
 STARTS_SEEDS: Starts.ValueType  # 2
 """Episodes drawn anew each time, without end."""
+STARTS_COMMON: Starts.ValueType  # 3
+"""As auto, but every new individual plays the same starts, the first `episodes` of the protocol: parents are chosen by
+what they do, not by where they happened to begin. For the genetic algorithm, where starts are finitely many.
+"""
 Global___Starts: _TypeAlias = Starts  # noqa: Y015
 
 class _Precision:

@@ -144,6 +144,18 @@ def test_a_wrong_value_is_refused_by_path_with_what_is_allowed(line: str, path: 
         (GOOD.replace("[policy]", "[policy]\nhidden = [32]"), "policy.hidden", "no such layers"),
         (GOOD.replace("[policy]", "[policy]\nhidden = 32"), "policy.hidden", "a list"),
         (GOOD.replace("[task.atari]", "[task.atari]\nstrips = [84]"), "task.atari.strips", "1..83"),
+        (
+            GOOD.replace("[task.atari]", '[task.atari]\nprotocol = "ale-v5"')
+            + '[evaluation]\nstarts = "common"\n',
+            "evaluation.starts",
+            "episodes without end",
+        ),
+        (
+            GOOD.replace("[algorithm.ga]", "[algorithm.ga]\ncandidates = 0")
+            + '[evaluation]\nstarts = "common"\n',
+            "evaluation.starts",
+            "without the candidates",
+        ),
         (GOOD + "[evaluation]\nframe_bonus = 0.1\n", "evaluation.frame_bonus", "cap_frames is not"),
         (GOOD.replace("[policy]", "[policy]\nhidden = [0]"), "policy.hidden", "1..65536"),
         (GOOD.replace("[policy]", "[policy]\narguments = 3"), "policy.arguments", "a table of texts"),

@@ -6,6 +6,7 @@ import json
 import math
 import random
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -37,9 +38,11 @@ def result(ask: Ask) -> Result:
     return Result(ask.ticket, returns, frames=4, steps=1)
 
 
-def search(evaluations: int, *, in_flight: int = 16, seed: int = 5) -> tuple[GeneticAlgorithm, list[Ask]]:
+def search(
+    evaluations: int, *, in_flight: int = 16, seed: int = 5, settings: GaSettings = SETTINGS
+) -> tuple[GeneticAlgorithm, list[Ask]]:
     """A run whose results come back in any order; every ask that was made."""
-    algorithm = GeneticAlgorithm(SETTINGS, seed)
+    algorithm = GeneticAlgorithm(settings, seed)
     asked: list[Ask] = []
     out: list[Ask] = []
     shuffle = random.Random(seed)  # noqa: S311 - the order of results, no secrets
@@ -49,6 +52,32 @@ def search(evaluations: int, *, in_flight: int = 16, seed: int = 5) -> tuple[Gen
         out += fresh
         algorithm.tell(result(out.pop(shuffle.randrange(len(out)))))
     return algorithm, asked
+
+
+def test_with_common_starts_all_new_individuals_are_compared_by_the_same_episodes() -> None:
+    settings = replace(SETTINGS, common_starts=True)
+    algorithm, asked = search(1_500, settings=settings)
+    assert {ask.episode_seeds for ask in asked if ask.purpose is Purpose.EXPLORE} == {STARTS[:2]}
+    played = Counter((ask.genome.id, start) for ask in asked for start in ask.episode_seeds)
+    assert max(played.values()) == 1
+    champion = algorithm.champion
+    assert champion is not None
+    assert champion.mean == pytest.approx(true_mean(champion.genome))
+
+
+def test_a_search_with_common_starts_goes_on_from_its_snapshot_and_from_no_other() -> None:
+    common = replace(SETTINGS, common_starts=True)
+    algorithm, _ = search(300, settings=common)
+    restored = GeneticAlgorithm(common, 5)
+    restored.restore(json.loads(json.dumps(algorithm.snapshot())))
+    assert restored.ask(20) == algorithm.ask(20)
+    with pytest.raises(ValueError, match="common_starts"):
+        GeneticAlgorithm(SETTINGS, 5).restore(algorithm.snapshot())
+
+
+def test_common_starts_need_starts() -> None:
+    with pytest.raises(ValueError, match="common_starts is True; allowed: false without starts"):
+        GaSettings(common_starts=True)
 
 
 def test_no_individual_plays_a_start_twice() -> None:
