@@ -14,6 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from germline.algorithms.base import JsonValue
 from germline.algorithms.own_epoch import OwnEpoch, Part, Slice, check_parts
 
@@ -107,11 +110,17 @@ class OwnRun:
         self.updates = -1
         self.phase = Phase.INITIALISE
         self.open = OwnEpoch(population)
+        self._last: npt.NDArray[np.float64] | None = None
         self.is_over = self.is_held = False
         self._members: dict[str, Member] = {}
         self._waiting: dict[str, int] = {}  # workers that are not welcomed yet, and their room
         self._tasks = 0
         self._orders: list[Order] = []
+
+    @property
+    def latest(self) -> npt.NDArray[np.float64]:
+        """The returns of the last epoch of which all are told, or those of the open one before that."""
+        return self.open.returns if self._last is None or self.open.is_complete else self._last
 
     # Who is there
 
@@ -221,6 +230,7 @@ class OwnRun:
     def advance(self) -> None:
         """A state was stored, live or in a replay: the epoch that it ends is over."""
         if self.updates >= 0:
+            self._last = self.open.returns
             self.open = OwnEpoch(self.population)
         self.updates += 1
         self.phase = Phase.EVALUATE

@@ -39,6 +39,7 @@ def _rules(
 ) -> Iterator[tuple[tuple[str, ...], Callable[[], Iterator[Problem]]]]:
     """Each rule after the paths that it reads."""
     yield ("task", "policy.name", "policy.hidden"), lambda: _policy_fits_task(spec)
+    yield ("task", "policy.name", "algorithm"), lambda: _own_is_all_or_nothing(spec)
     yield ("policy.name", "policy.version"), lambda: _policy_has_its_version(spec.policy)
     yield _below("evaluation.", "lowest_return", "highest_return"), lambda: _returns_have_a_range(spec)
     yield ("task", "evaluation.episodes", "evaluation.starts"), lambda: _starts_are_enough(spec)
@@ -88,6 +89,22 @@ def _policy_fits_task(spec: spec_pb2.ExperimentSpec) -> Iterator[Problem]:
         yield wrong_value("policy.name", name, f"a network, since [task.{kind}] wants actions")
     if spec.policy.hidden and name in _WITHOUT_HIDDEN:
         yield Problem("policy.hidden", f'is given, but "{name}" has no such layers; leave it out')
+
+
+def _own_is_all_or_nothing(spec: spec_pb2.ExperimentSpec) -> Iterator[Problem]:
+    """Workers that bring the arithmetic bring the task and the network, too."""
+    own = {
+        "task": spec.task.HasField("own"),
+        "algorithm": spec.algorithm.HasField("own"),
+        "policy.name": spec.policy.name == "own",
+    }
+    if any(own.values()) and not all(own.values()):
+        given = ", ".join(path for path, is_own in own.items() if is_own)
+        missing = ", ".join(path for path, is_own in own.items() if not is_own)
+        yield Problem(
+            missing.split(", ")[0],
+            f'is not own, but {given} is; [task.own], [algorithm.own] and policy.name "own" belong together',
+        )
 
 
 def _policy_has_its_version(policy: spec_pb2.Policy) -> Iterator[Problem]:

@@ -68,6 +68,7 @@ class Event(_message.Message):
     STOP_CHANGED_FIELD_NUMBER: _builtins.int
     QUARANTINED_FIELD_NUMBER: _builtins.int
     RELEASED_FIELD_NUMBER: _builtins.int
+    MEMBERS_TOLD_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def created(self) -> Global___Created:
         """The experiment began."""
@@ -116,6 +117,10 @@ class Event(_message.Message):
     def released(self) -> Global___Released:
         """An operator took a worker back that had been proven wrong."""
 
+    @_builtins.property
+    def members_told(self) -> Global___MembersTold:
+        """Members of an own population were evaluated."""
+
     def __init__(
         self,
         *,
@@ -131,12 +136,13 @@ class Event(_message.Message):
         stop_changed: Global___StopChanged | None = ...,
         quarantined: Global___Quarantined | None = ...,
         released: Global___Released | None = ...,
+        members_told: Global___MembersTold | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "checkpoint_stored", b"checkpoint_stored", "created", b"created", "discarded", b"discarded", "epoch_closed", b"epoch_closed", "kind", b"kind", "quarantined", b"quarantined", "released", b"released", "set_aside", b"set_aside", "state_changed", b"state_changed", "stop_changed", b"stop_changed", "told", b"told", "worker_seen", b"worker_seen"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "checkpoint_stored", b"checkpoint_stored", "created", b"created", "discarded", b"discarded", "epoch_closed", b"epoch_closed", "kind", b"kind", "members_told", b"members_told", "quarantined", b"quarantined", "released", b"released", "set_aside", b"set_aside", "state_changed", b"state_changed", "stop_changed", b"stop_changed", "told", b"told", "worker_seen", b"worker_seen"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "checkpoint_stored", b"checkpoint_stored", "created", b"created", "discarded", b"discarded", "epoch_closed", b"epoch_closed", "kind", b"kind", "quarantined", b"quarantined", "released", b"released", "set_aside", b"set_aside", "state_changed", b"state_changed", "stop_changed", b"stop_changed", "told", b"told", "worker_seen", b"worker_seen"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "checkpoint_stored", b"checkpoint_stored", "created", b"created", "discarded", b"discarded", "epoch_closed", b"epoch_closed", "kind", b"kind", "members_told", b"members_told", "quarantined", b"quarantined", "released", b"released", "set_aside", b"set_aside", "state_changed", b"state_changed", "stop_changed", b"stop_changed", "told", b"told", "worker_seen", b"worker_seen"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["created", "asked", "told", "state_changed", "worker_seen", "epoch_closed", "checkpoint_stored", "discarded", "set_aside", "stop_changed", "quarantined", "released"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["created", "asked", "told", "state_changed", "worker_seen", "epoch_closed", "checkpoint_stored", "discarded", "set_aside", "stop_changed", "quarantined", "released", "members_told"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -514,6 +520,42 @@ class Released(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Released: _TypeAlias = Released  # noqa: Y015
+
+@_typing.final
+class MembersTold(_message.Message):
+    """Consecutive members of an own population were evaluated."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EPOCH_FIELD_NUMBER: _builtins.int
+    FIRST_FIELD_NUMBER: _builtins.int
+    RETURNS_FIELD_NUMBER: _builtins.int
+    RUNNING_S_FIELD_NUMBER: _builtins.int
+    epoch: _builtins.int
+    """The epoch: updates before it."""
+    first: _builtins.int
+    """The first of them."""
+    running_s: _builtins.float
+    """Running time of the experiment at this moment, in seconds."""
+    @_builtins.property
+    def returns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """One return for each, as its worker told it: not always a number."""
+
+    def __init__(
+        self,
+        *,
+        epoch: _builtins.int = ...,
+        first: _builtins.int = ...,
+        returns: _abc.Iterable[_builtins.float] | None = ...,
+        running_s: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "first", b"first", "returns", b"returns", "running_s", b"running_s"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MembersTold: _TypeAlias = MembersTold  # noqa: Y015
 
 @_typing.final
 class Tellers(_message.Message):

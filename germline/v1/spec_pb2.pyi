@@ -375,6 +375,7 @@ class Task(_message.Message):
     GYM_FIELD_NUMBER: _builtins.int
     FUNCTION_FIELD_NUMBER: _builtins.int
     PLUGIN_FIELD_NUMBER: _builtins.int
+    OWN_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def atari(self) -> Global___AtariTask:
         """An Atari 2600 game, through the vectorised Arcade Learning Environment."""
@@ -391,6 +392,10 @@ class Task(_message.Message):
     def plugin(self) -> Global___PluginTask:
         """A task that another package registered under the entry-point group `germline.tasks`."""
 
+    @_builtins.property
+    def own(self) -> Global___OwnTask:
+        """Whatever the experiment's own workers evaluate, for "own"."""
+
     def __init__(
         self,
         *,
@@ -398,16 +403,34 @@ class Task(_message.Message):
         gym: Global___GymTask | None = ...,
         function: Global___FunctionTask | None = ...,
         plugin: Global___PluginTask | None = ...,
+        own: Global___OwnTask | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["atari", b"atari", "function", b"function", "gym", b"gym", "kind", b"kind", "plugin", b"plugin"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["atari", b"atari", "function", b"function", "gym", b"gym", "kind", b"kind", "own", b"own", "plugin", b"plugin"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["atari", b"atari", "function", b"function", "gym", b"gym", "kind", b"kind", "plugin", b"plugin"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["atari", b"atari", "function", b"function", "gym", b"gym", "kind", b"kind", "own", b"own", "plugin", b"plugin"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["atari", "gym", "function", "plugin"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["atari", "gym", "function", "plugin", "own"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
 Global___Task: _TypeAlias = Task  # noqa: Y015
+
+@_typing.final
+class OwnTask(_message.Message):
+    """A task that only the experiment's own workers know: a class with `evaluate` and `optimise`, or clients of another project."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OwnTask: _TypeAlias = OwnTask  # noqa: Y015
 
 @_typing.final
 class AtariTask(_message.Message):
@@ -639,8 +662,8 @@ class Policy(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"motion" (small, sees what moves), "dqn2015" (Mnih et al. 2015), "uber2018" (the large network of Such et al. 2018),
-    "mlp", "linear" (one layer), "vector" (for function tasks), a name in the entry-point group `germline.policies`, or
-    the import path "package.module:Class" of any torch module.
+    "mlp", "linear" (one layer), "vector" (for function tasks), "own" (for own tasks), a name in the entry-point group
+    `germline.policies`, or the import path "package.module:Class" of any torch module.
     """
     version: _builtins.int
     """Of a policy that was built otherwise in an earlier release: which of its versions. Only "uber2018" has several: 1 starts
@@ -810,6 +833,7 @@ class Algorithm(_message.Message):
 
     GA_FIELD_NUMBER: _builtins.int
     EGGROLL_FIELD_NUMBER: _builtins.int
+    OWN_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def ga(self) -> Global___GeneticAlgorithm:
         """The generationless genetic algorithm."""
@@ -818,21 +842,54 @@ class Algorithm(_message.Message):
     def eggroll(self) -> Global___Eggroll:
         """The evolution strategy with low-rank noise."""
 
+    @_builtins.property
+    def own(self) -> Global___Own:
+        """An arithmetic of the workers' own."""
+
     def __init__(
         self,
         *,
         ga: Global___GeneticAlgorithm | None = ...,
         eggroll: Global___Eggroll | None = ...,
+        own: Global___Own | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["eggroll", b"eggroll", "ga", b"ga", "kind", b"kind"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["eggroll", b"eggroll", "ga", b"ga", "kind", b"kind", "own", b"own"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["eggroll", b"eggroll", "ga", b"ga", "kind", b"kind"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["eggroll", b"eggroll", "ga", b"ga", "kind", b"kind", "own", b"own"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["ga", "eggroll"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["ga", "eggroll", "own"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
 Global___Algorithm: _TypeAlias = Algorithm  # noqa: Y015
+
+@_typing.final
+class Own(_message.Message):
+    """Evolution whose arithmetic the experiment's workers bring: each member of the population is evaluated by one of them,
+    and each of them applies the returns of a whole epoch to the same state. The master hands out members, gathers returns,
+    and keeps the state, whose bytes mean nothing to it. Such an experiment stops at the end of the epoch in which a stop
+    condition holds. It has no champion: `stop.fitness` ends nothing.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POPULATION_FIELD_NUMBER: _builtins.int
+    population: _builtins.int
+    """Members of the population, each of which is evaluated once in an epoch."""
+    def __init__(
+        self,
+        *,
+        population: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_population", b"_population", "population", b"population"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_population", b"_population", "population", b"population"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__population: _TypeAlias = _typing.Literal["population"]  # noqa: Y015
+    _WhichOneofArgType__population: _TypeAlias = _typing.Literal["_population", b"_population"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__population) -> _WhichOneofReturnType__population | None: ...
+
+Global___Own: _TypeAlias = Own  # noqa: Y015
 
 @_typing.final
 class GeneticAlgorithm(_message.Message):

@@ -141,6 +141,22 @@ class Quarantined(NamedTuple):
     individuals: tuple[int, ...] = ()
 
 
+class MembersTold(NamedTuple):
+    """Consecutive members of an own population were evaluated.
+
+    Attributes:
+        epoch: updates before it.
+        first: the first of them.
+        returns: one for each; not always a number.
+        running_s: running time of the experiment at this moment.
+    """
+
+    epoch: int
+    first: int
+    returns: tuple[float, ...]
+    running_s: float
+
+
 class Released(NamedTuple):
     """An operator took a worker back that had been proven wrong."""
 
@@ -158,6 +174,7 @@ Rare: TypeAlias = (
     | SetAside
     | Quarantined
     | Released
+    | MembersTold
 )  # what happens now and then
 Event: TypeAlias = Piece | Told | Rare  # a Piece: the algorithm asked for it
 

@@ -17,6 +17,7 @@ from master.experiments.algorithm_seam import GaSearch
 from master.experiments.ending import is_over, proven_mean, reached
 from master.experiments.epochs import Epochs
 from master.experiments.events import (
+    CheckpointStored,
     Created,
     Event,
     Piece,
@@ -28,6 +29,8 @@ from master.experiments.events import (
     WorkerSeen,
     unscored_name,
 )
+from master.experiments.own import OwnWork
+from master.experiments.own_search import OwnSearch
 from master.experiments.progress import Progress, Rates
 from master.experiments.settings import ExperimentSettings
 from master.experiments.standing import Standing
@@ -79,6 +82,7 @@ class Experiment:
         quarantined: workers that were proven wrong, by name.
         tally: counts what comes of its work.
         epochs: of an evolution strategy.
+        own: the workers of a run that bring its arithmetic; None where the fleet plays.
     """
 
     def __init__(
@@ -113,6 +117,7 @@ class Experiment:
         self.quarantined: dict[str, Quarantined] = {}
         self.tally = Tally(self.search, self.pending_work, self.progress, self.centre)
         self.epochs = Epochs(self.tally, self.write)
+        self.own = OwnWork(self, self.search.run) if isinstance(self.search, OwnSearch) else None
         self._journal = journal
         self._write: WriteEvent | None = None
         self._announced = ""
@@ -153,6 +158,13 @@ class Experiment:
         return self.state is State.RUNNING
 
     @property
+    def kept(self) -> list[CheckpointStored]:
+        """The checkpoints that are kept: of an evolution strategy's centre, or the state of an own run."""
+        if self.centre is not None:
+            return self.centre.kept()
+        return [self.own.kept] if self.own is not None and self.own.kept is not None else []
+
+    @property
     def claimed(self) -> int:
         """Evaluations that are lent now, about."""
         return len(self.pending_work.leases) * self.search.evaluations_a_piece
@@ -177,13 +189,13 @@ class Experiment:
             for ask in asks:
                 self.write(ask)
         work = self.pending_work.lend(worker, pieces, known, crew)
-        self._wind_clock()
+        self.wind_clock()
         return work
 
     def lend_trial(self, worker: str, slots: int, crew: Collection[str]) -> list[Work]:
         """Lend work that others were lost with to a worker of so many slots that holds nothing."""
         work = self.pending_work.lend_trial(worker, slots // self.search.evaluations_a_piece, crew)
-        self._wind_clock()
+        self.wind_clock()
         return work
 
     def lend_twins(self, worker: str, n: int) -> list[Work]:
@@ -230,18 +242,24 @@ class Experiment:
             self.standing.check_not_over(self.settings.name, "paused")
             self.progress.stop_clock()
             self._change(State.PAUSED, trouble)
+            self._hold_own()
 
     def resume(self) -> None:
         """Undo a pause. Raises ConflictError if the experiment is over."""
         if self.state is not State.RUNNING:
             self.standing.check_not_over(self.settings.name, "resumed")
             self._change(State.RUNNING)
-            self._wind_clock()
+            self._hold_own()
+            self.wind_clock()
 
     def stop(self) -> None:
         """End it."""
         if not self.state.is_final:
             self._close(State.STOPPED)
+
+    def complete(self) -> None:
+        """A stop condition holds."""
+        self._close(State.COMPLETE)
 
     def extend(self, settings: ExperimentSettings) -> None:
         """Take over other stop conditions; an experiment that is over goes on.
@@ -260,6 +278,9 @@ class Experiment:
                 self.centre.want_last_no_more()
             self.epochs.open()
             self._change(State.RUNNING)
+            if self.own is not None:
+                self.own.run.reopen()
+                self._hold_own()
 
     @property
     def algorithm(self) -> GeneticAlgorithm:
@@ -268,6 +289,11 @@ class Experiment:
         Raises:
             ConflictError: if the experiment is an evolution strategy, which has none.
         """
+        if self.own is not None:
+            raise ConflictError(
+                f"experiment {self.settings.name} is its workers' own: it has a state and no individuals; "
+                "ask for its checkpoint"
+            )
         if not isinstance(self.search, GaSearch):
             raise ConflictError(
                 f"experiment {self.settings.name} is an evolution strategy: it has a centre and no "
@@ -281,7 +307,7 @@ class Experiment:
         """About once a second: sample the rates, name the champion, end what is over its time."""
         self.rates.sample(self.progress.evaluations, self.progress.frames)
         self._announce_leader()
-        self._wind_clock()
+        self.wind_clock()
         if self.is_running and self.epochs.are_due(self.settings.close_after_s):
             self.epochs.close_early()
         if self.is_running and self.progress.running_s >= self.settings.stop.seconds:
@@ -289,9 +315,16 @@ class Experiment:
 
     # Inside
 
-    def _wind_clock(self) -> None:
+    def _hold_own(self) -> None:
+        """Have an own run stand still in a pause, and go on after it."""
+        if self.own is not None:
+            self.own.run.hold(not self.is_running)
+            self.own.send()
+
+    def wind_clock(self) -> None:
         """Time counts while somebody holds work: without workers, and in a pause, nothing runs."""
-        if self.is_running and len(self.pending_work.leases):
+        is_worked = len(self.pending_work.leases) or (self.own is not None and self.own.run.members)
+        if self.is_running and is_worked:
             self.progress.start_clock()
         else:
             self.progress.stop_clock()
@@ -377,6 +410,8 @@ class Experiment:
         if self.centre is not None:
             self.centre.want_last()
         self._change(state)
+        if self.own is not None:
+            self.own.end()
 
     def enter(self, state: State, trouble: str) -> None:
         """Stand there from now on, live and in a replay; whoever goes on begins with a clean record."""

@@ -14,6 +14,7 @@ from master.experiments.events import (
     Created,
     Discarded,
     Event,
+    MembersTold,
     Quarantined,
     Rare,
     Released,
@@ -47,6 +48,7 @@ def take_snapshot(experiment: Experiment, position: int) -> Snapshot:
         stop=experiment.settings.encoded_stop,
         quarantined=list(experiment.quarantined.values()),
         tellers=experiment.tally.tellers.entries(),
+        checkpoints=experiment.kept,
     )
     centre = experiment.centre
     if centre is None:
@@ -54,7 +56,6 @@ def take_snapshot(experiment: Experiment, position: int) -> Snapshot:
     return snapshot._replace(
         closed_epochs=centre.closed_epochs,
         epochs=[*centre.updates, *centre.closed],
-        checkpoints=centre.kept(),
         told=list(centre.told.values()),
     )
 
@@ -75,6 +76,9 @@ def restore(experiment: Experiment, snapshot: Snapshot) -> None:
         experiment.centre.restore(snapshot.closed_epochs, snapshot.epochs, snapshot.told)
         for stored in snapshot.checkpoints:
             experiment.centre.keep(stored)
+    if experiment.own is not None:
+        for stored in snapshot.checkpoints:
+            experiment.own.keep(stored)
 
 
 def replay(experiment: Experiment, event: Event) -> None:
@@ -105,10 +109,21 @@ def _replay_rare(experiment: Experiment, event: Rare) -> None:
         experiment.settings = experiment.settings.with_stop(event.stop)
     elif isinstance(event, WorkerSeen):
         experiment.workers[event.worker_id] = event
-    elif isinstance(event, CheckpointStored) and experiment.centre is not None:
-        experiment.centre.keep(event)
-    elif not isinstance(event, Created | CheckpointStored):  # of a genetic algorithm there is none
+    elif isinstance(event, CheckpointStored | MembersTold):
+        _replay_kept(experiment, event)
+    elif not isinstance(event, Created):
         assert_never(event)
+
+
+def _replay_kept(experiment: Experiment, event: CheckpointStored | MembersTold) -> None:
+    """A checkpoint was stored, or members of an own run were evaluated; of a genetic algorithm neither is."""
+    if isinstance(event, CheckpointStored) and experiment.centre is not None:
+        experiment.centre.keep(event)
+    if experiment.own is not None and isinstance(event, MembersTold):
+        experiment.own.recall(event)
+    elif experiment.own is not None and isinstance(event, CheckpointStored):
+        experiment.own.keep(event)
+        experiment.own.run.advance()
 
 
 def want_checkpoints(experiment: Experiment) -> None:
@@ -124,6 +139,9 @@ def revive(experiment: Experiment, head: int) -> None:
     """Go on after a replay up to journal entry `head`: what is pending is lent first."""
     if experiment.state.is_final:
         experiment.pending_work.expect_only(())
+    if experiment.own is not None:
+        experiment.own.run.hold(not experiment.is_running)
+        experiment.own.run.is_over = experiment.state.is_final
     for worker_id in experiment.quarantined:
         experiment.pending_work.distrust(worker_id)
     experiment.pending_work.revive()

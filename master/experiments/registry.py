@@ -133,9 +133,8 @@ class Registry:
             settings = experiment.settings.with_stop(wanted.SerializeToString())
         except SpecError as error:
             raise InvalidFieldError(str(error)) from None
-        if experiment.centre is not None:
-            epochs = [kept.epoch for kept in experiment.centre.kept()]
-            await self._journal.checkpoints.hold(experiment.number, epochs)  # late joiners start from them
+        epochs = [kept.epoch for kept in experiment.kept]
+        await self._journal.checkpoints.hold(experiment.number, epochs)  # late joiners start from them
         if self.find(experiment.number) is not experiment:
             raise UnknownNameError(f"experiment {name} was deleted meanwhile")
         was_over = experiment.state.is_final
@@ -260,8 +259,7 @@ class Registry:
                 experiment.settings.name, experiment.state.name.lower(), experiment.progress.evaluations,
                 experiment.pending_work.waiting,
             )  # fmt: skip
-        centres = [(e.number, e.centre) for e in self if e.centre is not None]
-        kept = {(number, stored.epoch) for number, centre in centres for stored in centre.kept()}
+        kept = {(experiment.number, stored.epoch) for experiment in self for stored in experiment.kept}
         damaged = {each.number for each in self.damaged.values()}
         await self._journal.checkpoints.sweep(kept, others=damaged)
 
@@ -282,11 +280,11 @@ class Registry:
         return experiment
 
     async def _hold_checkpoints(self, experiment: Experiment) -> None:
-        """Have the checkpoints of an evolution strategy at hand if somebody may start from them."""
+        """Have checkpoints at hand if somebody may start from them."""
         centre = experiment.centre
-        if centre is None or (experiment.state.is_final and not centre.wanted):
+        if experiment.state.is_final and not (centre is not None and centre.wanted):
             return
-        await self._journal.checkpoints.hold(experiment.number, [kept.epoch for kept in centre.kept()])
+        await self._journal.checkpoints.hold(experiment.number, [kept.epoch for kept in experiment.kept])
 
     def _begin(self, settings: ExperimentSettings) -> Experiment:
         number = self._next_number()

@@ -8,10 +8,12 @@ from typing import NamedTuple
 
 from germline.algorithms.eggroll import Eggroll
 from germline.algorithms.ga import GeneticAlgorithm
+from germline.algorithms.own import OwnRun
 from germline.spec import complete, eggroll_settings, ga_settings, keep_first_version
 from germline.v1 import spec_pb2
 from master.centres.centre import Centre
 from master.experiments.algorithm_seam import EggrollSearch, GaSearch, Search
+from master.experiments.own_search import OwnSearch
 
 
 class Stop(NamedTuple):
@@ -100,7 +102,11 @@ class ExperimentSettings:
             return GaSearch(GeneticAlgorithm(ga_settings(self.spec), self.spec.seed))
         if kind == "eggroll":
             return EggrollSearch(Eggroll(eggroll_settings(self.spec), self.spec.seed))
-        raise NotImplementedError(f"algorithm.{kind} is not served; allowed: algorithm.ga, algorithm.eggroll")
+        if kind == "own":
+            return OwnSearch(OwnRun(self.spec.algorithm.own.population))
+        raise NotImplementedError(
+            f"algorithm.{kind} is not served; allowed: algorithm.ga, algorithm.eggroll, algorithm.own"
+        )
 
     def make_centre(self) -> Centre | None:
         """What is known of an evolution strategy's centre at first; None for a genetic algorithm."""
@@ -134,4 +140,6 @@ def _parallelism_of(spec: spec_pb2.ExperimentSpec) -> int:
     if spec.HasField("parallelism"):
         return spec.parallelism
     algorithm = spec.algorithm
+    if algorithm.HasField("own"):
+        return algorithm.own.population
     return 2 * (algorithm.eggroll.pairs if algorithm.HasField("eggroll") else algorithm.ga.window)

@@ -5,9 +5,10 @@ Imported by: only the server, which opens those that `--gateway` names. A gatewa
 
 from collections.abc import Mapping
 
+from master.gateways.evochi import opening as evochi
 from master.gateways.house import GatewayError, House, Start
 
 __all__ = ["GATEWAYS", "GatewayError", "House", "Start"]
 
-GATEWAYS: Mapping[str, Start] = {}
+GATEWAYS: Mapping[str, Start] = {"evochi": evochi.start}
 """What opens a gateway, by the name that `--gateway` calls it by."""

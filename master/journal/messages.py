@@ -13,6 +13,7 @@ from master.experiments.events import (
     CheckpointStored,
     Created,
     Discarded,
+    MembersTold,
     Quarantined,
     Rare,
     Released,
@@ -74,8 +75,8 @@ def write_rare(message: journal_pb2.Event, event: Rare) -> None:
     elif isinstance(event, Discarded):
         message.discarded.worker = event.worker
         message.discarded.tickets.extend(event.tickets)
-    elif isinstance(event, SetAside):
-        message.set_aside.CopyFrom(_set_aside_message(event))
+    elif isinstance(event, SetAside | MembersTold):
+        _write_told_otherwise(message, event)
     elif isinstance(event, Quarantined | Released):
         _write_trust(message, event)
     else:
@@ -101,11 +102,26 @@ _READERS: dict[str, Callable[[journal_pb2.Event], Rare]] = {
     "set_aside": lambda event: _read_set_aside(event.set_aside),
     "quarantined": lambda event: read_quarantined(event.quarantined),
     "released": lambda event: Released(event.released.worker_id),
+    "members_told": lambda event: _read_members(event.members_told),
 }
+
+
+def _read_members(message: journal_pb2.MembersTold) -> MembersTold:
+    return MembersTold(message.epoch, message.first, tuple(message.returns), message.running_s)
 
 
 def _read_state(message: journal_pb2.StateChanged) -> StateChanged:
     return StateChanged(State(message.state), message.time, message.running_s, message.trouble)
+
+
+def _write_told_otherwise(message: journal_pb2.Event, event: SetAside | MembersTold) -> None:
+    """Fill in what came of work that no lease was told of: it could not be scored, or is its workers' own."""
+    if isinstance(event, SetAside):
+        message.set_aside.CopyFrom(_set_aside_message(event))
+    else:
+        told = message.members_told
+        told.epoch, told.first, told.running_s = event.epoch, event.first, event.running_s
+        told.returns.extend(event.returns)
 
 
 def _set_aside_message(event: SetAside) -> journal_pb2.SetAside:

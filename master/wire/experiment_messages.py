@@ -18,6 +18,7 @@ from master.centres.centre import Centre
 from master.experiments.algorithm_seam import EggrollSearch
 from master.experiments.events import Quarantined
 from master.experiments.experiment import Experiment
+from master.experiments.own import OwnWork
 from master.experiments.progress import QUANTILES, Point
 from master.experiments.registry import Damaged
 from master.experiments.workers import kernel_families
@@ -57,7 +58,9 @@ def write_experiment(experiment: Experiment) -> experiment_pb2.Experiment:
         kernels=kernel_families(experiment.workers.values(), experiment.settings.spec),
         set_aside=[experiment_pb2.Unscored(**each._asdict()) for each in progress.set_aside],
     )
-    if experiment.centre is None:
+    if experiment.own is not None:
+        _write_own(message, experiment.own)
+    elif experiment.centre is None:
         _write_individuals(message, experiment.algorithm)
     else:
         _write_centre(message, experiment, experiment.centre)
@@ -103,6 +106,15 @@ def _write_individuals(message: experiment_pb2.Experiment, algorithm: GeneticAlg
         message.champion.CopyFrom(write_champion(algorithm.champion, algorithm))
 
 
+def _write_own(message: experiment_pb2.Experiment, own: OwnWork) -> None:
+    """What a run shows whose workers bring the arithmetic."""
+    message.population = own.run.population
+    message.epochs = max(own.run.updates, 0)
+    message.centre_digest = own.kept.digest if own.kept is not None else ""
+    message.leased = sum(own.lent.values())
+    message.workers = len(own.workers)
+
+
 def _write_centre(message: experiment_pb2.Experiment, experiment: Experiment, centre: Centre) -> None:
     """What an evolution strategy shows: its epochs, and its best measured centre for a champion."""
     message.epochs = centre.closed_epochs
@@ -143,8 +155,8 @@ def write_champion(champion: Champion, algorithm: GeneticAlgorithm) -> experimen
 def write_population(
     experiment: Experiment, limit: int, *, with_genomes: bool
 ) -> list[experiment_pb2.Individual]:
-    """The best members, best first; none of an evolution strategy, whose members live for an epoch."""
-    if experiment.centre is not None:
+    """The best members, best first; none where members live for an epoch."""
+    if experiment.centre is not None or experiment.own is not None:
         return []
     best = experiment.algorithm.best(limit)
     individuals = [_member(member) for member in best]
@@ -156,6 +168,8 @@ def write_population(
 
 def write_individual(experiment: Experiment, wanted: int | None) -> experiment_pb2.Individual | None:
     """One individual; without an id the leader. None if it is not known."""
+    if experiment.own is not None:
+        return None
     if experiment.centre is None:
         return _write_genome(experiment.algorithm, wanted)
     message = experiment_pb2.Experiment()

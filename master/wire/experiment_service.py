@@ -152,11 +152,14 @@ class ExperimentService(experiment_pb2_grpc.ExperimentServiceServicer):
         self, request: pb.GetCheckpointRequest, context: Context
     ) -> AsyncIterator[pb.GetCheckpointResponse]:
         experiment = self._registry.named(request.name)
-        if experiment.centre is None:
+        if experiment.centre is not None:
+            kept = experiment.centre.best or experiment.centre.newest
+        elif experiment.own is not None:
+            kept = experiment.own.kept
+        else:
             raise ConflictError(
                 f"experiment {experiment.settings.name} is no evolution strategy; it has no checkpoint"
             )
-        kept = experiment.centre.best or experiment.centre.newest
         if kept is None:
             raise ConflictError(f"experiment {experiment.settings.name} has no stored centre yet")
         data = await self._journal.checkpoints.get(experiment.number, kept.epoch)

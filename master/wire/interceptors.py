@@ -28,21 +28,26 @@ _FOR_WORKERS = ("/germline.v1.WorkerService/", "/grpc.reflection.")
 class AccessInterceptor(grpc.aio.ServerInterceptor):
     """Refuses calls of those who may not make them; the master's health is for everybody."""
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: Access, role_for: Callable[[str], Role | None] | None = None) -> None:
+        """Ask `role_for` who may make a call, None for everybody; the master's own rule by default."""
         self._access = access
+        self._role_for = role_for or role_of_method
 
     async def intercept_service(
         self, continuation: Continuation, details: grpc.HandlerCallDetails
     ) -> Handler:
         """Have the call looked at before it does anything."""
         handler = await continuation(details)
-        if handler is None or details.method.startswith(OPEN_TO_ALL):
+        needed = self._role_for(details.method)
+        if handler is None or needed is None:
             return handler  # type: ignore[return-value]  # None is grpc's own: no such method
-        return replaced(handler, lambda inner: self._guarded(inner, details))
+        return replaced(handler, lambda inner: self._guarded(inner, details, needed))
 
-    def _guarded(self, inner: Callable[..., Any], details: grpc.HandlerCallDetails) -> Callable[..., Any]:
+    def _guarded(
+        self, inner: Callable[..., Any], details: grpc.HandlerCallDetails, needed: Role
+    ) -> Callable[..., Any]:
         def call(request: object, context: Context) -> Any:
-            role, needed = self._role(details, context), role_for(details.method)
+            role = self._role(details, context)
             if role < needed:
                 raise ForbiddenError(
                     f"{details.method} is for the role {needed.name.lower()}; the caller showed the role "
@@ -69,8 +74,10 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
         return min(shown, default=Role.OPERATOR)
 
 
-def role_for(method: str) -> Role:
-    """Who may make a call: what is not known to be for workers is for operators."""
+def role_of_method(method: str) -> Role | None:
+    """Who may make a call: what is not known to be for everybody, or for workers, is for operators."""
+    if method.startswith(OPEN_TO_ALL):
+        return None
     return Role.WORKER if method.startswith(_FOR_WORKERS) else Role.OPERATOR
 
 

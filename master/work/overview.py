@@ -59,6 +59,11 @@ class Overview:
                 "Room for work that workers have and do not get.",
                 sum(s.credit for s in sessions),
             ),
+            (
+                "germline_own_workers",
+                "Workers that bring the arithmetic of their experiments.",
+                sum(len(e.own.workers) for e in running if e.own is not None),
+            ),
             ("germline_experiments_running", "Experiments that want work done.", len(running)),
             (
                 "germline_set_aside",
@@ -102,6 +107,8 @@ class Overview:
 
     def verification_note(self, experiment: Experiment) -> str:
         """Why nothing of an experiment is checked, or what waits to be decided; empty if all is well."""
+        if experiment.own is not None:
+            return "nothing is checked: its workers evaluate what only they know"
         if experiment.settings.spec.algorithm.HasField("eggroll"):
             return "nothing is checked: slices of an epoch are not played again"
         if not experiment.checks.share:

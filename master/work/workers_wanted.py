@@ -34,9 +34,10 @@ class WorkersWanted:
 def evaluations_wanted(experiment: Experiment) -> int:
     """Evaluations that an experiment can use at a time: its parallelism, or what is left until it stops.
 
-    At least 1 while it runs, since a stop condition may wait for one more; 0 if it does not run.
+    At least 1 while it runs, since a stop condition may wait for one more; 0 if it does not run, or has
+    workers of its own.
     """
-    if not experiment.is_running:
+    if not experiment.is_running or experiment.own is not None:
         return 0
     left = min(experiment.settings.parallelism, evaluations_left(experiment))
     return max(1, math.ceil(left))

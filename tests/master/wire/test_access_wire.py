@@ -22,7 +22,7 @@ from germline.v1.worker_pb2_grpc import WorkerServiceStub
 from master.access import Role
 from master.config import MasterConfig
 from master.server import Master
-from master.wire.interceptors import role_for
+from master.wire.interceptors import role_of_method
 
 WORKER, OPERATOR = "worker-token-" * 2, "operator-token-" * 2
 Serve = Callable[..., AbstractAsyncContextManager[Master]]
@@ -106,9 +106,9 @@ def test_every_call_has_its_role_and_only_work_is_for_workers() -> None:
         *worker_pb2.DESCRIPTOR.services_by_name.values(),
     ]
     methods = {f"/{service.full_name}/{method.name}" for service in services for method in service.methods}
-    for_workers = {method for method in methods if role_for(method) is Role.WORKER}
+    for_workers = {method for method in methods if role_of_method(method) is Role.WORKER}
     assert for_workers == {"/germline.v1.WorkerService/Work"}
-    assert role_for("/germline.v2.Whatever/Call") is Role.OPERATOR
+    assert role_of_method("/germline.v2.Whatever/Call") is Role.OPERATOR
 
 
 @pytest.mark.parametrize(
