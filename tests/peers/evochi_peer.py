@@ -101,7 +101,9 @@ class Peer:
             await self._optimise(event.optimize)
         elif event.type == pb.EVENT_TYPE_SHARE_STATE:
             await self._pass("share")
-            share = pb.FinishShareStateRequest(task_id=event.share_state.task_id, state=b"%d" % self.state)
+            share = pb.FinishShareStateRequest(
+                task_id=event.share_state.task_id, state=str(self.state).encode()
+            )
             await self.stub.FinishShareState(share, metadata=self.auth)
 
     async def _beat(self) -> None:

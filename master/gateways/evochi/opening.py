@@ -31,9 +31,10 @@ async def start(house: House, stack: contextlib.AsyncExitStack) -> str:
     config = EvochiConfig.of(house.environment)
     sessions = Sessions(house.registry, config, house.clock)
     try:
-        sessions.find_experiment()
+        experiment, _ = sessions.find_experiment()
     except MasterError as error:
         raise GatewayError(f"the evochi gateway cannot be opened: {error}") from None
+    await house.journal.durable((experiment.number,))
     server = _server(house, config, sessions)
     address = house.bind(server, house.address)
     await server.start()

@@ -185,7 +185,7 @@ async def test_a_restart_of_the_master_keeps_epoch_state_and_what_was_told(tmp_p
             await reached(master, own.run.updates + 2)
         check([first, second])
         assert second.hello is not None
-        assert second.hello.state == b"%d" % kept["updates"]
+        assert int(second.hello.state) == kept["updates"]
 
 
 async def test_the_last_epoch_ends_the_run_and_its_state_is_kept(tmp_path: Path) -> None:

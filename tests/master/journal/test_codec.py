@@ -17,6 +17,7 @@ from master.experiments.events import (
     Created,
     Discarded,
     Event,
+    MembersTold,
     Quarantined,
     Released,
     SetAside,
@@ -86,6 +87,7 @@ EVENTS: list[Event] = [
     Quarantined("w-1", "it lies", 1_700_000_300.5, (1, 2**64 - 1)),
     Quarantined("w-2", "it lies, too", 1_700_000_301.5),
     Released("w-1"),
+    MembersTold(3, 5, (-1.5, 1e300), 12.5),
     StopChanged(SPEC.stop.SerializeToString()),
     StopChanged(loads(LIMITED).stop.SerializeToString()),
 ]

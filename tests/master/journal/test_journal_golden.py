@@ -21,6 +21,8 @@ import pytest
 from redis.asyncio import Redis
 
 from germline.algorithms.base import Result
+from germline.algorithms.own import Kind, Order
+from germline.algorithms.own_epoch import Part
 from germline.algorithms.slices import SliceAsk
 from germline.genome import format_id
 from germline.spec import loads
@@ -31,6 +33,7 @@ from master.experiments.algorithm_seam import EggrollSearch
 from master.experiments.distrust import distrust, trust_again
 from master.experiments.events import cap_of
 from master.experiments.experiment import Experiment
+from master.experiments.own import OwnWork
 from master.experiments.registry import Registry
 from master.experiments.workers import WorkerIdentity
 from master.journal.journal import Journal
@@ -108,6 +111,15 @@ validation_episodes = 3
 checkpoint_epochs = 1
 """
 
+OWN_SPEC = """
+name = "{name}"
+[task.own]
+[policy]
+name = "own"
+[algorithm.own]
+population = 6
+"""
+
 Found = list[tuple[bytes, dict[bytes, bytes]]]
 Json = dict[str, Any]
 
@@ -127,8 +139,14 @@ def seen(experiment: Experiment) -> Json:
         "points": len(experiment.progress.history.points),
         **_seen_trouble(experiment),
         **_seen_quarantine(experiment),
-        **(_seen_individuals(experiment) if experiment.centre is None else _seen_centre(experiment)),
+        **_seen_of_kind(experiment),
     }
+
+
+def _seen_of_kind(experiment: Experiment) -> Json:
+    if experiment.own is not None:
+        return {"own": experiment.own.run.snapshot(), "kept": [list(kept) for kept in experiment.kept]}
+    return _seen_individuals(experiment) if experiment.centre is None else _seen_centre(experiment)
 
 
 def _seen_trouble(experiment: Experiment) -> Json:
@@ -322,6 +340,36 @@ async def write_quarantine(path: Path) -> None:
         _write(path, [await _dump(client, each) for each in experiments])
 
 
+async def write_own(path: Path) -> None:
+    """Two epochs of workers' own arithmetic, and a third begun: with a snapshot in an epoch, and without."""
+    async with master() as (registry, journal, client):
+        experiments = [
+            registry.create(loads(OWN_SPEC.format(name=f"golden-{each}"))) for each in ("snapshot", "entries")
+        ]
+        for experiment in experiments:
+            orders: list[Order] = []
+            assert experiment.own is not None
+            experiment.own.join("w", 4, orders.append)
+            for answer in range(8):
+                if answer == 4:
+                    await journal.flush(10.0, with_snapshots=experiment is experiments[0])
+                _answer(experiment.own, orders[-1])
+                await journal.flush(10.0)
+        _write(path, [await _dump(client, each) for each in experiments])
+
+
+def _answer(own: OwnWork, order: Order) -> None:
+    if order.kind is Kind.EVALUATE:
+        parts = [
+            Part(start, tuple(order.epoch + m / 4 for m in range(start, end))) for start, end in order.slices
+        ]
+        own.tell("w", order.task, parts)
+    elif order.kind is Kind.OPTIMISE:
+        own.optimise("w", order.task)
+    else:
+        own.take_state("w", order.task, order.kind, f"state after {order.epoch}".encode())
+
+
 def _named(name: str) -> spec_pb2.ExperimentSpec:
     """The genetic algorithm under another name."""
     spec = spec_pb2.ExperimentSpec()
@@ -395,8 +443,8 @@ async def _dump(client: Redis, experiment: Experiment) -> Json:
     number = experiment.number
     snapshot = await _whole(client, KEYS.snapshot(number))
     found = cast(Found, await client.xrange(KEYS.entries(number)))
-    kept = experiment.centre.kept() if experiment.centre is not None else []
-    blobs = {str(each.epoch): await _whole(client, KEYS.checkpoint(number, each.epoch)) for each in kept}
+    epochs = [each.epoch for each in experiment.kept]
+    blobs = {str(epoch): await _whole(client, KEYS.checkpoint(number, epoch)) for epoch in epochs}
     return {
         "name": experiment.settings.name,
         "number": number,
@@ -438,6 +486,7 @@ FILES = {
     "extended-v1": write_extended,
     "capped-v1": write_capped,
     "quarantine-v1": write_quarantine,
+    "own-v1": write_own,
 }
 
 
