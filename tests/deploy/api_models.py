@@ -55,30 +55,37 @@ def fit(shape: Shape, value: Any, where: str) -> Any:
     return found
 
 
-def check(kind: str, properties: Properties, name: str) -> None:
-    """Hold properties of a resource to the API. Raises ValueError with what is wrong."""
+def check(kind: str, properties: Properties, name: str) -> Properties:
+    """Hold properties of a resource to the API; returns the parameters of the call that makes it.
+
+    Raises:
+        ValueError: with what is wrong.
+    """
     service, call, named = NAMED[kind]
     shape = _session.get_service_model(service).operation_model(call).input_shape
     assert shape is not None
-    given = _as_called(kind, properties) | ({named: name} if named else {})
-    report = ParamValidator().validate(fit(shape, given, kind), shape)
+    given: Properties = fit(
+        shape, _as_called(kind, properties, name) | ({named: name} if named else {}), kind
+    )
+    report = ParamValidator().validate(given, shape)
     if report.has_errors():
         raise ValueError(f"{kind}: {report.generate_report()}")
+    return given
 
 
-def _as_called(kind: str, properties: Properties) -> Properties:
+def _as_called(kind: str, properties: Properties, name: str) -> Properties:
     """What CloudFormation calls otherwise than the API does."""
     given = dict(properties)
     if kind == "AWS::ECS::CapacityProvider" and "ClusterName" in given:
         given["cluster"] = given.pop("ClusterName")
     elif kind == "AWS::ApplicationAutoScaling::ScalingPolicy":
-        given.pop("ScalingTargetId")
-        given |= {"ResourceId": "service/a/b", "ServiceNamespace": "ecs"}
+        target = str(given.pop("ScalingTargetId"))  # RESOURCE|DIMENSION|SERVICE, where it is resolved
+        given |= {"ResourceId": target.partition("|")[0], "ServiceNamespace": "ecs"}
         given["ScalableDimension"] = "ecs:service:DesiredCount"
     elif kind == "AWS::ElastiCache::SubnetGroup":
         given["CacheSubnetGroupDescription"] = given.pop("Description")
     elif kind == "AWS::ElastiCache::ParameterGroup":
         given.pop("Properties")
     elif kind == "AWS::Budgets::Budget":
-        given |= {"AccountId": "123456789012", "Budget": {"BudgetName": "budget"} | given["Budget"]}
+        given |= {"AccountId": "123456789012", "Budget": {"BudgetName": name} | given["Budget"]}
     return given

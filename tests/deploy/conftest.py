@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from tests.deploy.stacks import COMBINATIONS, SOME, Resolver, Resources, read_template
+
 ROOT = Path(__file__).parents[2]
 KUBERNETES = ROOT / "deploy" / "kubernetes"
 
@@ -63,3 +65,10 @@ def render(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[Docum
         return [each for each in yaml.safe_load_all(shown.stdout) if each]
 
     return rendered
+
+
+@pytest.fixture(scope="session")
+def stacks() -> list[Resources]:
+    """deploy/aws with a few combinations of choices, the defaults first; a test that breaks one copies it."""
+    template = read_template()
+    return [Resolver(template, each).resources for each in [COMBINATIONS[0], *SOME]]
