@@ -2,8 +2,9 @@
 
 Run ``python -m germline.bench.eggroll``. The peers are the real packages from PyPI, in an environment of
 their own that is made on first use. Every contender is a process of its own, so that its peak memory is its
-own; they take their steps in turns, one after the other, and medians are compared. Ratios on a machine with
-other work to do mean little: compare the processor seconds too, at most threads times wall seconds.
+own; they take their steps in turns, one after the other, and medians are compared. Ours stands there twice:
+by its own interface, and by each package's (:mod:`germline.compat`), beside that package. Ratios on a machine
+with other work to do mean little: compare the processor seconds too, at most threads times wall seconds.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import statistics
 import subprocess
 import sys
 import venv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -27,7 +28,12 @@ logger = logging.getLogger(__name__)
 CONTENDER = Path(__file__).with_name("eggroll_contender.py")
 PEERS = ("eggroll-trainer", "torcheggroll", "evox")
 Clock = Literal["wall", "cpu"]
+Steps = Sequence[Sequence[float]]
 OURS, FLOOR = "germline", "inference"
+INTERFACES = {
+    "germline.compat.eggroll_trainer": "eggroll-trainer",
+    "germline.compat.torcheggroll": "torcheggroll",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +46,8 @@ class Workload:
         batch: rows that every member sees.
         population: members.
         rank: of the noise.
-        asked: how many times as fast as each peer a step must be.
-        asked_mib: how much memory our process may ever hold; 0 for any.
+        asked: how many times as fast as each peer a step must be; or as its package, for an interface.
+        asked_mib: how much memory our processes may ever hold; 0 for any.
     """
 
     name: str
@@ -59,7 +65,11 @@ WORKLOADS = (
         (128, 256, 256, 10),
         256,
         1024,
-        asked=(("eggroll-trainer", 1.8), ("torcheggroll", 3.0)),
+        asked=(
+            ("eggroll-trainer", 1.8),
+            ("torcheggroll", 3.0),
+            ("germline.compat.torcheggroll", 3.0),
+        ),
         asked_mib=300,
     ),
     Workload(
@@ -89,9 +99,10 @@ class Row:
         median_s: wall seconds of a step.
         cpu_s: processor seconds of a step, median.
         peak_mib: the most memory its process ever held.
-        ratio: how many times as fast as this contender ours is, by medians of the clock that was chosen.
+        ratio: how many times as fast as this contender ours is, by medians of the clock that was chosen; for
+            ours by a package's interface: how many times as fast as the package it is.
         asked: the ratio that is asked for; 0 for none.
-        reached: whether ours reaches it (for ours: its memory bound).
+        reached: whether ours reaches it, and its memory bound.
         rounds: steps measured.
     """
 
@@ -129,7 +140,7 @@ def measure(
     rows: list[Row] = []
     for work in workloads:
         rows += _measure_one(work, rounds, threads, contenders, peers, clock)
-        logger.info("%s\n%s", work.name, table(rows[-len(contenders) - 2 :]))
+        logger.info("%s\n%s", work.name, table([row for row in rows if row.workload == work.name]))
     return rows
 
 
@@ -208,6 +219,7 @@ def _measure_one(
     places = [
         (Path(sys.executable), OURS),
         (Path(sys.executable), FLOOR),
+        *((Path(sys.executable), name) for name, package in INTERFACES.items() if package in contenders),
         *((peers, name) for name in contenders),
     ]
     running = [Contender(python, name, work, threads) for python, name in places]
@@ -220,18 +232,30 @@ def _measure_one(
     finally:
         for contender in running:
             contender.end()
-    return [_row(work, contender, running[0], clock) for contender in running]
+    return rows_of(work, {contender.name: contender.steps for contender in running}, clock)
 
 
-def _row(work: Workload, contender: Contender, ours: Contender, clock: Clock) -> Row:
+def rows_of(work: Workload, steps: Mapping[str, Steps], clock: Clock) -> list[Row]:
+    """What the contenders' steps come to: of each, seconds, processor seconds and the peak in MiB."""
     place = 0 if clock == "wall" else 1
-    median, cpu = (statistics.median(step[i] for step in contender.steps) for i in (0, 1))
-    peak = max(step[2] for step in contender.steps)
-    ratio = (median, cpu)[place] / statistics.median(step[place] for step in ours.steps)
-    asked = dict(work.asked).get(contender.name, 0.0)
-    fits = contender is not ours or not work.asked_mib or peak <= work.asked_mib
+    medians = {name: statistics.median(step[place] for step in own) for name, own in steps.items()}
+    return [_row(work, name, own, _ratio(name, medians)) for name, own in steps.items()]
+
+
+def _ratio(name: str, medians: Mapping[str, float]) -> float:
+    if name in INTERFACES:
+        return medians[INTERFACES[name]] / medians[name]
+    return medians[name] / medians[OURS]
+
+
+def _row(work: Workload, name: str, steps: Steps, ratio: float) -> Row:
+    median, cpu = (statistics.median(step[i] for step in steps) for i in (0, 1))
+    peak = max(step[2] for step in steps)
+    asked = dict(work.asked).get(name, 0.0)
+    bound = work.asked_mib if name == OURS or (name in INTERFACES and asked) else 0
+    fits = not bound or peak <= bound
     reached = ratio >= asked and fits
-    return Row(work.name, contender.name, median, cpu, peak, ratio, asked, reached, len(contender.steps))
+    return Row(work.name, name, median, cpu, peak, ratio, asked, reached, len(steps))
 
 
 def table(rows: Sequence[Row]) -> str:

@@ -12,6 +12,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from itertools import pairwise
 
@@ -64,15 +65,27 @@ def germline(network: nn.Sequential, inputs: Tensor, targets: Tensor, population
     return lambda: evolution.step(inputs, functional.cross_entropy, targets)
 
 
-def torcheggroll(network: nn.Sequential, inputs: Tensor, targets: Tensor, population: int, rank: int) -> Step:
+def torcheggroll(
+    network: nn.Sequential,
+    inputs: Tensor,
+    targets: Tensor,
+    population: int,
+    rank: int,
+    package: str = "torcheggroll",
+) -> Step:
     """Its batched step."""
-    kind = import_module("torcheggroll").TorchEggrollES
+    kind = import_module(package).TorchEggrollES
     evolution = kind(network, pop_size=population, sigma=SIGMA, lr=LEARNING_RATE, rank=rank)
     return lambda: evolution.step(inputs, functional.cross_entropy, targets)
 
 
 def eggroll_trainer(
-    network: nn.Sequential, inputs: Tensor, targets: Tensor, population: int, rank: int
+    network: nn.Sequential,
+    inputs: Tensor,
+    targets: Tensor,
+    population: int,
+    rank: int,
+    package: str = "eggroll_trainer",
 ) -> Step:
     """Its trainer, with antithetic pairs (`noise_reuse=1`)."""
 
@@ -80,7 +93,7 @@ def eggroll_trainer(
         with torch.no_grad():
             return -float(functional.cross_entropy(model(inputs), targets))
 
-    trainer = import_module("eggroll_trainer").EGGROLLTrainer(
+    trainer = import_module(package).EGGROLLTrainer(
         network.parameters(),
         model=network,
         fitness_fn=fitness,
@@ -145,6 +158,8 @@ def say(figures: list[float]) -> None:
 
 CONTENDERS: dict[str, Callable[[nn.Sequential, Tensor, Tensor, int, int], Step]] = {
     "germline": germline,
+    "germline.compat.torcheggroll": partial(torcheggroll, package="germline.compat.torcheggroll"),
+    "germline.compat.eggroll_trainer": partial(eggroll_trainer, package="germline.compat.eggroll_trainer"),
     "torcheggroll": torcheggroll,
     "eggroll-trainer": eggroll_trainer,
     "evox": evox,

@@ -30,10 +30,20 @@ def materialise_drawn(
     out: Tensor, centre: Tensor, space: Space, drawn: Drawn, first: int, power: float
 ) -> None:
     """The same for neighbouring pairs, drawn already: `out [pairs, space.size]`, from the `first` on."""
-    window = slice(first, first + len(out))
+    materialise_signed(out.unsqueeze(0), centre, space, drawn, first, power)
+
+
+def materialise_signed(
+    out: Tensor, centre: Tensor, space: Space, drawn: Drawn, first: int, power: float
+) -> None:
+    """The same for one sign or for both, `out [signs, pairs, space.size]`: plus before minus."""
+    window = slice(first, first + out.shape[1])
     for p in space:
         span = slice(p.offset, p.offset + p.size)
-        torch.add(centre[span], _steps(p, drawn, window, power), out=out[:, span])
+        steps = _steps(p, drawn, window, power)
+        torch.add(centre[span], steps, out=out[0, :, span])
+        if len(out) == 2:
+            torch.sub(centre[span], steps, out=out[1, :, span])
 
 
 def _steps(parameter: Evolved, drawn: Drawn, window: slice, power: float) -> Tensor:

@@ -35,6 +35,7 @@ def choose_forward(
     sigma: float,
     slots: int,
     dtype: torch.dtype,
+    signs: int = 2,
 ) -> MemberForward:
     """The forward pass of a population.
 
@@ -47,23 +48,25 @@ def choose_forward(
         sigma: its scale.
         slots: how many pairs the shared pass holds at once.
         dtype: of the pass.
+        signs: members of a slot, 2 or 1.
 
     Raises:
         UntraceableError: if ``low_rank`` is insisted on and no such pass can be built, or it would be wrong.
     """
     if mode == "low_rank":
         _try_if_possible(network, space, inputs[:_ROWS_OF_TRIAL], key, sigma)
-        return LowRankForward(network, space, slots=slots, dtype=dtype)
+        return LowRankForward(network, space, slots=slots, signs=signs, dtype=dtype)
     if mode == "auto":
         try:
             try_out(network, space, inputs[:_ROWS_OF_TRIAL], key, sigma)
-            player = LowRankForward(network, space, slots=slots, dtype=dtype)
+            player = LowRankForward(network, space, slots=slots, signs=signs, dtype=dtype)
             player.shared(inputs[:_ROWS_OF_TRIAL], 0, 1)
         except Exception as reason:  # whatever it is: written-out weights are right, or raise it again
             logger.info("materialised weights play %s: %s", type(network).__name__, reason)
         else:
             return player
-    return MaterialisedForward(network, space, slots=min(slots, _SLOTS_OF_WRITTEN_OUT), dtype=dtype)
+    few = min(slots, _SLOTS_OF_WRITTEN_OUT)
+    return MaterialisedForward(network, space, slots=few, signs=signs, dtype=dtype)
 
 
 def _try_if_possible(network: nn.Module, space: Space, rows: Tensor, key: NoiseKey, sigma: float) -> None:

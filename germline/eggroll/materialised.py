@@ -97,7 +97,9 @@ class MaterialisedForward:
     def _play(self, weights: Tensor, rows: Tensor, axis: int | None) -> Tensor:
         rows = rows.to(self.dtype) if rows.is_floating_point() else rows
         with _evaluating(self._module):
-            return self._play_all(self._space.views(weights), len(weights), rows, axis)
+            out = self._play_all(self._space.views(weights), len(weights), rows, axis)
+        is_weights = out.untyped_storage().data_ptr() == self._weights.untyped_storage().data_ptr()
+        return out.clone() if is_weights else out  # the next members' weights go where these are
 
     def _play_all(self, views: dict[str, Tensor], count: int, rows: Tensor, axis: int | None) -> Tensor:
         if not self._one_by_one and count > 1:

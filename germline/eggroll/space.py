@@ -52,13 +52,14 @@ class Space:
     rank: int
 
     @classmethod
-    def of(cls, module: nn.Module, rank: int = 1, freeze: Freeze = ()) -> Space:
+    def of(cls, module: nn.Module, rank: int = 1, freeze: Freeze = (), *, clip_rank: bool = False) -> Space:
         """Choose what evolves: everything that requires a gradient and is not frozen.
 
         Args:
             module: the network.
             rank: of the noise on matrices.
             freeze: names, or patterns such as ``embedding.*``; or a function of (name, parameter).
+            clip_rank: whether a matrix's noise has no higher rank than the matrix itself.
 
         Raises:
             ValueError: if nothing is left to evolve, a name fits nothing, or a parameter is no float, or has
@@ -77,7 +78,9 @@ class Space:
                 raise ValueError(f"parameter {name} has type {parameter.dtype}; only floating point evolves")
             if parameter.is_meta or is_lazy(parameter):
                 raise ValueError(f"parameter {name} has no values yet: it is lazy, or on the device meta")
-            evolved.append(Evolved(ParameterNoise.of(name, tuple(parameter.shape), rank), offset))
+            shape = tuple(parameter.shape)
+            own = min(rank, shape[0], math.prod(shape[1:])) if clip_rank and len(shape) > 1 else rank
+            evolved.append(Evolved(ParameterNoise.of(name, shape, own), offset))
             offset += parameter.numel()
         if not evolved:
             raise ValueError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from germline.eggroll.module_state import ModuleState
 from germline.eggroll.space import Space
 from germline.pairs import Member
 
@@ -132,8 +133,7 @@ class Trainer(ABC):
 
     def evaluate(self, members: Sequence[Member]) -> npt.NDArray[np.float64]:
         """The fitness of members, `[members]`; the model is afterwards as it was before."""
-        buffers = {name: value.clone() for name, value in self.model.named_buffers()}
-        flags = {name: module.training for name, module in self.model.named_modules()}
+        before = ModuleState(self.model)
         centre = self.space.read(self.model)
         fitness = np.empty(len(members))
         try:
@@ -141,9 +141,9 @@ class Trainer(ABC):
                 self.space.write(self.weights(member), self.model)
                 with torch.no_grad():
                     fitness[i] = _number(self.fitness_fn(self.model), member)
-                self._put_back(buffers, flags)
+                before.put_back()
         finally:
-            self._put_back(buffers, flags)
+            before.put_back()
             self.space.write(centre, self.model)
         return fitness
 
@@ -158,14 +158,6 @@ class Trainer(ABC):
         model = copy.deepcopy(self.model)
         self.space.write(self.best.weights, model)
         return model
-
-    @torch.no_grad()
-    def _put_back(self, buffers: Mapping[str, Tensor], flags: Mapping[str, bool]) -> None:
-        for name, buffer in self.model.named_buffers():
-            if name in buffers:
-                buffer.copy_(buffers[name])
-        for name, module in self.model.named_modules():
-            module.training = flags.get(name, module.training)
 
 
 class ProgressBar:

@@ -1,0 +1,340 @@
+"""eggroll-trainer's interface over our engine: its names, layouts and errors, and what is right in ours."""
+
+from __future__ import annotations
+
+import copy
+import io
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from germline.compat import eggroll_trainer
+from germline.compat.eggroll_trainer import EGGROLLTrainer, ESTrainer, VanillaESTrainer
+
+BOTH = (EGGROLLTrainer, VanillaESTrainer)
+Trainer = EGGROLLTrainer | VanillaESTrainer
+
+
+def model_of(*widths: int) -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(widths[0], widths[1]), nn.Tanh(), nn.Linear(widths[1], widths[2]))
+
+
+def weights(model: nn.Module) -> Tensor:
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+def small(model: nn.Module) -> float:
+    """The nearer its weights are to zero the better."""
+    return -float(weights(model).norm())
+
+
+def make(kind: type[Trainer], model: nn.Module | None = None, **settings: Any) -> Trainer:
+    model = model or model_of(5, 4, 1)
+    chosen: dict[str, Any] = {
+        "population_size": 16,
+        "learning_rate": 0.1,
+        "sigma": 0.1,
+        "seed": 1,
+        **settings,
+    }
+    return kind(model.parameters(), model=model, fitness_fn=chosen.pop("fitness_fn", small), **chosen)
+
+
+class Uniform(ESTrainer):
+    """A strategy of one's own."""
+
+    def sample_perturbations(self, population_size: int) -> Tensor:
+        return torch.rand(population_size, self.current_params.shape[0], device=self.device) * 2 - 1
+
+    def compute_update(self, perturbations: Tensor, fitnesses: Tensor) -> Tensor:
+        return perturbations[torch.topk(fitnesses, len(fitnesses) // 2).indices].mean(dim=0)
+
+
+@pytest.mark.parametrize("kind", [*BOTH, Uniform])
+def test_training_improves_and_keeps_the_books(
+    kind: type[Trainer], capsys: pytest.CaptureFixture[str]
+) -> None:
+    trainer = make(kind, learning_rate=0.5)
+    before = small(trainer.model)
+    first = trainer.step()
+    assert set(first) == {"generation", "mean_fitness", "best_fitness", "std_fitness"}
+    assert first["std_fitness"] > 0
+    told = trainer.train(num_generations=30, verbose=False)
+    assert capsys.readouterr().out == ""
+    assert (told["generation"], len(told["fitness_history"])) == (31, 31)
+    assert told["fitness_history"][0] == first["mean_fitness"]
+    assert small(trainer.model) > before + 0.1
+    assert trainer.best_fitness is not None
+    assert told["best_fitness"] == trainer.best_fitness >= first["best_fitness"]
+    trainer.train(1)
+    assert f"generation 32: mean fitness {trainer.fitness_history[-1]:.4f}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", [*BOTH, Uniform])
+def test_the_best_model_has_the_best_fitness(kind: type[Trainer]) -> None:
+    trainer = make(kind)
+    assert torch.equal(weights(trainer.get_best_model()), weights(trainer.model))
+    trainer.train(3, verbose=False)
+    assert small(trainer.get_best_model()) == pytest.approx(trainer.best_fitness)
+    assert trainer.get_best_model() is not trainer.model
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_the_seed_decides_and_the_same_seed_repeats(kind: type[Trainer]) -> None:
+    moved = []
+    for seed in (1, 1, 2):
+        trainer = make(kind, seed=seed)
+        trainer.train(2, verbose=False)
+        moved.append(weights(trainer.model))
+    assert torch.equal(moved[0], moved[1])
+    assert not torch.equal(moved[0], moved[2])
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_a_step_leaves_torchs_generator_alone(kind: type[Trainer]) -> None:
+    trainer = make(kind)
+    state = torch.get_rng_state()
+    trainer.step()
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_seed_is_torchs_too_for_a_fitness_that_draws() -> None:
+    def drawn(model: nn.Module) -> float:
+        return torch.randn(1).item()
+
+    histories = [make(EGGROLLTrainer, fitness_fn=drawn, seed=3).train(2, verbose=False) for _ in range(2)]
+    assert histories[0] == histories[1]
+
+
+def test_same_shaped_parameters_have_noise_of_their_own() -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    seen: list[list[Tensor]] = []
+
+    def watch(model: nn.Module) -> float:
+        seen.append([p.detach().clone() for p in model.parameters()])
+        return 0.0
+
+    start = [p.detach().clone() for p in model.parameters()]
+    make(EGGROLLTrainer, model, fitness_fn=watch, population_size=3).step()
+    noises = [[now - before for now, before in zip(member, start, strict=True)] for member in seen]
+    for first, _, second, _ in noises:
+        assert not torch.allclose(first, second, atol=1e-3)
+        assert torch.linalg.matrix_rank(first, rtol=1e-3) == 1
+    assert not torch.allclose(noises[0][0], noises[1][0], atol=1e-3)
+    assert not torch.allclose(noises[0][0], -noises[1][0], atol=1e-3)
+
+
+@pytest.mark.parametrize(("reuse", "kept"), [(0, 1), (1, 1), (2, 2), (3, 3)])
+def test_noise_is_kept_for_so_many_generations_in_antithetic_pairs(reuse: int, kept: int) -> None:
+    model, seen = model_of(3, 2, 1), []
+
+    def watch(model: nn.Module) -> float:
+        seen.append(weights(model))
+        return 0.0
+
+    trainer = make(EGGROLLTrainer, model, fitness_fn=watch, population_size=5, noise_reuse=reuse)
+    centre = weights(model)
+    trainer.train(kept + 1, verbose=False)
+    noises = torch.stack(seen).view(kept + 1, 5, -1) - centre
+    assert all(torch.equal(noises[i], noises[0]) for i in range(kept))
+    assert not torch.allclose(noises[kept], noises[0], atol=1e-3)
+    are_pairs = torch.allclose(noises[0][0], -noises[0][1], atol=1e-6)
+    assert are_pairs is (reuse > 0)
+    assert not torch.allclose(noises[0][2], noises[0][4], atol=1e-3)
+
+
+def test_a_step_is_the_formulas() -> None:
+    model, seen, scores = model_of(4, 3, 1), [], []
+
+    def watch(model: nn.Module) -> float:
+        seen.append(weights(model))
+        scores.append(small(model))
+        return scores[-1]
+
+    before = weights(model)
+    make(EGGROLLTrainer, model, fitness_fn=watch, group_size=4, learning_rate=0.3).step()
+    groups = torch.tensor(scores).view(4, 4)
+    z = ((groups - groups.mean(1, keepdim=True)) / groups.std(1, keepdim=True)).flatten()
+    step = 0.3 * math.sqrt(16) * (z[:, None] * (torch.stack(seen) - before)).mean(0)
+    assert torch.allclose(weights(model) - before, step, atol=1e-5)
+
+
+def test_only_matrices_evolve_if_the_rest_is_frozen_and_nothing_that_needs_no_gradient() -> None:
+    model = model_of(5, 4, 1)
+    model[2].weight.requires_grad_(False)
+    before = copy.deepcopy(model.state_dict())
+    trainer = make(EGGROLLTrainer, model, freeze_nonlora=True)
+    assert isinstance(trainer, EGGROLLTrainer)
+    assert trainer.param_names == ["0.weight", "0.bias", "2.bias"]
+    assert trainer.is_matrix == [True, False, False]
+    assert (trainer.param_shapes[0], trainer.param_dims) == (torch.Size((4, 5)), [20, 4, 1])
+    trainer.step()
+    changed = [name for name, value in model.state_dict().items() if not torch.equal(value, before[name])]
+    assert changed == ["0.weight"]
+    flat = make(VanillaESTrainer, model_frozen := copy.deepcopy(model))
+    flat.step()
+    assert torch.equal(model_frozen.state_dict()["2.weight"], before["2.weight"])
+
+
+@pytest.mark.parametrize("kind", [*BOTH, Uniform])
+def test_buffers_and_training_flags_are_as_before(kind: type[Trainer]) -> None:
+    model = nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4), nn.Linear(4, 1)).train()
+    before, x = copy.deepcopy(dict(model.named_buffers())), torch.randn(8, 5)
+
+    def plays(model: nn.Module) -> float:
+        value = model(x).mean().item()
+        model.eval()
+        return float(value)
+
+    make(kind, model, fitness_fn=plays).step()
+    assert all(torch.equal(value, before[name]) for name, value in model.named_buffers())
+    assert all(module.training for module in model.modules())
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_members_without_a_finite_fitness_cost_nobody_else(kind: type[Trainer]) -> None:
+    told = iter([math.nan, math.inf, *range(14)] + [math.nan] * 16)
+    trainer = make(kind, fitness_fn=lambda model: next(told))
+    first = trainer.step()
+    assert (first["mean_fitness"], first["best_fitness"]) == (6.5, 13)
+    assert weights(trainer.model).isfinite().all()
+    moved = weights(trainer.model)
+    assert math.isnan(trainer.step()["mean_fitness"])
+    assert torch.equal(weights(trainer.model), moved)
+    assert trainer.best_fitness == 13
+
+
+def test_an_update_that_is_not_finite_is_refused_and_moves_nothing() -> None:
+    class Careless(Uniform):
+        def compute_update(self, perturbations: Tensor, fitnesses: Tensor) -> Tensor:
+            return (fitnesses[:, None] * perturbations).mean(0)
+
+    told = iter([math.nan, *range(15)])
+    trainer = make(Careless, fitness_fn=lambda model: next(told))  # type: ignore[arg-type]
+    before = weights(trainer.model)
+    with pytest.raises(ValueError, match="not finite, of 1 members without a finite fitness"):
+        trainer.step()
+    assert torch.equal(weights(trainer.model), before)
+
+
+@pytest.mark.parametrize("kind", [*BOTH, Uniform])
+def test_a_fitness_function_that_fails_leaves_the_model_as_it_was(kind: type[Trainer]) -> None:
+    def fails(model: nn.Module) -> float:
+        raise OSError("no game")
+
+    trainer = make(kind, fitness_fn=fails)
+    before = weights(trainer.model)
+    with pytest.raises(OSError, match="no game"):
+        trainer.step()
+    assert torch.equal(weights(trainer.model), before)
+    assert trainer.generation == 0
+    with pytest.raises(TypeError, match="fitness_fn gave 'good'; allowed: one number"):
+        make(kind, fitness_fn=lambda model: "good").step()
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"group_size": 3}, "group_size is 3; allowed: 0, or a divisor of the population of 16"),
+        ({"noise_reuse": -1}, "noise_reuse is -1"),
+        ({"population_size": 0}, "population is 0"),
+        ({"sigma": -1.0}, "sigma is -1.0"),
+        ({"rank": 0}, "rank is 0"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_name(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        make(EGGROLLTrainer, **settings)
+
+
+def test_one_member_alone_says_nothing() -> None:
+    trainer = make(EGGROLLTrainer, population_size=1)
+    before = weights(trainer.model)
+    assert math.isnan(trainer.step()["std_fitness"])
+    assert torch.equal(weights(trainer.model), before)
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_it_is_an_optimiser_of_torch_whose_learning_rate_schedulers_change(kind: type[Trainer]) -> None:
+    trainer = make(kind, learning_rate=0.4)
+    assert isinstance(trainer, torch.optim.Optimizer)
+    schedule = torch.optim.lr_scheduler.ExponentialLR(trainer, gamma=0.5)
+    trainer.zero_grad()
+    trainer.step(lambda: pytest.fail("a closure is not called"))
+    schedule.step()
+    assert trainer.learning_rate == trainer.param_groups[0]["lr"] == 0.2
+    trainer.learning_rate = 0.0
+    before = weights(trainer.model)
+    trainer.step()
+    assert torch.equal(weights(trainer.model), before)
+    trainer.sigma, trainer.population_size = 0.3, 6
+    trainer.step()
+    assert {"sigma": 0.3, "population_size": 6}.items() <= trainer.param_groups[0].items()
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_a_checkpoint_goes_on_as_if_it_had_never_been_made(kind: type[Trainer]) -> None:
+    trainer = make(kind)
+    trainer.train(3, verbose=False)
+    file = io.BytesIO()
+    torch.save((trainer.state_dict(), trainer.model.state_dict()), file)
+    trainer.train(3, verbose=False)
+    file.seek(0)
+    state, its_model = torch.load(file, weights_only=True)
+    other = make(kind, seed=9, sigma=0.7, population_size=2)
+    other.model.load_state_dict(its_model)
+    other.load_state_dict(state)
+    assert (other.generation, other.sigma, other.population_size) == (3, 0.1, 16)
+    other.train(3, verbose=False)
+    assert torch.equal(weights(other.model), weights(trainer.model))
+    assert other.fitness_history == trainer.fitness_history
+    assert small(other.get_best_model()) == pytest.approx(trainer.best_fitness)
+
+
+def test_a_checkpoint_of_the_package_itself_is_taken() -> None:
+    trainer = make(EGGROLLTrainer)
+    group = {
+        "learning_rate": 0.7, "population_size": 8, "sigma": 0.2, "rank": 2, "noise_reuse": 1,
+        "group_size": 0, "freeze_nonlora": False, "params": [0, 1, 2, 3],
+    }  # fmt: skip
+    trainer.load_state_dict({"state": {}, "param_groups": [group]})
+    assert (trainer.learning_rate, trainer.population_size, trainer.generation) == (0.7, 8, 0)
+    trainer.step()
+    assert set(group) <= set(trainer.state_dict()["param_groups"][0])
+
+
+@pytest.mark.parametrize("kind", [VanillaESTrainer, Uniform])
+def test_flat_weights_go_in_and_out_and_a_reset_begins_again(kind: type[VanillaESTrainer]) -> None:
+    trainer = make(kind)
+    assert isinstance(trainer, ESTrainer)
+    flat = trainer._get_flat_params()
+    assert torch.equal(flat, trainer.initial_params)
+    trainer._set_flat_params(flat + 0.1)
+    assert torch.allclose(weights(trainer.model), flat + 0.1)
+    trainer.train(2, verbose=False)
+    trainer.reset()
+    assert (trainer.generation, trainer.fitness_history, trainer.best_fitness) == (0, [], None)
+    assert torch.equal(weights(trainer.model), flat)
+    assert trainer.evaluate_fitness(trainer.model) == small(trainer.model)
+    assert trainer.device == torch.device("cpu")
+
+
+def test_a_base_without_its_two_methods_is_none() -> None:
+    with pytest.raises(TypeError, match="abstract"):
+        ESTrainer(nn.Linear(1, 1).parameters(), nn.Linear(1, 1), small)  # type: ignore[abstract]
+    assert not issubclass(EGGROLLTrainer, ESTrainer)
+    assert set(eggroll_trainer.__all__) == {"EGGROLLTrainer", "ESTrainer", "VanillaESTrainer"}
+
+
+def test_the_plain_strategys_noise_is_the_standard_normals_and_never_the_same() -> None:
+    trainer = make(VanillaESTrainer)
+    first, second = (trainer.sample_perturbations(400).numpy() for _ in range(2))  # type: ignore[union-attr]
+    assert first.shape == (400, 29)
+    assert abs(np.mean(first)) < 0.05
+    assert np.std(first) == pytest.approx(1.0, abs=0.03)
+    assert not np.array_equal(first, second)

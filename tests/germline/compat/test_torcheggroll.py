@@ -1,0 +1,434 @@
+"""torcheggroll's interface over our engine: its names, layouts and errors, and what is right in ours."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+from torch.nn import functional
+
+from germline.compat import torcheggroll
+from germline.compat.torcheggroll import (
+    TorchEggrollES,
+    compute_es_gradient,
+    generate_lora_noise,
+    generate_noise_for_shapes,
+    generate_standard_noise,
+)
+from germline.compat.torcheggroll.es import generate_lora_noise_batched, generate_standard_noise_batched
+
+CPU = torch.device("cpu")
+
+
+class Point(nn.Module):
+    """Weights that are the answer: a view of them, one row for each of the inputs'."""
+
+    def __init__(self, *shape: int) -> None:
+        super().__init__()
+        self.point = nn.Parameter(torch.zeros(shape))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.point.flatten().expand(len(x), -1)
+
+
+def mse(outputs: Tensor, targets: Tensor) -> Tensor:
+    return ((outputs - targets) ** 2).mean()
+
+
+def network() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3))
+
+
+def batch(rows: int = 16) -> tuple[Tensor, Tensor]:
+    x = torch.randn(rows, 6, generator=torch.Generator().manual_seed(1))
+    return x, torch.sin(x[:, :3])
+
+
+def weights(model: nn.Module) -> Tensor:
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+def evolve(es: TorchEggrollES, steps: int) -> None:
+    x, y = batch()
+    for _ in range(steps):
+        es.step(x, mse, y)
+
+
+@pytest.mark.parametrize("antithetic", [True, False])
+@pytest.mark.parametrize("normalize_fitness", [True, False])
+@pytest.mark.parametrize("shape", [(5,), (4, 3)])
+def test_a_point_comes_near_its_target(
+    shape: tuple[int, ...], normalize_fitness: bool, antithetic: bool
+) -> None:
+    model, x = Point(*shape), torch.zeros(2, 1)
+    y = torch.full((2, math.prod(shape)), 0.5)
+    lr = 0.1 if normalize_fitness else 30.0
+    es = TorchEggrollES(
+        model, 64, 0.1, lr, antithetic=antithetic, normalize_fitness=normalize_fitness, seed=1
+    )
+    means = [es.step(x, mse, y) for _ in range(40)]
+    assert mse(model(x), y) < 0.1 * 0.25
+    assert (type(means[0]), es.epoch) == (float, 40)
+    assert means[-1] > means[0]
+
+
+@pytest.mark.parametrize("antithetic", [True, False])
+@pytest.mark.parametrize("normalize_fitness", [True, False])
+def test_a_step_is_what_prepared_members_and_their_scores_make(
+    antithetic: bool, normalize_fitness: bool
+) -> None:
+    x, y = batch()
+    settings: dict[str, Any] = {
+        "pop_size": 8, "sigma": 0.1, "lr": 0.5, "rank": 2, "seed": 3,
+        "antithetic": antithetic, "normalize_fitness": normalize_fitness,
+    }  # fmt: skip
+    stepped, prepared, by_hand = network(), network(), network()
+    one, two = TorchEggrollES(stepped, **settings), TorchEggrollES(prepared, **settings)
+    mean = one.step(x, mse, y)
+
+    members = two.prepare_population()
+    scores = torch.stack([-mse(functional_call(prepared, member, (x,)), y) for member in members])
+    noise = {name: two.get_stacked_params()[name] - p for name, p in by_hand.named_parameters()}
+    gradient = compute_es_gradient(noise, scores, normalize_fitness)
+    with torch.no_grad():
+        for name, parameter in by_hand.named_parameters():
+            parameter.add_(0.5 * gradient[name])
+
+    assert two.apply_fitness_scores(scores) == pytest.approx(mean, rel=1e-5)
+    assert torch.allclose(weights(stepped), weights(prepared), atol=1e-5)
+    assert torch.allclose(weights(prepared), weights(by_hand), atol=1e-5)
+    assert not torch.allclose(weights(prepared), weights(network()), atol=1e-3)
+
+
+def test_the_gradient_is_that_of_the_formula() -> None:
+    noise, rewards = torch.randn(8, 2, 3), torch.randn(8)
+    z = (rewards - rewards.mean()) / rewards.std()
+    expected = math.sqrt(8) * (z[:, None, None] * noise).mean(0)
+    assert torch.allclose(compute_es_gradient({"w": noise}, rewards)["w"], expected, atol=1e-5)
+    assert torch.equal(compute_es_gradient({"w": noise}, torch.ones(8))["w"], torch.zeros(2, 3))
+    with pytest.raises(ValueError, match="noise w is of 8 members; there are 7 rewards"):
+        compute_es_gradient({"w": noise}, rewards[:7])
+
+
+@pytest.mark.parametrize("parameter", ["0.weight", "0.bias", "2.weight", "2.bias"])
+def test_the_estimate_of_every_parameter_points_along_the_true_gradient(parameter: str) -> None:
+    model = network()
+    slope = {name: torch.randn_like(p) for name, p in model.named_parameters()}
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    es = TorchEggrollES(model, 8192, 0.01, 1.0, rank=1, seed=1)
+    es.prepare_population()
+    stacked = es.get_stacked_params()
+    es.apply_fitness_scores(sum(torch.tensordot(stacked[n], s, s.dim()) for n, s in slope.items()))
+    moved = dict(model.named_parameters())[parameter].detach() - before[parameter]
+    assert functional.cosine_similarity(moved.flatten(), slope[parameter].flatten(), 0) > 0.97
+
+
+def test_the_second_half_of_the_members_mirrors_the_first() -> None:
+    model = network()
+    es = TorchEggrollES(model, 6, 0.1)
+    members = es.prepare_population()
+    stacked = es.get_stacked_params()
+    assert (len(members), list(stacked)) == (6, ["0.weight", "0.bias", "2.weight", "2.bias"])
+    for name, parameter in model.named_parameters():
+        assert stacked[name].shape == (6, *parameter.shape)
+        plus, minus = stacked[name][:3] - parameter, stacked[name][3:] - parameter
+        assert torch.allclose(plus, -minus, atol=1e-6)
+        assert plus.abs().max() > 0
+        assert torch.equal(members[4][name], stacked[name][4])
+
+
+def test_a_matrix_has_noise_of_no_higher_rank_than_asked_or_than_its_smaller_side() -> None:
+    for rank, expected in ((2, 2), (9, 3)):
+        es = TorchEggrollES(nn.Linear(10, 3), 4, 0.1, rank=rank)
+        es.prepare_population()
+        noise = es.get_stacked_params()["weight"] - es.base_params["weight"]
+        assert torch.linalg.matrix_rank(noise, rtol=1e-4).tolist() == [expected] * 4
+
+
+def test_members_are_played_by_vmap_too_with_frozen_parameters_and_buffers() -> None:
+    model = nn.Sequential(nn.Linear(6, 4), nn.BatchNorm1d(4), nn.Linear(4, 3))
+    model[0].weight.requires_grad_(False)
+    es = TorchEggrollES(model, 6, 0.1, param_filter=lambda parameter, name: name.startswith("2"))
+    members, stacked = es.prepare_population(), es.get_stacked_params()
+    assert es.param_names == ["2.weight", "2.bias"]
+    assert set(members[0]) == {*dict(model.named_parameters()), *dict(model.named_buffers())}
+    model.eval()
+    x, y = batch()
+    names = list(stacked)
+    play = vmap(lambda *each: functional_call(model, dict(zip(names, each, strict=True)), (x,)))
+    outputs = play(*stacked.values())
+    assert torch.allclose(outputs[5], functional_call(model, members[5], (x,)), atol=1e-5)
+    es.apply_fitness_scores(-((outputs - y) ** 2).mean((1, 2)))
+
+
+def test_scores_come_after_members_once_and_one_for_each() -> None:
+    es = TorchEggrollES(network(), 6, 0.1)
+    for early in (es.get_stacked_params, lambda: es.apply_fitness_scores(torch.zeros(6))):
+        with pytest.raises(RuntimeError, match=r"Call prepare_population\(\) first"):
+            early()
+    es.prepare_population()
+    for wrong in (torch.zeros(7), torch.zeros(6, 2), torch.tensor(1.0)):
+        with pytest.raises(ValueError, match="Expected 6 fitness scores, got"):
+            es.apply_fitness_scores(wrong)
+    assert es.epoch == 0
+    es.apply_fitness_scores(torch.arange(6.0))
+    assert es.epoch == 1
+    with pytest.raises(RuntimeError, match="prepare_population"):
+        es.get_stacked_params()
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: TorchEggrollES(nn.Linear(2, 2), 31), "pop_size must be even .*; it is 31"),
+        (lambda: TorchEggrollES(nn.ReLU()), "no parameters selected"),
+        (lambda: TorchEggrollES(nn.Linear(2, 2), param_filter=lambda p, n: False), "no parameters selected"),
+        (lambda: TorchEggrollES(nn.Linear(2, 2), 0), "population is 0"),
+        (lambda: TorchEggrollES(nn.Linear(2, 2), sigma=math.nan), "sigma is nan"),
+        (lambda: TorchEggrollES(nn.Linear(2, 2), rank=0), "rank is 0"),
+        (lambda: generate_noise_for_shapes({"w": (2,)}, {}, 3, 0.1, 0, CPU), "even"),
+        (lambda: generate_lora_noise(torch.zeros(3), 1, 0.1, 0, CPU), "no matrix"),
+        (
+            lambda: generate_lora_noise_batched((2, 2), 1, 0.1, 2, None, CPU, torch.float32),
+            "seeds required when fast=False",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused_by_name(make: Callable[[], object], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        make()
+
+
+def test_the_seed_of_torch_decides_and_torch_is_left_alone() -> None:
+    x, y = batch()
+    moved = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        state = torch.get_rng_state()
+        model = Point(4)
+        TorchEggrollES(model, 8, 0.1).step(x, lambda o, t: o.sum(), y)
+        assert torch.equal(torch.get_rng_state(), state)
+        moved.append(weights(model))
+    assert torch.equal(moved[0], moved[1])
+    assert not torch.equal(moved[0], moved[2])
+
+
+def test_only_what_the_filter_takes_and_requires_a_gradient_evolves() -> None:
+    model = network()
+    model[0].bias.requires_grad_(False)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    es = TorchEggrollES(model, 8, 0.1, 0.5, param_filter=lambda parameter, name: "0" in name)
+    evolve(es, 2)
+    changed = [name for name, p in model.named_parameters() if not torch.equal(p, before[name])]
+    assert changed == es.param_names == ["0.weight"]
+    assert (es.param_shapes, es.param_dtypes) == ([(8, 6)], [torch.float32])
+    assert es.device == CPU
+
+
+def test_a_checkpoint_goes_on_as_if_it_had_never_been_made() -> None:
+    model = network()
+    es = TorchEggrollES(model, 8, 0.1, 0.5, antithetic=False, normalize_fitness=False, seed=5)
+    evolve(es, 3)
+    file = io.BytesIO()
+    torch.save(es.state_dict(), file)
+    evolve(es, 3)
+    file.seek(0)
+    state = torch.load(file, weights_only=True)
+    later = network()
+    other = TorchEggrollES(later, 4, 0.9)
+    other.load_state_dict(state)
+    assert (other.epoch, other.pop_size, other.sigma, other.antithetic) == (3, 8, 0.1, False)
+    evolve(other, 3)
+    assert torch.equal(weights(model), weights(later))
+
+
+def test_a_checkpoint_of_the_package_itself_is_taken_and_a_wrong_one_refused() -> None:
+    es, centre = TorchEggrollES(nn.Linear(2, 1), 8, 0.1), {"weight": torch.ones(1, 2), "bias": torch.ones(1)}
+    theirs = {"epoch": 7, "base_params": centre, "pop_size": 4, "sigma": 0.5, "lr": 0.1, "rank": 1}
+    es.load_state_dict(theirs)
+    assert (es.epoch, es.pop_size, es.model(torch.ones(1, 2)).item()) == (7, 4, 3.0)
+    assert set(theirs) <= set(es.state_dict())
+    with pytest.raises(KeyError, match="bias"):
+        es.load_state_dict({**theirs, "epoch": 9, "base_params": {"weight": torch.zeros(1, 2)}})
+    with pytest.raises(ValueError, match=r"weight of the state has shape \(2, 2\), here \(1, 2\)"):
+        es.load_state_dict({**theirs, "epoch": 9, "base_params": {**centre, "weight": torch.zeros(2, 2)}})
+    assert (es.epoch, es.model(torch.ones(1, 2)).item()) == (7, 3.0)
+
+
+def test_a_member_without_a_finite_loss_costs_its_pair_and_nothing_else() -> None:
+    model, told = network(), []
+    es = TorchEggrollES(model, 8, 0.1, seed=1)
+    es.prepare_population()
+    scores = torch.arange(8.0)
+    scores[2] = math.nan
+    mean = es.apply_fitness_scores(scores)
+    assert mean == pytest.approx(np.mean([0, 1, 3, 4, 5, 7]))
+    assert weights(model).isfinite().all()
+    before = weights(model)
+    told.append(es.step(*batch()[:1], lambda o, t: o.sum() * math.inf, batch()[1]))
+    assert math.isnan(told[0])
+    assert torch.equal(weights(model), before)
+
+
+def test_where_no_fitness_differs_nothing_moves() -> None:
+    model = network()
+    TorchEggrollES(model, 8, 0.1, 1.0).step(batch()[0], lambda o, t: (o * 0).sum(), batch()[1])
+    assert torch.equal(weights(model), weights(network()))
+
+
+def test_training_flags_and_buffers_are_as_before() -> None:
+    model = nn.Sequential(nn.Linear(6, 4), nn.BatchNorm1d(4), nn.Dropout(0.5), nn.Linear(4, 3)).train()
+    buffers = {name: value.clone() for name, value in model.named_buffers()}
+    es = TorchEggrollES(model, 8, 0.1)
+    evolve(es, 1)
+    es.step(lambda m: m(batch()[0]).sum().item())
+    assert all(module.training for module in model.modules())
+    assert all(torch.equal(value, buffers[name]) for name, value in model.named_buffers())
+
+
+class Pair(nn.Module):
+    """Takes a mapping and gives a tuple: nothing for a shared pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(6, 3)
+
+    def forward(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        out = self.inner(inputs["x"])
+        return out, out.exp()
+
+
+def test_models_of_other_inputs_and_outputs_are_played_one_by_one() -> None:
+    torch.manual_seed(0)
+    (x, y), model = batch(), Pair()
+    es = TorchEggrollES(model, 32, 0.05, 0.2, seed=1)
+    means = [es.step({"x": x}, lambda outputs, t: mse(outputs[0], t), y) for _ in range(15)]
+    assert means[-1] > means[0] + 0.05
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_a_model_computes_in_its_own_type_and_small_steps_add_up(dtype: torch.dtype) -> None:
+    (x, y), model = batch(), network().to(dtype)
+    es = TorchEggrollES(model, 16, 0.01, 0.01, seed=1)
+    for _ in range(3):
+        es.step(x.to(dtype), mse, y.to(dtype))
+    assert {p.dtype for p in model.parameters()} == {dtype} == set(es.param_dtypes)
+    exact = network()
+    same = TorchEggrollES(exact, 16, 0.01, 0.01, seed=1)
+    for _ in range(3):
+        same.step(x, mse, y)
+    moved, expected = es.state_dict()["base_params"], same.state_dict()["base_params"]
+    start = dict(network().to(dtype).named_parameters())
+    for name in es.param_names:
+        assert not torch.equal(moved[name], start[name].float())
+        assert (moved[name] - start[name].float()).abs().max() < 3 * (
+            expected[name] - dict(network().named_parameters())[name]
+        ).abs().max()
+
+
+def test_weights_that_somebody_wrote_are_where_the_next_step_starts() -> None:
+    model = network()
+    es = TorchEggrollES(model, 8, 0.1, 1e-6)
+    evolve(es, 1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(3.0)
+    evolve(es, 1)
+    assert torch.allclose(weights(model), torch.full_like(weights(model), 3.0), atol=1e-3)
+    assert torch.allclose(es.base_params["0.bias"], dict(model.named_parameters())["0.bias"])
+
+
+def test_settings_may_be_set_on_the_way() -> None:
+    model = network()
+    es = TorchEggrollES(model, 8, 0.1, 0.5)
+    evolve(es, 1)
+    es.pop_size, es.rank, es.antithetic, es.sigma, es.lr = 5, 1, False, 0.2, 0.0
+    before = weights(model)
+    evolve(es, 1)
+    assert torch.equal(weights(model), before)
+    assert len(es.prepare_population()) == 5
+    noise = es.get_stacked_params()["0.weight"] - es.base_params["0.weight"]
+    assert torch.linalg.matrix_rank(noise, rtol=1e-4).tolist() == [1] * 5
+
+
+def test_one_function_of_the_model_is_a_step_as_in_the_first_release() -> None:
+    (x, y), model = batch(), network()
+    es = TorchEggrollES(model, 16, 0.1, 0.5, seed=1)
+    twin = network()
+    other = TorchEggrollES(twin, 16, 0.1, 0.5, seed=1)
+    for _ in range(3):
+        mean = es.step(lambda m: -float(mse(m(x), y)))
+        assert other.step(x, mse, y) == pytest.approx(mean, rel=1e-4)
+    assert torch.allclose(weights(model), weights(twin), atol=1e-4)
+    with pytest.raises(TypeError, match="one function of the model"):
+        es.step(x)
+
+
+def test_a_loss_that_fails_says_so_itself() -> None:
+    def fails(outputs: Tensor, targets: Tensor) -> Tensor:
+        raise ValueError("this loss is no good")
+
+    model = network()
+    with pytest.raises(ValueError, match="this loss is no good"):
+        TorchEggrollES(model, 4, 0.1).step(*batch()[:1], fails, batch()[1])
+    assert torch.equal(weights(model), weights(network()))
+
+
+def test_noise_of_a_seed_has_the_shape_scale_and_rank_of_what_it_is_for() -> None:
+    matrix, vector = torch.zeros(200, 300, dtype=torch.float64), torch.zeros(2, 3, 1000)
+    low = generate_lora_noise(matrix, 3, 0.5, 7, CPU)
+    assert (low.shape, low.dtype) == (matrix.shape, torch.float64)
+    assert torch.linalg.matrix_rank(low, rtol=1e-5) == 3
+    many = torch.stack([generate_lora_noise(torch.zeros(4, 4), 9, 0.5, seed, CPU) for seed in range(2000)])
+    assert many.std(0).sub(0.5).abs().max() < 0.06
+    dense = generate_standard_noise(vector, 0.5, 7, CPU)
+    assert dense.shape == vector.shape
+    assert dense.std().item() == pytest.approx(0.5, rel=0.05)
+    assert torch.equal(dense, generate_standard_noise(vector, 0.5, 7, CPU))
+    assert not torch.equal(dense, generate_standard_noise(vector, 0.5, 8, CPU))
+    seeds = torch.tensor([7, 8])
+    both = generate_lora_noise_batched((200, 300), 3, 0.5, 2, seeds, CPU, torch.float64)
+    assert torch.equal(both[0], low)
+    assert not torch.equal(both[0], both[1])
+    assert generate_standard_noise_batched((2, 3), 0.1, 4, None, CPU, torch.float32, fast=True).shape == (
+        4,
+        2,
+        3,
+    )
+
+
+def test_noise_for_shapes_is_a_function_of_seed_epoch_and_name() -> None:
+    shapes: dict[str, tuple[int, ...]] = {"a": (20, 10), "b": (20, 10), "c": (20,), "d": (3, 2, 2), "e": ()}
+    ranks = {"a": 4, "b": 4, "c": None}
+    noise = generate_noise_for_shapes(shapes, ranks, 6, 0.1, 3, CPU)
+    assert {name: tuple(values.shape) for name, values in noise.items()} == {
+        name: (6, *shape) for name, shape in shapes.items()
+    }
+    assert torch.equal(noise["a"][:3], -noise["a"][3:])
+    assert not torch.equal(noise["a"], noise["b"])
+    assert torch.linalg.matrix_rank(noise["a"], rtol=1e-4).tolist() == [4] * 6
+    again = generate_noise_for_shapes({"b": (20, 10)}, ranks, 6, 0.1, 3, CPU)
+    assert torch.equal(noise["b"], again["b"])
+    for other in ({"epoch": 4}, {"seed": 1}):
+        another = generate_noise_for_shapes(**{"shapes": shapes, "ranks": ranks, "pop_size": 6, "sigma": 0.1,
+                                               "epoch": 3, "device": CPU, **other})  # type: ignore[arg-type]  # fmt: skip
+        assert not torch.equal(noise["a"], another["a"])
+    assert generate_noise_for_shapes({"c": (2,)}, {}, 31, 0.1, 0, CPU, antithetic=False)["c"].shape == (31, 2)
+
+
+def test_the_public_names_are_the_packages() -> None:
+    assert set(torcheggroll.__all__) == {
+        "TorchEggrollES",
+        "compute_es_gradient",
+        "generate_lora_noise",
+        "generate_noise_for_shapes",
+        "generate_standard_noise",
+    }
