@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple, cast
+from functools import partial
+from time import monotonic
+from typing import NamedTuple, TypeVar, cast
 
 from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
@@ -18,9 +21,12 @@ from master.journal.keys import Keys
 
 PART_BYTES = 1 << 19  # servers take values of 512 MiB by default, but of 1 MiB where they are set so
 _KEYS_PER_SCAN = 1_000
+_ASKED_FOR_S = 10.0
+_ASKS_AGAIN_S = 0.1
 
 _Found = list[tuple[bytes, dict[bytes, bytes]]]
 _Argument = bytes | int | str
+_Answer = TypeVar("_Answer")
 
 
 class SupersededError(RuntimeError):
@@ -68,10 +74,9 @@ class FencedStore:
 
     async def open(self) -> list[int]:
         """Read what is in a store that was taken; return the numbers of the experiments in it."""
-        with reading():
-            self.store_id = int(await self._client.get(self.keys.store) or 0)
-            self.last_deleted = int(await self._client.get(self.keys.deleted) or 0)
-            heads = await self._client.hkeys(self.keys.heads)
+        self.store_id = int(await self._read(partial(self._client.get, self.keys.store)) or 0)
+        self.last_deleted = int(await self._read(partial(self._client.get, self.keys.deleted)) or 0)
+        heads = await self._read(partial(self._client.hkeys, self.keys.heads))
         return sorted(int(number) for number in heads)
 
     async def look_at_owner(self) -> tuple[int, int]:
@@ -82,28 +87,29 @@ class FencedStore:
 
     async def name_of(self, number: int) -> str:
         """What an experiment is called; empty if the store does not know."""
-        with reading():
-            name = await self._client.hget(self.keys.names, str(number))
+        name = await self._read(partial(self._client.hget, self.keys.names, str(number)))
         return name.decode() if isinstance(name, bytes) else ""
 
     async def head_of(self, number: int) -> int:
         """The position of an experiment's last entry."""
-        with reading():
-            return int(await self._client.hget(self.keys.heads, str(number)) or 0)
+        return int(await self._read(partial(self._client.hget, self.keys.heads, str(number))) or 0)
 
     async def entries(self, number: int, first: int, count: int) -> list[tuple[int, bytes]]:
         """An experiment's entries from a position on, with theirs; at most so many."""
         stream = self.keys.entries(number)
-        with reading():
-            found = cast(_Found, await self._client.xrange(stream, min=f"{first}-0", count=count))
-        return [(int(name.partition(b"-")[0]), b"".join(parts.values())) for name, parts in found]
+        found = await self._read(partial(self._client.xrange, stream, min=f"{first}-0", count=count))
+        return [
+            (int(name.partition(b"-")[0]), b"".join(parts.values())) for name, parts in cast(_Found, found)
+        ]
 
     async def value(self, key: str) -> bytes | None:
         """A large value; None if it is not there."""
-        with reading():
-            if await self._client.type(key) == b"string":  # as builds wrote it that did not know parts
-                return cast(bytes, await self._client.get(key))
-            parts = [await self._client.hget(key, str(n)) for n in range(await self._client.hlen(key))]
+        return await self._read(partial(self._value, key))
+
+    async def _value(self, key: str) -> bytes | None:
+        if await self._client.type(key) == b"string":  # as builds wrote it that did not know parts
+            return cast(bytes, await self._client.get(key))
+        parts = [await self._client.hget(key, str(n)) for n in range(await self._client.hlen(key))]
         return b"".join(part for part in parts if isinstance(part, bytes)) if parts else None
 
     async def keys_like(self, prefix: str, middle: str = "") -> AsyncIterator[str]:
@@ -112,6 +118,21 @@ class FencedStore:
         with reading():
             async for key in self._client.scan_iter(match=f"{escaped}*{middle}*", count=_KEYS_PER_SCAN):
                 yield key.decode()
+
+    async def _read(self, ask: Callable[[], Awaitable[_Answer]]) -> _Answer:
+        """The answer to a question, asked again for a while if the network has lost it.
+
+        A master that takes over would otherwise end because of one cut. Raises what :func:`reading` does.
+        """
+        until_s = monotonic() + _ASKED_FOR_S
+        while True:
+            try:
+                with reading():
+                    return await ask()
+            except StoreFailingError as error:
+                if isinstance(error.__cause__, ResponseError) or monotonic() > until_s:
+                    raise
+            await asyncio.sleep(_ASKS_AGAIN_S)
 
     # Owning
 
