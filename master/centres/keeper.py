@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from itertools import islice
 from typing import NamedTuple
@@ -108,6 +108,17 @@ class CentreKeeper:
             if experiment.centre is not None:
                 experiment.centre.lose(worker_id)
                 self._ask_checkpoints(experiment, experiment.centre)
+
+    def catch_up(self, session: Session, numbers: Collection[int]) -> None:
+        """A worker came back with work of these experiments, and may have missed the epochs before it.
+
+        It would wait for a centre of which nobody told it, and everybody for its slices, if no more work of
+        the experiment happened to go to it.
+        """
+        for number in sorted(numbers):
+            experiment = self._registry.find(number)
+            if experiment is not None and experiment.centre is not None:
+                session.introduce(experiment)
 
     def _announce(self, experiment: Experiment, centre: Centre, closed: EpochClosed) -> None:
         """An epoch is durable: every worker that plays this experiment applies it."""

@@ -110,6 +110,7 @@ class Dispatcher:
         )  # fmt: skip
         session.held = len(kept)
         self.keeper.lose(greeting.identity.worker_id)  # what an older stream was told may not have arrived
+        self.keeper.catch_up(session, {key.experiment for key in kept})
         return session
 
     def credit(self, session: Session, evaluations: int) -> None:

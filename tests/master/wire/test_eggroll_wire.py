@@ -46,12 +46,17 @@ class Worker:
         self._sequence = 0
         self._read = 0
 
-    async def hello(self, credit: int) -> None:
+    async def hello(self, credit: int, held: list[worker_pb2.LeaseKey]) -> None:
         hello = worker_pb2.Hello(
-            worker_id=self.name, noise_version=noise.VERSION, noise_digest=noise.self_test_digest(), slots=4
+            worker_id=self.name,
+            noise_version=noise.VERSION,
+            noise_digest=noise.self_test_digest(),
+            slots=4,
+            held=held,
         )
         await self._call.write(worker_pb2.WorkerMessage(hello=hello))
-        await self.credit(credit)
+        if credit:
+            await self.credit(credit)
 
     async def credit(self, evaluations: int) -> None:
         await self._call.write(worker_pb2.WorkerMessage(credit=worker_pb2.Credit(evaluations=evaluations)))
@@ -104,10 +109,10 @@ class House:
     async def create(self, spec: spec_pb2.ExperimentSpec) -> None:
         await self.people.CreateExperiment(pb.CreateExperimentRequest(spec=spec))
 
-    async def worker(self, name: str, credit: int) -> Worker:
+    async def worker(self, name: str, credit: int, held: list[worker_pb2.Lease] | None = None) -> Worker:
         worker = Worker(self._channel, name)
         self._workers.append(worker)
-        await worker.hello(credit)
+        await worker.hello(credit, [lease.key for lease in held or []])
         return worker
 
     async def experiment(self, name: str = "es") -> pb.Experiment:
@@ -210,6 +215,23 @@ async def test_an_epoch_closes_without_its_last_pairs_after_a_while_if_asked_to(
     (refusal,) = (await worker.tell([second])).refused
     assert refusal.code == worker_pb2.REFUSAL_CODE_CLOSED
     assert refusal.message == "ticket 2 comes too late: epoch 0 closed without it"
+
+
+async def test_a_worker_that_comes_back_with_slices_is_caught_up_so_that_it_can_play_them(
+    house: House,
+) -> None:
+    await house.create(spec_of())
+    worker = await house.worker("a", credit=2 * PAIRS)
+    await worker.tell(await worker.leases())
+    await worker.credit(2 * PAIRS)
+    held = await worker.leases()
+    assert {lease.slice.epoch for lease in held} == {1}
+    worker.leave()  # and the update may not have arrived
+
+    back = await house.worker("a", credit=0, held=held)
+    assert (await back.hear("introduction")).introduction.experiment == 1
+    assert (await back.hear("epoch")).epoch.epoch == 0
+    assert not (await back.tell(held)).refused
 
 
 async def test_a_worker_that_reports_another_digest_is_told_to_start_over_and_caught_up(
