@@ -68,6 +68,10 @@ class ReplacedStreamError(MasterError):
     """Another process works under this worker's id: this one is not wanted any more."""
 
 
+class OutdatedStreamError(MasterError):
+    """The same process came on another stream; if that was a ghost, it is welcome to come back."""
+
+
 class SilentStreamError(MasterError):
     """Nothing came from a worker for too long; it may have stood still, and is welcome to come back."""
 
@@ -103,6 +107,7 @@ STATUS_CODES: dict[type[MasterError], grpc.StatusCode] = {
     ConflictError: grpc.StatusCode.FAILED_PRECONDITION,
     StreamOrderError: grpc.StatusCode.FAILED_PRECONDITION,
     ReplacedStreamError: grpc.StatusCode.ALREADY_EXISTS,
+    OutdatedStreamError: grpc.StatusCode.UNAVAILABLE,
     SilentStreamError: grpc.StatusCode.UNAVAILABLE,
     NotAllowedError: grpc.StatusCode.UNAUTHENTICATED,
     ForbiddenError: grpc.StatusCode.PERMISSION_DENIED,

@@ -38,7 +38,8 @@ class WorkerServiceStub:
     what does not fit (FAILED_PRECONDITION for another noise version). A stream that breaks loses nothing: leases stay
     with the worker for three heartbeats, and a worker that comes back names those that it holds and repeats the
     results that were not acknowledged. After the welcome one status alone means that it is not to come back:
-    ALREADY_EXISTS, another process works under its id. A worker that was silent for too long gets UNAVAILABLE.
+    ALREADY_EXISTS, another process works under its id. A worker that was silent for too long gets UNAVAILABLE, and so
+    does an older stream of the same process.
     """
 
 @_typing.type_check_only
@@ -51,7 +52,8 @@ class WorkerServiceAsyncStub(WorkerServiceStub):
     what does not fit (FAILED_PRECONDITION for another noise version). A stream that breaks loses nothing: leases stay
     with the worker for three heartbeats, and a worker that comes back names those that it holds and repeats the
     results that were not acknowledged. After the welcome one status alone means that it is not to come back:
-    ALREADY_EXISTS, another process works under its id. A worker that was silent for too long gets UNAVAILABLE.
+    ALREADY_EXISTS, another process works under its id. A worker that was silent for too long gets UNAVAILABLE, and so
+    does an older stream of the same process.
     """
 
 class WorkerServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -67,7 +69,8 @@ class WorkerServiceServicer(metaclass=_abc_1.ABCMeta):
         what does not fit (FAILED_PRECONDITION for another noise version). A stream that breaks loses nothing: leases stay
         with the worker for three heartbeats, and a worker that comes back names those that it holds and repeats the
         results that were not acknowledged. After the welcome one status alone means that it is not to come back:
-        ALREADY_EXISTS, another process works under its id. A worker that was silent for too long gets UNAVAILABLE.
+        ALREADY_EXISTS, another process works under its id. A worker that was silent for too long gets UNAVAILABLE, and so
+        does an older stream of the same process.
         """
 
 def add_WorkerServiceServicer_to_server(servicer: WorkerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -12,7 +12,7 @@ from germline.algorithms.slices import EpochClosed
 from germline.limits import MAX_WORKERS
 from master.centres.centre import Checkpoint
 from master.centres.consequences import newest_checkpoint
-from master.errors import MasterError, ReplacedStreamError
+from master.errors import MasterError, OutdatedStreamError, ReplacedStreamError
 from master.experiments.events import evaluations_of
 from master.experiments.experiment import Experiment, RefusedResult
 from master.experiments.workers import WorkerIdentity
@@ -276,7 +276,7 @@ class Fleet:
         """Begin a worker's stream; an older one of the same worker ends."""
         older = self._sessions.pop(identity.worker_id, None)
         if older is not None:
-            older.orders.put_nowait(End(_taken(identity.worker_id)))
+            older.orders.put_nowait(End(_taken(identity.worker_id, process, older.process)))
             self.slots -= older.slots
         session = self._sessions[identity.worker_id] = Session(identity, slots, self._clock, process)
         self.slots += slots
@@ -314,5 +314,14 @@ class Fleet:
         return gone
 
 
-def _taken(worker_id: str) -> ReplacedStreamError:
+def _taken(worker_id: str, process: str, older: str) -> MasterError:
+    """Why a stream ends for which another one came.
+
+    The hello of an earlier stream may come late, when a network held it: a process is not sent away for good
+    because of its own ghost.
+    """
+    if process and process == older:
+        return OutdatedStreamError(
+            "this process came on another stream; open a new one if you are still here"
+        )
     return ReplacedStreamError(f"another process came as hello.worker_id {worker_id!r}; give each its own")

@@ -11,7 +11,14 @@ from grpc import aio
 from germline import noise
 from germline.spec import loads
 from master.config import MasterConfig
-from master.errors import STATUS_CODES, DrainingError, MasterError, SilentStreamError, StoreFailingError
+from master.errors import (
+    STATUS_CODES,
+    DrainingError,
+    MasterError,
+    OutdatedStreamError,
+    SilentStreamError,
+    StoreFailingError,
+)
 from master.server import Master
 from master.steady_clock import SteadyClock
 from worker.connection import backoff
@@ -156,6 +163,6 @@ async def test_a_master_that_stood_still_holds_its_workers_silence_against_nobod
         assert list(master.dispatcher.fleet) == [before]
 
 
-@pytest.mark.parametrize("error", [SilentStreamError, DrainingError, StoreFailingError])
+@pytest.mark.parametrize("error", [OutdatedStreamError, SilentStreamError, DrainingError, StoreFailingError])
 def test_a_status_that_means_come_back_is_none_that_means_go_away(error: type[MasterError]) -> None:
     assert STATUS_CODES[error] not in {*REFUSING_CODES, TAKEN_CODE}

@@ -316,6 +316,14 @@ async def test_a_newer_stream_of_a_worker_replaces_the_older(house: House) -> No
     assert len(await newer.borrow(2)) == 2
 
 
+async def test_a_worker_whose_earlier_hello_comes_late_is_not_sent_away_for_good(house: House) -> None:
+    living = await house.greeted(process="p")
+    await house.greeted(process="p")  # a stream that it has long given up, but that a network held
+    code, sentence = await living.ending()
+    assert code is grpc.StatusCode.UNAVAILABLE
+    assert "open a new one if you are still here" in sentence
+
+
 # Lending
 
 
