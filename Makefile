@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup pong test test-deploy images lint mutants bench takeovers fuzz sbom check-games proto clean
+.PHONY: help setup pong test test-deploy images lint mutants bench takeovers chaos fuzz sbom check-games proto clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -50,6 +50,10 @@ bench: setup ## measure against the references (minutes; wants a quiet machine)
 TAKEOVERS ?= 150
 takeovers: setup ## kill, stop and cut off one master after the other; is anything lost? (minutes)
 	$(BIN)/python -m germline.bench.takeovers --takeovers $(TAKEOVERS)
+
+MINUTES ?= 20
+chaos: setup ## break everything again and again, for MINUTES=20, with SEED=1 or one of its own; is anything lost?
+	$(BIN)/python -m germline.bench.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 sbom: setup ## write sbom.json, what the wheel is installed with, and sbom-worker.json; hold both to the pins
 	$(BIN)/python tools/sbom.py sbom.json

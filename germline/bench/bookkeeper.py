@@ -76,10 +76,26 @@ class Bookkeeper:
 
     Attributes:
         unacknowledged: what it told and has no word of, by the number of the message.
+        repeated: how many messages it said twice though nothing asked for it.
     """
 
-    def __init__(self, name: str, masters: str, experiment: str, ledger: Ledger) -> None:
-        """Work for one experiment of these masters, and reject the others."""
+    def __init__(
+        self,
+        name: str,
+        masters: str,
+        experiment: str,
+        ledger: Ledger,
+        *,
+        pause_s: float = _PAUSE_S,
+        repeat_every: int = 0,
+    ) -> None:
+        """Work for one experiment of these masters, and reject the others.
+
+        It waits between two messages, and says each so-manieth message of results twice; 0: none.
+        """
+        self.pause_s = pause_s
+        self.repeated = 0
+        self._repeat_every = repeat_every
         self._name = name
         self._places = Places(masters)
         self._experiment = experiment
@@ -117,6 +133,12 @@ class Bookkeeper:
         self.unacknowledged[self._sequence] = results
         return results
 
+    def repeats(self) -> bool:
+        """Whether the last message is to be said once more."""
+        is_due = bool(self._repeat_every) and self._sequence % self._repeat_every == 0
+        self.repeated += is_due
+        return is_due
+
     def acknowledged(self, told: worker_pb2.Acknowledgement) -> None:
         """A message is settled."""
         results = self.unacknowledged.pop(told.sequence, None)
@@ -133,6 +155,7 @@ class _Stream:
         self._keeper = keeper
         self._call = call
         self._known: dict[int, Genome] = {}
+        self._unwanted: set[int] = set()
         self._speaking = asyncio.Lock()
 
     async def talk(self) -> None:
@@ -169,15 +192,19 @@ class _Stream:
         kind = message.WhichOneof("kind")
         if kind == "introduction" and not self._keeper.wants(message.introduction):
             number, identity = message.introduction.experiment, message.introduction.identity
+            self._unwanted.add(number)
             rejection = worker_pb2.Rejection(experiment=number, identity=identity, reason="a bookkeeper")
             await self._say(rejection=rejection)
         elif kind == "acknowledgement":
             self._keeper.acknowledged(message.acknowledgement)
         elif kind == "leases":
-            await asyncio.sleep(_PAUSE_S)
+            await asyncio.sleep(self._keeper.pause_s)
             results = self._play(message.leases)
             if results.results:
-                await self._say(results=self._keeper.told(results))
+                told = self._keeper.told(results)
+                await self._say(results=told)
+                if self._keeper.repeats():
+                    await self._say(results=told)
             await self._ask_for(len(message.leases.leases))
 
     def _play(self, leases: worker_pb2.Leases) -> worker_pb2.Results:
@@ -185,7 +212,7 @@ class _Stream:
         self._known |= {known.id: Genome.decode(known.encoded) for known in leases.known}
         results = worker_pb2.Results()
         for lease in leases.leases:
-            if lease.HasField("slice"):
+            if lease.HasField("slice") or lease.key.experiment in self._unwanted:
                 continue
             genome = self._known[lease.genome]
             if lease.HasField("mutation"):

@@ -20,6 +20,7 @@ from germline.bench.ports import free_port
 from germline.client import Client, MasterError
 
 PATIENCE_S = 120.0
+_ONE_SERVES = ([True, False], [False, True])
 Process = asyncio.subprocess.Process
 _Answer = TypeVar("_Answer")
 
@@ -56,6 +57,7 @@ class Pair:
         addresses: of both masters, with nothing between.
         cables: from each master to the store.
         masters: their processes.
+        fallen: of masters that ended by themselves and were started again, the last line of their log.
         store: the store's.
     """
 
@@ -65,8 +67,21 @@ class Pair:
         ownership_s: float,
         places: Sequence[Place] = (HERE, HERE, HERE),
         make_cable: MakeCable = Cable,
+        *,
+        supervised: bool = False,
     ) -> None:
-        """Start nothing yet; `places` are those of the store and of the masters."""
+        """Start nothing yet.
+
+        Args:
+            folder: where processes run.
+            ownership_s: of the masters.
+            places: those of the store and of the masters.
+            make_cable: from host, port and the address to listen on.
+            supervised: whether a master that ends by itself is started again, as a service's supervisor does.
+        """
+        self.fallen: list[str] = []
+        self._supervised = supervised
+        self._down: int | None = None  # a master that is broken on purpose
         self.folder = folder
         self.owner = 0
         self._ownership_s = ownership_s
@@ -135,18 +150,26 @@ class Pair:
     async def take_over(self, fault: str, heal_after_s: float = 0.0) -> float:
         """Do this to the owner, a "kill", "stop", "cut" or "term"; seconds until the other one serves.
 
-        Then, or after so many seconds if that is later, heal it, and have it wait.
+        Then, or after so many seconds if that is later, heal it; it is to wait from now on.
         """
         faulty, other = self.owner, 1 - self.owner
-        began_s = time.monotonic()
+        began_s, self._down = time.monotonic(), faulty
         await self._break(faulty, fault)
         await self.until(other, serves=True)
         took_s = time.monotonic() - began_s
         self.owner = other
         await asyncio.sleep(max(0.0, heal_after_s - took_s))
         await self._heal(faulty, fault)
-        await self.until(faulty, serves=False)
+        self._down = None
         return took_s
+
+    async def find_owner(self) -> None:
+        """Wait until one master serves and the other one waits, whichever it is."""
+        async with asyncio.timeout(PATIENCE_S):
+            while (serving := [await self.serves(which) for which in (0, 1)]) not in _ONE_SERVES:
+                await self._raise_fallen()
+                await asyncio.sleep(0.05)
+        self.owner = serving.index(True)
 
     async def _break(self, which: int, fault: str) -> None:
         if fault == "cut":
@@ -168,6 +191,7 @@ class Pair:
         """Wait until a master's health says that it serves, or that it waits."""
         async with asyncio.timeout(PATIENCE_S):
             while await self.serves(which) is not serves:
+                await self._raise_fallen()
                 await asyncio.sleep(0.05)
 
     async def serves(self, which: int) -> bool | None:
@@ -181,6 +205,13 @@ class Pair:
             except grpc.aio.AioRpcError:
                 return None
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+    async def _raise_fallen(self) -> None:
+        for which, process in enumerate(self.masters):
+            if self._supervised and process.returncode is not None and which != self._down:
+                lines = (self.folder / f"master-{which}.log").read_text().splitlines()
+                self.fallen.append(lines[-1] if lines else "it said nothing")
+                self.masters[which] = await self._start_master(which)
 
     async def ask(self, question: Callable[[Client], _Answer]) -> _Answer:
         """Ask whichever master serves, until one answers."""

@@ -133,6 +133,7 @@ async def _measure(pair: Pair, takeovers: int, chance: random.Random) -> Takeove
         for n, fault in enumerate(faults):
             await _steady(ledger, chance.uniform(0.0, 2 * _STEADY_S))
             times.append(await pair.take_over(fault))
+            await pair.until(1 - pair.owner, serves=False)
             _say(f"{n + 1}/{takeovers} {fault}: {times[-1]:.1f} s; {ledger.evaluations:,} evaluations")
         await _steady(ledger, _STEADY_S)
         await _settle(keepers)
