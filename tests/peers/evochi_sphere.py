@@ -48,9 +48,9 @@ class Sphere(Worker):  # type: ignore[misc]
     def note(self, hook: str, **fields: object) -> None:
         self.calls[hook] += 1
         print(json.dumps({"hook": hook, **fields}), flush=True)
+        time.sleep(float(self.wishes.get(hook, "0")))
         if self.wishes.get("die") == f"{hook}:{self.calls[hook]}":
             os._exit(9)
-        time.sleep(float(self.wishes.get(hook, "0")))
 
     def initialize(self) -> State:
         self.note("initialize")
