@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup pong test test-deploy images lint mutants bench takeovers chaos fuzz sbom check-games proto clean
+.PHONY: help setup pong test test-deploy images peers lint mutants bench takeovers chaos fuzz sbom check-games proto clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -31,6 +31,11 @@ IMAGES ?= /var/tmp/germline-images
 images: setup ## build both images without Docker, and run a small fleet of them (minutes; as root; see tools/images.sh)
 	tools/images.sh build $(IMAGES)
 	GERMLINE_IMAGES=$(IMAGES) $(BIN)/pytest tests/deploy/test_images.py
+
+PYTHON312 ?= python3.12
+peers: ## install the clients of other projects that tests hold the gateways against; wants Python 3.12 and a package index
+	$(PYTHON312) -m venv .peers/evochi
+	.peers/evochi/bin/pip install --quiet --disable-pip-version-check evochi==0.1.4 grpcio numpy
 
 lint: setup ## style, types and the direction of imports
 	$(BIN)/ruff check

@@ -35,9 +35,10 @@ class MasterConfig:
 
     gateway: str = ""
     """Serve clients of other projects, too, each protocol on a port of its own: NAME=HOST:PORT, several with
-    commas between; known are the protocols that docs/migrating.md names. A port has this master's certificate
-    and tokens, and the same rule beyond this machine. What a protocol leaves open, no gateway can close: its
-    page says what that is."""
+    commas between. A port has this master's certificate and tokens, and the same rule beyond this machine.
+    evochi: its clients train one experiment (settings EVOCHI_*, docs/migrating.md); they exchange their state
+    as a pickle, so each of them that is let in can run any code on all the others, and no gateway can keep it
+    from that."""
 
     insecure: bool = False
     """Serve a network without a token or without encryption. Whoever reaches the port may then have workers

@@ -14,6 +14,8 @@ def check_playable(spec: spec_pb2.ExperimentSpec, source: str) -> list[str]:
         CommandError: if a package is missing that plays.
         SpecError: if a game, an environment, a policy, a function or a plug-in is unknown or does not fit.
     """
+    if spec.task.HasField("own"):
+        return []  # nobody but its own workers can say
     with needs_extra("worker"):
         from worker.playing.engine_builder import engine_settings
         from worker.playing.playable import code_named_by, playable
@@ -25,6 +27,16 @@ def check_playable(spec: spec_pb2.ExperimentSpec, source: str) -> list[str]:
         path, _, text = str(error).partition(" ")
         raise SpecError([Problem(path, text)], source) from None
     return [path for _, path in code_named_by(settings)]
+
+
+def check_not_own(spec: spec_pb2.ExperimentSpec, source: str) -> None:
+    """Raise SpecError for a spec that workers of its own play, whom nobody here can start."""
+    if spec.task.HasField("own"):
+        text = (
+            "is own: only workers of your own can play it. Start a master with `germline master`, and submit "
+            "the spec with `germline submit`"
+        )
+        raise SpecError([Problem("task", text)], source)
 
 
 def check_hostable() -> None:

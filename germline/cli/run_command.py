@@ -16,7 +16,7 @@ from germline.cli.errors import CommandError, Exit
 from germline.cli.fleet import Child, Fleet
 from germline.cli.folder import RunFolder
 from germline.cli.output import Shown, console
-from germline.cli.preflight import check_hostable, check_playable
+from germline.cli.preflight import check_hostable, check_not_own, check_playable
 from germline.cli.sitting import Sitting
 from germline.cli.target import JsonOption
 from germline.cli.verdict import DEFAULT_EPISODES, Judge
@@ -79,6 +79,7 @@ def run(
     Example: germline run experiments/function.toml --evaluations 2000 --workers 2 --json
     """
     wanted = Wanted.of(load(spec), evaluations, str(spec))
+    check_not_own(wanted.spec, str(spec))
     code = check_playable(wanted.spec, str(spec))
     check_hostable()
     place = RunFolder(folder or Path("runs") / wanted.spec.name)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
+from time import time
 from typing import Protocol
 
 from germline.algorithms.base import Result
@@ -65,12 +67,16 @@ class OwnWork:
     Attributes:
         run: the order of things.
         kept: the stored state; None before the first.
+        told: how many members each worker that is here has evaluated.
+        since: when it came, in seconds since 1970.
     """
 
     def __init__(self, experiment: Whole, run: OwnRun) -> None:
         self.run = run
         self.kept: CheckpointStored | None = None
         self._experiment = experiment
+        self.told: Counter[str] = Counter()
+        self.since: dict[str, float] = {}
         self._deliver: dict[str, Deliver] = {}
 
     # Who is there
@@ -96,13 +102,15 @@ class OwnWork:
     def join(self, worker: str, room: int, deliver: Deliver) -> None:
         """A worker comes. Raises ValueError if it is there already, or has no room."""
         self._deliver[worker] = deliver
+        self.since[worker] = time()
         self.run.join(worker, room)
         self.send()
         self._experiment.wind_clock()
 
     def leave(self, worker: str) -> None:
         """A worker is gone; one that is not there may be gone twice."""
-        self._deliver.pop(worker, None)
+        for known in (self._deliver, self.since, self.told):
+            known.pop(worker, None)
         self.run.leave(worker)
         self.send()
         self._experiment.wind_clock()
@@ -118,6 +126,7 @@ class OwnWork:
         """
         epoch, running_s = self.run.updates, self._experiment.progress.running_s
         if self.run.tell(worker, task, parts):
+            self.told[worker] += sum(len(part.returns) for part in parts)
             for part in parts:
                 event = MembersTold(epoch, part.start, part.returns, running_s)
                 self._count(event)

@@ -231,6 +231,22 @@ def write_worker(session: Session, leased: int, trouble: str) -> experiment_pb2.
     )
 
 
+def write_own_workers(own: OwnWork) -> list[experiment_pb2.Worker]:
+    """The workers of a run that bring its arithmetic: their room, and the members that they hold."""
+    return [
+        experiment_pb2.Worker(
+            worker_id=worker,
+            device="own",
+            slots=room,
+            leased=own.lent.get(worker, 0),
+            evaluations=own.told[worker],
+            busy_share=float(worker in own.lent),
+            connected=_timestamp(own.since[worker]),
+        )
+        for worker, room in own.workers.items()
+    ]
+
+
 def _member(member: Member, champion: Champion | None = None) -> experiment_pb2.Individual:
     """A member of the population."""
     individual = _individual(member.genome, member.fitness, champion)

@@ -24,6 +24,7 @@ from master.wire.experiment_messages import (
     write_experiment,
     write_history,
     write_individual,
+    write_own_workers,
     write_population,
     write_quarantined,
     write_verification,
@@ -180,6 +181,8 @@ class ExperimentService(experiment_pb2_grpc.ExperimentServiceServicer):
             write_worker(session, leased.get(name, 0), self._dispatcher.overview.worker_trouble(name))
             for session, name in names
         ]
+        owns = [experiment.own for experiment in self._registry if experiment.own is not None]
+        workers += [worker for own in owns for worker in write_own_workers(own)]
         quarantined = map(write_quarantined, self._registry.quarantined.values())
         return pb.ListWorkersResponse(workers=workers, quarantined=quarantined)
 

@@ -77,6 +77,17 @@ async def test_members_are_evaluated_once_and_all_optimise_every_epoch_once(mast
     assert all(set(peer.optimised) >= set(range(2, 20)) for peer in peers)
 
 
+@pytest.mark.slow
+async def test_sixteen_workers_optimise_each_of_three_hundred_epochs_once(tmp_path: Path) -> None:
+    async with serving(tmp_path, EVOCHI_MAX_EPOCHS="300") as master:
+        peers = [worker(master, 1) for _ in range(16)]
+        async with crew(*peers), asyncio.timeout(200):
+            await asyncio.gather(*(peer.task for peer in peers if peer.task))
+    check(peers)
+    assert sum(sum(peer.twice.values()) for peer in peers) >= 16 * 299
+    assert all(set(peer.optimised) >= set(range(2, 301)) for peer in peers)
+
+
 async def test_who_joins_while_the_state_is_made_hears_nothing_until_it_is_there(master: Master) -> None:
     first, second = worker(master), worker(master)
     entered = first.hold("initialize")
