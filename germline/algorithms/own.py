@@ -72,13 +72,11 @@ class Member:
         room: members of the population that it takes at a time.
         task: what it was told and has not answered; None if it is idle.
         last_task: number of what it was told last.
-        has_optimised: whether it has applied the returns of this epoch.
     """
 
     room: int
     task: Order | None = None
     last_task: int = 0
-    has_optimised: bool = False
 
 
 class OwnRun:
@@ -214,7 +212,7 @@ class OwnRun:
         member = self._answering(worker, task, Kind.OPTIMISE)
         if member is None:
             return False
-        member.task, member.has_optimised = None, True
+        member.task = None
         self._go_on()
         return True
 
@@ -234,8 +232,6 @@ class OwnRun:
             self.open = OwnEpoch(self.population)
         self.updates += 1
         self.phase = Phase.EVALUATE
-        for member in self._members.values():
-            member.has_optimised = False
 
     def recall(self, parts: Sequence[Part]) -> None:
         """Replay: this was told. Raises ValueError if it is not of this population."""
@@ -274,9 +270,8 @@ class OwnRun:
         if self.phase is Phase.EVALUATE:
             self._welcome_all()
             self._lend()
-        if self.phase is Phase.OPTIMISE and all(m.has_optimised for m in self._members.values()):
+        if self.phase in (Phase.OPTIMISE, Phase.SHARE) and not any(m.task for m in self._members.values()):
             self.phase = Phase.SHARE
-        if self.phase is Phase.SHARE and not any(m.task for m in self._members.values()):
             self._tell(next(iter(self._members)), Kind.SHARE)
 
     def _want_first_state(self) -> None:

@@ -179,15 +179,39 @@ async def test_when_the_last_one_dies_in_any_phase_the_next_goes_on_from_there(m
         assert heir.hello.state == b"%d" % before
 
 
+async def held_amid_an_epoch(peer: Peer, own: OwnWork) -> None:
+    """Stop a worker before it evaluates, when some members of the epoch are told."""
+    await peer.hold("evaluate").wait()
+    while not own.run.open.told():
+        gate = peer.gates["evaluate"]
+        entered = peer.hold("evaluate")
+        gate.set()
+        await entered.wait()
+
+
+async def test_a_state_is_answered_when_it_is_in_the_store(master: Master) -> None:
+    peer, own = worker(master), own_of(master)
+    assert peer.hello is None
+    events = peer.stub.Subscribe(pb.SubscribeRequest(cores=1)).__aiter__()
+    peer.hello = (await anext(events)).hello
+    task = (await anext(events)).initialize.task_id
+    assert own.kept is None
+    await peer.stub.FinishInitialization(
+        pb.FinishInitializationRequest(task_id=task, state=b"0"), metadata=peer.auth
+    )
+    assert own.kept is not None
+    await peer.die()
+
+
 async def test_a_restart_of_the_master_keeps_epoch_state_and_what_was_told(tmp_path: Path) -> None:
     first, second = None, None
     async with serving(tmp_path) as master:
         first = worker(master, 4)
         async with crew(first):
             await reached(master, 3)
-            entered = first.hold("evaluate")
-            await entered.wait()
+            await held_amid_an_epoch(first, own_of(master))
         kept = own_of(master).run.snapshot()
+        assert kept["told"]
     async with serving(tmp_path) as master:
         own = own_of(master)
         assert own.run.snapshot() == kept
