@@ -125,14 +125,26 @@ def test_every_help_opens_with_one_extra_and_nothing_else(extras: tuple[str, ...
     assert helped.returncode == 0, helped.stdout + helped.stderr
 
 
-@pytest.mark.parametrize("command", ["run", "evaluate", "export", "record", "bench rebuild", "certificates"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "run",
+        "evaluate",
+        "export",
+        "record",
+        "bench rebuild",
+        "certificates",
+        "publish --to s3://bucket --master",
+    ],
+)
 def test_a_command_that_needs_an_extra_names_it_and_ends_with_5(command: str, tmp_path: Path) -> None:
     given = {"run": "experiments/cartpole.toml", "bench rebuild": "", "certificates": str(tmp_path / "new")}
+    given["publish --to s3://bucket --master"] = "localhost:1"
     file = given.get(command, "experiments/results/pong.toml")
     code = "import sys\nfrom germline.cli.app import run\nsys.exit(run(sys.argv[1:]))"
     ended = run_with((), code, *command.split(), *([file] if file else []))
     assert ended.returncode == 5
-    assert re.search(r"pip install 'germline\[(worker|local|certificates)\]'", ended.stderr)
+    assert re.search(r"pip install 'germline\[(worker|local|certificates|aws)\]'", ended.stderr)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +164,7 @@ def test_every_module_loads_where_its_process_is_installed(
 
 @pytest.mark.parametrize("package", OURS)
 def test_what_is_imported_is_declared_and_not_just_there_by_way_of_another_package(package: str) -> None:
-    declared = {canonicalize_name(r.name) for r in requirements("worker", "local", "certificates")}
+    declared = {canonicalize_name(r.name) for r in requirements("worker", "local", "certificates", "aws")}
     undeclared = {
         f"{module} in {path}"
         for module, path in imported(package).items()

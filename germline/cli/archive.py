@@ -72,6 +72,14 @@ class Archive:
             raise CommandError(f"{self._path} holds no centre of an evolution strategy", Exit.REFUSED)
         return file.read_bytes()
 
+    def watch(self, _interval_s: float) -> Iterator[Experiment]:
+        """The experiment as it stood: it does not change any more."""
+        yield self.experiment()
+
+    def back_up(self) -> bytes:
+        """Only a master can."""
+        raise CommandError(f"{self._path} has no master up, which a backup needs", Exit.UNREACHABLE)
+
     def history(self) -> list[HistoryPoint]:
         """The curve of the run."""
         with reading(self._path / "history.json") as points:

@@ -172,6 +172,13 @@ def write_centre(spec: spec_pb2.ExperimentSpec, centre: bytes, file: Path) -> st
     return centre_file.read(centre).digest
 
 
+def digest_of(centre: bytes) -> str:
+    """Digest of a centre's weights, 16 hexadecimal digits."""
+    with needs_extra("worker"):
+        from germline.eggroll import centre_file
+    return centre_file.read(centre).digest
+
+
 def write_weights(spec: spec_pb2.ExperimentSpec, genome: Genome, file: Path) -> str:
     """Rebuild the network and write all that its `load_state_dict` wants; returns its weights' digest."""
     with needs_extra("worker"):

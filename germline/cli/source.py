@@ -38,6 +38,14 @@ class Source(Protocol):
         """An evolution strategy's stored centre, a safetensors file."""
         ...
 
+    def watch(self, interval_s: float) -> Iterator[Experiment]:
+        """As it stands, again and again, until it is over; once where nothing changes any more."""
+        ...
+
+    def back_up(self) -> bytes:
+        """All of it, for another store. Raises CommandError where no master is up."""
+        ...
+
 
 class MasterSource:
     """One experiment on a master. A Source."""
@@ -72,3 +80,11 @@ class MasterSource:
     def centre(self) -> bytes:
         """An evolution strategy's stored centre, a safetensors file."""
         return self._client.checkpoint(self._name).data
+
+    def watch(self, interval_s: float) -> Iterator[Experiment]:
+        """As it stands, again and again, until it is over."""
+        return self._client.watch(self._name, interval_s)
+
+    def back_up(self) -> bytes:
+        """All of it, as it stands and is durable."""
+        return self._client.back_up(self._name)
