@@ -38,7 +38,10 @@ class MasterConfig:
     commas between. A port has this master's certificate and tokens, and the same rule beyond this machine.
     evochi: its clients train one experiment (settings EVOCHI_*, docs/migrating.md); they exchange their state
     as a pickle, so each of them that is let in can run any code on all the others, and no gateway can keep it
-    from that."""
+    from that.
+    neuro: workers of cshenton/neuroevolution (settings GERMLINE_NEURO_*); they can show no token and speak no
+    TLS, so its port is in the open on this machine, and wherever `insecure` says so: whoever reaches it can
+    tell any score of anybody."""
 
     insecure: bool = False
     """Serve a network without a token or without encryption. Whoever reaches the port may then have workers

@@ -137,6 +137,11 @@ class GeneticAlgorithm:
         """Use no ticket below this one for new work: a worker may hold it since before a restart."""
         self._tickets.skip_to(ticket)
 
+    @property
+    def next_ticket(self) -> int:
+        """The ticket of whatever is asked next."""
+        return self._tickets.next_ticket
+
     def pending(self) -> list[Ask]:
         """The asks not yet told, in order of their tickets."""
         return self._tickets.pending()

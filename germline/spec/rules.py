@@ -92,18 +92,17 @@ def _policy_fits_task(spec: spec_pb2.ExperimentSpec) -> Iterator[Problem]:
 
 
 def _own_is_all_or_nothing(spec: spec_pb2.ExperimentSpec) -> Iterator[Problem]:
-    """Workers that bring the arithmetic bring the task and the network, too."""
-    own = {
-        "task": spec.task.HasField("own"),
-        "algorithm": spec.algorithm.HasField("own"),
-        "policy.name": spec.policy.name == "own",
-    }
+    """Workers that bring the arithmetic, or only the game, bring the task and the network, too."""
+    own = {"task": spec.task.HasField("own"), "policy.name": spec.policy.name == "own"}
+    if not spec.algorithm.HasField("ga"):  # which can tell what others play
+        own["algorithm"] = spec.algorithm.HasField("own")
     if any(own.values()) and not all(own.values()):
         given = ", ".join(path for path, is_own in own.items() if is_own)
         missing = ", ".join(path for path, is_own in own.items() if not is_own)
         yield Problem(
             missing.split(", ")[0],
-            f'is not own, but {given} is; [task.own], [algorithm.own] and policy.name "own" belong together',
+            f'is not own, but {given} is; [task.own], policy.name "own", and [algorithm.own] or '
+            "[algorithm.ga] belong together",
         )
 
 

@@ -181,6 +181,8 @@ class Experiment:
             reserve: evaluations to keep asked beyond that, so that there is a choice of parents.
             crew: the workers that play this: what failed on one is for another.
         """
+        if self.settings.plays_elsewhere:
+            return []
         pieces = self._pieces(n)
         short = pieces + self._pieces(reserve) - self.pending_work.waiting_for_any
         if short > 0:
@@ -194,6 +196,8 @@ class Experiment:
 
     def lend_trial(self, worker: str, slots: int, crew: Collection[str]) -> list[Work]:
         """Lend work that others were lost with to a worker of so many slots that holds nothing."""
+        if self.settings.plays_elsewhere:
+            return []
         work = self.pending_work.lend_trial(worker, slots // self.search.evaluations_a_piece, crew)
         self.wind_clock()
         return work
@@ -323,11 +327,17 @@ class Experiment:
 
     def wind_clock(self) -> None:
         """Time counts while somebody holds work: without workers, and in a pause, nothing runs."""
-        is_worked = len(self.pending_work.leases) or (self.own is not None and self.own.run.members)
+        is_worked = len(self.pending_work.leases) or self._guests_come()
         if self.is_running and is_worked:
             self.progress.start_clock()
         else:
             self.progress.stop_clock()
+
+    def _guests_come(self) -> bool:
+        """Whether workers of its own are here; clients that nobody sees between two calls count as such."""
+        if self.own is not None:
+            return bool(self.own.run.members)
+        return self.settings.plays_elsewhere
 
     def _pieces(self, evaluations: int) -> int:
         return -(-evaluations // self.search.evaluations_a_piece)

@@ -13,6 +13,7 @@ from germline.spec import complete, eggroll_settings, ga_settings, keep_first_ve
 from germline.v1 import spec_pb2
 from master.centres.centre import Centre
 from master.experiments.algorithm_seam import EggrollSearch, GaSearch, Search
+from master.experiments.guest_search import GuestSearch
 from master.experiments.own_search import OwnSearch
 
 
@@ -98,6 +99,8 @@ class ExperimentSettings:
     def make_search(self) -> Search:
         """A new search with these settings."""
         kind = self.spec.algorithm.WhichOneof("kind")
+        if kind == "ga" and self.plays_elsewhere:
+            return GuestSearch(GeneticAlgorithm(ga_settings(self.spec), self.spec.seed))
         if kind == "ga":
             return GaSearch(GeneticAlgorithm(ga_settings(self.spec), self.spec.seed))
         if kind == "eggroll":
@@ -113,6 +116,11 @@ class ExperimentSettings:
         if not self.spec.algorithm.HasField("eggroll"):
             return None
         return Centre(self.spec.algorithm.eggroll.checkpoint_epochs)
+
+    @property
+    def plays_elsewhere(self) -> bool:
+        """Whether clients of other projects play it, or workers that bring the arithmetic: not the fleet."""
+        return self.spec.task.HasField("own")
 
     @property
     def differences_prove(self) -> bool:

@@ -37,7 +37,7 @@ def evaluations_wanted(experiment: Experiment) -> int:
     At least 1 while it runs, since a stop condition may wait for one more; 0 if it does not run, or has
     workers of its own.
     """
-    if not experiment.is_running or experiment.own is not None:
+    if not experiment.is_running or experiment.settings.plays_elsewhere:
         return 0
     left = min(experiment.settings.parallelism, evaluations_left(experiment))
     return max(1, math.ceil(left))
