@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
 from pathlib import Path
 
+import grpc
 import pytest
+from google.protobuf import empty_pb2
 
-PAGE = (Path(__file__).parent.parent / "docs" / "migrating.md").read_text()
+from germline.peers import neuro_pb2_grpc
+
+ROOT = Path(__file__).parent.parent
+PAGE = (ROOT / "docs" / "migrating.md").read_text()
+SCRIPTS = sysconfig.get_path("scripts")
 
 
 def section(title: str) -> str:
@@ -36,3 +50,29 @@ def test_every_snippet_of_a_python_interface_runs_as_it_is_written(
         assert (tmp_path / "checkpoint.pt").is_file()
     else:
         assert len(re.findall("generation", capsys.readouterr().out)) == 5
+
+
+def test_a_worker_of_neuroevolution_plays_on_a_master_that_is_started_as_shown(tmp_path: Path) -> None:
+    (shown,) = re.findall(r"^\$ (germline master .*)$", section("From cshenton/neuroevolution"), re.MULTILINE)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    line = shown.replace("127.0.0.1:8080", address) + " --listen localhost:0 --metrics-port -1"
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("GERMLINE_")}
+    environment = {**plain, "PATH": f"{SCRIPTS}:{plain['PATH']}", "PYTHONPATH": str(ROOT)}
+    master = subprocess.Popen(shlex.split(line), cwd=tmp_path, env=environment)
+    try:
+        with grpc.insecure_channel(address) as channel:
+            grpc.channel_ready_future(channel).result(60)
+        played = subprocess.check_output(
+            [sys.executable, str(ROOT / "tests/peers/neuro_worker.py"), address, "20"],
+            env=environment,
+            text=True,
+        )
+        episodes = [json.loads(each) for each in played.splitlines()]
+        with grpc.insecure_channel(address) as channel:
+            top = neuro_pb2_grpc.NeuroStub(channel).Status(empty_pb2.Empty())
+    finally:
+        master.send_signal(signal.SIGTERM)
+        assert master.wait(60) == 0
+    best, score = max(episodes, key=lambda episode: episode[1])
+    assert (list(top.top_individual.seeds), top.top_score, top.num_iter) == (best, score, 20)
