@@ -16,7 +16,6 @@ from germline.v1 import spec_pb2
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
 
     from germline.cli.video import Video
     from worker.playing.engine import Engine
@@ -117,9 +116,10 @@ def _calls(
     task: WeightsTask, settings: EngineSettings, centre: bytes, seeds: tuple[int, ...]
 ) -> Iterator[tuple[int, float]]:
     """What a function says of a centre under each seed."""
+    from worker.networks.fixed_weights import centre_weights
     from worker.playing.playable import playable
 
-    weights = _centre_weights(playable(settings, task).policy, centre).numpy()
+    weights = centre_weights(playable(settings, task).policy, centre).numpy()
     for position, seed in enumerate(seeds):
         yield position, task.measure(weights, seed)
 
@@ -142,7 +142,7 @@ def _centre_engine(
     task: Task, settings: EngineSettings, centre: bytes, device: torch.device, slots: int | None
 ) -> Engine[int]:
     """The engine for a network that is known by its weights."""
-    from worker.networks.fixed_weights import FixedPopulation
+    from worker.networks.fixed_weights import FixedPopulation, centre_weights
     from worker.playing.engines import slots_that_fit
     from worker.playing.playable import playable
     from worker.playing.rollout import Rollout
@@ -151,7 +151,7 @@ def _centre_engine(
     if not isinstance(task, EpisodicTask):
         raise CommandError("the task plays no episodes")
     network = playable(settings, task).policy
-    weights = _centre_weights(network, centre)
+    weights = centre_weights(network, centre)
     rows = settings.rows
 
     def make_population(count: int) -> FixedPopulation:
@@ -162,21 +162,6 @@ def _centre_engine(
     return Rollout(
         task.make_lanes, make_population, slots or slots_that_fit(network, task.spaces, rows, device)
     )
-
-
-def _centre_weights(network: nn.Module, centre: bytes) -> torch.Tensor:
-    """The weights of a centre's file in one row, `[size]` float32."""
-    import torch
-
-    from germline.eggroll import centre_file
-    from germline.weights import Layout
-
-    named, layout = centre_file.read(centre).parameters, Layout.of(network)
-    shapes = {parameter.name: parameter.shape for parameter in layout.parameters}
-    found = {name: tuple(value.shape) for name, value in named.items()}
-    if found != shapes:
-        raise CommandError(f"the centre's parameters are {found}; this network's are {shapes}")
-    return torch.cat([named[name].flatten() for name in shapes])
 
 
 def film(

@@ -5,9 +5,21 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from germline.eggroll import centre_file
 from germline.genome import Genome
+from germline.weights import Layout
 from worker.networks.population import DensePopulation, Individual
-from worker.tasks.base import Spaces
+from worker.tasks.base import SetupError, Spaces
+
+
+def centre_weights(network: nn.Module, centre: bytes) -> Tensor:
+    """The weights of a centre's file in one row, `[size]` float32. Raises SetupError if it is another's."""
+    named, layout = centre_file.read(centre).parameters, Layout.of(network)
+    shapes = {parameter.name: parameter.shape for parameter in layout.parameters}
+    found = {name: tuple(value.shape) for name, value in named.items()}
+    if found != shapes:
+        raise SetupError(f"the centre's parameters are {found}; this network's are {shapes}")
+    return torch.cat([named[name].flatten() for name in shapes])
 
 
 class FixedPopulation(DensePopulation):

@@ -73,13 +73,39 @@ def _rollout_of_genomes(
     """On a CPU everything in this thread; else two populations that take turns."""
     rows = settings.rows
     turns = 1 if device.type == "cpu" else 2
+    shares = shares_parents(settings, policy, device)
+    make_population = population_maker(
+        settings, task.spaces, policy, device, cache_bytes if shares else cache_bytes // turns
+    )
+
+    def rollout(count: int) -> Rollout[Key]:
+        make_lanes = lanes_for(settings, task, device)
+        return Rollout(make_lanes, make_population, count, max_episode_s=settings.max_episode_s)
+
+    if shares:
+        return rollout(slots or relatives(rows))
+    wanted = slots or slots_that_fit(policy, task.spaces, rows, device, settings.precision)
+    if turns == 1 or wanted == 1:
+        return rollout(wanted)
+    return Alternating([rollout(wanted // 2) for _ in range(turns)])
+
+
+def shares_parents(settings: EngineSettings, policy: nn.Module, device: torch.device) -> bool:
+    """Whether children are played from their parents' matrices, which belongs to what a score means."""
+    return bool(settings.rank) and settings.precision != "int8" and family.plays(policy, device)
+
+
+def population_maker(
+    settings: EngineSettings, spaces: Spaces, policy: nn.Module, device: torch.device, cache_bytes: int
+) -> Callable[[int], Population]:
+    """What makes a population of so many genomes' networks, which play as these settings say."""
 
     def make_litters(count: int) -> LitterPopulation:
         return LitterPopulation(
             policy,
-            task.spaces,
+            spaces,
             count,
-            rows,
+            settings.rows,
             rank=settings.rank,
             precision=settings.precision,
             cache_bytes=cache_bytes,
@@ -88,25 +114,15 @@ def _rollout_of_genomes(
     def make_population(count: int) -> DensePopulation:
         return DensePopulation(
             policy,
-            task.spaces,
+            spaces,
             count,
-            rows,
+            settings.rows,
             precision=settings.precision,
             device=device,
-            cache_bytes=cache_bytes // turns,
+            cache_bytes=cache_bytes,
         )
 
-    def rollout(make: Callable[[int], Population], count: int) -> Rollout[Key]:
-        make_lanes = lanes_for(settings, task, device)
-        return Rollout(make_lanes, make, count, max_episode_s=settings.max_episode_s)
-
-    shares_parents = settings.rank and settings.precision != "int8" and family.plays(policy, device)
-    if shares_parents:
-        return rollout(make_litters, slots or relatives(rows))
-    wanted = slots or slots_that_fit(policy, task.spaces, rows, device, settings.precision)
-    if turns == 1 or wanted == 1:
-        return rollout(make_population, wanted)
-    return Alternating([rollout(make_population, wanted // 2) for _ in range(turns)])
+    return make_litters if shares_parents(settings, policy, device) else make_population
 
 
 def lanes_for(settings: EngineSettings, task: EpisodicTask, device: torch.device) -> Callable[[int], Lanes]:
