@@ -14,7 +14,7 @@ setup: $(READY) ## make .venv with everything that germline needs
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "germline needs Python 3.11 or newer, this is " + sys.version'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[worker,local,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[worker,local,models,dev]'
 	touch $@
 
 pong: setup ## evolve Pong from pixels on this machine, with a live display
@@ -24,7 +24,7 @@ test: setup ## run the tests, on all cores
 	$(BIN)/pytest --numprocesses auto
 
 test-deploy: setup ## check deploy/ with the tools of others; wants a package index
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[worker,local,dev,deploy]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[worker,local,models,dev,deploy]'
 	$(BIN)/pytest tests/deploy
 
 IMAGES ?= /var/tmp/germline-images

@@ -132,6 +132,7 @@ def test_every_help_opens_with_one_extra_and_nothing_else(extras: tuple[str, ...
         "evaluate",
         "export",
         "record",
+        "serve",
         "bench rebuild",
         "certificates",
         "publish --to s3://bucket --master",
@@ -144,12 +145,12 @@ def test_a_command_that_needs_an_extra_names_it_and_ends_with_5(command: str, tm
     code = "import sys\nfrom germline.cli.app import run\nsys.exit(run(sys.argv[1:]))"
     ended = run_with((), code, *command.split(), *([file] if file else []))
     assert ended.returncode == 5
-    assert re.search(r"pip install 'germline\[(worker|local|certificates|aws)\]'", ended.stderr)
+    assert re.search(r"pip install 'germline\[(worker|local|certificates|models|aws)\]'", ended.stderr)
 
 
 @pytest.mark.parametrize(
     ("packages", "extras"),
-    [(("master",), ()), (("germline", "worker"), ("worker", "certificates"))],
+    [(("master",), ()), (("germline", "worker"), ("worker", "certificates", "models"))],
     ids=["master", "worker"],
 )
 def test_every_module_loads_where_its_process_is_installed(
@@ -164,7 +165,9 @@ def test_every_module_loads_where_its_process_is_installed(
 
 @pytest.mark.parametrize("package", OURS)
 def test_what_is_imported_is_declared_and_not_just_there_by_way_of_another_package(package: str) -> None:
-    declared = {canonicalize_name(r.name) for r in requirements("worker", "local", "certificates", "aws")}
+    declared = {
+        canonicalize_name(r.name) for r in requirements("worker", "local", "certificates", "models", "aws")
+    }
     undeclared = {
         f"{module} in {path}"
         for module, path in imported(package).items()
