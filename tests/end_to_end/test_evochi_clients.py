@@ -192,6 +192,14 @@ def test_a_worker_that_takes_longer_than_the_worker_timeout_is_busy_and_not_gone
     assert client.lines("optimized")[0]["value"] == pytest.approx(VALUES[0], abs=5e-5)
 
 
+def test_a_worker_whose_machine_stands_still_holds_up_nobody(house: House) -> None:
+    house.serve(EVOCHI_WORKER_TIMEOUT="2s")
+    still = house.client(4, evaluate=0.3)
+    still.wait_for("evaluate", 2)
+    still.process.send_signal(signal.SIGSTOP)
+    check(house.client(4))
+
+
 def test_a_worker_that_returns_too_few_rewards_is_told_so_and_another_does_its_part(house: House) -> None:
     house.serve()
     wrong = house.client(4, short=1)

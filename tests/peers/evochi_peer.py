@@ -33,8 +33,17 @@ def rewards(epoch: int, population: int) -> list[float]:
 class Peer:
     """A worker; `gates` holds it in a hook (initialize, evaluate, optimize, share) until the event is set."""
 
-    def __init__(self, address: str, cores: int = 3, metadata: tuple[tuple[str, str], ...] = ()) -> None:
-        self.channel = grpc.aio.insecure_channel(address, options=[("grpc.max_receive_message_length", -1)])
+    def __init__(
+        self,
+        address: str,
+        cores: int = 3,
+        metadata: tuple[tuple[str, str], ...] = (),
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        options = [("grpc.max_receive_message_length", -1)]
+        insecure = grpc.aio.insecure_channel(address, options=options)
+        secure = grpc.aio.secure_channel(address, credentials, options=options) if credentials else None
+        self.channel = secure or insecure
         self.stub = EvochiServiceStub(self.channel)
         self.cores = cores
         self.metadata = metadata

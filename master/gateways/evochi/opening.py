@@ -53,6 +53,7 @@ def _server(house: House, config: EvochiConfig, sessions: Sessions) -> grpc.aio.
         ("grpc.so_reuseport", 0),
         ("grpc.keepalive_time_ms", half_ms),
         ("grpc.keepalive_timeout_ms", half_ms),
+        ("grpc.http2.ping_timeout_ms", half_ms),  # those that measure a line stand in the way of others
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     )

@@ -379,6 +379,27 @@ async def test_the_masters_tokens_are_asked_for_and_may_stand_beside_the_workers
         check([peer])
 
 
+async def test_a_channel_with_a_certificate_and_a_token_in_its_credentials_trains(tmp_path: Path) -> None:
+    """As docs/migrating.md says: the unmodified client then shows both tokens in most of its calls."""
+    pytest.importorskip("cryptography", reason="pip install 'germline[certificates]'")
+    from germline.cli.app import run  # noqa: PLC0415
+
+    folder = tmp_path / "certificates"
+    assert run(["certificates", str(folder)]) == 0
+    settings = {"tls_cert": folder / "server.pem", "tls_key": folder / "server-key.pem", "token": "t" * 20}
+    variables = {"EVOCHI_POPULATION_SIZE": str(POPULATION)}
+    encrypted = grpc.ssl_channel_credentials((folder / "ca.pem").read_bytes())
+    both = grpc.composite_channel_credentials(encrypted, grpc.access_token_call_credentials("t" * 20))
+    async with Master.serving(config(tmp_path, **settings), environment=variables) as master:
+        peer = Peer(master.gateways["evochi"], credentials=both)
+        async with crew(peer):
+            await reached(master, 2)
+        check([peer])
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await Peer(master.gateways["evochi"], credentials=encrypted).work()
+        assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
 @pytest.mark.parametrize(
     ("environment", "problem"),
     [
