@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import signal
 import sys
@@ -30,10 +31,11 @@ class Worker:
         """Start nothing yet."""
         self._pair, self._place = pair, place
         self._number, self._life = number, 0
+        paths = [str(pair.folder / "clock"), *filter(None, [os.environ.get("PYTHONPATH")])]
         self._environment = {
             "CORRIDOR_PAUSE_S": str(pause_s),
             "CLOCK_OFF_BY_S": str(_CLOCKS_S[number % len(_CLOCKS_S)]),
-            "PYTHONPATH": str(pair.folder / "clock"),
+            "PYTHONPATH": os.pathsep.join(paths),
         }
         self.cables = [TroubledCable(host, port, place.gateway, happened) for host, port in pair.targets]
         self.process: Process | None = None
