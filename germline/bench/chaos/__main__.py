@@ -57,7 +57,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=20.0, help="for which things go wrong")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
     parser.add_argument("--workers", type=int, default=4)
-    parser.add_argument("--network-a-second", type=float, default=16.0, help="faults of the network")
+    parser.add_argument("--network-a-second", type=float, default=Scale(20.0).network_a_second)
     parser.add_argument("--longest-stop-s", type=float, default=60.0, help="of a stopped process")
     parser.add_argument("--folder", type=Path, default=None, help="keep all logs and journals there")
     given = parser.parse_args()

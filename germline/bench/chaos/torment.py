@@ -31,7 +31,7 @@ class Scale:
         minutes: for which things go wrong.
         workers: processes that play.
         keepers: bookkeepers beside them.
-        network_a_second: faults of the network.
+        network_a_second: faults of the network that are drawn; on a cable that nobody uses none happens.
         worker_every_s: seconds between two faults of workers, on average.
         master_every_s: seconds between the end of a fault of a master or the store and the next, on average.
         longest_stop_s: for which a process stands still, at most.
@@ -42,7 +42,7 @@ class Scale:
     minutes: float
     workers: int = 4
     keepers: int = 3
-    network_a_second: float = 16.0
+    network_a_second: float = 30.0
     worker_every_s: float = 9.0
     master_every_s: float = 9.0
     longest_stop_s: float = 60.0
@@ -96,9 +96,8 @@ class Torment:
                 if self._on.network.cables:
                     group.create_task(self._pull(chance.choice(self._on.places), chance.uniform(*_AWAY_S)))
                 continue
-            used = [cable for cable in self._on.cables if cable.is_used]
-            if used:
-                self._trouble_cable(chance.choice(used), kind, group)
+            # Each cable has its share, also one that nobody uses: otherwise all would befall the last used.
+            self._trouble_cable(chance.choice(self._on.cables), kind, group)
 
     def _trouble_cable(self, cable: TroubledCable, kind: str, group: asyncio.TaskGroup) -> None:
         chance = self._network

@@ -27,7 +27,7 @@ from germline.bench.ports import free_port
 from germline.v1 import journal_pb2
 
 SHORT = Scale(
-    minutes=0.15, workers=2, keepers=2, network_a_second=30.0, worker_every_s=4.0, master_every_s=1.0,
+    minutes=0.15, workers=2, keepers=2, network_a_second=50.0, worker_every_s=4.0, master_every_s=1.0,
     longest_stop_s=4.0, ownership_s=2.0,
 )  # fmt: skip
 CHECK = 1 << 63
