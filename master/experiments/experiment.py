@@ -41,6 +41,7 @@ from master.journal.checkpoints import Checkpoints
 from master.journal.journal import Journal, WriteEvent
 from master.work.bounds import Bounds
 from master.work.checks import CHECK, Checks
+from master.work.churn import NO_CHANCE, Odds
 from master.work.leases import Key, LeaseTable, Start
 from master.work.pending_work import PendingWork, Work
 from master.work.statements import Statement
@@ -228,9 +229,16 @@ class Experiment:
                 refused.append(RefusedResult(key, error.code, str(error)))
         return refused
 
-    def lose(self, worker_id: str, reason: str, tickets: Collection[int], lost_with: int) -> None:
+    def lose(
+        self,
+        worker_id: str,
+        reason: str,
+        tickets: Collection[int],
+        lost_with: int,
+        odds: Odds = NO_CHANCE,
+    ) -> None:
         """A worker was lost with `lost_with` pieces of work that may be why; these are mine."""
-        for ticket in self.pending_work.lose(worker_id, reason, tickets, lost_with):
+        for ticket in self.pending_work.lose(worker_id, reason, tickets, lost_with, odds):
             self._set_aside(ticket)
 
     def end_if_fit(self) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 
 from master.experiments.experiment import Experiment
 from master.experiments.registry import Registry
+from master.work.churn import NO_CHANCE, Odds
 from master.work.leases import Key
 
 
@@ -31,7 +32,13 @@ def give_back_all_but(registry: Registry, worker_id: str, kept: set[Key]) -> int
     return lost
 
 
-def lose(registry: Registry, worker_id: str, reason: str, suspected: Collection[Key] | None = None) -> int:
+def lose(
+    registry: Registry,
+    worker_id: str,
+    reason: str,
+    suspected: Collection[Key] | None = None,
+    odds: Odds = NO_CHANCE,
+) -> int:
     """A worker was lost, and all that it holds goes to others; what it was lost with may be why.
 
     Args:
@@ -39,6 +46,7 @@ def lose(registry: Registry, worker_id: str, reason: str, suspected: Collection[
         worker_id: the worker.
         reason: what happened, for people.
         suspected: what it was lost with; None for all that it holds.
+        odds: how likely it was to be lost anyway.
 
     Returns:
         How many leases came back.
@@ -46,7 +54,7 @@ def lose(registry: Registry, worker_id: str, reason: str, suspected: Collection[
     lost = {e: _held_in(e, worker_id, suspected) for e in registry}
     count = sum(map(len, lost.values()))
     for experiment, tickets in lost.items():
-        experiment.lose(worker_id, reason, tickets, count)
+        experiment.lose(worker_id, reason, tickets, count, odds)
     return count + sum(give_back(experiment, worker_id) for experiment in registry)
 
 
@@ -63,6 +71,11 @@ def expire(experiment: Experiment) -> int:
 def count_of(registry: Registry, worker_id: str) -> int:
     """How many leases a worker holds, of all experiments."""
     return sum(len(book.tickets_of(worker_id)) for experiment in registry for book in experiment.lent)
+
+
+def is_on_trial(registry: Registry, worker_id: str) -> bool:
+    """Whether a worker holds work that others were lost with."""
+    return any(experiment.pending_work.is_on_trial(worker_id) for experiment in registry)
 
 
 def holds_anything(registry: Registry, worker_id: str) -> bool:

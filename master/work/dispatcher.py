@@ -19,6 +19,7 @@ from master.experiments.workers import WorkerIdentity
 from master.journal.journal import Journal
 from master.metrics import Metrics
 from master.work import custody
+from master.work.churn import Churn
 from master.work.fleet import Acknowledge, Drain, End, Fleet, Revoke, Session, Suspend, Welcome
 from master.work.leases import Key
 from master.work.lender import Lender
@@ -81,6 +82,8 @@ class Dispatcher:
         self._welcome = Welcome(master_id, heartbeat_s)
         self._noise_digest = noise.self_test_digest()
         self._draining = ""
+        self._churn = Churn()
+        self._ticked = clock()
 
     # What workers say
 
@@ -221,6 +224,9 @@ class Dispatcher:
 
     def tick(self) -> None:
         """About once a second: take work back from workers that are gone, and end what is over."""
+        now, before = self._clock(), self._ticked
+        self._ticked = now
+        self._churn.live(len(self.fleet), now - before)
         for session in self.fleet.silent():
             logger.warning(
                 "worker %s has been silent for %g s", session.identity.worker_id, self.fleet.away_s
@@ -268,18 +274,25 @@ class Dispatcher:
 
     def _begin_anew(self, worker_id: str) -> None:
         """A worker's process began anew: what it held may be why, and it may be able to play more now."""
-        lost = custody.lose(self._registry, worker_id, "the worker's process ended while it held this")
+        lost = self._lose(worker_id, "the worker's process ended while it held this")
         for experiment in self._registry:
             experiment.rejections.pop(worker_id, None)
         if lost:
             logger.warning("worker %s began anew; %d leases are lent again", worker_id, lost)
 
     def _take_back(self, worker_id: str) -> int:
-        count = custody.lose(
-            self._registry, worker_id, f"the worker was away for {self.fleet.away_s:g} s while it held this"
-        )
+        away_s = self.fleet.away_s
+        count = self._lose(worker_id, f"the worker was away for {away_s:g} s while it held this", away_s)
         logger.warning("worker %s has been away too long; %d leases are lent again", worker_id, count)
         return count
+
+    def _lose(self, worker_id: str, reason: str, silent_s: float = 0.0) -> int:
+        """A worker was lost without a word; how much work comes back."""
+        if custody.holds_anything(self._registry, worker_id) and not custody.is_on_trial(
+            self._registry, worker_id
+        ):
+            self._churn.lose()
+        return custody.lose(self._registry, worker_id, reason, odds=self._churn.odds(silent_s))
 
 
 def _experiment_of(told: tuple[Key, Result]) -> tuple[int, int]:

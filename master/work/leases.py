@@ -144,6 +144,10 @@ class LeaseTable:
             self._void.pop(ticket, None)
         return held if held is not None and held.worker != worker else None
 
+    def held_s(self, lease: Lease) -> float:
+        """How long a lease has been held since it was lent, or renewed."""
+        return self.clock() - (lease.deadline - self.lease_s)
+
     def expire(self) -> list[Lease]:
         """Take back the leases that ran out; their work waits again."""
         now = self.clock()

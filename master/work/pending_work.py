@@ -9,6 +9,7 @@ from germline.algorithms.base import JsonValue, Result
 from master.errors import Refusal, RefusedResultError
 from master.experiments.events import Piece
 from master.work.bounds import ANYTHING, Bounds
+from master.work.churn import NO_CHANCE, Odds
 from master.work.leases import ForeignLeaseError, Lease, LeaseTable, Start, UnknownLeaseError
 from master.work.retries import Failure, Retries
 from master.work.waiting import WaitingWork
@@ -120,14 +121,17 @@ class PendingWork:
         """Take back leases that ran out, to lend them to others; return how many."""
         return self._put_back(self.leases.expire())
 
-    def lose(self, worker: str, reason: str, tickets: Collection[int], lost_with: int) -> list[int]:
+    def lose(
+        self, worker: str, reason: str, tickets: Collection[int], lost_with: int, odds: Odds = NO_CHANCE
+    ) -> list[int]:
         """A worker is lost, of which this may be why, or other work of the `lost_with` pieces in all.
 
         Returns the tickets of what is not lent again, because too many were lost with it.
         """
         for lease in self.leases.held_by(worker):
             if lease.ticket in tickets:
-                failure = Failure(worker, reason, lost_with=lost_with)
+                by_chance = odds.within(self.leases.held_s(lease))
+                failure = Failure(worker, reason, lost_with=lost_with, by_chance=by_chance)
                 self.retries.note(lease.ticket, lease.attempt, failure)
         gone = self.leases.give_back(worker, tickets)
         return [lease.ticket for lease in gone if not self._try_again(lease.ticket)]

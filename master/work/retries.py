@@ -16,6 +16,8 @@ from typing import NamedTuple
 from master.experiments.events import Piece
 
 _LOOKED_AT = 256  # of what waits, for one worker: the loop must not stand still when a whole fleet was lost
+_DOUBT = 1e-6  # probability that all the workers that work was alone with were lost by chance
+_MOST = 5  # times as many attempts as are enough elsewhere
 _TRIAL_BITS = 3  # a trial is an eighth of the one before
 
 
@@ -27,12 +29,14 @@ class Failure(NamedTuple):
         reason: what went wrong, for people.
         returns: what it brought all the same, NaN for what is missing; empty for nothing.
         lost_with: how much work the worker was lost with, any of which may be why; 0 if it lives and says so.
+        by_chance: how likely the worker was to be lost meanwhile whatever it played.
     """
 
     worker: str
     reason: str
     returns: tuple[float, ...] = ()
     lost_with: int = 0
+    by_chance: float = 0.0
 
 
 class Retries:
@@ -93,9 +97,15 @@ class Retries:
         return self._failures.keys()
 
     def is_hopeless(self, ticket: int) -> bool:
-        """Whether enough attempts failed, and the last of them leaves no doubt."""
+        """Whether enough attempts failed, and the last of them leaves no doubt.
+
+        Where workers are lost all the time, it takes more of them until chance is no explanation.
+        """
         failures = self.failures(ticket)
-        return len(failures) >= self._max_attempts and failures[-1].lost_with <= 1
+        if len(failures) < self._max_attempts or failures[-1].lost_with > 1:
+            return False
+        alone = (failure.by_chance for failure in failures if failure.lost_with <= 1)
+        return math.prod(alone) <= _DOUBT or len(failures) >= _MOST * self._max_attempts
 
     # What waits
 
