@@ -15,7 +15,7 @@ from germline.settings import SECRET
 
 Options: TypeAlias = tuple[tuple[str, str | int], ...]
 
-_PEM = b"-----BEGIN "
+PEM = b"-----BEGIN "
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class Security:
         for name, path in (("ca", self.ca), ("tls_cert", self.tls_cert), ("tls_key", self.tls_key)):
             if path is not None and not path.is_file():
                 raise ValueError(f"{name} is {str(path)!r}; allowed: an existing PEM file")
-            if path is not None and _PEM not in path.read_bytes():
+            if path is not None and PEM not in path.read_bytes():
                 raise ValueError(f"{name} is {str(path)!r}, which is not a PEM file")
 
     def credentials(self) -> grpc.ChannelCredentials | None:

@@ -9,8 +9,9 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlencode
 
-from germline.connection import check_token, is_loopback
+from germline.connection import PEM, check_token, is_loopback
 from germline.settings import SECRET
 from master.access import Access, Role, Tokens
 
@@ -48,10 +49,12 @@ class MasterConfig:
     run whatever their operators allow."""
 
     store: str = field(default="", metadata=SECRET, repr=False)
-    """URL of a Redis-protocol server that keeps the journal, redis://, rediss:// (with ?ssl_ca_certs=FILE for
-    authorities of its own) or unix://; of a cluster any node will do, or a Sentinel. Without one the master
-    starts a Valkey server of its own in `store_folder`. Several masters on one store are one that works and
-    others that wait."""
+    """URL of a Redis-protocol server that keeps the journal, redis://, rediss:// for one with TLS, or unix://;
+    of a cluster any node will do, or a Sentinel. Without one the master starts a Valkey server of its own in
+    `store_folder`. Several masters on one store are one that works and others that wait."""
+
+    store_ca: Path | None = None
+    """For a store at rediss://, trust this PEM file instead of the system's certificates."""
 
     store_folder: Path = Path("germline-store")
     """Folder of the master's own Valkey server.
@@ -141,6 +144,7 @@ class MasterConfig:
             raise ValueError(
                 "store is no such URL; allowed: redis://HOST:PORT, rediss://HOST:PORT, unix://PATH"
             )
+        self._check_store_ca()
         self._check_embedded_metrics()
         if self.worker_slots < 1:
             raise ValueError(f"worker_slots is {self.worker_slots}; allowed: 1 or more")
@@ -209,6 +213,22 @@ class MasterConfig:
     def _missing(self, *, known: bool) -> str:
         parts = ("" if known else "a token", "" if self.tls_cert else "TLS (tls_cert and tls_key)")
         return " and ".join(part for part in parts if part)
+
+    @property
+    def store_url(self) -> str:
+        """The URL of the store, with whom to trust; empty for a server of the master's own."""
+        if self.store_ca is None:
+            return self.store
+        query = urlencode({"ssl_ca_certs": str(self.store_ca)})
+        return f"{self.store}{'&' if '?' in self.store else '?'}{query}"
+
+    def _check_store_ca(self) -> None:
+        if self.store_ca is None:
+            return
+        if not self.store.startswith("rediss://"):
+            raise ValueError("store_ca is given, and store is no URL of a server with TLS, rediss://")
+        if not self.store_ca.is_file() or PEM not in self.store_ca.read_bytes():
+            raise ValueError(f"store_ca is {str(self.store_ca)!r}; allowed: an existing PEM file")
 
     def _check_embedded_metrics(self) -> None:
         if not self.metrics_emf:

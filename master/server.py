@@ -116,7 +116,7 @@ class Master:
         _check_gateways(config)
         async with contextlib.AsyncExitStack() as stack:
             store = await stack.enter_async_context(
-                open_store(config.store, config.store_folder, config.store_prefix)
+                open_store(config.store_url, config.store_folder, config.store_prefix)
             )
             metrics = Metrics()
             journal = Journal(
