@@ -21,7 +21,14 @@ from grpc_reflection.v1alpha import reflection
 from prometheus_client.core import GaugeMetricFamily
 
 from germline.limits import MAX_MESSAGE_BYTES
-from germline.v1 import experiment_pb2, experiment_pb2_grpc, worker_pb2, worker_pb2_grpc
+from germline.v1 import (
+    experiment_pb2,
+    experiment_pb2_grpc,
+    own_pb2,
+    own_pb2_grpc,
+    worker_pb2,
+    worker_pb2_grpc,
+)
 from master import embedded_metrics
 from master.config import MasterConfig, split_address
 from master.experiments.registry import Registry
@@ -35,6 +42,7 @@ from master.steady_clock import SteadyClock
 from master.wire.door import Door
 from master.wire.experiment_service import ExperimentService
 from master.wire.interceptors import AccessInterceptor, ErrorInterceptor
+from master.wire.own_service import OwnService
 from master.wire.worker_messages import OrderWriter
 from master.wire.worker_service import WorkerService
 from master.work.dispatcher import Dispatcher
@@ -86,6 +94,7 @@ class Master:
             self.registry, journal, metrics, clock,
             master_id=secrets.token_hex(8), heartbeat_s=config.heartbeat_s, worker_slots=config.worker_slots,
         )  # fmt: skip
+        self._own_service = OwnService(self.registry)
         self._config = config
         self._environment = environment
         self._access = config.access
@@ -149,6 +158,7 @@ class Master:
             await asyncio.sleep(0.05)
         await self.journal.flush(max(deadline - monotonic(), _GRACE_S), with_snapshots=True)
         self.dispatcher.end_streams()
+        self._own_service.end_all(reason)
         logger.info(
             "drained; %d pieces of work are still out and will be lent again", self.dispatcher.overview.leased
         )
@@ -254,6 +264,7 @@ class Master:
         server = grpc.aio.server(interceptors=interceptors, options=_OPTIONS)
         workers = WorkerService(self.dispatcher, OrderWriter(), self._clock)
         worker_pb2_grpc.add_WorkerServiceServicer_to_server(workers, server)
+        own_pb2_grpc.add_OwnServiceServicer_to_server(self._own_service, server)
         experiments = ExperimentService(self.registry, self.dispatcher, self.journal)
         experiment_pb2_grpc.add_ExperimentServiceServicer_to_server(experiments, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
@@ -322,6 +333,7 @@ def _services() -> list[str]:
     """The names of what is served, beside health and reflection."""
     return [
         worker_pb2.DESCRIPTOR.services_by_name["WorkerService"].full_name,
+        own_pb2.DESCRIPTOR.services_by_name["OwnService"].full_name,
         experiment_pb2.DESCRIPTOR.services_by_name["ExperimentService"].full_name,
     ]
 

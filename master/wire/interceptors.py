@@ -22,7 +22,7 @@ Continuation: TypeAlias = "Callable[[grpc.HandlerCallDetails], Awaitable[Handler
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 OPEN_TO_ALL = "/grpc.health.v1.Health/"  # probes cannot send a token
-_FOR_WORKERS = ("/germline.v1.WorkerService/", "/grpc.reflection.")
+_FOR_WORKERS = ("/germline.v1.WorkerService/", "/germline.v1.OwnService/", "/grpc.reflection.")
 
 
 class AccessInterceptor(grpc.aio.ServerInterceptor):

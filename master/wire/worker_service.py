@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from typing import TypeAlias
 
 import grpc.aio
 
-from germline.limits import HELLO_S, MAX_ORDERS, MAX_OWED
+from germline.limits import MAX_ORDERS, MAX_OWED
 from germline.v1 import worker_pb2, worker_pb2_grpc
-from master.errors import FullError, SilentStreamError, StreamOrderError
+from master.errors import FullError, StreamOrderError
+from master.wire.streams import first_done, first_message, write
 from master.wire.worker_messages import (
     OrderWriter,
     read_hello,
@@ -27,7 +28,6 @@ from master.work.fleet import Acknowledge, End, Session
 
 logger = logging.getLogger(__name__)
 
-_LAST_WRITE_S = 2.0
 _LAST_WORDS_S = 30.0  # how long a worker that has said everything is still told what became of it
 
 Requests = AsyncIterator[worker_pb2.WorkerMessage]
@@ -44,12 +44,12 @@ class WorkerService(worker_pb2_grpc.WorkerServiceServicer):
 
     async def Work(self, request_iterator: Requests, context: Context) -> None:  # type: ignore[override]
         """Hear a worker out and tell it what to do, until one of the two ends the stream."""
-        first = await _first_message(context)
+        first = await first_message(context)
         if not isinstance(first, worker_pb2.WorkerMessage):
             raise StreamOrderError("the stream ended before its first message; it must be hello")
         session = self._dispatcher.hello(read_hello(first))
         try:
-            await _first_done(self._hear(session, context), self._speak(session, context))
+            await first_done(self._hear(session, context), self._speak(session, context))
         finally:
             self._dispatcher.hang_up(session)
 
@@ -99,32 +99,9 @@ class WorkerService(worker_pb2_grpc.WorkerServiceServicer):
                 if order.error is not None:
                     raise order.error
                 return
-            await _write(context, self._writer.write(order))
+            await write(context, self._writer.write(order))
             if isinstance(order, Acknowledge):
                 session.owed -= order.told
-
-
-async def _write(context: Context, message: worker_pb2.MasterMessage) -> None:
-    """Write a message to its end, even if the stream ends meanwhile: during a write there can be no status.
-
-    A worker that does not read at all is waited for no longer than a moment.
-    """
-    writing = asyncio.ensure_future(context.write(message))
-    try:
-        await asyncio.shield(writing)
-    except asyncio.CancelledError:
-        await asyncio.wait([writing], timeout=_LAST_WRITE_S)
-        writing.cancel()
-        raise
-
-
-async def _first_message(context: Context) -> object:
-    """Wait for the worker to say who it is, and not for ever. Raises SilentStreamError."""
-    try:
-        async with asyncio.timeout(HELLO_S):
-            return await context.read()
-    except TimeoutError:
-        raise SilentStreamError(f"the stream had no first message, hello, within {HELLO_S:g} s") from None
 
 
 def _check_patience(session: Session) -> None:
@@ -134,16 +111,3 @@ def _check_patience(session: Session) -> None:
             f"the worker does not read: {session.orders.qsize():,} messages wait for it, allowed: "
             f"{MAX_ORDERS:,}; {session.owed:,} of its results are not acknowledged, allowed: {MAX_OWED:,}"
         )
-
-
-async def _first_done(*sides: Coroutine[None, None, None]) -> None:
-    """Run both sides of a stream until one is done, then cancel the other; raise what went wrong."""
-    tasks = [asyncio.ensure_future(side) for side in sides]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
-    for task in done:
-        task.result()

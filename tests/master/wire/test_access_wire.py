@@ -16,7 +16,7 @@ import pytest
 from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from germline.v1 import experiment_pb2, worker_pb2
+from germline.v1 import experiment_pb2, own_pb2, worker_pb2
 from germline.v1.experiment_pb2_grpc import ExperimentServiceStub
 from germline.v1.worker_pb2_grpc import WorkerServiceStub
 from master.access import Role
@@ -104,10 +104,11 @@ def test_every_call_has_its_role_and_only_work_is_for_workers() -> None:
     services = [
         *experiment_pb2.DESCRIPTOR.services_by_name.values(),
         *worker_pb2.DESCRIPTOR.services_by_name.values(),
+        *own_pb2.DESCRIPTOR.services_by_name.values(),
     ]
     methods = {f"/{service.full_name}/{method.name}" for service in services for method in service.methods}
     for_workers = {method for method in methods if role_of_method(method) is Role.WORKER}
-    assert for_workers == {"/germline.v1.WorkerService/Work"}
+    assert for_workers == {"/germline.v1.WorkerService/Work", "/germline.v1.OwnService/Work"}
     assert role_of_method("/germline.v2.Whatever/Call") is Role.OPERATOR
 
 
