@@ -14,10 +14,13 @@ import sysconfig
 from pathlib import Path
 
 import grpc
+import numpy as np
 import pytest
 from google.protobuf import empty_pb2
 
+from germline.cli.app import run
 from germline.peers import neuro_pb2_grpc
+from germline.spec import load, loads, to_toml
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "migrating.md").read_text()
@@ -76,3 +79,29 @@ def test_a_worker_of_neuroevolution_plays_on_a_master_that_is_started_as_shown(t
         assert master.wait(60) == 0
     best, score = max(episodes, key=lambda episode: episode[1])
     assert (list(top.top_individual.seeds), top.top_score, top.num_iter) == (best, score, 20)
+
+
+def test_seeds_are_imported_as_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (spec,) = snippets("From cshenton/neuroevolution", "toml")
+    Path("venture.toml").write_text(spec)
+    np.savez("inits.npz", np.zeros((4, 2), np.float32), np.zeros(2, np.float32))
+    lines = re.findall(r"^\$ germline (\w[\w-]* .*policy\.safetensors.*)$", PAGE, re.MULTILINE)
+    assert [line.split()[0] for line in lines] == ["import-seeds", "evaluate"]
+    for line in lines:
+        assert run(shlex.split(line, comments=True)) == 0
+        assert re.search(r"mean \d", capsys.readouterr().out)
+
+
+def test_ubers_settings_are_those_of_the_spec_that_is_run() -> None:
+    section_ = section("From Uber's deep-neuroevolution")
+    theirs, strategy = snippets("From Uber's deep-neuroevolution", "toml")
+    shown, ready = loads(theirs), load(ROOT / "experiments" / "frostbite-ga.toml")
+    shown.name, shown.task.atari.game, shown.stop.frames = "frostbite-ga", "frostbite", ready.stop.frames
+    assert to_toml(shown) == to_toml(ready)
+    assert loads(strategy).algorithm.eggroll.pairs == 2_500
+    for setting in re.findall(r"`(window|parents|power|candidates) = ([\d_.]+)`", section_):
+        name, value = setting
+        assert getattr(ready.algorithm.ga, name) == pytest.approx(float(value))
