@@ -1,11 +1,21 @@
 """What docs/serving.md shows and says is so."""
 
+import asyncio
 import re
+from contextlib import AsyncExitStack
 from pathlib import Path
 from types import ModuleType
 
+import pytest
+import torch
+
+from germline.genome import Genome
+from germline.spec import loads
 from worker.serving import node, telling
-from worker.serving.policy import PolicyModel
+from worker.serving.fleet import Fleet, Place, Served
+from worker.serving.node import Protection
+from worker.serving.orchestrator import Orchestrator
+from worker.serving.policy import PolicyModel, build_policy
 
 PAGE = (Path(__file__).parents[3] / "docs" / "serving.md").read_text()
 
@@ -22,10 +32,16 @@ class Policy:
         return 0.5
 
 
+def shown(part: str) -> ModuleType:
+    """The piece of Python on the page that holds a part, as a module."""
+    (block,) = [each for each in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if part in each]
+    module = ModuleType("shown")
+    exec(block, module.__dict__)  # noqa: S102 - our own page
+    return module
+
+
 def test_the_class_of_ones_own_that_the_page_shows_works() -> None:
-    (shown,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    module = ModuleType("advice")
-    exec(shown, module.__dict__)  # noqa: S102 - our own page
+    module = shown("class Advisor")
     policy = Policy()
     advisor = module.Advisor(policy, scale=4.0)
     advisor.tick({"open": 1, "close": 2, "volume": 3})
@@ -44,3 +60,26 @@ def test_the_pauses_of_the_page_are_those_of_the_code() -> None:
     assert f"after {telling.FIRST_PAUSE_S:.0f} s, then" in PAGE
     assert f"up to {telling.LONGEST_PAUSE_S:.0f}, in" in PAGE
     assert f"it hangs for {node.STUCK_S:.0f} s" in PAGE
+
+
+async def test_the_program_that_the_page_shows_gets_an_action_of_each_champion(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    program = shown("from germline.models import")
+    fleet, orchestrator = Fleet(Place("127.0.0.1")), Orchestrator(Protection(), lambda report: None)
+    environments = {"balance": "CartPole-v1", "swing": "Pendulum-v1"}
+    await fleet.serve([served(name, environment) for name, environment in environments.items()])
+    fleet.announce_by(orchestrator)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(fleet.close)
+        await orchestrator.open("127.0.0.1", 0, stack)
+        actions = await asyncio.to_thread(program.main, f"localhost:{orchestrator.port}")
+    assert actions["balance"] in (0, 1)
+    assert -2.0 <= actions["swing"] <= 2.0
+    assert capsys.readouterr().out.count(": ok after ") == 2
+
+
+def served(name: str, environment: str) -> Served:
+    task = f'name = "{name}"\n[task.gym]\nid = "{environment}"\n'
+    spec = loads(task + '[policy]\nname = "mlp"\nhidden = [8]\n[algorithm.ga]\n')
+    return Served(name, name, lambda: build_policy(spec, Genome.founder(1), {}, torch.device("cpu")))
