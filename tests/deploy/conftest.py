@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sysconfig
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,8 @@ def render(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[Docum
     yaml = pytest.importorskip("yaml", reason="PyYAML is not here: pip install 'germline[deploy]'")
     kubectl = find_tool("kubectl")
 
-    def rendered(overlay: str = "", components: tuple[str, ...] = ()) -> list[Document]:
+    @cache
+    def shown(overlay: str, components: tuple[str, ...]) -> str:
         folder = KUBERNETES / "overlays" / overlay
         if not overlay:
             folder = tmp_path_factory.mktemp("kustomize")
@@ -60,9 +62,12 @@ def render(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[Docum
             base = os.path.relpath(KUBERNETES / "base", folder.resolve())
             text = f"namespace: germline\nresources: [{base}]\ncomponents: [{', '.join(parts)}]\n"
             (folder / "kustomization.yaml").write_text(text)
-        shown = subprocess.run([kubectl, "kustomize", folder], capture_output=True, text=True, check=False)
-        assert shown.returncode == 0, shown.stderr
-        return [each for each in yaml.safe_load_all(shown.stdout) if each]
+        done = subprocess.run([kubectl, "kustomize", folder], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def rendered(overlay: str = "", components: tuple[str, ...] = ()) -> list[Document]:
+        return [each for each in yaml.safe_load_all(shown(overlay, components)) if each]
 
     return rendered
 

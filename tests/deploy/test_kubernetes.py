@@ -239,6 +239,15 @@ def test_the_operators_rules_are_those_of_prometheus(render: Render) -> None:
     assert rules["spec"] == plain
 
 
+def test_grafanas_sidecar_finds_the_dashboard_that_is_elsewhere_a_file(render: Render) -> None:
+    (found,) = (each for each in kinds(render("", ("monitoring",)), "ConfigMap") if "data" in each
+                and "germline.json" in each["data"])  # fmt: skip
+    plain = (Path(__file__).parents[2] / "deploy/observe/grafana/germline.json").read_text()
+    assert found["data"]["germline.json"] == plain
+    assert found["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert found["metadata"]["namespace"] == "germline"
+
+
 def test_an_external_store_leaves_no_trace_of_our_own(render: Render) -> None:
     at = by_name(render("", ("external-store",)))
     assert not [name for name in at if "germline-store" in name]
