@@ -45,15 +45,44 @@ def documents(request: pytest.FixtureRequest, render: Render) -> list[Document]:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_every_rendering_fits_the_schemas(
-    documents: list[Document], version: str, tool: Callable[[str], str], tmp_path: Path
+    version: str, render: Render, tool: Callable[[str], str], tmp_path: Path
 ) -> None:
     yaml = importlib.import_module("yaml")
-    file = tmp_path / "all.yaml"
-    file.write_text(yaml.safe_dump_all([each for each in documents if each["kind"] not in CUSTOM]))
-    command = [tool("kubernetes-validate"), "-k", version, "--strict", str(file)]
+    files: list[Path] = []
+    for name, (overlay, components) in RENDERINGS.items():
+        files.append(tmp_path / f"{name}.yaml")
+        known = [each for each in render(overlay, components) if each["kind"] not in CUSTOM]
+        files[-1].write_text(yaml.safe_dump_all(known))
+    command: list[str | Path] = [
+        tool("kubernetes-validate"),
+        "-k",
+        version,
+        "--strict",
+        *files,
+    ]  # one start for all of them
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "WARN" not in done.stdout + done.stderr, "a kind that nothing checked"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_field_that_kubernetes_does_not_know_is_noticed(
+    version: str, render: Render, tool: Callable[[str], str], tmp_path: Path
+) -> None:
+    yaml = importlib.import_module("yaml")
+    broken = by_name(render("local"))["Deployment germline-master"]
+    broken["spec"]["replica"] = 1
+    (tmp_path / "broken.yaml").write_text(yaml.safe_dump(broken))
+    command: list[str | Path] = [
+        tool("kubernetes-validate"),
+        "-k",
+        version,
+        "--strict",
+        tmp_path / "broken.yaml",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "replica" in done.stdout + done.stderr
 
 
 def test_custom_resources_say_only_what_their_models_know(documents: list[Document]) -> None:
