@@ -24,7 +24,8 @@ PATIENCE_S = 60.0
 
 
 def snippets(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", SECTION, flags=re.DOTALL)
+    found = re.findall(rf"```{language}\n(.*?)```", SECTION, flags=re.DOTALL)
+    return [re.sub(r"^\$ ", "", block, flags=re.MULTILINE) for block in found]
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def master(tmp_path: Path) -> Iterator[tuple[str, str]]:
     settings = {"GERMLINE_LISTEN": "localhost:0", "GERMLINE_METRICS_PORT": "-1"}
     variables = os.environ | settings | {"PATH": f"{BIN}:{os.environ['PATH']}"}
     first = (
-        snippets("sh")[0]
+        snippets("console")[0]
         .replace("localhost:8080", "localhost:0")
         .replace("germline master", "exec germline master")
     )
@@ -61,7 +62,7 @@ async def test_the_snippets_work_as_they_are_written(master: tuple[str, str], tm
     await Peer(gateway, cores=25).work()
     variables = os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}", "GERMLINE_MASTER": own}
     second = subprocess.run(
-        ["bash", "-ec", snippets("sh")[1]], capture_output=True, text=True, env=variables, check=False
+        ["bash", "-ec", snippets("console")[1]], capture_output=True, text=True, env=variables, check=False
     )
     assert second.returncode == 0, second.stderr
     assert "evochi complete: 3,000 evaluations" in second.stdout

@@ -16,7 +16,8 @@ PAGE = (ROOT / "docs" / "own.md").read_text()
 BIN = Path(sys.executable).parent
 PATIENCE_S = 60.0
 (CLASS,) = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
-(COMMANDS,) = re.findall(r"```sh\n(.*?)```", PAGE, flags=re.DOTALL)
+BLOCKS = re.findall(r"```(?:console|text)\n(.*?)```", PAGE, flags=re.DOTALL)
+COMMANDS = [line.removeprefix("$ ") for block in BLOCKS for line in block.splitlines()]
 
 
 @pytest.fixture
@@ -30,7 +31,6 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def master(folder: Path) -> Iterator[str]:
     """The first command, on a free port."""
-    first = COMMANDS.splitlines()[0].removesuffix(" &")
     variables = os.environ | {
         "PATH": f"{BIN}:{os.environ['PATH']}",
         "GERMLINE_LISTEN": "localhost:0",
@@ -38,7 +38,7 @@ def master(folder: Path) -> Iterator[str]:
     }
     log = folder / "log"
     with log.open("w") as errors:
-        process = subprocess.Popen(first.split(), stderr=errors, cwd=folder, env=variables)
+        process = subprocess.Popen(COMMANDS[0].split(), stderr=errors, cwd=folder, env=variables)
     try:
         time_up = time.monotonic() + PATIENCE_S
         while not (found := re.search(r" serving on (\S+),", log.read_text())):
@@ -55,12 +55,12 @@ def test_the_class_is_as_short_as_the_page_promises() -> None:
 
 
 def test_the_commands_train_the_class_of_the_page(master: str, folder: Path) -> None:
-    others = "\n".join(COMMANDS.splitlines()[1:]).replace("localhost:7700", master)
-    variables = os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}"}
+    submit, worker, watch = (command.replace("localhost:7700", master) for command in COMMANDS[1:])
+    variables = os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}", "GERMLINE_MASTER": master}
     done = subprocess.run(
-        ["bash", "-ec", f"{others}\nwait"],
+        ["bash", "-ec", f"{submit}; {worker} & {worker} & {watch}; wait"],
         capture_output=True, text=True, cwd=folder, env=variables, check=False, timeout=PATIENCE_S,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "sphere complete: 30 evaluations" in done.stdout
+    assert "own-sphere complete: 30 evaluations" in done.stdout
     assert "Traceback" not in done.stderr

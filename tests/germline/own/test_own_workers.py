@@ -26,7 +26,7 @@ from master.experiments.own import OwnWork
 from master.server import Master
 
 ROOT = Path(__file__).parents[3]
-SPEC = (ROOT / "experiments" / "own_sphere.toml").read_text()
+SPEC = (ROOT / "experiments" / "own-sphere.toml").read_text()
 ENDLESS = SPEC.partition("[stop]")[0]
 VALUES = [-5.4957, -3.4983, -1.7497]
 PATIENCE_S = 40.0
@@ -83,7 +83,7 @@ async def master(tmp_path: Path) -> AsyncIterator[Master]:
 
 
 def own_of(master: Master) -> OwnWork:
-    own = master.registry.named("sphere").own
+    own = master.registry.named("own-sphere").own
     assert own is not None
     return own
 
@@ -95,17 +95,17 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 def run(worker: Worker, address: str, **more: Any) -> "asyncio.Task[None]":
-    return asyncio.create_task(asyncio.to_thread(worker.run, "sphere", master=address, **more))
+    return asyncio.create_task(asyncio.to_thread(worker.run, "own-sphere", master=address, **more))
 
 
 async def test_a_worker_alone_comes_to_the_known_values_and_is_told_when_it_is_over(master: Master) -> None:
     sphere = Sphere()
     await asyncio.wait_for(run(sphere, master.address, room=4), PATIENCE_S)
     assert sphere.values == pytest.approx(VALUES, abs=5e-5)
-    assert sphere.stopped == "experiment sphere is over"
+    assert sphere.stopped == "experiment own-sphere is over"
     kept = await master.journal.checkpoints.get(1, 3)
     assert unpack(kept)["theta"].tolist() == sphere.theta().tolist()
-    assert master.registry.named("sphere").state.name == "COMPLETE"
+    assert master.registry.named("own-sphere").state.name == "COMPLETE"
 
 
 async def test_workers_share_the_members_and_come_to_the_same_state(master: Master) -> None:
@@ -200,7 +200,7 @@ async def test_who_waits_for_the_first_state_begins_with_it(master: Master) -> N
     [
         ("nobody", "w", "name is 'nobody'"),
         ("fleet", "w", r"is played by germline's workers; allowed: one with \[algorithm.own\]"),
-        ("sphere", "a b", "hello.worker_id is 'a b'; allowed: 1 to 64"),
+        ("own-sphere", "a b", "hello.worker_id is 'a b'; allowed: 1 to 64"),
     ],
 )
 async def test_who_cannot_work_is_told_why(
@@ -240,7 +240,7 @@ async def stream_ends_with(master: Master, *messages: pb.OwnWorkerMessage) -> tu
             return await call.code(), await call.details() or ""
 
 
-HELLO = pb.OwnWorkerMessage(hello=pb.OwnHello(experiment="sphere", worker_id="w", room=2))
+HELLO = pb.OwnWorkerMessage(hello=pb.OwnHello(experiment="own-sphere", worker_id="w", room=2))
 
 
 @pytest.mark.parametrize(
@@ -249,7 +249,7 @@ HELLO = pb.OwnWorkerMessage(hello=pb.OwnHello(experiment="sphere", worker_id="w"
         ([pb.OwnWorkerMessage(told=pb.OwnTold())], "FAILED_PRECONDITION", "first message .* must be hello"),
         ([HELLO, HELLO], "FAILED_PRECONDITION", "hello came twice"),
         (
-            [pb.OwnWorkerMessage(hello=pb.OwnHello(experiment="sphere", worker_id="w"))],
+            [pb.OwnWorkerMessage(hello=pb.OwnHello(experiment="own-sphere", worker_id="w"))],
             "INVALID",
             "room is 0",
         ),
@@ -279,7 +279,7 @@ async def test_a_token_is_asked_for_and_shown(tmp_path: Path, monkeypatch: pytes
     async with Master.serving(config(tmp_path, token="t" * 20)) as master:
         master.registry.create(loads(SPEC))
         with pytest.raises(RefusedError, match="wants a token"):
-            await asyncio.to_thread(Sphere().run, "sphere", master=master.address)
+            await asyncio.to_thread(Sphere().run, "own-sphere", master=master.address)
         sphere = Sphere()
         monkeypatch.setenv("GERMLINE_TOKEN", "t" * 20)
         await asyncio.wait_for(run(sphere, master.address, room=10), PATIENCE_S)
@@ -297,7 +297,7 @@ async def test_it_shows_as_any_other_experiment_does(master: Master) -> None:
         from germline.client import Client  # noqa: PLC0415
 
         with Client(master.address) as client:
-            return client.experiment("sphere"), client.workers(), client.history("sphere")
+            return client.experiment("own-sphere"), client.workers(), client.history("own-sphere")
 
     experiment, workers, history = await asyncio.to_thread(look)
     assert (experiment.evaluations, experiment.epochs, experiment.population) == (10, 1, 10)
