@@ -27,12 +27,12 @@ def task_number(worker: str, given: str) -> int:
         UnknownNameError: it is none of this worker's.
     """
     try:
-        uuid.UUID(given)
+        name = str(uuid.UUID(given))
     except ValueError:
         raise InvalidFieldError(f"task_id is {given[:64]!r}; allowed: the UUID of a task") from None
-    if not given.startswith(worker[:24]):
-        raise UnknownNameError(f"task {given} not found among those of worker {worker}")
-    return int(given[24:], 16)
+    if not name.startswith(worker[:24]):
+        raise UnknownNameError(f"task {name} not found among those of worker {worker}")
+    return int(name[24:], 16)
 
 
 def write_hello(
