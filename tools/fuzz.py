@@ -56,6 +56,8 @@ def targets() -> dict[str, Callable[[], Target]]:
         "centre-file": _centre_file,
         "checkpoint": _checkpoint,
         "tokens": _tokens,
+        "value": _value,
+        "frame": _frame,
     }
 
 
@@ -284,6 +286,43 @@ def _tokens() -> Target:
         read_tokens(path)
 
     return Target(decode, (ValueError,), [b"# the fleet\n" + b"t" * 20 + b"\n"])
+
+
+def _value() -> Target:
+    """An argument that a client sends to a model, or its answer."""
+    import numpy as np
+    import pandas as pd
+    from google.protobuf.message import DecodeError
+
+    from germline.models.variants import VariantError, decode, encode
+    from germline.peers.model_runner_pb2 import Variant
+
+    tables = [pd.DataFrame({"a": [1.5, None], "b": ["x", "y"]}), pd.DataFrame({"c": np.arange(100)})]
+    values = [None, 1.5, -5, "a text", {"deep": [1, [None]]}, *tables]
+    valid = [encode(value).SerializeToString() for value in values]
+    return Target(lambda data: decode(Variant.FromString(data)), (DecodeError, VariantError), valid)
+
+
+def _frame() -> Target:
+    """A frame of the WebSocket by which models are found."""
+    from germline.models.announcements import (
+        Announced,
+        FrameError,
+        Report,
+        read_models,
+        read_reports,
+        write_frames,
+        write_report,
+    )
+
+    def decode(data: bytes) -> None:
+        text = _text(data)
+        read_models(text)
+        read_reports(text)
+
+    announced = Announced("a-1", "a-1_x", "a", "127.0.0.1", 80, infos={"about": "a"})
+    frames = [*write_frames("init", [announced]), write_report(Report("a-1", "MULTIPLE_FAILED", "x"), "h")]
+    return Target(decode, (FrameError,), [frame.encode() for frame in frames])
 
 
 def _text(data: bytes) -> str:

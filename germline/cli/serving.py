@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,8 @@ from germline.cli.target import Target
 from germline.client import MasterError
 
 if TYPE_CHECKING:
+    import torch
+
     from germline.client import Individual
     from worker.allowed_code import AllowedCode
     from worker.serving.fleet import Served
@@ -129,7 +131,6 @@ def _version(policy: Playable) -> str:
 
 
 def _build(policy: Playable, experiment: str, device: str) -> object:
-    from worker.machine import prepare
     from worker.serving.policy import build_policy
 
     about: dict[str, object] = {
@@ -139,4 +140,12 @@ def _build(policy: Playable, experiment: str, device: str) -> object:
     }
     if policy.card and policy.card.score:
         about |= {"mean": policy.card.score.mean, "episodes": policy.card.score.episodes}
-    return build_policy(policy.spec, policy.policy, about, prepare(device, 1))
+    return build_policy(policy.spec, policy.policy, about, _prepared(device))
+
+
+@cache
+def _prepared(device: str) -> torch.device:
+    """The device, with torch tamed once for all models."""
+    from worker.machine import prepare
+
+    return prepare(device, 1)

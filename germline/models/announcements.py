@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -15,6 +16,7 @@ FRAME_BYTES = 900 << 10
 MAX_REPORTS = 1_000
 """Models that one frame may give up."""
 _MAX_TEXT = 1_000
+_HOST = re.compile(r"[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.%]{2,60}\]")
 
 
 class FrameError(ValueError):
@@ -147,9 +149,17 @@ def _read_model(entry: Mapping[str, object]) -> Announced:
     model_id = _text(entry, "model_id")
     name = known.pop("model_name", model_id)
     is_gone = running == "STOPPED"  # whose address says nothing any more
-    host = _text(entry, "ip", "" if is_gone else None)
+    host = "" if is_gone else _host(entry)
     port = 0 if is_gone else _port(entry.get("port"))
     return Announced(model_id, _text(entry, "deployment_id", ""), name, host, port, running, known)
+
+
+def _host(entry: Mapping[str, object]) -> str:
+    """A host, and no other place that a gRPC target could name."""
+    host = _text(entry, "ip")
+    if not _HOST.fullmatch(host):
+        raise FrameError(f"ip is {host[:40]!r}; allowed: a name or an address, one of IPv6 in brackets")
+    return host
 
 
 def _port(value: object) -> int:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
+from contextlib import suppress
 
 from germline.models.announcements import Announced, Event
 from germline.models.node_client import NodeClient, SetupError
@@ -31,6 +32,7 @@ class Membership:
         self.waiting: dict[str, str] = {}
         self._make, self._setup_s = make, setup_s
         self._joining: dict[str, tuple[Announced, asyncio.Task[None]]] = {}
+        self._untried: set[str] = set()
         self._leaving: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Condition()
 
@@ -48,10 +50,10 @@ class Membership:
                     self._leave(model_id)
 
     async def settled(self, timeout_s: float) -> None:
-        """Wait for those who are on the way, but not for ever."""
-        tasks = [task for _, task in self._joining.values()]
-        if tasks:
-            await asyncio.wait(tasks, timeout=timeout_s)
+        """Wait until each one was tried once, but not for ever."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s), self._changed:
+                await self._changed.wait_for(lambda: not self._untried)
 
     async def until(self, count: int) -> None:
         """Wait until so many can be called."""
@@ -82,6 +84,7 @@ class Membership:
         if known:
             known[1].cancel()
         self.waiting[model.model_id] = "it is being set up"
+        self._untried.add(model.model_id)
         self._joining[model.model_id] = (model, asyncio.create_task(self._set_up(model)))
 
     async def _set_up(self, model: Announced) -> None:
@@ -94,6 +97,7 @@ class Membership:
                     break
                 except SetupError as error:
                     self.waiting[model.model_id] = str(error)
+                    await self._tried(model.model_id)
                 await asyncio.sleep(pause_s * random.uniform(0.5, 1))  # noqa: S311 - only a pause
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
         except asyncio.CancelledError:
@@ -108,12 +112,17 @@ class Membership:
         self.waiting.pop(model_id, None)
         if before is not None:
             self._later(before)
+        await self._tried(model_id)
+
+    async def _tried(self, model_id: str) -> None:
+        self._untried.discard(model_id)
         async with self._changed:
             self._changed.notify_all()
 
     def _leave(self, model_id: str) -> None:
         joining, node = self._joining.pop(model_id, None), self.ready.pop(model_id, None)
         self.waiting.pop(model_id, None)
+        self._untried.discard(model_id)
         if joining is not None:
             joining[1].cancel()
             self._leaving.add(joining[1])

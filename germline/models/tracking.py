@@ -19,6 +19,7 @@ from germline.peers.model_runner_pb2 import CallRequest
 DEADLINE_S = 2.0
 """For each model's answer, unless a call says something else."""
 _LONGEST_S = 3_600.0
+_SETTLE_S = 2.0  # for the models that are announced at first; who needs longer joins later
 
 
 class ModelsError(Exception):
@@ -52,8 +53,8 @@ class AsyncModels:
             class_name: what nodes are told that a model is.
             given: arguments of that class.
             security: token, TLS and certificates; nothing is shown and nothing encrypted by default.
-            patience_s: how long to wait for the first word, for the models that it names, and for one
-                attempt to set a model up, in seconds.
+            patience_s: how long to wait for the first word, and for one attempt to set a model up, in
+                seconds.
 
         Raises:
             ValueError: for an address that is none.
@@ -80,7 +81,7 @@ class AsyncModels:
         try:
             async with asyncio.timeout(self._patience_s):
                 await self._listener.heard.wait()
-            await self._members.settled(self._patience_s)
+            await self._members.settled(min(_SETTLE_S, self._patience_s))
         except TimeoutError:
             await self.close()
             raise ModelsError(f"{self._address} announces no models: {self._listener.trouble}") from None

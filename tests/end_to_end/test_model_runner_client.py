@@ -1,8 +1,4 @@
-"""crunchdao's own client, unmodified, finds and calls what `germline serve` serves.
-
-The client is installed from the package index into an environment of its own, once; where it cannot be had,
-the tests are skipped, loudly. GERMLINE_TEST_MODEL_RUNNER_CLIENT names a Python that has it already.
-"""
+"""crunchdao's own client, unmodified, finds and calls what `germline serve` serves."""
 
 import base64
 import json
@@ -10,22 +6,15 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from germline.card import PolicyCard, write_card
 from germline.genome import Genome, Mutation, float32, format_id
+from tests.peers.model_runner import DRIVER, GENOME, card, client_python
 
-CLIENT = ("model-runner-client==0.14.0", "pyarrow")
-DRIVER = Path(__file__).parent / "model_runner_driver.py"
-VARIABLE = "GERMLINE_TEST_MODEL_RUNNER_CLIENT"
-GENOME = Genome.founder(1).child(Mutation(2, float32(0.02)))
 GERMLINE = "from germline.cli import main; main()"
 UPRIGHT = ["JSON", [0.0, 0.1, 0.02, -0.1]]
 
@@ -62,36 +51,6 @@ class Moody:
     def echo(self, value):
         return value
 '''
-
-
-@cache
-def client_python() -> str:
-    """A Python that has the client."""
-    if VARIABLE in os.environ:
-        return os.environ[VARIABLE]
-    place = Path(tempfile.gettempdir()) / f"germline-model-runner-client-{sys.version_info.minor}"
-    python = place / "bin" / "python"
-    if not python.exists():
-        with tempfile.TemporaryDirectory(dir=place.parent) as draft:
-            made = Path(draft) / "environment"
-            installed = subprocess.run([sys.executable, "-m", "venv", made], check=False)
-            if not installed.returncode:
-                pip = [str(made / "bin" / "python"), "-m", "pip", "install", "--quiet", *CLIENT]
-                installed = subprocess.run(pip, check=False, capture_output=True, timeout=150)
-            if installed.returncode:
-                pytest.skip(
-                    f"{CLIENT[0]} cannot be had from the package index: these tests prove nothing now"
-                )
-            with suppress(OSError):  # somebody else was faster
-                made.rename(place)
-    return str(python)
-
-
-def card(path: Path, experiment: str, environment: str = "CartPole-v1") -> str:
-    task: dict[str, Any] = {"gym": {"id": environment}}
-    policy: dict[str, Any] = {"name": "mlp", "hidden": [8]}
-    path.write_text(write_card(PolicyCard(task, policy, "float32", GENOME, experiment=experiment)))
-    return str(path)
 
 
 def run_folder(path: Path) -> Path:

@@ -89,6 +89,10 @@ def test_ports_may_be_texts_and_whoever_has_left_needs_none() -> None:
             "port is",
         ),
         (
+            '{"event": "init", "data": [{"model_id": "a", "state": "RUNNING", "ip": "unix:/x", "port": 1}]}',
+            "ip is 'unix:/x'; allowed: a name or an address",
+        ),
+        (
             '{"event": "init", "data": [{"model_id": "a", "state": "RUNNING", "ip": "h", "port": true}]}',
             "port is 'True'",
         ),
