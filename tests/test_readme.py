@@ -113,8 +113,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "experiments").symlink_to(ROOT / "experiments")
     (tmp_path / "balance.toml").write_text(next(each for each in blocks("toml") if "balance" in each))
     (tmp_path / "FILE").symlink_to("balance.toml")
-    (tmp_path / "runs" / "pong").mkdir(parents=True)
-    (tmp_path / "runs/pong/champion.toml").write_text("there")
+    for name in ("pong", "balance"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "champion.toml").write_text("there")
     (tmp_path / "pong.backup").write_text("there")
     for name in ("venture.toml", "inits.npz", "policy.safetensors"):
         (tmp_path / name).write_text("there")
