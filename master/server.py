@@ -94,7 +94,7 @@ class Master:
             self.registry, journal, metrics, clock,
             master_id=secrets.token_hex(8), heartbeat_s=config.heartbeat_s, worker_slots=config.worker_slots,
         )  # fmt: skip
-        self._own_service = OwnService(self.registry)
+        self._own_service = OwnService(self.registry, clock)
         self._config = config
         self._environment = environment
         self._access = config.access
@@ -315,6 +315,7 @@ class Master:
         while True:
             await asyncio.sleep(_TICK_S)
             self.dispatcher.tick()
+            self._own_service.tick()
 
     async def _write_metrics(self, fleet: str) -> None:
         while True:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
+import math
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TypeAlias
 
 import grpc.aio
@@ -50,19 +51,24 @@ class Seat:
         own: the same, as far as it knows it.
         worker: its name.
         orders: messages for it, each of which may be many; an error ends the stream.
+        due_s: when its task has taken too long; infinite while it has none.
     """
 
-    def __init__(self, experiment: Experiment, own: OwnWork, worker: str) -> None:
+    def __init__(self, experiment: Experiment, own: OwnWork, worker: str, clock: Callable[[], float]) -> None:
         self.experiment = experiment
         self.own = own
         self.worker = worker
         self.orders: asyncio.Queue[Iterator[pb.OwnMasterMessage] | MasterError | None] = asyncio.Queue()
+        self.due_s = math.inf
+        self._clock = clock
         self._state = StateReader()
         self._storing: Kind = Kind.INITIALISE
 
     def hear(self, order: Order) -> None:
         """Put an order on the stream, with what is true of it now."""
         run = self.own.run
+        members = sum(end - start for start, end in order.slices) or 1
+        self.due_s = self._clock() + members * self.longest_s if order.task else math.inf
         if order.kind is Kind.WELCOME:
             self.orders.put_nowait(write_welcome(order.epoch, self.own.state, run.population))
             return
@@ -73,6 +79,16 @@ class Seat:
         self.orders.put_nowait(iter([write_order(order, returns, reason)]))
         if order.kind is Kind.STOP:
             self.orders.put_nowait(None)
+
+    @property
+    def longest_s(self) -> float:
+        """How long the evaluation of one member may take, or a change of the state."""
+        return self.experiment.settings.spec.evaluation.max_episode_s
+
+    def is_late(self) -> bool:
+        """Whether it takes too long for its task."""
+        member = self.own.run.members.get(self.worker)
+        return member is not None and member.task is not None and self._clock() > self.due_s
 
     def obey(self, message: pb.OwnWorkerMessage) -> None:
         """Do what the worker says. Raises MasterError, which ends its stream."""
@@ -102,8 +118,9 @@ class Seat:
 class OwnService(own_pb2_grpc.OwnServiceServicer):
     """Says whose turn it is, and takes what comes of it."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, clock: Callable[[], float]) -> None:
         self._registry = registry
+        self._clock = clock
         self._seats: dict[tuple[int, str], Seat] = {}
 
     async def Work(  # type: ignore[override]
@@ -115,6 +132,18 @@ class OwnService(own_pb2_grpc.OwnServiceServicer):
             await first_done(self._hear(seat, context), self._speak(seat, context))
         finally:
             self._get_up(seat)
+
+    def tick(self) -> None:
+        """About once a second: send away who takes too long, for good; others do what it did."""
+        for seat in list(self._seats.values()):
+            if seat.is_late():
+                self._get_up(seat)
+                sentence = (
+                    f"the worker took more than evaluation.max_episode_s, {seat.longest_s:g} s, for a "
+                    "member, or for a change of the state"
+                )
+                logger.warning("worker %s is sent away: %s", seat.worker, sentence)
+                seat.orders.put_nowait(ConflictError(sentence))
 
     def end_all(self, reason: str) -> None:
         """The master stops: workers come again."""
@@ -140,7 +169,7 @@ class OwnService(own_pb2_grpc.OwnServiceServicer):
                 f"experiment {hello.experiment} is played by germline's workers; allowed: one with "
                 "[algorithm.own]"
             )
-        seat = Seat(experiment, experiment.own, hello.worker)
+        seat = Seat(experiment, experiment.own, hello.worker, self._clock)
         before = self._seats.get((experiment.number, hello.worker))
         if before is not None:
             self._get_up(before)

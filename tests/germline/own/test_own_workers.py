@@ -181,6 +181,28 @@ async def test_a_master_that_restarts_finds_its_workers_again_and_no_member_is_l
     assert [each for each, count in times.items() if count > 1] == [(1, 4), (1, 5), (1, 6), (1, 7)]
 
 
+async def test_a_worker_that_hangs_is_sent_away_and_others_do_its_part(tmp_path: Path) -> None:
+    now = [0.0]
+    async with Master.serving(config(tmp_path), clock=lambda: now[0]) as master:
+        master.registry.create(loads(SPEC + "[evaluation]\nmax_episode_s = 60.0\n"))
+        hung, other = Sphere(), Sphere()
+        stop = threading.Event()
+        hung.before_evaluate = lambda: stop.wait(PATIENCE_S)
+        first = run(hung, master.address, room=2)
+        await until(lambda: bool(own_of(master).lent))
+        now[0] = 119.0  # two members have two minutes
+        second = run(other, master.address, room=8)
+        await until(lambda: len(own_of(master).run.open.told()) == 1)
+        master._own_service.tick()
+        assert len(own_of(master).workers) == 2
+        now[0] = 121.0
+        await asyncio.wait_for(second, PATIENCE_S)
+        stop.set()
+        with pytest.raises(RefusedError, match=r"took more than evaluation.max_episode_s, 60 s"):
+            await first
+    assert other.values == pytest.approx(VALUES, abs=5e-5)
+
+
 async def test_who_waits_for_the_first_state_begins_with_it(master: Master) -> None:
     first, second = Sphere(), Sphere()
     stop = threading.Event()
