@@ -35,7 +35,7 @@ from master.experiments.registry import Registry
 from master.gateways import GATEWAYS, GatewayError, House
 from master.journal.journal import Journal
 from master.journal.keys import Keys
-from master.journal.store import open_store
+from master.journal.store import open_store, patiently
 from master.metrics import Metrics
 from master.metrics_server import serve_metrics
 from master.steady_clock import SteadyClock
@@ -166,7 +166,7 @@ class Master:
     async def _open(self, stack: contextlib.AsyncExitStack) -> None:
         """Own the store, recover, then serve. Who has to wait for the store is healthy meanwhile."""
         ownership = self.journal.ownership
-        owner = await ownership.take(at_once=self._config.take_over)
+        owner = await patiently(partial(ownership.take, at_once=self._config.take_over))
         if owner is not None:
             self._waits_for = f"this master waits: its store is owned by {owner}"
             await self._serve(stack)

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
-from typing import IO, NamedTuple, Self
+from typing import IO, NamedTuple, Self, TypeVar
 from urllib.parse import quote
 
 from redis.asyncio import Redis
@@ -26,14 +26,19 @@ from redis.backoff import NoBackoff
 from redis.exceptions import BusyLoadingError, RedisError
 from redis.exceptions import TimeoutError as NoReplyError
 
+from master.errors import StoreFailingError
 from master.journal.keys import Keys
 from master.journal.whereabouts import NoPrimaryError, at_address, primary_of
 
 logger = logging.getLogger(__name__)
 
+_Answer = TypeVar("_Answer")
+
 _START_S = 60.0  # a server with a long journal reads it first
 _STOP_S = 20.0
 _REPLY_S = 30.0
+_REACHED_WITHIN_S = 5.0
+_ASKS_AGAIN_S = 0.2
 _LONGEST_SOCKET_PATH = 100
 _OLDEST_VERSION = (6, 2)  # XTRIM MINID
 _SERVERS = ("valkey-server", "redis-server")
@@ -41,6 +46,10 @@ _SERVERS = ("valkey-server", "redis-server")
 
 class StoreError(Exception):
     """The store cannot be used; the text says why and what to do."""
+
+
+class NotReachedError(StoreError):
+    """Nobody answers there, perhaps not yet."""
 
 
 class _Client(Redis):
@@ -100,14 +109,29 @@ async def open_store(url: str, folder: Path, prefix: str = "germline") -> AsyncI
     async with contextlib.AsyncExitStack() as stack:
         own = None if url else await stack.enter_async_context(OwnStore(folder))
         key = Keys(prefix).store
-        client = connect(own.url if own else await find_primary(url, key))
+        client = connect(own.url if own else await patiently(partial(find_primary, url, key)))
         stack.push_async_callback(client.aclose)
         try:
             if own is None:
-                await check_server(client)
+                await patiently(partial(check_server, client))
             yield Store(client, own is not None, own.revive if own else partial(_follow, client, url, key))
         except RedisError as error:
             raise StoreError(f"the journal cannot be read: {error}") from error
+
+
+async def patiently(question: Callable[[], Awaitable[_Answer]]) -> _Answer:
+    """Ask until somebody answers, for a while: a store may start beside its master, and a network cuts.
+
+    Raises what the question raises.
+    """
+    until_s = monotonic() + _REACHED_WITHIN_S
+    while True:
+        try:
+            return await question()
+        except (NotReachedError, StoreFailingError):
+            if monotonic() > until_s:
+                raise
+        await asyncio.sleep(_ASKS_AGAIN_S)
 
 
 class OwnStore:
@@ -259,7 +283,7 @@ async def find_primary(url: str, key: str) -> str:
     except NoPrimaryError as error:
         raise StoreError(f"the store cannot be used: {error}") from None
     except (RedisError, OSError) as error:
-        raise StoreError(f"the store cannot be reached: {error}") from error
+        raise NotReachedError(f"the store cannot be reached: {error}") from error
     finally:
         await client.aclose()
     if found is None:
@@ -284,7 +308,7 @@ async def check_server(client: Redis) -> None:
         server, persistence = await client.info("server"), await client.info("persistence")
         memory = await client.info("memory")
     except (RedisError, OSError) as error:
-        raise StoreError(f"the store cannot be reached: {error}") from error
+        raise NotReachedError(f"the store cannot be reached: {error}") from error
     version = tuple(int(part) for part in str(server["redis_version"]).split(".")[:2])
     if version < _OLDEST_VERSION:
         raise StoreError(

@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 from redis.exceptions import TimeoutError
 
+from germline.bench.ports import free_port
 from germline.connection import is_loopback
 from master.config import MasterConfig, split_address
-from master.journal.store import OwnStore, StoreError, check_server, connect, find_server
+from master.journal.store import OwnStore, StoreError, check_server, connect, find_server, open_store
+
+PATIENCE_S = 20.0
 
 
 async def process_of(store: OwnStore) -> int:
@@ -255,3 +258,19 @@ def test_secrets_are_not_shown() -> None:
 def test_addresses_are_split() -> None:
     assert split_address("[::1]:7700") == ("::1", 7700)
     assert split_address("localhost:0") == ("localhost", 0)
+
+
+async def test_a_store_that_starts_beside_its_master_is_waited_for(tmp_path: Path) -> None:
+    port = free_port()
+    opening = asyncio.create_task(_opened(f"redis://127.0.0.1:{port}/0", tmp_path))
+    async with OwnStore(tmp_path / "late") as late:
+        client = connect(late.url)
+        await client.config_set("appendonly", "yes")
+        await client.config_set("port", port)
+        await client.aclose()
+        assert await asyncio.wait_for(opening, PATIENCE_S)
+
+
+async def _opened(url: str, folder: Path) -> bool:
+    async with open_store(url, folder) as store:
+        return bool(await store.client.ping())
