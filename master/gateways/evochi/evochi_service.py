@@ -21,7 +21,12 @@ Context: TypeAlias = "grpc.aio.ServicerContext[object, object]"
 
 
 class EvochiService(evochi_pb2_grpc.EvochiServiceServicer):
-    """Trains with clients of evochi. What it says ok to is durable."""
+    """Trains with clients of evochi.
+
+    A state is answered when it is in the store. Rewards are answered when they are on their way there: nobody
+    could use more, since a master that is killed takes the worker's session with it, and whoever comes next
+    is given the members again that had not arrived.
+    """
 
     def __init__(self, sessions: Sessions, journal: Journal) -> None:
         self._sessions = sessions
@@ -49,7 +54,7 @@ class EvochiService(evochi_pb2_grpc.EvochiServiceServicer):
     ) -> pb.FinishEvaluationResponse:
         session = self._session(context)
         task, parts = task_number(session.worker, request.task_id), read_parts(request.evaluations)
-        await self._take(session, lambda: session.own.tell(session.worker, task, parts))
+        self._take(session, lambda: session.own.tell(session.worker, task, parts))
         return pb.FinishEvaluationResponse(ok=True)
 
     async def FinishOptimization(
@@ -57,7 +62,7 @@ class EvochiService(evochi_pb2_grpc.EvochiServiceServicer):
     ) -> pb.FinishOptimizationResponse:
         session = self._session(context)
         task = task_number(session.worker, request.task_id)
-        await self._take(session, lambda: session.own.optimise(session.worker, task))
+        self._take(session, lambda: session.own.optimise(session.worker, task))
         return pb.FinishOptimizationResponse(ok=True)
 
     async def FinishInitialization(
@@ -75,14 +80,12 @@ class EvochiService(evochi_pb2_grpc.EvochiServiceServicer):
     async def _store(self, context: Context, given: str, kind: Kind, state: bytes) -> None:
         session, stored = self._session(context), asyncio.Event()
         task, state = task_number(session.worker, given), check_state(state)
-        await self._take(
-            session, lambda: session.own.take_state(session.worker, task, kind, state, stored.set), stored
-        )
+        self._take(session, lambda: session.own.take_state(session.worker, task, kind, state, stored.set))
+        await stored.wait()
+        await self._journal.durable((session.experiment.number,))
 
-    async def _take(
-        self, session: Session, take: Callable[[], None], stored: asyncio.Event | None = None
-    ) -> None:
-        """Take an answer in, and wait until what it changed is durable."""
+    def _take(self, session: Session, take: Callable[[], None]) -> None:
+        """Take an answer in."""
         try:
             take()
         except UnknownTaskError as error:
@@ -90,9 +93,6 @@ class EvochiService(evochi_pb2_grpc.EvochiServiceServicer):
         except ValueError as error:
             raise InvalidFieldError(str(error)) from None
         self._sessions.answered(session)
-        if stored is not None:
-            await stored.wait()
-        await self._journal.durable((session.experiment.number,))
 
     def _session(self, context: Context) -> Session:
         """The worker that calls. It may show the master's own token beside the one that it was given."""

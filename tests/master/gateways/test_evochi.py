@@ -210,6 +210,7 @@ async def test_a_restart_of_the_master_keeps_epoch_state_and_what_was_told(tmp_p
         async with crew(first):
             await reached(master, 3)
             await held_amid_an_epoch(first, own_of(master))
+            await master.journal.durable()
         kept = own_of(master).run.snapshot()
         assert kept["told"]
     async with serving(tmp_path) as master:
