@@ -1,8 +1,10 @@
 """A short form of `make chaos`; and does the auditor find what it is there for?"""
 
 import asyncio
+import contextlib
 import io
 import json
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -21,8 +23,10 @@ from germline.bench.chaos.audit import (
 )
 from germline.bench.chaos.cables import TroubledCable
 from germline.bench.chaos.journal_file import Entry, JournalFileError, commands, entries
+from germline.bench.chaos.network import Network
 from germline.bench.chaos.run import Chaos, measure
 from germline.bench.chaos.torment import Scale
+from germline.bench.pair import HERE
 from germline.bench.ports import free_port
 from germline.v1 import journal_pb2
 
@@ -159,6 +163,47 @@ def test_entries_are_found_among_other_commands_and_put_together_from_their_part
     read = list(entries(tmp_path))
     assert [(entry.experiment, entry.position, len(entry.events)) for entry in read] == [(3, 1, 1), (3, 2, 0)]
     assert read[0].events[0].told.ticket == 7
+
+
+# The network
+
+
+async def test_a_machine_without_namespaces_says_so_and_everything_is_on_its_own_network(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    network = Network()
+    assert await network.places(3) == [HERE] * 3
+    assert network.why_not.startswith("ip: ")
+    assert not network.cables
+    assert not await network.pull(HERE, 0.0)
+
+
+async def test_a_namespace_is_reached_over_its_own_cable_and_gone_in_the_end() -> None:
+    network = Network()
+    place, *_ = await network.places(1)
+    if network.why_not:
+        pytest.skip(f"this machine makes no network namespaces: {network.why_not}")
+    program = f"import socket; socket.create_server(('{place.host}', 7)).accept()[0].send(b'hello')"
+    server = await asyncio.create_subprocess_exec(*place.within, sys.executable, "-c", program)
+    try:
+        async with asyncio.timeout(20.0):
+            assert await hello(place.host) == b"hello"
+            await server.wait()
+    finally:
+        await network.remove()
+    assert not Path(place.within[1].removeprefix("--net=")).exists()
+
+
+async def hello(host: str) -> bytes:
+    """What a server says, as soon as it is there."""
+    while True:
+        with contextlib.suppress(OSError):
+            reader, writer = await asyncio.open_connection(host, 7)
+            said = await reader.read(5)
+            writer.close()
+            return said
+        await asyncio.sleep(0.02)
 
 
 # The cables
