@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import socket
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
@@ -19,7 +21,7 @@ import pytest
 from google.protobuf import empty_pb2
 
 from germline.cli.app import run
-from germline.peers import neuro_pb2_grpc
+from germline.peers import neuro_pb2, neuro_pb2_grpc
 from germline.spec import load, loads, to_toml
 
 ROOT = Path(__file__).parent.parent
@@ -55,30 +57,63 @@ def test_every_snippet_of_a_python_interface_runs_as_it_is_written(
         assert len(re.findall("generation", capsys.readouterr().out)) == 5
 
 
-def test_a_worker_of_neuroevolution_plays_on_a_master_that_is_started_as_shown(tmp_path: Path) -> None:
-    (shown,) = re.findall(r"^\$ (germline master .*)$", section("From cshenton/neuroevolution"), re.MULTILINE)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    line = shown.replace("127.0.0.1:8080", address) + " --listen localhost:0 --metrics-port -1"
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("GERMLINE_")}
-    environment = {**plain, "PATH": f"{SCRIPTS}:{plain['PATH']}", "PYTHONPATH": str(ROOT)}
-    master = subprocess.Popen(shlex.split(line), cwd=tmp_path, env=environment)
-    try:
-        with grpc.insecure_channel(address) as channel:
-            grpc.channel_ready_future(channel).result(60)
-        played = subprocess.check_output(
-            [sys.executable, str(ROOT / "tests/peers/neuro_worker.py"), address, "20"],
-            env=environment,
-            text=True,
+class ShownMaster:
+    """The master of the page's own line, on a free port."""
+
+    def __init__(self, folder: Path) -> None:
+        (shown,) = re.findall(
+            r"^\$ (germline master .*)$", section("From cshenton/neuroevolution"), re.MULTILINE
         )
-        episodes = [json.loads(each) for each in played.splitlines()]
-        with grpc.insecure_channel(address) as channel:
-            top = neuro_pb2_grpc.NeuroStub(channel).Status(empty_pb2.Empty())
-    finally:
-        master.send_signal(signal.SIGTERM)
-        assert master.wait(60) == 0
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.address = f"127.0.0.1:{free.getsockname()[1]}"
+        self._folder = folder
+        self._line = shown.replace("127.0.0.1:8080", self.address)
+        plain = {name: value for name, value in os.environ.items() if not name.startswith("GERMLINE_")}
+        self.environment = {**plain, "PATH": f"{SCRIPTS}:{plain['PATH']}", "PYTHONPATH": str(ROOT)}
+
+    @contextlib.contextmanager
+    def up(self) -> Iterator[subprocess.Popen[bytes]]:
+        """Serve until told to stop, or until somebody kills it."""
+        words = [*shlex.split(self._line), "--listen", "localhost:0", "--metrics-port", "-1"]
+        process = subprocess.Popen(words, cwd=self._folder, env=self.environment)
+        try:
+            with grpc.insecure_channel(self.address) as channel:
+                grpc.channel_ready_future(channel).result(60)
+            yield process
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+            process.wait(60)
+
+    def status(self) -> neuro_pb2.Top:
+        """The best so far."""
+        with grpc.insecure_channel(self.address) as channel:
+            return neuro_pb2_grpc.NeuroStub(channel).Status(empty_pb2.Empty())
+
+
+def test_a_worker_of_neuroevolution_plays_on_a_master_that_is_started_as_shown(tmp_path: Path) -> None:
+    master = ShownMaster(tmp_path)
+    worker = [sys.executable, str(ROOT / "tests/peers/neuro_worker.py"), master.address, "20"]
+    with master.up() as process:
+        played = subprocess.check_output(worker, env=master.environment, text=True)
+        top = master.status()
+    assert process.returncode == 0
+    episodes = [json.loads(each) for each in played.splitlines()]
     best, score = max(episodes, key=lambda episode: episode[1])
     assert (list(top.top_individual.seeds), top.top_score, top.num_iter) == (best, score, 20)
+
+
+def test_a_master_that_is_killed_has_kept_every_score_that_it_answered(tmp_path: Path) -> None:
+    master, answered = ShownMaster(tmp_path), 0
+    with master.up() as process, grpc.insecure_channel(master.address) as channel:
+        stub = neuro_pb2_grpc.NeuroStub(channel)
+        for seed in range(40):
+            stub.Show(neuro_pb2.Evaluation(individual=neuro_pb2.Individual(seeds=[seed]), score=seed))
+            answered += 1
+        process.kill()
+    with master.up():
+        top = master.status()
+    assert (list(top.top_individual.seeds), top.num_iter) == ([39], answered)
 
 
 def test_seeds_are_imported_as_shown(
