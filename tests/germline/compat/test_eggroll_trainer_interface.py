@@ -185,13 +185,16 @@ def test_only_matrices_evolve_if_the_rest_is_frozen_and_nothing_that_needs_no_gr
 def test_buffers_and_training_flags_are_as_before(kind: type[Trainer]) -> None:
     model = nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4), nn.Linear(4, 1)).train()
     before, x = copy.deepcopy(dict(model.named_buffers())), torch.randn(8, 5)
+    met: set[tuple[int, bool]] = set()
 
     def plays(model: nn.Module) -> float:
+        met.add((int(dict(model.named_buffers())["1.num_batches_tracked"]), model.training))
         value = model(x).mean().item()
         model.eval()
         return float(value)
 
     make(kind, model, fitness_fn=plays).step()
+    assert met == {(0, True)}, "a member met what another one left behind"
     assert all(torch.equal(value, before[name]) for name, value in model.named_buffers())
     assert all(module.training for module in model.modules())
 
@@ -268,6 +271,8 @@ def test_it_is_an_optimiser_of_torch_whose_learning_rate_schedulers_change(kind:
     trainer.step(lambda: pytest.fail("a closure is not called"))
     schedule.step()
     assert trainer.learning_rate == trainer.param_groups[0]["lr"] == 0.2
+    trainer.step()
+    assert trainer.param_groups[0]["learning_rate"] == 0.2
     trainer.learning_rate = 0.0
     before = weights(trainer.model)
     trainer.step()

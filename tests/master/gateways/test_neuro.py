@@ -24,6 +24,7 @@ from germline.peers import neuro_pb2 as pb
 from germline.peers import neuro_pb2_grpc
 from germline.v1 import spec_pb2
 from master.config import MasterConfig
+from master.experiments.events import Quarantined
 from master.experiments.experiment import Experiment
 from master.gateways import GatewayError
 from master.gateways.neuro.breeding import genome_of, next_seeds, seeds_of
@@ -173,7 +174,18 @@ async def test_the_fleet_gets_none_of_it_and_is_not_wanted_for_it(tmp_path: Path
         await stub.Show(shown([1], 1.0))
         experiment = experiment_of(master)
         assert experiment.lend("a worker", 5, (), 5) == experiment.lend_trial("a worker", 5, ()) == []
+        assert experiment.search.ask(5) == ()
         assert master.dispatcher.overview.workers_wanted([experiment]) == 0
+
+
+async def test_scores_of_a_machine_in_quarantine_do_not_count(tmp_path: Path) -> None:
+    async with serving(tmp_path) as master, calling(master) as stub:
+        await stub.Show(shown([1], 1.0))
+        (machine,) = experiment_of(master).workers
+        master.registry.quarantined[machine] = Quarantined(machine, "it was proven wrong", 0.0)
+        assert await stub.Show(shown([2], 2.0)) == EMPTY
+        top = await stub.Status(EMPTY)
+        assert (list(top.top_individual.seeds), top.num_iter) == ([1], 1)
 
 
 async def test_an_experiment_of_another_kind_is_not_served(tmp_path: Path) -> None:
