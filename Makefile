@@ -23,7 +23,7 @@ pong: setup ## evolve Pong from pixels on this machine, with a live display
 test: setup ## run the tests, on all cores
 	$(BIN)/pytest --numprocesses auto
 
-test-deploy: setup ## check deploy/ with the tools of others; wants a package index
+test-deploy: setup ## check deploy/ with the tools of others; wants a package index, and as root Debian's packages
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[worker,local,models,dev,deploy]'
 	$(BIN)/pytest tests/deploy
 

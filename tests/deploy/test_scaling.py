@@ -5,7 +5,6 @@ the rendered manifests: ceil(value / target), active above the activation value,
 """
 
 import asyncio
-import importlib
 import json
 import math
 import re
@@ -103,7 +102,7 @@ async def master(tmp_path: Path) -> AsyncIterator[Master]:
 @pytest.fixture
 def prometheus(master: Master, tmp_path: Path, tool: Callable[[str], str]) -> Iterator[str]:
     """A Prometheus with our own configuration, but for the master's address and the pace; its address."""
-    yaml = importlib.import_module("yaml")
+    yaml = pytest.importorskip("yaml", reason="PyYAML is not here: pip install 'germline[deploy]'")
     table = yaml.safe_load((DEPLOY / "observe" / "prometheus.yml").read_text())
     table["global"] = {"scrape_interval": "500ms", "scrape_timeout": "400ms"}
     table["rule_files"] = [str(DEPLOY / "observe" / "rules.yml")]

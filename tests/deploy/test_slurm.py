@@ -3,11 +3,13 @@
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sysconfig
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -122,11 +124,23 @@ class Cluster:
         return self.run("germline", *words, *known)
 
     def stop(self) -> None:
+        """Let all jobs end first: a step that nobody takes its report from stays, and its daemon with it."""
         subprocess.run(["scancel", "-u", "root"], env=self.environment, check=False)
+        with suppress(AssertionError):
+            wait_for("no job is left", lambda: not self.run("squeue", "-h"))
         for name in ("slurmd", "slurmctld", "munge"):
             pid = self.folder / f"{name}.pid"
             if pid.exists():
-                subprocess.run(["kill", pid.read_text().strip()], check=False)
+                _end(int(pid.read_text()))
+
+
+def _end(process: int) -> None:
+    """Ask a daemon to go, and see that it does."""
+    with suppress(ProcessLookupError):
+        os.kill(process, signal.SIGTERM)
+        with suppress(AssertionError):
+            wait_for("a daemon leaves", lambda: not Path(f"/proc/{process}").exists())
+        os.kill(process, signal.SIGKILL)
 
 
 @pytest.fixture
