@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from master.errors import Refusal
 
+_LATE_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 _COMMIT_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0)
 
 Sample = tuple[str, str, Sequence[tuple[Sequence[str], float]]]  # name, help, (label values, value) each
@@ -48,6 +49,18 @@ class Metrics:
             registry=self.registry,
         )
         self._events = Counter("germline_journal_events", "Events made durable.", registry=self.registry)
+        self._late = Histogram(
+            "germline_loop_late_seconds",
+            "By how much the master's loop was late, fifty times a second: everybody waits as long.",
+            buckets=_LATE_BUCKETS,
+            registry=self.registry,
+        )
+        self._latest = Gauge(
+            "germline_loop_late_most_seconds",
+            "The longest that the master's loop was late since the start.",
+            registry=self.registry,
+        )
+        self._most_late_s = 0.0
         for code in Refusal:
             self._refused.labels(code.name.lower())
 
@@ -73,6 +86,13 @@ class Metrics:
         """Count a group that became durable."""
         self._commits.observe(seconds)
         self._events.inc(events)
+
+    def observe_late(self, seconds: float) -> None:
+        """Observe by how much the loop was late."""
+        self._late.observe(seconds)
+        if seconds > self._most_late_s:
+            self._most_late_s = seconds
+            self._latest.set(seconds)
 
     def watch(self, read: Callable[[], Iterable[GaugeMetricFamily]]) -> None:
         """Read these gauges whenever somebody asks."""

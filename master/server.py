@@ -29,7 +29,7 @@ from germline.v1 import (
     worker_pb2,
     worker_pb2_grpc,
 )
-from master import embedded_metrics
+from master import embedded_metrics, pulse
 from master.config import MasterConfig, split_address
 from master.experiments.registry import Registry
 from master.gateways import GATEWAYS, GatewayError, House
@@ -188,6 +188,7 @@ class Master:
         await self._open_gateways(stack)
         await self._say_health()
         self._run(self._tick(), stack)
+        self._run(pulse.beat(self._metrics.observe_late), stack)
         self._run(self._watch_ownership(), stack)
         if self._config.metrics_emf:
             self._run(self._write_metrics(self._config.metrics_emf), stack)

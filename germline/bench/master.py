@@ -10,17 +10,16 @@ between and after.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
 import json
 import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
-from germline.bench.ports import free_port
+from germline.bench.serving import served
 from germline.client import Client
 from germline.spec import loads
 
@@ -31,7 +30,6 @@ LONG_RUN = 1_000_000
 _WARM_UP = 10_000  # evaluations before the first rate is taken
 _WINDOW = 100_000  # evaluations over which a rate is taken
 _ECHO_S = 3.0
-_START_S = 60.0
 _SPEC = """
 name = "bench"
 [task.function]
@@ -105,41 +103,19 @@ def measure(rounds: int = 3, evaluations: int = LONG_RUN) -> MasterFigures:
 
 def _run(evaluations: int) -> tuple[list[Sample], int]:
     """One round on a fresh master: when how much was acknowledged, and the depth of the lineages."""
-    with _master() as address:
-        with Client(address) as client:
-            client.create(loads(_SPEC))
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        served(Path(folder)) as master,
+        Client(master.address) as client,
+    ):
+        client.create(loads(_SPEC))
         command = [
-            *_python("germline.bench.fleet", address),
+            *_python("germline.bench.fleet", master.address),
             *("--streams", str(STREAMS), "--batch", str(BATCH), "--evaluations", str(evaluations)),
         ]
         told = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)  # noqa: S603
-        with Client(address) as client:
-            depth = client.experiment("bench").lineage_depth
+        depth = client.experiment("bench").lineage_depth
     return [tuple(json.loads(line)) for line in told.stdout.splitlines()], depth
-
-
-@contextlib.contextmanager
-def _master() -> Iterator[str]:
-    with tempfile.TemporaryDirectory() as folder:
-        address = f"127.0.0.1:{free_port()}"
-        flags = (
-            "--listen",
-            address,
-            "--store-folder",
-            folder,
-            "--metrics-port",
-            "-1",
-            "--log-level",
-            "error",
-        )
-        process = subprocess.Popen(_python("master", *flags))  # noqa: S603
-        try:
-            with Client(address) as client:
-                client.wait_until_ready(_START_S)
-            yield address
-        finally:
-            process.terminate()
-            process.wait()
 
 
 def _echo() -> float:

@@ -16,11 +16,10 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from germline.bench.ports import free_port
+from germline.bench.serving import Served, served
 from germline.client import Client
 from germline.spec import loads
 
-_START_S = 60.0
 _LOOK_S = 0.5
 _EARLY = 10  # part of the evaluations after which a size is an early one
 _SPEC = """
@@ -57,48 +56,31 @@ class StoreSize:
 
 async def measure(evaluations: int, snapshot_interval_s: float) -> StoreSize:
     """Let so many evaluations be told, and look."""
+    snapshots = ("--snapshot-interval-s", str(snapshot_interval_s))
     with tempfile.TemporaryDirectory() as folder:
-        address = f"127.0.0.1:{free_port()}"
-        flags = (
-            "--listen",
-            address,
-            "--store-folder",
-            folder,
-            "--metrics-port",
-            "-1",
-            "--log-level",
-            "error",
-        )
-        snapshots = ("--snapshot-interval-s", str(snapshot_interval_s))
-        master = subprocess.Popen([sys.executable, "-m", "master", *flags, *snapshots])  # noqa: S603
-        try:
-            with Client(address) as client:
-                await asyncio.to_thread(client.wait_until_ready, _START_S)
-                client.create(loads(_SPEC))
-                sizes = await _look_on(address, Path(folder), client, evaluations)
-        finally:
-            master.terminate()
-            master.wait()
+        with served(Path(folder), *snapshots) as master, Client(master.address) as client:
+            client.create(loads(_SPEC))
+            sizes = await _look_on(master, client, evaluations)
         return _figures(evaluations, sizes, _files(Path(folder)))
 
 
 Size = tuple[int, float, float]  # evaluations, memory and files in MiB
 
 
-async def _look_on(address: str, folder: Path, client: Client, evaluations: int) -> list[Size]:
+async def _look_on(master: Served, client: Client, evaluations: int) -> list[Size]:
     """Start the fleet, and look until it has told enough."""
     from master.journal.store import connect
 
-    store = connect(f"unix://{folder / 'valkey.sock'}")
+    store = connect(f"unix://{master.folder / 'valkey.sock'}")
     fleet = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "germline.bench.fleet", address, "--evaluations", str(evaluations),
+        sys.executable, "-m", "germline.bench.fleet", master.address, "--evaluations", str(evaluations),
         stdout=subprocess.DEVNULL,
     )  # fmt: skip
     sizes = []
     while fleet.returncode is None:
         memory = float((await store.info("memory"))["used_memory"])
         told = (await asyncio.to_thread(client.experiment, "bench")).evaluations
-        sizes.append((told, memory / 2**20, _files(folder)))
+        sizes.append((told, memory / 2**20, _files(master.folder)))
         await asyncio.sleep(_LOOK_S)
     await store.aclose()
     if await fleet.wait():
