@@ -16,6 +16,8 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
+import numpy as np
+
 from germline.genome import Genome, Mutation, check_power
 
 FOREST_VERSION = 1
@@ -72,7 +74,7 @@ def in_order_of_lines(genomes: Iterable[Genome]) -> list[Genome]:
             each = parent
         if parent is None:
             founders[each.id] = each
-    waiting = sorted(founders.values(), key=lambda founder: founder.init_seed, reverse=True)
+    waiting = _by_falling_seed(list(founders.values()))
     ordered: list[Genome] = []
     while waiting:
         genome = waiting.pop()
@@ -80,6 +82,12 @@ def in_order_of_lines(genomes: Iterable[Genome]) -> list[Genome]:
             ordered.append(genome)
         waiting += sorted(children[genome.id].values(), key=lambda child: child.last or (), reverse=True)
     return ordered
+
+
+def _by_falling_seed(founders: list[Genome]) -> list[Genome]:
+    """Sort founders. A random search has a million, and Python's sort lets nobody else in meanwhile."""
+    seeds = np.fromiter((founder.init_seed for founder in founders), np.uint64, len(founders))
+    return [founders[place] for place in np.argsort(seeds)[::-1]]
 
 
 def shared_mutations(one: Genome, other: Genome) -> int:

@@ -137,17 +137,16 @@ class Candidates:
             return
         trial = self.trials.setdefault(ask.genome.id, Trial(ask.genome))
         trial.in_flight += len(ask.episode_seeds)
-        member = window.find(ask.genome.id)
-        if member is not None:
-            member.in_flight += len(ask.episode_seeds)
+        window.plan(ask.genome.id, len(ask.episode_seeds))
 
     def give_back(self, ask: Ask, window: Window) -> None:
         """Note that fresh episodes of this individual will never be told."""
         decides = ask.purpose is not Purpose.MEASURE
         trial = self.trials.get(ask.genome.id) if decides else self._measured(ask)
-        for waiting in (trial, window.find(ask.genome.id) if decides else None):
-            if waiting is not None:
-                waiting.in_flight = max(0, waiting.in_flight - len(ask.episode_seeds))
+        if trial is not None:
+            trial.in_flight = max(0, trial.in_flight - len(ask.episode_seeds))
+        if decides:
+            window.plan(ask.genome.id, -len(ask.episode_seeds))
 
     def explored(self, ask: Ask, returns: tuple[float, ...], window: Window) -> None:
         """A new individual was scored; that score is biased (see the module) and says nothing here."""

@@ -225,15 +225,15 @@ class GeneticAlgorithm:
     def freeze(self) -> Callable[[], dict[str, JsonValue]]:
         """The state as it is now, and what writes it as :meth:`snapshot` does; that may be later, elsewhere.
 
-        Taking it costs a tenth of writing it: a large population is written on a thread of its own.
+        Taking it costs a fraction of writing it: a large population is written on a thread of its own.
         """
-        shelf = GenomeShelf()
+        shelf, members = GenomeShelf(), self._window.freeze()
         written: dict[str, JsonValue] = {
             "format": codec.FORMAT_VERSION,
             "seed": self.seed,
             "settings": codec.write_settings(self.settings),
             "tickets": codec.write_tickets(self._tickets, shelf),
-            "window": codec.write_window(self._window, shelf),
+            "window": [],  # in its place, and written below
             "candidates": write_trials(self._candidates, shelf),
             "counts": {field: getattr(self, field) for field in _COUNTS},
             "validation_credit": self._validation_credit,
@@ -246,7 +246,12 @@ class GeneticAlgorithm:
             written["again"] = [shelf.place(genome) for genome in self._again.values()]
         if self.settings.cap_schedule == "progressive":
             written["caps"] = list(self._caps.snapshot())
-        return lambda: written | {"genomes": shelf.write()}
+
+        def write() -> dict[str, JsonValue]:
+            window = codec.write_window(members(), shelf)
+            return written | {"window": window, "genomes": shelf.write()}
+
+        return write
 
     def restore(self, snapshot: dict[str, JsonValue]) -> None:
         """Become what :meth:`snapshot` wrote; raises ValueError, naming the field, and stays as it was."""
@@ -367,7 +372,7 @@ class GeneticAlgorithm:
         """Give a newly scored individual its place in the population; equal genomes are one individual."""
         known = self._window.find(ask.genome.id)
         if known is not None and known.cap_frames == ask.cap_frames:
-            self._window.revise(known, scores)
+            self._window.revise(known.genome.id, scores)
             return
         if known is not None:  # under another cap
             self._window.forget([known.genome.id])
@@ -389,8 +394,8 @@ class GeneticAlgorithm:
         """
         member = self._window.find(ask.genome.id) if ask.purpose is Purpose.VALIDATE else None
         if member is not None and not member.cap_frames:
-            member.in_flight = max(0, member.in_flight - len(returns))
-            self._window.revise(member, returns)
+            self._window.plan(member.genome.id, -len(returns))
+            self._window.revise(member.genome.id, returns)
 
     def _count(self, result: Result) -> None:
         self.evaluations += 1

@@ -120,14 +120,11 @@ def _cap_in(fields: object) -> tuple[type[int], ...]:
     return (int,) if isinstance(fields, list) and len(fields) == 6 else ()
 
 
-def write_window(window: Window, shelf: GenomeShelf) -> list[JsonValue]:
-    """The members, so that adding them in this order makes this window."""
+def write_window(members: Iterable[Member], shelf: GenomeShelf) -> list[JsonValue]:
+    """The members of a frozen window, so that adding them in this order makes this window."""
     return [
-        [
-            *(shelf.place(member.genome), member.ticket, member.fitness, member.episodes, member.in_flight),
-            *((member.cap_frames,) if member.cap_frames else ()),
-        ]
-        for member in window.in_arrival_order()
+        [shelf.place(genome), *numbers, *((cap_frames,) if cap_frames else ())]
+        for genome, *numbers, cap_frames in members
     ]
 
 

@@ -7,18 +7,19 @@ played under the new one. So whoever breeds was chosen among many, and nobody le
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
 from collections import Counter, deque
-from collections.abc import Collection, Iterator
-from typing import TypeAlias
+from collections.abc import Callable, Collection, Iterator
+from typing import NamedTuple, TypeAlias
+
+from sortedcontainers import SortedList
 
 from germline.algorithms.ga_settings import Replacement
 from germline.algorithms.means import mean_with
 from germline.genome import Genome
 
 
-class Member:
-    """An individual of the window.
+class Member(NamedTuple):
+    """An individual of the window, as it stands: another one takes its place when more becomes known of it.
 
     Attributes:
         genome: who it is.
@@ -30,23 +31,12 @@ class Member:
         cap_frames: after so many frames those episodes were cut; 0: they were whole games.
     """
 
-    __slots__ = ("cap_frames", "episodes", "fitness", "genome", "in_flight", "ticket")
-
-    def __init__(
-        self,
-        genome: Genome,
-        ticket: int,
-        fitness: float,
-        episodes: int,
-        in_flight: int = 0,
-        cap_frames: int = 0,
-    ) -> None:
-        self.genome = genome
-        self.ticket = ticket
-        self.fitness = fitness
-        self.episodes = episodes
-        self.in_flight = in_flight
-        self.cap_frames = cap_frames
+    genome: Genome
+    ticket: int
+    fitness: float
+    episodes: int
+    in_flight: int = 0
+    cap_frames: int = 0
 
     @property
     def planned(self) -> int:
@@ -54,7 +44,7 @@ class Member:
         return self.episodes + self.in_flight
 
 
-_Key: TypeAlias = tuple[int, float, int, Member]
+_Key: TypeAlias = tuple[int, float, int, int]  # cap, fitness, ticket; and the individual's id
 
 
 class Window:
@@ -63,8 +53,8 @@ class Window:
     def __init__(self, capacity: int, replacement: Replacement) -> None:
         self._capacity = capacity
         self._replace_oldest = replacement == "oldest"
-        self._ranked: list[_Key] = []  # by cap, and worst first
-        self._arrived: deque[Member] = deque()  # oldest first; unused where the worst leaves
+        self._ranked: SortedList[_Key] = SortedList()  # by cap, and worst first
+        self._arrived: deque[int] = deque()  # ids, oldest first; unused where the worst leaves
         self._by_id: dict[int, Member] = {}
         self._lengths: Counter[int] = Counter()  # how many members have a line of this length
         self._caps: Counter[int] = Counter()  # how many played under this cap
@@ -74,11 +64,16 @@ class Window:
 
     def __iter__(self) -> Iterator[Member]:
         """Yield the members from worst to best, under one cap after the other."""
-        return (key[-1] for key in self._ranked)
+        return (self._by_id[key[-1]] for key in self._ranked)
 
-    def in_arrival_order(self) -> list[Member]:
-        """The members as :meth:`add` must be told of them to get this window again."""
-        return list(self._arrived) if self._replace_oldest else list(self)
+    def freeze(self) -> Callable[[], Iterator[Member]]:
+        """What yields the members of now, at any time; adding them in this order makes this window.
+
+        It takes a hundredth of the time of looking at each member, in which nothing else can be done.
+        """
+        order = list(self._arrived) if self._replace_oldest else [key[-1] for key in self._ranked]
+        by_id = self._by_id.copy()
+        return lambda: (by_id[individual] for individual in order)
 
     @property
     def longest_line(self) -> int:
@@ -105,39 +100,51 @@ class Window:
     def ranked(self, rank: int) -> Member:
         """The member at a rank among those that are compared: 0 is the worst, -1 the best."""
         first, end = self._bounds()
-        return self._ranked[(first if rank >= 0 else end) + rank][-1]
+        return self._by_id[self._ranked[(first if rank >= 0 else end) + rank][-1]]
 
     def best(self, limit: int) -> list[Member]:
         """The `limit` best of those that are compared, best first."""
         first, end = self._bounds()
-        return [key[-1] for key in reversed(self._ranked[max(first, end - limit) : end])]
+        keys = self._ranked.islice(max(first, end - limit), end, reverse=True)
+        return [self._by_id[key[-1]] for key in keys]
 
     def add(self, member: Member) -> None:
         """Take in a new individual; at capacity, one member leaves (under "worst", perhaps this very one)."""
         if len(self._ranked) == self._capacity:
             if not self._replace_oldest and _key(member) < self._ranked[0]:
                 return
-            self._remove(self._arrived.popleft() if self._replace_oldest else self._ranked[0][-1])
-        insort(self._ranked, _key(member))
+            self._remove(
+                self._by_id[self._arrived.popleft() if self._replace_oldest else self._ranked[0][-1]]
+            )
+        self._ranked.add(_key(member))
         self._by_id[member.genome.id] = member
         self._lengths[len(member.genome)] += 1
         self._caps[member.cap_frames] += 1
         if self._replace_oldest:
-            self._arrived.append(member)
+            self._arrived.append(member.genome.id)
 
-    def revise(self, member: Member, returns: tuple[float, ...]) -> None:
+    def revise(self, individual_id: int, returns: tuple[float, ...]) -> None:
         """Let a member's fitness be the mean over these episodes too."""
-        del self._ranked[bisect_left(self._ranked, _key(member))]
-        member.fitness = mean_with(member.fitness, member.episodes, returns)
-        member.episodes += len(returns)
-        insort(self._ranked, _key(member))
+        member = self._by_id[individual_id]
+        self._ranked.remove(_key(member))
+        fitness = mean_with(member.fitness, member.episodes, returns)
+        revised = member._replace(fitness=fitness, episodes=member.episodes + len(returns))
+        self._by_id[individual_id] = revised
+        self._ranked.add(_key(revised))
+
+    def plan(self, individual_id: int, episodes: int) -> None:
+        """Note that so many more episodes of this individual are on their way, or fewer; if it is here."""
+        member = self._by_id.get(individual_id)
+        if member is not None:
+            in_flight = max(0, member.in_flight + episodes)
+            self._by_id[individual_id] = member._replace(in_flight=in_flight)
 
     def forget(self, individuals: Collection[int]) -> list[Member]:
         """Let these individuals go, those that are here, whatever their fitness; return them."""
         gone = [self._by_id.pop(individual) for individual in individuals if individual in self._by_id]
         if gone:
-            self._ranked = [key for key in self._ranked if key[-1].genome.id in self._by_id]
-            self._arrived = deque(member for member in self._arrived if member.genome.id in self._by_id)
+            self._ranked = SortedList(key for key in self._ranked if key[-1] in self._by_id)
+            self._arrived = deque(individual for individual in self._arrived if individual in self._by_id)
         for member in gone:
             self._uncount(member)
         return gone
@@ -151,7 +158,7 @@ class Window:
         return first, first + self._caps[cap_frames]
 
     def _remove(self, member: Member) -> None:
-        del self._ranked[bisect_left(self._ranked, _key(member))]
+        self._ranked.remove(_key(member))
         del self._by_id[member.genome.id]
         self._uncount(member)
 
@@ -163,4 +170,4 @@ class Window:
 
 
 def _key(member: Member) -> _Key:
-    return (member.cap_frames, member.fitness, member.ticket, member)
+    return member.cap_frames, member.fitness, member.ticket, member.genome.id

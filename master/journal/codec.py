@@ -42,6 +42,7 @@ from master.journal.messages import (
 )
 
 FORMAT_VERSION = 1
+_AT_A_TIME = 4_096  # rows of a snapshot, a few milliseconds' work
 _MAX_JSON_BYTES = 1 << 30  # unpacked; a population of a million takes a seventh of it
 
 _Stored = TypeVar("_Stored", journal_pb2.JournalEntry, journal_pb2.Snapshot, journal_pb2.Backup)
@@ -311,7 +312,24 @@ def _parse(kind: type[_Stored], encoded: bytes) -> _Stored:
 
 
 def _pack_json(value: dict[str, JsonValue]) -> bytes:
-    return zlib.compress(json.dumps(value, separators=(",", ":")).encode(), level=1)
+    packing = zlib.compressobj(level=1)
+    return b"".join([*(packing.compress(piece.encode()) for piece in _json_pieces(value)), packing.flush()])
+
+
+def _json_pieces(value: JsonValue) -> Iterator[str]:
+    """JSON bit by bit: all of a population in one call would hold up everything else in this process."""
+    if isinstance(value, dict):
+        for number, (key, item) in enumerate(value.items()):
+            yield ("," if number else "{") + json.dumps(key) + ":"
+            yield from _json_pieces(item)
+        yield "}" if value else "{}"
+    elif isinstance(value, list) and len(value) > _AT_A_TIME:
+        for first in range(0, len(value), _AT_A_TIME):
+            rows = json.dumps(value[first : first + _AT_A_TIME], separators=(",", ":"))
+            yield ("," if first else "[") + rows[1:-1]
+        yield "]"
+    else:
+        yield json.dumps(value, separators=(",", ":"))
 
 
 def _decompressed(packed: bytes) -> bytes:

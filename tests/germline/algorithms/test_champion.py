@@ -154,13 +154,12 @@ def test_what_is_on_its_way_is_counted_up_when_lent_and_down_when_told() -> None
 def test_what_is_given_back_is_on_its_way_no_longer() -> None:
     pool, window = candidates(), leaders()
     pool.lend(asked(BEST, 3), window)
-    member, trial = window.find(BEST.id), pool.trials[BEST.id]
-    assert member is not None
+    trial = pool.trials[BEST.id]
     pool.give_back(asked(MIDDLE, 3), window)
     pool.give_back(asked(BEST, 2), window)
-    assert (member.in_flight, trial.in_flight) == (1, 1)
+    assert (window.ranked(-1).in_flight, trial.in_flight) == (1, 1)
     pool.give_back(asked(BEST, 2), window)
-    assert (member.in_flight, trial.in_flight) == (0, 0)
+    assert (window.ranked(-1).in_flight, trial.in_flight) == (0, 0)
 
 
 def test_fresh_episodes_of_somebody_unknown_change_nothing() -> None:

@@ -191,9 +191,9 @@ def test_a_re_play_that_is_set_aside_is_on_its_way_no_longer_and_takes_none_of_t
     assert [first.genome, second.genome] == [member.genome] * 2
     child = next(ask for ask in algorithm.pending() if ask.purpose is Purpose.EXPLORE)
     algorithm.set_aside(child.ticket)
-    assert member.in_flight == 2
+    assert [each.in_flight for each in algorithm.population()] == [2]
     algorithm.set_aside(first.ticket)
-    assert member.in_flight == 1
+    assert [each.in_flight for each in algorithm.population()] == [1]
     assert algorithm.pending() == [second]
 
 

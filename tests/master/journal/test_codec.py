@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import zlib
 
 import pytest
 
-from germline.algorithms.base import Ask, Purpose, Result
+from germline.algorithms.base import Ask, JsonValue, Purpose, Result
 from germline.algorithms.slices import EpochClosed, SliceAsk
 from germline.genome import Genome, Mutation
 from germline.spec import loads
@@ -178,6 +179,18 @@ SNAPSHOT = Snapshot(
     quarantined=(Quarantined("w-1", "it lies", 2.5),),
     tellers=(((1, 1), 2), ((2**64 - 1, 1), 1)),
 )
+
+
+def test_a_snapshot_of_many_rows_is_the_json_that_it_would_be_in_one_piece() -> None:
+    window = [[number, number / 7, "ä"] for number in range(10_000)]
+    algorithm: dict[str, JsonValue] = {
+        "none": {},
+        "empty": [],
+        "window": window,
+        "in": {"lines": window[:5_000]},
+    }
+    stored = journal_pb2.Snapshot.FromString(write_snapshot(SNAPSHOT._replace(algorithm=algorithm)))
+    assert zlib.decompress(stored.algorithm) == json.dumps(algorithm, separators=(",", ":")).encode()
 
 
 def test_a_snapshot_comes_back_as_it_was() -> None:
