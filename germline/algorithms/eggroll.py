@@ -12,6 +12,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from germline.algorithms.base import (
     AlreadyToldError,
     JsonValue,
@@ -286,7 +288,8 @@ class Eggroll:
         return closed
 
     def _finish(self, closed: EpochClosed) -> None:
-        self._last_sorted = sorted(score for score in closed.fitness if not math.isnan(score))
+        fitness = np.sort(np.array(closed.fitness, np.float64))  # what is missing comes last
+        self._last_sorted = fitness[: np.count_nonzero(~np.isnan(fitness))].tolist()
         self._open(closed.epoch + 1)
 
     def _count(self, result: Result, ask: SliceAsk, sign: int = 1) -> None:

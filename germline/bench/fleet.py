@@ -23,7 +23,13 @@ import grpc.aio
 
 from germline import noise
 from germline.connection import options_for
+from germline.limits import MAX_MESSAGE_BYTES
 from germline.v1 import worker_pb2, worker_pb2_grpc
+
+_OPTIONS = (
+    ("grpc.use_local_subchannel_pool", 1),  # connections are not shared
+    ("grpc.max_receive_message_length", 4 * MAX_MESSAGE_BYTES),  # as real workers say
+)
 
 # The last slices of an epoch are lent to several workers, and the first that tells is the one that counts.
 _TOLD_BEFORE = worker_pb2.REFUSAL_CODE_ALREADY_TOLD
@@ -36,11 +42,18 @@ class Fleet:
     """Workers on streams of their own, over one connection."""
 
     def __init__(
-        self, *, streams: int, batch: int, in_flight: int, evaluations: int, own_connections: bool = False
+        self,
+        *,
+        streams: int,
+        batch: int,
+        in_flight: int,
+        evaluations: int,
+        own_connections: bool = False,
+        play_s: float = 0.0,
     ) -> None:
         self.acknowledged = 0
         self.waits_s: list[float] = []
-        self._own_connections = own_connections
+        self._own_connections, self._play_s = own_connections, play_s
         self._streams = streams
         self._batch = batch
         self._in_flight = in_flight
@@ -72,7 +85,7 @@ class Fleet:
     async def _connect(
         self, address: str, stack: contextlib.AsyncExitStack
     ) -> worker_pb2_grpc.WorkerServiceAsyncStub:
-        options = [*options_for(address), ("grpc.use_local_subchannel_pool", 1)]
+        options = [*options_for(address), *_OPTIONS]
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(address, options=options))
         return worker_pb2_grpc.WorkerServiceStub(channel)
 
@@ -103,6 +116,7 @@ class Fleet:
                 await call.write(answer)
             while sum(map(_evaluations, held)) >= self._batch:
                 sequence += 1
+                await asyncio.sleep(self._play_s * (0.5 + self._score()))
                 told = [held.pop(0) for _ in range(self._batch // _evaluations(held[0]))]
                 await call.write(self._results(sequence, told))
                 asked_s = [time.monotonic()]
@@ -188,11 +202,12 @@ def main() -> None:
     parser.add_argument("--in-flight", type=int, default=32)
     parser.add_argument("--evaluations", type=int, default=100_000)
     parser.add_argument("--own-connections", action="store_true", help="one for each worker")
+    parser.add_argument("--play-s", type=float, default=0.0, help="seconds for what a message tells")
     parser.add_argument("--waits", type=Path, help="a file for how long workers waited for work")
     given = parser.parse_args()
     fleet = Fleet(
         streams=given.streams, batch=given.batch, in_flight=given.in_flight, evaluations=given.evaluations,
-        own_connections=given.own_connections,
+        own_connections=given.own_connections, play_s=given.play_s,
     )  # fmt: skip
     asyncio.run(fleet.work(given.address))
     if given.waits:

@@ -154,14 +154,17 @@ def read_report(message: worker_pb2.EpochReport) -> Report:
 
 
 class OrderWriter:
-    """Writes what the master says. Remembers the encodings of genomes: many workers need the same parents."""
+    """Writes what the master says, and remembers what many workers need: parents, and the closed epoch."""
 
     def __init__(self) -> None:
+        self._update: tuple[Update, worker_pb2.MasterMessage] | None = None  # the last one that was written
         self._encoded: OrderedDict[int, bytes] = OrderedDict()
         self._encoded_bytes = 0
 
     def write(self, order: Order) -> worker_pb2.MasterMessage:
-        """One order as a message."""
+        """One order as a message, which is not to be changed."""
+        if isinstance(order, Update):
+            return self._write_update(order)
         message = worker_pb2.MasterMessage()
         if isinstance(order, Lend):
             self._write_leases(message.leases, order)
@@ -178,11 +181,20 @@ class OrderWriter:
             message.revocation.leases.extend(map(_write_key, order.keys))
         elif isinstance(order, Drain | Suspend):
             (message.drain if isinstance(order, Drain) else message.quarantine).reason = order.reason
-        elif isinstance(order, Update | SendPart | AskCheckpoint | StartOver):
+        elif isinstance(order, SendPart | AskCheckpoint | StartOver):
             _write_centre(message, order)
         else:
             assert_never(order)
         return message
+
+    def _write_update(self, order: Update) -> worker_pb2.MasterMessage:
+        """A closed epoch, which all workers are told of at about the same time; up to 16 MiB of scores."""
+        if self._update is None or self._update[0] != order:
+            message = worker_pb2.MasterMessage()
+            message.epoch.experiment, message.epoch.epoch = order.number, order.closed.epoch
+            message.epoch.fitness.extend(order.closed.fitness)
+            self._update = order, message
+        return self._update[1]
 
     def _write_leases(self, leases: worker_pb2.Leases, order: Lend) -> None:
         for work in order.unknown:
@@ -223,14 +235,9 @@ class OrderWriter:
         return genome_pb2.KnownGenome(id=ask.parent_id, encoded=encoded)
 
 
-def _write_centre(
-    message: worker_pb2.MasterMessage, order: Update | SendPart | AskCheckpoint | StartOver
-) -> None:
+def _write_centre(message: worker_pb2.MasterMessage, order: SendPart | AskCheckpoint | StartOver) -> None:
     """What keeps an evolution strategy's centre in step."""
-    if isinstance(order, Update):
-        message.epoch.experiment, message.epoch.epoch = order.number, order.closed.epoch
-        message.epoch.fitness.extend(order.closed.fitness)
-    elif isinstance(order, AskCheckpoint):
+    if isinstance(order, AskCheckpoint):
         message.checkpoint_request.experiment, message.checkpoint_request.epoch = order
     elif isinstance(order, StartOver):
         message.reload.experiment, message.reload.reason = order

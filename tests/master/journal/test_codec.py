@@ -182,7 +182,7 @@ SNAPSHOT = Snapshot(
 
 
 def test_a_snapshot_of_many_rows_is_the_json_that_it_would_be_in_one_piece() -> None:
-    window = [[number, number / 7, "ä"] for number in range(10_000)]
+    window: list[JsonValue] = [[number, number / 7, "ä"] for number in range(10_000)]
     algorithm: dict[str, JsonValue] = {
         "none": {},
         "empty": [],
