@@ -2,9 +2,9 @@
 
 Run ``python -m germline.bench.load``. A real master process with its own Valkey serves made-up workers
 (:mod:`germline.bench.fleet`), each on a connection of its own, while somebody asks for the experiment all the
-time and snapshots are written. Workers take their time, and all together tell 5,000 evaluations a second; what
-a master can carry at most is another bench (:mod:`germline.bench.master`). It tells how long everybody had to
-wait for the master's loop, how long workers waited for work, and what memory they and evaluations cost.
+time and snapshots are written. Workers take their time, and all together tell 5,000 evaluations a second;
+what a master can carry at most is another bench (:mod:`germline.bench.master`). It tells how long everybody
+had to wait for the master's loop, how long workers waited for work, and what memory it all cost.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ async def test_a_turn_that_takes_long_is_told_in_full() -> None:
     beating = asyncio.create_task(pulse.beat(observe))
     await seen.wait()
     seen.clear()
-    time.sleep(0.3)  # noqa: ASYNC251 - a turn that takes long
+    time.sleep(0.3)
     await seen.wait()
     beating.cancel()
     assert max(late) >= 0.25
