@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from germline.models.paths import SERVICE
 from germline.models.variants import encode
 from germline.peers.model_runner_pb2 import CallRequest, CallResponse, SetupRequest, SetupResponse
 from germline.peers.model_runner_pb2 import Status as StatusMessage
+from worker.serving import telling
 from worker.serving.fleet import Fleet, Place, Served
 from worker.serving.node import Protection
 from worker.serving.orchestrator import Orchestrator
@@ -133,7 +135,8 @@ async def test_each_model_gets_arguments_of_its_own_and_some_are_left_alone() ->
         assert await models.call("double", 1, only=["nobody"]) == {}
 
 
-async def test_who_comes_can_be_called_and_who_leaves_is_gone() -> None:
+async def test_who_comes_can_be_called_and_who_leaves_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telling, "LOOK_S", 3_600.0)  # nobody is told by chance
     async with house("old") as there, AsyncModels(there.address) as models:
         await there.serve("old", "new")
         await models.until(2, PATIENCE_S)
@@ -300,6 +303,24 @@ async def test_a_node_that_was_started_again_and_forgot_is_set_up_again_within_t
         assert len(node.setups) == 2
 
 
+async def test_a_new_deployment_takes_the_place_of_the_old_one_once_it_is_set_up() -> None:
+    async with theirs() as (old, address, orchestrator), theirs() as (new, _, other):
+        async with AsyncModels(address) as models:
+            assert (await models.call("predict"))["it"].value == 7
+            new.answer = lambda request: CallResponse(
+                status=StatusMessage(code="SUCCESS"), method_response=encode(8)
+            )
+            (offer,) = other.offers.values()
+            again = replace(offer.announced, deployment_id="it_2")
+            orchestrator.offers = {"it": replace(offer, announced=again)}
+            orchestrator.changed()
+            async with asyncio.timeout(PATIENCE_S):
+                while (await models.call("predict"))["it"].value == 7:
+                    pass
+            assert (await models.call("predict"))["it"].value == 8
+        assert (len(old.setups), len(new.setups)) == (1, 1)
+
+
 async def test_a_model_that_cannot_be_set_up_yet_holds_nobody_up_and_joins_later() -> None:
     async with theirs(fail_setups=2) as (node, address, _):
         async with AsyncModels(address, patience_s=0.05) as models:
@@ -347,10 +368,18 @@ async def announcing(*frames: str | bytes) -> AsyncIterator[str]:
         yield f"127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}"
 
 
-@pytest.mark.parametrize("frame", ["nonsense", b"\x00", '{"event": "init", "data": [{}]}', "x" * (5 << 20)])
-async def test_a_first_word_that_makes_no_sense_is_said_so(frame: str | bytes) -> None:
+@pytest.mark.parametrize(
+    ("frame", "sentence"),
+    [
+        ("nonsense", "the frame is not JSON"),
+        (b"\x00", "the frame is binary"),
+        ('{"event": "init", "data": [{}]}', "state is 'None'"),
+        ("x" * (5 << 20), "ConnectionClosedError: sent 1009"),
+    ],
+)
+async def test_a_first_word_that_makes_no_sense_is_said_so(frame: str | bytes, sentence: str) -> None:
     async with announcing(frame) as address:
-        with pytest.raises(ModelsError, match=r"announces no models: \w+"):
+        with pytest.raises(ModelsError, match=f"announces no models: {sentence}"):
             async with AsyncModels(address, patience_s=1):
                 pass
 

@@ -41,6 +41,9 @@ class Model:
     def add(self, first: int, second: int = 1, *, scale: int = 1) -> int:
         return (first + second) * scale
 
+    def minus(self, first: int, second: int) -> int:
+        return first - second
+
     def nothing(self) -> None:
         return None
 
@@ -136,13 +139,13 @@ async def test_arguments_come_by_place_and_by_name_and_unknown_names_are_left_ou
         assert (found.status.code, decode(found.method_response)) == ("SUCCESS", 5)
         assert decode((await caller.call("add", 2, scale=10, unknown=1)).method_response) == 30
         backwards = CallRequest(
-            method_name="add",
+            method_name="minus",
             method_arguments=[
                 Argument(position=1, data=encode(1)),
                 Argument(position=0, data=encode(7)),
             ],
         )
-        assert decode((await caller.send(backwards)).method_response) == 8
+        assert decode((await caller.send(backwards)).method_response) == 6
 
 
 async def test_none_is_an_absent_answer() -> None:

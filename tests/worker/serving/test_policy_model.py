@@ -87,9 +87,11 @@ def test_a_tick_is_seen_and_predict_then_tells_the_action() -> None:
 
 def test_what_a_network_remembers_is_kept_from_call_to_call_until_it_is_reset() -> None:
     gru = '[task.gym]\nid = "CartPole-v1"\n[policy]\nname = "worker.networks.policies.gru:Gru"'
-    model = model_of(spec_of(gru, "[evaluation]\nepisodes = 2"))
+    genome = Genome.founder(1).child(Mutation(2, float32(2.0)))
+    model = model_of(spec_of(gru, "[evaluation]\nepisodes = 2"), genome)
     seen = np.random.default_rng(5).normal(size=(40, 4)).tolist()
     first = [model.act(each) for each in seen]
+    assert [model.act(each) for each in seen] != first, "it remembers the first time"
     alone = [model.predict(each) for each in seen]
     model.reset()
     assert [model.act(each) for each in seen] == first
