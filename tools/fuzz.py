@@ -56,6 +56,9 @@ def targets() -> dict[str, Callable[[], Target]]:
         "centre-file": _centre_file,
         "checkpoint": _checkpoint,
         "tokens": _tokens,
+        "own-message": _own_message,
+        "own-snapshot": _own_snapshot,
+        "evochi-request": _evochi_request,
         "value": _value,
         "frame": _frame,
     }
@@ -286,6 +289,79 @@ def _tokens() -> Target:
         read_tokens(path)
 
     return Target(decode, (ValueError,), [b"# the fleet\n" + b"t" * 20 + b"\n"])
+
+
+def _own_message() -> Target:
+    """What workers say that bring their own arithmetic."""
+    from google.protobuf.message import DecodeError
+
+    from germline.v1 import own_pb2 as pb
+    from master.errors import MasterError
+    from master.wire import own_messages as own
+
+    def decode(data: bytes) -> None:
+        message = pb.OwnWorkerMessage.FromString(data)
+        own.StateReader().take(message.state) if message.HasField("state") else None
+        _tell_own(own.read_parts(message.told))
+        if message.HasField("hello"):
+            own.read_hello(message)
+
+    told = pb.OwnTold(task=1, parts=[pb.OwnReturns(start=0, returns=[1.0, -2.0])])
+    valid = [
+        pb.OwnWorkerMessage(hello=pb.OwnHello(experiment="e", worker_id="w", room=3)),
+        pb.OwnWorkerMessage(told=told),
+        pb.OwnWorkerMessage(state=pb.OwnStatePart(task=1, parts=2, data=b"x")),
+    ]
+    return Target(
+        decode, (DecodeError, MasterError, ValueError), [each.SerializeToString() for each in valid]
+    )
+
+
+def _own_snapshot() -> Target:
+    """What a snapshot keeps of a run that brings its own arithmetic."""
+    from germline.algorithms.own import OwnRun
+
+    def decode(data: bytes) -> None:
+        try:
+            kept = json.loads(data)
+        except (ValueError, RecursionError):
+            return
+        if isinstance(kept, dict):
+            OwnRun(5).restore(kept)
+
+    valid = [{"updates": -1, "told": []}, {"updates": 3, "told": [[0, [1.5]], [2, [0.5, 2.5]]]}]
+    refuses = (ValueError, LookupError, TypeError, AttributeError)  # which recovery takes for damage
+    return Target(decode, refuses, [json.dumps(each).encode() for each in valid])
+
+
+def _evochi_request() -> Target:
+    """What clients of evochi say."""
+    from google.protobuf.message import DecodeError
+
+    from germline.peers import evochi_pb2 as pb
+    from master.errors import MasterError
+    from master.gateways.evochi import messages as evochi
+
+    worker = "12345678-1234-4123-8123-123456789abc"
+
+    def decode(data: bytes) -> None:
+        request = pb.FinishEvaluationRequest.FromString(data)
+        _tell_own(evochi.read_parts(request.evaluations))
+        evochi.task_number(worker, request.task_id)
+
+    part = pb.Evaluation(slice=pb.Slice(start=0, end=2), rewards=[1.0, 2.0])
+    valid = pb.FinishEvaluationRequest(task_id=evochi.task_id(worker, 7), evaluations=[part])
+    return Target(decode, (DecodeError, MasterError, ValueError), [valid.SerializeToString()])
+
+
+def _tell_own(parts: Sequence[Any]) -> None:
+    """Tell an epoch of five members what somebody says of the first two."""
+    from germline.algorithms.own_epoch import OwnEpoch, Slice, check_parts
+
+    if parts:
+        check_parts([Slice(0, 2)], parts)
+        for part in parts:
+            OwnEpoch(5).tell(part)
 
 
 def _value() -> Target:

@@ -248,10 +248,16 @@ class OwnRun:
         Raises:
             ValueError: it is not of this population.
         """
-        self.updates = int(snapshot["updates"])
+        if not isinstance(snapshot["updates"], int) or snapshot["updates"] < -1:
+            raise ValueError(f"updates is {snapshot['updates']}; allowed: -1, or how many there were")
+        self.updates = snapshot["updates"]
         self.phase = Phase.INITIALISE if self.updates < 0 else Phase.EVALUATE
         self.open = OwnEpoch(self.population)
-        self.open.recall([Part(start, tuple(map(float, returns))) for start, returns in snapshot["told"]])
+        try:
+            told = [Part(start, tuple(map(float, returns))) for start, returns in snapshot["told"]]
+        except OverflowError as error:
+            raise ValueError(f"told holds no returns: {error}") from None
+        self.open.recall(told)
 
     # Inside
 
