@@ -124,7 +124,6 @@ class Peer:
         await self._pass("evaluate")
         if self.state != event.epoch - 1:
             self.stale.append(f"evaluates epoch {event.epoch} with the state of {self.state} epochs")
-        self.evaluated += [(event.epoch, m) for s in event.slices for m in range(s.start, s.end)]
         told = [
             pb.Evaluation(
                 slice=s, rewards=self.answer([reward(event.epoch, m) for m in range(s.start, s.end)])
@@ -133,6 +132,7 @@ class Peer:
         ]
         request = pb.FinishEvaluationRequest(task_id=event.task_id, evaluations=told)
         await self.stub.FinishEvaluation(request, metadata=self.auth)
+        self.evaluated += [(event.epoch, m) for s in event.slices for m in range(s.start, s.end)]
 
     async def _optimise(self, event: pb.OptimizeEvent) -> None:
         await self._pass("optimize")

@@ -19,7 +19,7 @@ from germline.v1.experiment_pb2_grpc import ExperimentServiceStub
 from germline.v1.worker_pb2_grpc import WorkerServiceStub
 from master.config import MasterConfig
 from master.server import Master
-from master.wire import worker_service
+from master.wire import streams, worker_service
 from master.work import fleet
 
 SPEC = loads(
@@ -143,7 +143,7 @@ async def test_a_long_reason_is_cut_before_anybody_reads_it(
 
 
 async def test_a_stream_that_says_nothing_ends(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_service, "HELLO_S", 0.05)
+    monkeypatch.setattr(streams, "HELLO_S", 0.05)
     code, sentence = await ending(await house.call())
     assert code is grpc.StatusCode.UNAVAILABLE
     assert sentence == "the stream had no first message, hello, within 0.05 s"
