@@ -181,6 +181,26 @@ def test_only_matrices_evolve_if_the_rest_is_frozen_and_nothing_that_needs_no_gr
     assert torch.equal(model_frozen.state_dict()["2.weight"], before["2.weight"])
 
 
+def test_a_network_of_convolutions_learns_and_is_no_matrix() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(8, 1))
+    x = torch.randn(16, 1, 4, 4)
+
+    def fitness(model: nn.Module) -> float:
+        with torch.no_grad():
+            return -float(((model(x)[:, 0] - x.mean((1, 2, 3))) ** 2).mean())
+
+    settings = {"population_size": 32, "learning_rate": 0.3, "sigma": 0.05, "noise_reuse": 1}
+    trainer = make(EGGROLLTrainer, model, fitness_fn=fitness, **settings)
+    history = trainer.train(30, verbose=False)["fitness_history"]
+    assert history[-1] > 0.5 * history[0]
+    assert trainer.is_matrix == [False, False, True, False]  # type: ignore[union-attr]
+    before = model.state_dict()["0.weight"].clone()
+    trainer.freeze_nonlora = True  # type: ignore[union-attr]
+    trainer.step()
+    assert torch.equal(model.state_dict()["0.weight"], before)
+
+
 @pytest.mark.parametrize("kind", [*BOTH, Uniform])
 def test_buffers_and_training_flags_are_as_before(kind: type[Trainer]) -> None:
     model = nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4), nn.Linear(4, 1)).train()

@@ -424,6 +424,18 @@ def test_noise_for_shapes_is_a_function_of_seed_epoch_and_name() -> None:
     assert generate_noise_for_shapes({"c": (2,)}, {}, 31, 0.1, 0, CPU, antithetic=False)["c"].shape == (31, 2)
 
 
+def test_a_network_of_convolutions_learns() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(36, 2))
+    x = torch.randn(32, 1, 8, 8)
+    labels = (x.mean((1, 2, 3)) > 0).long()
+    es = TorchEggrollES(model, 64, 0.05, 0.5, seed=1)
+    means = [es.step(x, functional.cross_entropy, labels) for _ in range(25)]
+    assert means[-1] > means[0] + 0.1
+    es.prepare_population()
+    assert es.get_stacked_params()["0.weight"].shape == (64, 4, 1, 3, 3)
+
+
 def test_the_public_names_are_the_packages() -> None:
     assert set(torcheggroll.__all__) == {
         "TorchEggrollES",
