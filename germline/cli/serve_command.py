@@ -87,6 +87,12 @@ def serve(
         typer.Option(exists=True, dir_okay=False, rich_help_panel=_SERVING, show_default=False,
                      help="Private key of the certificate, a PEM file."),
     ] = None,
+    gateway_keys: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, rich_help_panel=_SERVING, show_default=False,
+                     help="Take only calls signed by one of these RSA keys, public ones or certificates, as "
+                     "model-runner-client signs them in its gateway mode."),
+    ] = None,
     insecure: Annotated[
         bool,
         typer.Option("--insecure", rich_help_panel=_SERVING,
@@ -117,8 +123,11 @@ def serve(
         token = settings.secret("serve_token", serve_token_file, None) or ""
         serving = service.ServingSettings(
             host=host, port=port, node_port=node_port, advertise=advertise, token=token,
-            tls_cert=serve_cert, tls_key=serve_key, insecure=insecure, every_s=every,
+            tls_cert=serve_cert, tls_key=serve_key, gateway_keys=gateway_keys,
+            insecure=insecure, every_s=every,
         )  # fmt: skip
+        with needs_extra("certificates"):
+            serving.protection()  # which looks at its files
         is_own = bool(cards) or target.run is not None
         allowed = None if is_own else AllowedCode.of(allow_code)
     except ValueError as error:

@@ -1,5 +1,6 @@
 """crunchdao's own client, unmodified, finds and calls what `germline serve` serves."""
 
+import asyncio
 import base64
 import json
 import os
@@ -11,8 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from websockets.asyncio.client import connect
 
+from germline.cli.app import run
+from germline.connection import Security
 from germline.genome import Genome, Mutation, float32, format_id
+from germline.models import Answer, Given, Status
+from germline.models.announcements import read_models
+from germline.models.node_client import NodeClient, call_request, setup_request
+from germline.peers.model_runner_pb2 import CallRequest
 from tests.peers.model_runner import DRIVER, GENOME, card, client_python
 
 GERMLINE = "from germline.cli import main; main()"
@@ -85,11 +96,12 @@ def crown(folder: Path, genome: Genome) -> None:
 class Talk:
     """A program that is given lines, and answers each with a line of JSON."""
 
-    def __init__(self, *command: str, cwd: Path | None = None, log: Path | None = None) -> None:
-        with (log or Path(os.devnull)).open("w") as errors:
+    def __init__(self, *command: str, cwd: Path, log: Path, more: dict[str, str]) -> None:
+        with log.open("w") as errors:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=cwd
-            )
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=cwd,
+                env=os.environ | more,
+            )  # fmt: skip
 
     def read(self) -> Any:
         assert self.process.stdout is not None
@@ -113,8 +125,8 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Talk]]:
     """Starts programs, and ends them."""
     talks: list[Talk] = []
 
-    def started(*command: str) -> Talk:
-        talks.append(Talk(*command, cwd=tmp_path, log=tmp_path / f"{len(talks)}.log"))
+    def started(*command: str, **more: str) -> Talk:
+        talks.append(Talk(*command, cwd=tmp_path, log=tmp_path / f"{len(talks)}.log", more=more))
         return talks[-1]
 
     yield started
@@ -138,8 +150,9 @@ def serve(start: Callable[..., Talk], tmp_path: Path) -> Callable[..., tuple[Tal
 def client(start: Callable[..., Talk]) -> Callable[..., Talk]:
     """The real client, initialised."""
 
-    def connected(port: int, experiment: str = "all", timeout_s: int = 2, report: str = "report") -> Talk:
-        talk = start(client_python(), str(DRIVER), "localhost", str(port), experiment, str(timeout_s), report)
+    def connected(port: int, experiment: str = "all", timeout_s: int = 2, **more: str) -> Talk:
+        words = (str(DRIVER), "localhost", str(port), experiment, str(timeout_s), "report")
+        talk = start(client_python(), *words, **more)
         talk("init")
         return talk
 
@@ -300,3 +313,42 @@ def test_sigterm_tells_clients_that_the_models_leave(serve: Serve, client: Conne
     server.process.send_signal(signal.SIGTERM)
     assert server.process.wait(30) == 0
     assert calls("models", until=0) == []
+
+
+def test_in_gateway_mode_calls_are_encrypted_and_only_those_signed_by_a_known_key_are_taken(
+    serve: Serve, client: Connect, tmp_path: Path
+) -> None:
+    assert run(["certificates", str(tmp_path / "tls")]) == 0
+    known, public = rsa_key(tmp_path / "known.pem")
+    (tmp_path / "keys.pem").write_bytes(public)
+    tls = ("--serve-cert", "tls/server.pem", "--serve-key", "tls/server-key.pem")
+    _, port = serve(card(tmp_path / "cart.toml", "cart"), *tls, "--gateway-keys", "keys.pem")
+    trusted = {"GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": str(tmp_path / "tls" / "ca.pem")}
+    calls = client(port, **trusted, GATEWAY_KEY=known)
+    (found,) = calls("call", method="act", args=[UPRIGHT]).values()
+    assert found[0] == "SUCCESS"
+    ours = Security(ca=tmp_path / "tls" / "ca.pem")
+    request = call_request("act", Given(UPRIGHT[1]))
+    refused = asyncio.run(unsigned(port, ours, request))
+    assert refused.status is Status.GONE
+    assert "x-gateway-auth-message is missing" in refused.detail
+
+
+def rsa_key(path: Path) -> tuple[str, bytes]:
+    """A new private key in a file, and its public key in PEM."""
+    key = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
+    form = serialization.PrivateFormat.PKCS8
+    path.write_bytes(key.private_bytes(Encoding.PEM, form, serialization.NoEncryption()))
+    return str(path), key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+async def unsigned(port: int, security: Security, request: CallRequest) -> Answer:
+    """What a stranger gets who knows the authority, and has no key."""
+    async with connect(f"ws://localhost:{port}/all") as announcements:
+        said = read_models(await announcements.recv())
+    assert said is not None
+    node = NodeClient(said[1][0], setup_request("Base", Given()), security)
+    try:
+        return await node.call(request, 10.0)
+    finally:
+        await node.close()

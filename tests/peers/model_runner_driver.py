@@ -3,11 +3,13 @@
 
 import asyncio
 import json
+import os
 import sys
 
 import pandas as pd
 from model_runner_client.grpc.generated.commons_pb2 import Argument, KwArgument, Variant, VariantType
 from model_runner_client.model_concurrent_runners import DynamicSubclassModelConcurrentRunner
+from model_runner_client.security.gateway_credentials import GatewayCredentials
 from model_runner_client.utils.datatype_transformer import encode_data
 
 
@@ -24,6 +26,11 @@ def plain(value):
     return {"table": value.to_dict("list")} if isinstance(value, pd.DataFrame) else value
 
 
+def gateway():
+    key = os.environ.get("GATEWAY_KEY")
+    return GatewayCredentials.from_files("", key) if key else None
+
+
 async def main(host, port, crunch, timeout, report):
     runner = DynamicSubclassModelConcurrentRunner(
         timeout=timeout,
@@ -32,6 +39,7 @@ async def main(host, port, crunch, timeout, report):
         port=port,
         base_classname="model.Base",
         report_failure=report,
+        gateway_credentials=gateway(),
     )
     background = []
 

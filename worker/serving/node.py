@@ -6,7 +6,7 @@ import asyncio
 import hmac
 import itertools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -51,16 +51,25 @@ class Protection:
 
     Attributes:
         token: callers show it as `authorization: Bearer TOKEN`; empty where none is asked for.
+        signed: says of a model, and of a call's metadata, why the call is refused: empty if it is not. None
+            where calls need not be signed.
         tls: certificate chain and private key, in PEM; None for no encryption.
     """
 
     token: str = ""
     tls: tuple[bytes, bytes] | None = None
+    signed: Callable[[str, Mapping[str, str | bytes]], str] | None = None
 
     def lets_in(self, authorization: str) -> bool:
         """Whether this header shows the token."""
         shown, wanted = authorization.encode(errors="replace"), f"Bearer {self.token}".encode()
         return not self.token or hmac.compare_digest(shown, wanted)
+
+    def why_not(self, model_id: str, metadata: Mapping[str, str | bytes]) -> str:
+        """Why a call of a model is refused, in words; empty if it is not."""
+        if not self.lets_in(str(metadata.get("authorization", ""))):
+            return "a token is needed: authorization: Bearer TOKEN"
+        return self.signed(model_id, metadata) if self.signed else ""
 
 
 class Node:
@@ -197,11 +206,8 @@ class Node:
             return refused(CallError(Code.UNKNOWN, described(error)))
 
     async def _check(self, context: Context) -> None:
-        shown = dict(context.invocation_metadata() or ()).get("authorization", "")
-        if not self._protection.lets_in(str(shown)):
-            await context.abort(
-                grpc.StatusCode.UNAUTHENTICATED, "a token is needed: authorization: Bearer TOKEN"
-            )
+        if refused := self._protection.why_not(self.model_id, dict(context.invocation_metadata() or ())):
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, refused)
 
     async def _do(self, work: Callable[[], Result]) -> Result:
         """Have the model's thread do something; a caller that gives up takes it back if it has not begun."""

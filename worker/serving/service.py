@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +39,7 @@ class ServingSettings:
         token: callers have to show it; empty for none.
         tls_cert: certificate chain, a PEM file.
         tls_key: its private key, a PEM file.
+        gateway_keys: public keys of those who sign their calls, in PEM; the WebSocket is then in the open.
         insecure: serve a network without a token or without encryption.
         every_s: between two looks at what is to be served.
     """
@@ -50,6 +51,7 @@ class ServingSettings:
     token: str = field(default="", repr=False)
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    gateway_keys: Path | None = None
     insecure: bool = False
     every_s: float = 5.0
 
@@ -58,8 +60,15 @@ class ServingSettings:
         check_token(self.token)
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("a certificate and its private key belong together; only one of them is given")
+        if self.gateway_keys is not None and (self.tls_cert is None or self.token):
+            raise ValueError(
+                "gateway keys are for model-runner-client in its gateway mode, which shows no token and "
+                "wants nodes with a certificate; allowed: with a certificate, and without a token"
+            )
         missing = [
-            name for name, is_there in (("a token", self.token), ("TLS", self.tls_cert)) if not is_there
+            name
+            for name, is_there in (("a token", self.token), ("TLS", self.tls_cert and not self.gateway_keys))
+            if not is_there
         ]
         if missing and not self.insecure and not is_loopback(self.host):
             raise ValueError(
@@ -74,15 +83,22 @@ class ServingSettings:
         return "127.0.0.1" if self.host == "localhost" else self.host.strip("[]")
 
     def protection(self) -> Protection:
-        """What callers have to show to nodes, and what these show. Raises OSError."""
+        """What callers have to show to nodes, and what these show. Raises OSError and ValueError."""
         tls = None
         if self.tls_cert is not None and self.tls_key is not None:
             tls = (self.tls_cert.read_bytes(), self.tls_key.read_bytes())
-        return Protection(self.token, tls)
+        return Protection(self.token, tls, self._signed())
+
+    def _signed(self) -> Callable[[str, Mapping[str, str | bytes]], str] | None:
+        if self.gateway_keys is None:
+            return None
+        from worker.serving.gateway_keys import GatewayKeys  # noqa: PLC0415 - of an extra
+
+        return GatewayKeys(self.gateway_keys).why_not
 
     def context(self) -> ssl.SSLContext | None:
         """What the WebSocket is encrypted with. Raises OSError."""
-        if self.tls_cert is None:
+        if self.tls_cert is None or self.gateway_keys is not None:
             return None
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(self.tls_cert, self.tls_key)
@@ -105,7 +121,8 @@ async def serve(
 
     Raises:
         LookError: the first look says nothing.
-        OSError: the address cannot be served on, or a certificate cannot be read.
+        OSError: the address cannot be served on, or a certificate or key cannot be read.
+        ValueError: there are no keys in the file of keys.
     """
     ended = asyncio.Event()
     signals.heed(lambda _: ended.set(), ended.set)
