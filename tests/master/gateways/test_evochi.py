@@ -238,6 +238,12 @@ async def test_the_last_epoch_ends_the_run_and_its_state_is_kept(tmp_path: Path)
         assert experiment.state.name == "COMPLETE"
         assert experiment.progress.evaluations == 3 * POPULATION
         assert await master.journal.checkpoints.get(experiment.number, 3) == b"3"
+        await master.journal.flush(PATIENCE_S)
+        store = master.journal._store
+        kept = [key async for key in store.keys_like(store.keys.experiments, ":checkpoint:")]
+        assert kept == [store.keys.checkpoint(experiment.number, 3)], (
+            "a state of before is still in the store"
+        )
         late = worker(master)
         async with crew(late):
             async with asyncio.timeout(PATIENCE_S):
