@@ -155,7 +155,10 @@ def audit(claims: Iterable[Claim], books: dict[int, Book]) -> Findings:
         found.verdicts[claim.verdict] += 1
         book = books.get(claim.experiment, Book())
         if claim.ticket >= _CHECK:
-            _hold_check(claim, book, found)
+            # One that was refused may be of another individual: what was asked under that ticket before a
+            # master was lost, and was never durable, nor acknowledged.
+            if claim.verdict == COUNTED:
+                _hold_check(claim, book, found)
         elif claim.verdict == COUNTED:
             found.acknowledged += 1
             _hold_counted(claim, book, found)

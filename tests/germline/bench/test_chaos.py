@@ -110,6 +110,11 @@ def test_what_was_set_aside_is_not_lost_and_a_check_that_agrees_is_counted() -> 
     assert (found.lost, found.checks, found.acknowledged) == (0, 1, 0)
 
 
+def test_a_check_that_was_refused_says_nothing_of_what_counts() -> None:
+    found = audit([claim(CHECK + 7, worker="bob", got=3.5, verdict="unknown")], books())
+    assert (found.checks, found.troubles) == (0, [])
+
+
 def test_an_entry_that_is_missing_in_the_journal_is_a_gap() -> None:
     assert read_books([Entry(1, 1, ()), Entry(1, 3, ())])[1].gaps == 1
 
