@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from time import time
@@ -49,6 +50,7 @@ from master.work.statements import Statement
 logger = logging.getLogger(__name__)
 
 _ANNOUNCE_S = 10.0
+_GUESTS_STAY_S = 60.0  # an episode of a client may take as long
 
 
 class RefusedResult(NamedTuple):
@@ -119,6 +121,7 @@ class Experiment:
         self.tally = Tally(self.search, self.pending_work, self.progress, self.centre)
         self.epochs = Epochs(self.tally, self.write)
         self.own = OwnWork(self, self.search.run) if isinstance(self.search, OwnSearch) else None
+        self._clock, self._guests_until_s = clock, -math.inf
         self._journal = journal
         self._write: WriteEvent | None = None
         self._announced = ""
@@ -333,6 +336,11 @@ class Experiment:
             self.own.run.hold(not self.is_running)
             self.own.send()
 
+    def hear_guests(self) -> None:
+        """A client of another project has called: time counts for a while."""
+        self._guests_until_s = self._clock() + _GUESTS_STAY_S
+        self.wind_clock()
+
     def wind_clock(self) -> None:
         """Time counts while somebody holds work: without workers, and in a pause, nothing runs."""
         is_worked = len(self.pending_work.leases) or self._guests_come()
@@ -342,10 +350,10 @@ class Experiment:
             self.progress.stop_clock()
 
     def _guests_come(self) -> bool:
-        """Whether workers of its own are here; clients that nobody sees between two calls count as such."""
+        """Whether workers of its own are here; or clients, of whom nothing is seen between two calls."""
         if self.own is not None:
             return bool(self.own.run.members)
-        return self.settings.plays_elsewhere
+        return self._clock() < self._guests_until_s
 
     def _pieces(self, evaluations: int) -> int:
         return -(-evaluations // self.search.evaluations_a_piece)

@@ -61,7 +61,7 @@ def _invite(experiment: Experiment, genome: Genome) -> Ask:
     ask = guest_search(experiment).invite(genome)
     experiment.pending_work.expect(ask)
     experiment.write(ask)
-    experiment.wind_clock()
+    experiment.hear_guests()
     return ask
 
 

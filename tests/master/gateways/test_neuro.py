@@ -8,7 +8,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TypeAlias
 
@@ -39,12 +39,14 @@ Stub: TypeAlias = "neuro_pb2_grpc.NeuroAsyncStub"
 
 
 @contextlib.asynccontextmanager
-async def serving(folder: Path, **environment: str) -> AsyncIterator[Master]:
+async def serving(
+    folder: Path, clock: Callable[[], float] | None = None, **environment: str
+) -> AsyncIterator[Master]:
     config = MasterConfig(
         listen="localhost:0", metrics_port=-1, store_folder=folder / "store", gateway="neuro=localhost:0"
     )
     variables = {f"GERMLINE_NEURO_{name.upper()}": value for name, value in environment.items()}
-    async with Master.serving(config, environment=variables) as master:
+    async with Master.serving(config, clock, environment=variables) as master:
         yield master
 
 
@@ -178,6 +180,25 @@ async def test_the_fleet_gets_none_of_it_and_is_not_wanted_for_it(tmp_path: Path
         assert master.dispatcher.overview.workers_wanted([experiment]) == 0
 
 
+async def test_time_counts_while_somebody_calls_now_and_then(tmp_path: Path) -> None:
+    now = [100.0]
+    async with serving(tmp_path, lambda: now[0]) as master, calling(master) as stub:
+        experiment = experiment_of(master)
+        experiment.tick()
+        now[0] += 1_000.0
+        assert experiment.progress.running_s == 0.0
+        await stub.Show(shown([1], 1.0))
+        now[0] += 30.0
+        await stub.Show(shown([2], 1.0))
+        now[0] += 59.0
+        experiment.tick()
+        now[0] += 2.0
+        experiment.tick()
+        now[0] += 1_000.0
+        experiment.tick()
+        assert experiment.progress.running_s == 91.0
+
+
 async def test_scores_of_a_machine_in_quarantine_do_not_count(tmp_path: Path) -> None:
     async with serving(tmp_path) as master, calling(master) as stub:
         await stub.Show(shown([1], 1.0))
@@ -201,7 +222,7 @@ async def test_an_experiment_of_another_kind_is_not_served(tmp_path: Path) -> No
         ({"parents": "x"}, "GERMLINE_NEURO_PARENTS is 'x'"),
     ):
         with pytest.raises(GatewayError, match=said):
-            async with serving(tmp_path, **environment):
+            async with serving(tmp_path, None, **environment):
                 raise AssertionError
 
 
