@@ -90,7 +90,7 @@ def measure_slices(workers: int, slices: int, evaluations: int) -> Load:
 
 
 def _measure(spec: str, workers: int, size: int, evaluations: int) -> Load:
-    _allow_files()
+    allow_files()
     with (
         tempfile.TemporaryDirectory() as folder,
         served(Path(folder) / "store", "--snapshot-interval-s", _SNAPSHOT_S) as master,
@@ -117,7 +117,7 @@ def _measure(spec: str, workers: int, size: int, evaluations: int) -> Load:
         )
 
 
-def _allow_files() -> None:
+def allow_files() -> None:
     """Let this process and its children open a file for each connection."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
