@@ -15,7 +15,8 @@ from germline.algorithms.base import Ask, Result
 from germline.algorithms.draws import Dice
 from master.errors import Refusal, RefusedResultError, UnscoredError
 from master.work.bounds import ANYTHING, Bounds
-from master.work.leases import ForeignLeaseError, Lease, LeaseTable, UnknownLeaseError
+from master.work.leases import ForeignLeaseError, LeaseTable, UnknownLeaseError
+from master.work.lendings import Lease
 from master.work.pending_work import Work
 from master.work.statements import Judgement, Outcome, Statement, judge
 

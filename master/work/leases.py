@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Container, Iterable, Sequence
+from itertools import islice
 from typing import NamedTuple
+
+from master.work.lendings import Lease, Lendings
 
 LENDINGS_PER_BOOT = 4_096
 _LENDINGS_PER_OPENING = 128
@@ -25,22 +28,6 @@ class Key(NamedTuple):
     ticket: int
     attempt: int
     identity: int = 0
-
-
-class Lease(NamedTuple):
-    """One lending of one piece of work.
-
-    Attributes:
-        ticket: which work.
-        attempt: which lending of it; see :class:`LeaseTable`.
-        worker: to whom.
-        deadline: clock time after which the work may be lent again.
-    """
-
-    ticket: int
-    attempt: int
-    worker: str
-    deadline: float
 
 
 class Start(NamedTuple):
@@ -88,9 +75,9 @@ class LeaseTable:
         self.returned = 0
         self.clock = clock
         self._first_attempt = starts[-1].boot * LENDINGS_PER_BOOT + 1
-        self._lent: dict[int, Lease] = {}  # in order of deadlines
+        self._lent = Lendings()  # in order of deadlines
         self._former: dict[int, list[Lease]] = {}  # lendings before the last one of work not told yet
-        self._twins: dict[int, Lease] = {}  # second lendings of work that is lent, to finish early
+        self._twins = Lendings()  # second lendings of work that is lent, to finish early
         self._void: dict[int, set[int]] = {}  # attempts that do not count, by ticket, of work not told yet
         self._openings: dict[int, int] = {}  # how often work was reopened, by ticket
         self.distrusted: set[str] = set()
@@ -104,25 +91,27 @@ class LeaseTable:
         deadline = self.clock() + self.lease_s
         leases = []
         for ticket in tickets:
-            if ticket in lent:
-                raise ValueError(f"ticket {ticket} is lent to {lent[ticket].worker}")
+            if held := lent.get(ticket):
+                raise ValueError(f"ticket {ticket} is lent to {held.worker}")
             attempt = self._next_attempt(ticket) if ticket in former else first
-            lease = lent[ticket] = Lease(ticket, attempt, worker, deadline)
-            leases.append(lease)
+            leases.append(Lease(ticket, attempt, worker, deadline))
+            lent.put(leases[-1])
         return leases
 
     def lend_twins(self, n: int, worker: str, without: Container[int] = ()) -> list[Lease]:
         """Lend up to n pieces of others' work a second time, oldest first; told once, it counts once."""
-        others = (held for held in self._lent.values() if held.worker != worker)
-        found = [held for held in others if held.ticket not in self._twins and held.ticket not in without]
+        others = (held for held in self._lent if held.worker != worker)
+        found = (held for held in others if held.ticket not in self._twins and held.ticket not in without)
         deadline = self.clock() + self.lease_s
-        twins = [Lease(held.ticket, self._next_attempt(held.ticket), worker, deadline) for held in found[:n]]
-        self._twins.update((twin.ticket, twin) for twin in twins)
+        some = list(islice(found, n))
+        twins = [Lease(held.ticket, self._next_attempt(held.ticket), worker, deadline) for held in some]
+        for twin in twins:
+            self._twins.put(twin)
         return twins
 
     def close_twin(self, ticket: int, worker: str) -> Lease | None:
         """Close the second lending of work that this worker told; return it if it is another's."""
-        twin = self._twins.pop(ticket, None)
+        twin = self._twins.pop(ticket)
         return twin if twin is not None and twin.worker != worker else None
 
     def check(self, ticket: int, attempt: int, worker: str) -> None:
@@ -138,7 +127,7 @@ class LeaseTable:
 
     def close(self, ticket: int, worker: str) -> Lease | None:
         """Close work that this worker told; return the lease of another that now plays in vain, if any."""
-        held = self._lent.pop(ticket, None)
+        held = self._lent.pop(ticket)
         if self._former:
             self._former.pop(ticket, None)
             self._void.pop(ticket, None)
@@ -152,11 +141,11 @@ class LeaseTable:
         """Take back the leases that ran out; their work waits again."""
         now = self.clock()
         gone = []
-        for lease in self._lent.values():
+        for lease in self._lent:
             if lease.deadline > now:
                 break
             gone.append(lease)
-        gone += [twin for twin in self._twins.values() if twin.deadline <= now]
+        gone += [twin for twin in self._twins if twin.deadline <= now]
         self.expired += len(gone)
         return self._take_back(gone)
 
@@ -209,7 +198,7 @@ class LeaseTable:
             return False
         twin = self._twins.get(ticket)
         if twin is not None and twin[:3] == renewed[:3]:
-            self._twins[ticket] = renewed
+            self._twins.put(renewed)
             return True
         last = self._lent.get(ticket) or next(reversed(self._former.get(ticket, ())), None)
         if last is None or last[:3] != renewed[:3]:
@@ -217,19 +206,19 @@ class LeaseTable:
                 return False
             if ticket in self._lent:
                 return self._renew_as_twin(renewed)
-        self._lent.pop(ticket, None)
-        self._lent[ticket] = renewed
+        self._lent.put(renewed)
         return True
 
     def _renew_as_twin(self, renewed: Lease) -> bool:
-        if self._lent[renewed.ticket].worker == renewed.worker:
+        held = self._lent.get(renewed.ticket)
+        if held is not None and held.worker == renewed.worker:
             return False
-        self._twins[renewed.ticket] = renewed
+        self._twins.put(renewed)
         return True
 
     def close_all(self) -> list[Lease]:
         """Take back everything for good."""
-        gone = [*self._lent.values(), *self._twins.values()]
+        gone = [*self._lent, *self._twins]
         self._lent.clear()
         self._twins.clear()
         self._former.clear()
@@ -238,18 +227,17 @@ class LeaseTable:
 
     def held_by(self, worker: str) -> list[Lease]:
         """What a worker holds."""
-        twins = self._twins.values()
-        return [lease for lease in (*self._lent.values(), *twins) if lease.worker == worker]
+        return [*self._lent.of(worker), *self._twins.of(worker)]
 
     def has(self, worker: str) -> bool:
-        """Whether a worker holds anything; quick if it does."""
-        return any(lease.worker == worker for held in (self._lent, self._twins) for lease in held.values())
+        """Whether a worker holds anything."""
+        return bool(self.held_by(worker))
 
     def holders(self) -> dict[str, int]:
         """How many leases each worker holds."""
         counts: dict[str, int] = {}
-        for lease in (*self._lent.values(), *self._twins.values()):
-            counts[lease.worker] = counts.get(lease.worker, 0) + 1
+        for worker, held in (*self._lent.counts(), *self._twins.counts()):
+            counts[worker] = counts.get(worker, 0) + held
         return counts
 
     def is_lent(self, ticket: int) -> bool:
@@ -267,14 +255,12 @@ class LeaseTable:
         for lease in gone:
             ticket = lease.ticket
             self._former.setdefault(ticket, []).append(lease)
-            if self._twins.get(ticket) is lease:
-                del self._twins[ticket]
-            elif ticket in self._twins:
-                del self._lent[ticket]
-                self._lent[ticket] = self._twins.pop(ticket)
-            else:
-                del self._lent[ticket]
+            twin = self._twins.pop(ticket)
+            if twin is None:
+                self._lent.pop(ticket)
                 waiting.append(lease)
+            elif twin is not lease:
+                self._lent.put(twin)
         return waiting
 
     def _next_attempt(self, ticket: int) -> int:

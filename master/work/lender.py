@@ -10,7 +10,8 @@ from master.journal.journal import Journal
 from master.work import custody
 from master.work.fair_share import Claim, divide
 from master.work.fleet import Fleet, Revoke, Session
-from master.work.leases import Key, Lease
+from master.work.leases import Key
+from master.work.lendings import Lease
 
 _MAX_RESERVE = 1_024
 _RESERVE_SHARE = 4  # asked beyond what is lent: a quarter of what the fleet plays

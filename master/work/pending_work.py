@@ -10,7 +10,8 @@ from master.errors import Refusal, RefusedResultError
 from master.experiments.events import Piece
 from master.work.bounds import ANYTHING, Bounds
 from master.work.churn import NO_CHANCE, Odds
-from master.work.leases import ForeignLeaseError, Lease, LeaseTable, Start, UnknownLeaseError
+from master.work.leases import ForeignLeaseError, LeaseTable, Start, UnknownLeaseError
+from master.work.lendings import Lease
 from master.work.retries import Failure, Retries
 from master.work.waiting import WaitingWork
 

@@ -2,7 +2,7 @@
 
 from germline.algorithms.slices import SliceAsk
 from master.work.fleet import MAX_LEASES_PER_MESSAGE, MAX_SEEDS_PER_MESSAGE, in_messages
-from master.work.leases import Lease
+from master.work.lendings import Lease
 from master.work.pending_work import Work
 
 
