@@ -29,6 +29,7 @@ CONNECTIONS = 10_000
 AT_A_TIME = 100
 
 _HONEST_EVALUATIONS = 10**9  # more than it comes to
+_QUICK = ("--heartbeat-s", "1")  # so that those who left are forgotten while more come
 _SPEC = """
 name = "load"
 [task.function]
@@ -64,7 +65,7 @@ async def measure(connections: int) -> Dropped:
     allow_files()
     with (
         tempfile.TemporaryDirectory() as folder,
-        served(Path(folder)) as master,
+        served(Path(folder), *_QUICK) as master,
         Client(master.address) as client,
     ):
         client.create(loads(_SPEC))
@@ -88,7 +89,7 @@ async def measure(connections: int) -> Dropped:
 
 def _honest_worker(master: Served) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "germline.bench.fleet", master.address, "--streams", "1"]
-    pace = ("--play-s", "0.05", "--evaluations", str(_HONEST_EVALUATIONS))
+    pace = ("--batch", "1", "--in-flight", "4", "--play-s", "0.01", "--evaluations", str(_HONEST_EVALUATIONS))
     return subprocess.Popen([*command, *pace], stdout=subprocess.DEVNULL)  # noqa: S603 - our own module
 
 
