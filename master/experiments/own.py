@@ -12,8 +12,9 @@ from time import time
 from typing import Protocol
 
 from germline.algorithms.base import Result
-from germline.algorithms.own import Kind, Order, OwnRun
+from germline.algorithms.own import OwnRun
 from germline.algorithms.own_epoch import Part
+from germline.algorithms.own_orders import Kind, Order
 from master.experiments.algorithm_seam import Search
 from master.experiments.events import CheckpointStored, Event, MembersTold, State
 from master.experiments.progress import QUANTILES, Point, Progress, Unscored

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from germline.algorithms.own import Kind, Order
 from germline.algorithms.own_epoch import Part
+from germline.algorithms.own_orders import Kind, Order
 from germline.limits import MAX_PARTS, MAX_SLOTS, PART_BYTES
 from germline.v1 import own_pb2 as pb
 from master.errors import InvalidFieldError, StreamOrderError

@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 import grpc.aio
 
-from germline.algorithms.own import Kind, Order, UnknownTaskError
+from germline.algorithms.own_orders import Kind, Order, UnknownTaskError
 from germline.v1 import own_pb2 as pb
 from germline.v1 import own_pb2_grpc
 from master.errors import (

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import grpc
 import grpc.aio
 
-from germline.algorithms.own import Kind, UnknownTaskError
+from germline.algorithms.own_orders import Kind, UnknownTaskError
 from germline.peers import evochi_pb2 as pb
 from germline.peers import evochi_pb2_grpc
 from master.errors import InvalidFieldError, UnknownNameError

@@ -5,8 +5,8 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 
-from germline.algorithms.own import Kind, Order
 from germline.algorithms.own_epoch import Part
+from germline.algorithms.own_orders import Kind, Order
 from germline.peers import evochi_pb2 as pb
 from master.errors import InvalidFieldError, UnknownNameError
 

@@ -10,7 +10,7 @@ import secrets
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 
-from germline.algorithms.own import Kind, Order
+from germline.algorithms.own_orders import Kind, Order
 from germline.peers import evochi_pb2 as pb
 from germline.v1 import spec_pb2
 from master.errors import (

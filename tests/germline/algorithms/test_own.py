@@ -8,8 +8,9 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from germline.algorithms.own import Kind, Order, OwnRun, Phase, UnknownTaskError
+from germline.algorithms.own import OwnRun
 from germline.algorithms.own_epoch import Part, Slice
+from germline.algorithms.own_orders import Kind, Order, Phase, UnknownTaskError
 
 POPULATION = 7
 

@@ -11,7 +11,7 @@ import grpc
 import grpc.aio
 import pytest
 
-from germline.algorithms.own import Phase
+from germline.algorithms.own_orders import Phase
 from germline.peers import evochi_pb2 as pb
 from master.config import MasterConfig
 from master.experiments.own import OwnWork

@@ -21,8 +21,8 @@ import pytest
 from redis.asyncio import Redis
 
 from germline.algorithms.base import Result
-from germline.algorithms.own import Kind, Order
 from germline.algorithms.own_epoch import Part
+from germline.algorithms.own_orders import Kind, Order
 from germline.algorithms.slices import SliceAsk
 from germline.genome import format_id
 from germline.spec import loads
