@@ -19,6 +19,7 @@ from germline.bench.ports import free_port
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "deploy" / "ray" / "germline_on_ray.py"
 PATIENCE_S = 90.0
+JOBS = ("first", "second")
 SPEC = """
 name = "sphere"
 [task.function]
@@ -91,6 +92,9 @@ class Cluster:
         return subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
 
     def stop(self) -> None:
+        """Stop the jobs first: Ray would kill their masters, and leave the masters' stores."""
+        for name in JOBS:
+            self.job("stop", name, check=False)
         self._process.terminate()
         self._process.wait(PATIENCE_S)
 
@@ -124,9 +128,9 @@ def test_a_job_plays_with_actors_and_goes_on_where_it_was_stopped(cluster: Clust
     def submit(name: str) -> None:
         program = (sys.executable, SCRIPT.name, "sphere.toml", "--workers", "2", "--folder", str(journal))
         options = ("--no-wait", "--entrypoint-num-cpus", "1", "--working-dir", str(tmp_path))
-        cluster.job(
-            "submit", *options, "--submission-id", name, "--", *program, "--worker-flags=--device cpu"
-        )
+        words = ("submit", *options, "--submission-id", name, "--", *program, "--worker-flags=--device cpu")
+        # A node that has just started has no agent yet, and says so.
+        wait_for("Ray takes the job", lambda: "submitted successfully" in cluster.job(*words, check=False))
 
     def told(name: str) -> list[tuple[int, int]]:
         """Evaluations and workers, look by look."""

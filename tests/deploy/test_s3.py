@@ -100,12 +100,15 @@ def master(tmp_path: Path) -> Iterator[str]:
     processes = [subprocess.Popen([sys.executable, "-m", "master", *flags], stderr=subprocess.DEVNULL)]
     worker = ("--master", address, "--device", "cpu")
     processes.append(subprocess.Popen([sys.executable, "-m", "worker", *worker], stderr=subprocess.DEVNULL))
-    with Client(address) as client:
-        client.wait_until_ready(PATIENCE_S)
-    yield address
-    for process in reversed(processes):
-        process.terminate()
-        assert process.wait(PATIENCE_S) in {0, -signal.SIGTERM}  # a worker may still be loading torch
+    try:
+        with Client(address) as client:
+            client.wait_until_ready(PATIENCE_S)
+        yield address
+    finally:
+        for process in processes:
+            process.terminate()
+        codes = {process.wait(PATIENCE_S) for process in processes}
+    assert codes <= {0, -signal.SIGTERM}  # a worker may still be loading torch
 
 
 def publisher(master: str, *flags: str) -> subprocess.Popen[bytes]:

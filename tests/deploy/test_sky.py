@@ -77,9 +77,12 @@ def master(tmp_path: Path) -> Iterator[str]:
     flags = [word for flag, file in files.items() for word in (flag, str(tmp_path / file))]
     command = [sys.executable, "-m", "master", "--listen", address, "--metrics-port", "-1", *flags]
     process = subprocess.Popen(command, env=os.environ | {"GERMLINE_TOKEN": OF_OPERATORS})
-    yield address
-    process.terminate()
-    assert process.wait(PATIENCE_S) == 0
+    try:
+        yield address
+    finally:
+        process.terminate()
+        code = process.wait(PATIENCE_S)
+    assert code == 0
 
 
 def wait_for(what: str, is_so: Callable[[], bool]) -> None:
