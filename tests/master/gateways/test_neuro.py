@@ -20,6 +20,8 @@ from google.protobuf import empty_pb2
 from germline.algorithms.base import Result
 from germline.algorithms.ga import GeneticAlgorithm
 from germline.algorithms.ga_settings import GaSettings
+from germline.card import parse_card
+from germline.cli.app import run
 from germline.peers import neuro_pb2 as pb
 from germline.peers import neuro_pb2_grpc
 from germline.v1 import spec_pb2
@@ -86,6 +88,16 @@ async def test_workers_play_their_episodes_and_their_best_is_known(tmp_path: Pat
     lines = [tuple(seeds) for seeds, _ in episodes]
     assert len(set(lines)) == 40
     assert all(line[:-1] in {*lines, ()} for line in lines), "a child of somebody who was never shown"
+
+
+async def test_its_champion_is_published_as_any_other_is(tmp_path: Path) -> None:
+    async with serving(tmp_path, window="10", parents="2") as master, calling(master) as stub:
+        await worker(master.gateways["neuro"], 20)
+        top = await stub.Status(EMPTY)
+        command = ["publish", "neuro", "--master", master.address, "--to", str(tmp_path / "kept"), "--once"]
+        assert await asyncio.to_thread(run, command) == 0
+    card = parse_card((tmp_path / "kept" / "neuro" / "champion.toml").read_text())
+    assert list(seeds_of(card.genome)) == list(top.top_individual.seeds)
 
 
 async def test_before_the_first_score_there_is_nobody(tmp_path: Path) -> None:
