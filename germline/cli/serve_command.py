@@ -63,6 +63,11 @@ def serve(
         typer.Option(rich_help_panel=_SERVING, show_default=False,
                      help='A class of your own around each policy: "package.module:Class".'),
     ] = None,
+    isolate: Annotated[
+        bool,
+        typer.Option("--isolate", rich_help_panel=_SERVING,
+                     help="A process for each model: one that ends its process ends no other."),
+    ] = False,
     every: Annotated[
         float, typer.Option(min=0.1, help="Seconds between two looks for a new champion.",
                             rich_help_panel=_SERVING)
@@ -137,7 +142,8 @@ def serve(
     logging.getLogger("websockets").setLevel(logging.WARNING)  # who comes and goes is told here
     try:
         with as_usage():
-            asyncio.run(service.serve(serving, wanted.look, _started(as_json), _kind(model)))
+            kind, isolated = _kind(model), (model or "") if isolate else None
+            asyncio.run(service.serve(serving, wanted.look, _started(as_json), kind, isolated))
     except service.LookError as error:
         raise (error.__cause__ or error) from None  # a sentence with its own exit code
 

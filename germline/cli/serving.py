@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,8 +16,6 @@ from germline.cli.target import Target
 from germline.client import MasterError
 
 if TYPE_CHECKING:
-    import torch
-
     from germline.client import Individual
     from worker.allowed_code import AllowedCode
     from worker.serving.fleet import Served
@@ -89,18 +86,21 @@ class Wanted:
         from worker.playing.engine_builder import engine_settings
         from worker.playing.playable import code_named_by
         from worker.serving.fleet import Served
+        from worker.serving.recipe import Recipe
 
         settings = engine_settings(policy.spec)
         refused = self.allowed.why_not(code_named_by(settings)) if self.allowed else ""
         if refused:
             notes.print(f"germline: {experiment} is not served: {refused}")
             return None
+        recipe = Recipe(policy.spec, policy.policy, _about(policy, experiment), self.device)
         infos = {"cruncher_id": "germline", "cruncher_name": "germline", "about": policy.about}
         return Served(
             model_id=f"{experiment}-{_version(policy)}",
             experiment=experiment,
-            build=partial(_build, policy, experiment, self.device),
+            build=recipe.build,
             infos=infos,
+            recipe=recipe,
         )
 
 
@@ -130,9 +130,8 @@ def _version(policy: Playable) -> str:
     return centre_file.read(policy.policy).digest[:16]
 
 
-def _build(policy: Playable, experiment: str, device: str) -> object:
-    from worker.serving.policy import build_policy
-
+def _about(policy: Playable, experiment: str) -> dict[str, object]:
+    """What callers are told of a policy."""
     about: dict[str, object] = {
         "name": f"{experiment}-{_version(policy)}",
         "experiment": experiment,
@@ -140,12 +139,4 @@ def _build(policy: Playable, experiment: str, device: str) -> object:
     }
     if policy.card and policy.card.score:
         about |= {"mean": policy.card.score.mean, "episodes": policy.card.score.episodes}
-    return build_policy(policy.spec, policy.policy, about, _prepared(device))
-
-
-@cache
-def _prepared(device: str) -> torch.device:
-    """The device, with torch tamed once for all models."""
-    from worker.machine import prepare
-
-    return prepare(device, 1)
+    return about

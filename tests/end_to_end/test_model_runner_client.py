@@ -32,6 +32,7 @@ UPRIGHT = ["JSON", [0.0, 0.1, 0.02, -0.1]]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 MOODY = '''
+import os
 import threading
 
 HUNG = []
@@ -53,6 +54,8 @@ class Moody:
         if self.mood == "hanging" and not HUNG:
             HUNG.append(True)
             threading.Event().wait()
+        if self.mood == "dying":
+            os._exit(3)
         if self.mood == "large":
             return "x" * (5 << 20)
         if self.mood == "odd":
@@ -269,6 +272,25 @@ def test_a_model_that_hung_comes_back_to_the_client_that_gave_it_up(
     assert len(calls("models", until=2)) == 2
     found = outcomes(calls("call", method="predict", args=[["INT", 3]]))
     assert found == {"well": ("SUCCESS", 3.0), "hanging": ("SUCCESS", 3.0)}
+
+
+def test_a_model_that_ends_its_process_is_dead_alone_and_is_started_over(
+    serve: Serve, client: Connect, tmp_path: Path
+) -> None:
+    (tmp_path / "moody.py").write_text(MOODY)
+    served = [card(tmp_path / f"{mood}.toml", mood) for mood in ("well", "dying")]
+    _, port = serve(*served, "--model", "moody:Moody", "--isolate", "--every", "0.5")
+    calls = client(port)
+    calls("sync")
+    found = calls("call", method="predict", args=[["INT", 2]])
+    assert outcomes(found) == {"well": ("SUCCESS", 2.0), "dying": ("TIMEOUT", None)}
+    (detail,) = [each[2] for name, each in found.items() if name.startswith("dying")]
+    assert detail.startswith("UNAVAILABLE"), "dead is told from late"
+    while True:
+        again = calls("call", method="echo", args=[["INT", 3]])
+        assert outcomes(again)["well"] == ("SUCCESS", 3)
+        if outcomes(again).get("dying") == ("SUCCESS", 3):
+            break
 
 
 def test_a_new_champion_takes_over_and_the_old_one_leaves(

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from germline import machine_share
 from germline.models.announcements import Announced, Report
-from worker.serving.node import STUCK_S, Node, NodeError, Protection
+from worker.serving.isolated import IsolatedNode, Order
+from worker.serving.node import Node, NodeError, Protection
 from worker.serving.orchestrator import Orchestrator
+from worker.serving.recipe import Recipe
 from worker.serving.telling import Offer
 
 logger = logging.getLogger(__name__)
@@ -27,12 +31,14 @@ class Served:
         experiment: that it is of, by which clients ask for it.
         build: makes the policy.
         infos: what clients are told of it.
+        recipe: of the policy, for a process of its own.
     """
 
     model_id: str
     experiment: str
     build: Callable[[], object]
     infos: Mapping[str, str] = field(default_factory=dict)
+    recipe: Recipe | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +60,23 @@ class Fleet:
     """Opens and closes nodes so that what is wanted is served."""
 
     def __init__(
-        self, place: Place, kind: Callable[..., object] | None = None, protection: Protection | None = None
+        self,
+        place: Place,
+        kind: Callable[..., object] | None = None,
+        protection: Protection | None = None,
+        isolated: Order | None = None,
     ) -> None:
-        """Nothing is served yet; `kind` is a class of the user's own around each policy."""
+        """Nothing is served yet.
+
+        Args:
+            place: where nodes listen.
+            kind: a class of the user's own around each policy.
+            protection: what callers have to show.
+            isolated: how processes are to serve that have one model each; None has all of them here.
+        """
         self._place, self._kind, self._protection = place, kind, protection or Protection()
-        self._nodes: dict[str, tuple[Node, Served]] = {}
+        self._isolated = isolated
+        self._nodes: dict[str, tuple[Node | IsolatedNode, Served]] = {}
         self._failed: set[str] = set()
         self._suspects: set[str] = set()
         self._orchestrator: Orchestrator | None = None
@@ -77,8 +95,7 @@ class Fleet:
         """Serve these and no others. Who cannot be served is logged, once, and is left out."""
         ids = {each.model_id for each in wanted}
         new = [each for each in wanted if each.model_id not in self._nodes.keys() | self._failed]
-        for each in new:
-            await self._open(each)
+        await self._open_all(new)
         gone = [self._nodes.pop(name)[0] for name in list(self._nodes) if name not in ids]
         self._failed &= ids
         if new or gone:
@@ -95,41 +112,62 @@ class Fleet:
             self._suspects.add(report.model_id)
 
     async def tend(self) -> None:
-        """Start models of the user's own class over that hang, and that clients gave up for it."""
-        for name in [name for name in self._suspects if name not in self._nodes or self._kind is None]:
+        """Start models over whose process has ended; and own ones that hang, once a client gave them up."""
+        self._suspects &= self._nodes.keys()
+        for name, (node, _) in list(self._nodes.items()):
+            hangs = name in self._suspects and node.trouble and self._kind is not None
+            if not (hangs or node.is_dead):
+                continue
             self._suspects.discard(name)
-        for name in list(self._suspects):
-            node = self._nodes[name][0]
-            if not node.trouble:
-                continue  # it may be on its way to hang
-            self._suspects.discard(name)
-            if await node.renew():
-                logger.warning("%s hung for more than %g s and was started over", name, STUCK_S)
-                self._announce()
+            logger.warning("%s is started over: %s", name, node.trouble or "its process has ended")
+            if not await node.renew():
+                logger.error("%s is served no more: it cannot be started over, or was too often", name)
+                del self._nodes[name]
+                self._failed.add(name)
+                await node.close()
+            self._announce()
 
     async def close(self) -> None:
         """Serve nobody."""
         await self.serve(())
 
-    async def _open(self, served: Served) -> None:
-        if len(self._nodes) >= self._place.most:
-            logger.warning("%s is not served: %d models are", served.model_id, len(self._nodes))
-            return
-        node = Node(served.model_id, served.build, self._kind, self._protection)
-        try:
-            await node.open(self._place.host, self._free_port())
-        except NodeError as error:
-            logger.error("%s", error)
-            self._failed.add(served.model_id)
-            return
-        self._nodes[served.model_id] = (node, served)
-        logger.info("%s is served on %s:%d", served.model_id, self._place.host, node.port)
+    async def _open_all(self, new: Sequence[Served]) -> None:
+        """Open nodes, some at a time; they are served in the order in which they are wanted."""
+        room = max(0, self._place.most - len(self._nodes))
+        if len(new) > room:
+            logger.warning("%d models are not served: %d are", len(new) - room, self._place.most)
+        ports = self._free_ports()
+        gate = asyncio.Semaphore(machine_share.cores())
+        opened = await asyncio.gather(*(self._open(each, next(ports), gate) for each in new[:room]))
+        for node, served in zip(opened, new, strict=False):
+            if node is not None:
+                self._nodes[served.model_id] = (node, served)
+            else:
+                self._failed.add(served.model_id)
 
-    def _free_port(self) -> int:
+    async def _open(self, served: Served, port: int, gate: asyncio.Semaphore) -> Node | IsolatedNode | None:
+        """A node that serves; None, which is logged, for one that cannot."""
+        node = self._node(served)
+        async with gate:
+            try:
+                await node.open(self._place.host, port)
+            except NodeError as error:
+                logger.error("%s", error)
+                return None
+        logger.info("%s is served on %s:%d", served.model_id, self._place.host, node.port)
+        return node
+
+    def _node(self, served: Served) -> Node | IsolatedNode:
+        if self._isolated is not None and served.recipe is not None:
+            return IsolatedNode(served.model_id, served.recipe, self._isolated)
+        return Node(served.model_id, served.build, self._kind, self._protection)
+
+    def _free_ports(self) -> Iterator[int]:
+        """Ports for nodes that come; 0 stands for any."""
         if not self._place.first_port:
-            return 0
+            return itertools.repeat(0)
         used = {node.port for node, _ in self._nodes.values()}
-        return next(port for port in range(self._place.first_port, 65_536) if port not in used)
+        return (port for port in range(self._place.first_port, 65_536) if port not in used)
 
     def _announce(self) -> None:
         if self._orchestrator is not None:
@@ -140,7 +178,7 @@ class Fleet:
 class _Offers(Mapping[str, Offer]):
     """What is offered of some nodes, as they are when somebody looks: troubles come and go."""
 
-    def __init__(self, nodes: Mapping[str, tuple[Node, Served]]) -> None:
+    def __init__(self, nodes: Mapping[str, tuple[Node | IsolatedNode, Served]]) -> None:
         self._nodes = nodes
 
     def __getitem__(self, name: str) -> Offer:

@@ -97,7 +97,7 @@ class Node:
                 serves the policy itself.
             protection: what callers have to show.
         """
-        self.model_id, self.deployment_id, self.port = model_id, _deployment(model_id), 0
+        self.model_id, self.deployment_id, self.port = model_id, deployment(model_id), 0
         self._build, self._kind = build, kind
         self._protection = protection or Protection()
         self._thread = OneThread(model_id)
@@ -106,6 +106,9 @@ class Node:
         self._is_set_up = False
         self._renewals = itertools.count(1)
         self._server: grpc.aio.Server | None = None
+
+    is_dead = False
+    """It lives as long as this process."""
 
     @property
     def trouble(self) -> str:
@@ -141,7 +144,7 @@ class Node:
         except Exception as error:
             logger.warning("%s cannot be started over: %s", self.model_id, described(error))
             return False
-        self.deployment_id = _deployment(self.model_id)
+        self.deployment_id = deployment(self.model_id)
         return True
 
     def _make(self) -> None:
@@ -245,6 +248,6 @@ class Node:
         return found
 
 
-def _deployment(model_id: str) -> str:
+def deployment(model_id: str) -> str:
     """What this time that a model is served is called."""
     return f"{model_id}_{datetime.now(UTC):%Y%m%d_%H%M%S_%f}"

@@ -14,6 +14,7 @@ from pathlib import Path
 from germline import signals
 from germline.connection import check_token, is_loopback
 from worker.serving.fleet import Fleet, Place, Served
+from worker.serving.isolated import Order
 from worker.serving.node import Protection
 from worker.serving.orchestrator import Orchestrator
 
@@ -89,6 +90,12 @@ class ServingSettings:
             tls = (self.tls_cert.read_bytes(), self.tls_key.read_bytes())
         return Protection(self.token, tls, self._signed())
 
+    def order(self, kind: str) -> Order:
+        """How a process with one model is to serve it."""
+        named = {"tls_cert": self.tls_cert, "tls_key": self.tls_key, "gateway_keys": self.gateway_keys}
+        files = {name: str(path.absolute()) for name, path in named.items() if path is not None}
+        return Order(kind, self.token, files)
+
     def _signed(self) -> Callable[[str, Mapping[str, str | bytes]], str] | None:
         if self.gateway_keys is None:
             return None
@@ -110,6 +117,7 @@ async def serve(
     look: Look,
     started: Callable[[str, list[str]], None],
     kind: Callable[..., object] | None = None,
+    isolated: str | None = None,
 ) -> None:
     """Serve until SIGTERM or Ctrl-C; who is new is served, and who has left is not.
 
@@ -118,6 +126,7 @@ async def serve(
         look: says what is to be served, again and again.
         started: is told the WebSocket's address and who is served, once both are there.
         kind: a class of the user's own around each policy.
+        isolated: give each model a process; the import path of that class, or an empty text.
 
     Raises:
         LookError: the first look says nothing.
@@ -127,7 +136,8 @@ async def serve(
     ended = asyncio.Event()
     signals.heed(lambda _: ended.set(), ended.set)
     protection = settings.protection()
-    fleet = Fleet(Place(settings.address, settings.node_port), kind, protection)
+    order = None if isolated is None else settings.order(isolated)
+    fleet = Fleet(Place(settings.address, settings.node_port), kind, protection, order)
     orchestrator = Orchestrator(
         protection, fleet.given_up, advertise=settings.advertise, tls=settings.context()
     )
