@@ -305,8 +305,8 @@ def test_a_new_champion_takes_over_and_the_old_one_leaves(
     crown(folder, child)
     wanted = f"cart-{format_id(child.id)}"
     while calls("models") != [wanted]:
-        (found,) = list(calls("call", method="name").values())[:1]
-        assert found[0] == "SUCCESS", "there is always one to call"
+        found = calls("call", method="name")
+        assert "SUCCESS" in {each[0] for each in found.values()}, "there is always one to call"
     assert calls("call", method="name")[wanted][1] == wanted
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _ONE = Genome.founder(0)  # a population of fixed weights asks nobody
+_BUILDING = (
+    threading.Lock()
+)  # environments import themselves, and how weights start is watched: one at a time
 
 
 class ArgumentError(ValueError):
@@ -222,10 +226,11 @@ def build_policy(
         SetupError: if this machine cannot play it; the message says why.
     """
     settings = engine_settings(spec)
-    built = playable(settings)
-    if isinstance(built.task, WeightsTask):
-        return VectorModel(_flat(built, policy).tolist(), about)
-    return PolicyModel(_player_maker(settings, built, policy, device), built.task.spaces, about)
+    with _BUILDING:
+        built = playable(settings)
+        if isinstance(built.task, WeightsTask):
+            return VectorModel(_flat(built, policy).tolist(), about)
+        return PolicyModel(_player_maker(settings, built, policy, device), built.task.spaces, about)
 
 
 def _player_maker(

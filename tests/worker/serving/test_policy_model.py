@@ -1,6 +1,9 @@
 """A policy that is called answers as it plays in its experiment, and says what is wrong with a call."""
 
 import math
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -170,3 +173,26 @@ def test_a_policy_says_what_it_is_and_what_it_takes() -> None:
         "actions": 2,
     }
     assert model_of(spec_of(PENDULUM)).describe()["actions"] == [[-2.0, 2.0]]
+
+
+def test_policies_that_are_built_by_several_threads_at_once_are_those_that_one_builds() -> None:
+    """In a new process, where the environments are not imported yet."""
+    code = """
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from tests.worker.serving.test_policy_model import CARTPOLE, PENDULUM, model_of, spec_of
+specs = [spec_of(CARTPOLE), spec_of(PENDULUM)] * 4
+together = threading.Barrier(len(specs))
+
+def build(spec):
+    together.wait()
+    return model_of(spec)
+
+with ThreadPoolExecutor(len(specs)) as threads:
+    models = list(threads.map(build, specs))
+seen = {"CartPole-v1": [0.1, -0.2, 0.3, 0.4], "Pendulum-v1": [1.0, 0.0, 0.5]}
+for spec, model in zip(specs, models):
+    observation = seen[spec.task.gym.id]
+    assert model.predict(observation) == model_of(spec).predict(observation)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[3])
