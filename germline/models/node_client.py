@@ -116,17 +116,20 @@ class NodeClient:
 
     async def _unless_busy(self, request: CallRequest, until_s: float) -> CallResponse:
         """Ask until the node takes the call. Raises TimeoutError if it never does."""
-        pause_s = _BUSY_S
+        pause_s, busy = _BUSY_S, ""
         while True:
             left_s = max(_LEAST_S, until_s - time.monotonic())
             try:
                 found: CallResponse = await self._call(request, timeout=left_s, metadata=self._metadata)
                 return found
             except grpc.aio.AioRpcError as error:
+                if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and busy:
+                    raise TimeoutError(busy) from None
                 if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
                     raise
-                if time.monotonic() + 2 * pause_s >= until_s:  # what is left would be too short to tell
-                    raise TimeoutError(f"RESOURCE_EXHAUSTED: {error.details()}") from None
+                busy = f"RESOURCE_EXHAUSTED: {error.details()}"
+                if time.monotonic() + pause_s >= until_s:
+                    raise TimeoutError(busy) from None
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_BUSY_S)
 

@@ -19,7 +19,7 @@ from worker.serving.telling import Offer
 logger = logging.getLogger(__name__)
 
 LINGER_S = 2.0
-"""For which a node that leaves still takes calls: its clients may not have heard of it yet."""
+"""For which a model that leaves is announced beside who is new, and then takes calls unannounced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +92,21 @@ class Fleet:
         return list(self._nodes)
 
     async def serve(self, wanted: Sequence[Served]) -> None:
-        """Serve these and no others. Who cannot be served is logged, once, and is left out."""
+        """Serve these and no others. Who cannot be served is logged, once, and is left out.
+
+        Who leaves stays for a while beside who is new, and then for a while unannounced: clients end calls that
+        are under way when they hear that a model leaves, and may not have heard of it when they call.
+        """
         ids = {each.model_id for each in wanted}
         new = [each for each in wanted if each.model_id not in self._nodes.keys() | self._failed]
         await self._open_all(new)
+        if new:
+            self._announce()
+        if new and self._nodes.keys() - ids:
+            await asyncio.sleep(LINGER_S)
         gone = [self._nodes.pop(name)[0] for name in list(self._nodes) if name not in ids]
         self._failed &= ids
-        if new or gone:
+        if gone:
             self._announce()
         for node in gone:
             logger.info("%s is served no more", node.model_id)
