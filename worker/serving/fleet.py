@@ -94,8 +94,8 @@ class Fleet:
     async def serve(self, wanted: Sequence[Served]) -> None:
         """Serve these and no others. Who cannot be served is logged, once, and is left out.
 
-        Who leaves stays for a while beside who is new, and then for a while unannounced: clients end calls that
-        are under way when they hear that a model leaves, and may not have heard of it when they call.
+        Who leaves stays for a while beside who is new, and then for a while unannounced: clients end calls
+        that are under way when they hear that a model leaves, and may not have heard of it when they call.
         """
         ids = {each.model_id for each in wanted}
         new = [each for each in wanted if each.model_id not in self._nodes.keys() | self._failed]
