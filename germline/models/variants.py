@@ -5,7 +5,6 @@ Bytes of strangers are read here, so each kind says how much there may be of it.
 
 from __future__ import annotations
 
-import io
 import json
 import struct
 import sys
@@ -27,9 +26,6 @@ from germline.peers.model_runner_pb2 import (
 
 if TYPE_CHECKING:
     import pandas as pd
-
-MAX_CELLS = 20_000_000
-"""Of one table; Parquet packs a million equal ones into a few bytes."""
 
 _ALLOWED = "None, a number, a text, a list, a dictionary, a NumPy array or a table"
 
@@ -136,24 +132,19 @@ def _is_table(value: object) -> bool:
 
 def _write_table(value: object) -> bytes:
     with _Tables():
-        import pyarrow as pa  # noqa: PLC0415 - of an extra
-        from pyarrow import parquet  # noqa: PLC0415
+        from germline.models import tables  # noqa: PLC0415 - of an extra
 
-        table = value if isinstance(value, pa.Table) else pa.Table.from_pandas(value)
-        into = io.BytesIO()
-        parquet.write_table(table, into)
-        return into.getvalue()
+        return tables.write(value)
 
 
 def _read_table(data: bytes) -> pd.DataFrame:
     with _Tables():
-        import pyarrow as pa  # noqa: PLC0415 - of an extra
-        from pyarrow import parquet  # noqa: PLC0415
+        from germline.models import tables  # noqa: PLC0415 - of an extra
 
-        file = parquet.ParquetFile(pa.BufferReader(data))
-        cells = file.metadata.num_rows * file.metadata.num_columns
-        _expect(cells <= MAX_CELLS, f"a table has {cells:,} cells; allowed: up to {MAX_CELLS:,}")
-        return file.read(use_threads=False).to_pandas()
+        try:
+            return tables.read(data)
+        except tables.TableError as error:
+            raise VariantError(str(error)) from None
 
 
 class _Tables:

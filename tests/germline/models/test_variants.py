@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from germline.models import variants
+from germline.models import tables
 from germline.models.variants import VariantError, decode, encode
 from germline.peers.model_runner_pb2 import ARROW, DOUBLE, INT, JSON, NONE, PARQUET, STRING, Variant
 
@@ -99,9 +99,42 @@ def test_an_empty_whole_number_is_zero_and_bytes_of_nothing_are_nothing() -> Non
 def test_a_small_file_that_unpacks_into_a_huge_table_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     packed = encode(pa.table({"a": pa.nulls(1_000_000, pa.int8())}))
     assert len(packed.value) < 10_000
-    monkeypatch.setattr(variants, "MAX_CELLS", 999_999)
+    monkeypatch.setattr(tables, "MAX_CELLS", 999_999)
     with pytest.raises(VariantError, match="a table has 1,000,000 cells; allowed: up to 999,999"):
         decode(packed)
+
+
+LONG = pa.array(["x" * 1_000])
+SAME = pa.DictionaryArray.from_arrays(pa.array([0] * 2_000, pa.int32()), LONG)
+OF_LENGTH = pa.array([b"x" * 1_000] * 2_000, pa.binary(1_000))
+
+
+@pytest.mark.parametrize(
+    ("column", "sentence"),
+    [
+        (pa.array([[0] * 30_000_000], pa.list_(pa.int8())), "a table has 30,000,000 cells; allowed: up to"),
+        (SAME, "a table has 2,000,000 bytes, unpacked; allowed: up to 1,000,000"),
+        (pa.array([["x" * 1_000] * 2_000]), "a table has 2,000,000 bytes, unpacked"),
+        (pa.array([{"a": ("x" * 1_000)}] * 2_000), "a table has 2,000,000 bytes, unpacked"),
+        (pa.array([[("k", "x" * 1_000)]] * 2_000, pa.map_(pa.string(), pa.string())), "bytes, unpacked"),
+        (OF_LENGTH, "bytes, unpacked"),
+    ],
+    ids=["a list", "equal texts", "texts in a list", "texts in a struct", "texts in a map", "a given length"],
+)
+def test_what_is_inside_of_a_small_table_is_counted_before_it_is_unpacked(
+    column: pa.Array, sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed = encode(pa.table({"a": column}))
+    assert len(packed.value) < 20_000
+    monkeypatch.setattr(tables, "MAX_BYTES", 1_000_000)
+    with pytest.raises(VariantError, match=sentence):
+        decode(packed)
+
+
+def test_texts_of_all_shapes_travel_in_a_table() -> None:
+    deep = {"a": ["x", None], "b": [["y"], []], "c": [{"d": "z"}, {"d": None}], "e": [b"w", b""]}
+    found = decode(encode(pa.table(deep)))
+    assert pa.Table.from_pandas(found).to_pydict() == deep
 
 
 @given(st.integers(0, 7), st.binary(max_size=64))
