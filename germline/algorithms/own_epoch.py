@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+_MOST_WRITTEN = 20  # slices in a sentence
+
 
 class Slice(NamedTuple):
     """Consecutive members of a population: from `start` up to, and without, `end`."""
@@ -112,7 +114,13 @@ def check_parts(lent: Sequence[Slice], parts: Sequence[Part]) -> None:
     Raises:
         ValueError: saying what it tells and what is allowed.
     """
-    wanted, given = joined(lent), joined(part.slice for part in parts if part.returns)
+    members, empty = sum(end - start for start, end in lent), [part for part in parts if not part.returns]
+    if empty or len(parts) > members:
+        raise ValueError(
+            f"there are {len(parts):,} slices, {len(empty):,} of them without rewards; allowed: the "
+            f"{members:,} members that were lent, in slices of 1 or more"
+        )
+    wanted, given = joined(lent), joined(part.slice for part in parts)
     if given != wanted:
         raise ValueError(
             f"rewards are given for members {_written(given)}; allowed: each of {_written(wanted)}, once"
@@ -120,4 +128,5 @@ def check_parts(lent: Sequence[Slice], parts: Sequence[Part]) -> None:
 
 
 def _written(slices: Sequence[Slice]) -> str:
-    return ", ".join(f"[{start}, {end})" for start, end in slices) or "none"
+    some = ", ".join(f"[{start}, {end})" for start, end in slices[:_MOST_WRITTEN])
+    return (some or "none") + (" ..." if len(slices) > _MOST_WRITTEN else "")

@@ -142,13 +142,21 @@ def _read(path: Path, shapes: list[tuple[int, ...]]) -> list[Weights]:
     """First weights from a file, layer by layer. Raises CommandError if they are not this network's."""
     import numpy as np
 
+    refused = (
+        f"{path} is no file that numpy.savez(FILE, *policy.inits) writes, of one array of numbers a layer"
+    )
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = [np.asarray(file[name], dtype=np.float32) for name in file.files]
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise CommandError(f"{path} holds no arrays of numpy.savez: {error}", Exit.USAGE) from None
+    except OSError as error:
+        raise CommandError(f"{path} cannot be read: {error}", Exit.USAGE) from None
+    except Exception:  # whatever zip and NumPy say of a file that is another one
+        raise CommandError(refused, Exit.USAGE) from None
     wanted = [tuple(shape[axis] for axis in inputs_first(shape)) for shape in shapes]
     found = [array.shape for array in arrays]
     if found != wanted:
         raise CommandError(f"{path} has layers of shapes {found}; the network's are {wanted}", Exit.USAGE)
+    for place, array in enumerate(arrays):
+        if not np.isfinite(array).all():
+            raise CommandError(f"{path} has numbers in layer {place} that are not finite", Exit.USAGE)
     return arrays

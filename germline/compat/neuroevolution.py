@@ -26,7 +26,7 @@ def read_seeds(text: str) -> list[int]:
     """
     seeds = []
     for place, word in enumerate(re.split(r"[\s,;\[\]()]+", text.strip(" \n\t,;[]()")), start=1):
-        if not re.fullmatch(r"\d+", word) or int(word) >= SEED_END:
+        if not re.fullmatch(r"\d{1,10}", word) or int(word) >= SEED_END:
             raise ValueError(f"seed {place} is {word[:40]!r}; allowed: 0 to {SEED_END - 1}")
         seeds.append(int(word))
     return seeds

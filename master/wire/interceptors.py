@@ -10,9 +10,10 @@ from typing import Any, NoReturn, TypeAlias
 
 import grpc
 import grpc.aio
+from google.protobuf.message import DecodeError
 
 from master.access import Access, Role, Tokens, role_of_certificate
-from master.errors import STATUS_CODES, ForbiddenError, MasterError, NotAllowedError
+from master.errors import STATUS_CODES, ForbiddenError, InvalidFieldError, MasterError, NotAllowedError
 
 logger = logging.getLogger(__name__)
 
@@ -36,11 +37,16 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
     async def intercept_service(
         self, continuation: Continuation, details: grpc.HandlerCallDetails
     ) -> Handler:
-        """Have the call looked at before it does anything."""
+        """Have the call looked at before it does anything; a stranger's message is not even read."""
         handler = await continuation(details)
         needed = self._role_for(details.method)
         if handler is None or needed is None:
             return handler  # type: ignore[return-value]  # None is grpc's own: no such method
+        if self._access.tokens is not None:
+            try:
+                _role_of_token(self._access.tokens, details)
+            except NotAllowedError as error:
+                return refusing(error)
         return replaced(handler, lambda inner: self._guarded(inner, details, needed))
 
     def _guarded(
@@ -72,6 +78,63 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
                 )
             shown += [] if role is None else [role]
         return min(shown, default=Role.OPERATOR)
+
+
+class CallerInterceptor(grpc.aio.ServerInterceptor):
+    """Has `check` look at who calls, which raises MasterError, before the message is read."""
+
+    def __init__(self, check: Callable[[grpc.HandlerCallDetails], None]) -> None:
+        self._check = check
+
+    async def intercept_service(
+        self, continuation: Continuation, details: grpc.HandlerCallDetails
+    ) -> Handler:
+        """Let the call in, or refuse it."""
+        try:
+            self._check(details)
+        except MasterError as error:
+            return refusing(error)
+        return await continuation(details)  # type: ignore[return-value]  # None: no such method
+
+
+class MessageInterceptor(grpc.aio.ServerInterceptor):
+    """Refuses single messages that are larger than their method needs, or none at all, with a sentence."""
+
+    def __init__(self, most_bytes: Callable[[str], int]) -> None:
+        """`most_bytes` says how large a method's message may be."""
+        self._most_bytes = most_bytes
+
+    async def intercept_service(
+        self, continuation: Continuation, details: grpc.HandlerCallDetails
+    ) -> Handler:
+        """Have the message looked at before it is decoded; bytes become objects many times as large."""
+        handler: Any = await continuation(details)
+        if handler is None or handler.request_streaming:
+            return handler  # type: ignore[no-any-return]
+        most, decode = self._most_bytes(details.method), handler.request_deserializer
+
+        def checked(inner: Callable[..., Any]) -> Callable[..., Any]:
+            return lambda data, context: inner(_decoded(data, decode, most), context)
+
+        return replaced(handler._replace(request_deserializer=None), checked)
+
+
+def _decoded(data: bytes, decode: Callable[[bytes], object], most: int) -> object:
+    if len(data) > most:
+        raise InvalidFieldError(f"the message has {len(data):,} bytes; allowed here: up to {most:,}")
+    try:
+        return decode(data)
+    except DecodeError as error:
+        raise InvalidFieldError(f"the message cannot be read: {error}") from None
+
+
+def refusing(error: MasterError) -> Handler:
+    """A handler that raises an error without waiting for a message, of which there may be very much."""
+
+    async def refuse(messages: object, context: Context) -> None:
+        raise error
+
+    return grpc.stream_stream_rpc_method_handler(refuse)
 
 
 def role_of_method(method: str) -> Role | None:

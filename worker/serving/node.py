@@ -20,6 +20,7 @@ from germline.models.paths import SERVICE
 from germline.peers.model_runner_pb2 import CallRequest, CallResponse, SetupRequest, SetupResponse
 from worker.plugins import described
 from worker.serving.calling import CallError, Code, bound, call, read_arguments, refused, status
+from worker.serving.door import Door
 from worker.serving.one_thread import OneThread, Result
 
 logger = logging.getLogger(__name__)
@@ -35,8 +36,12 @@ _OPTIONS = (
     ("grpc.max_send_message_length", 64 << 20),
     ("grpc.so_reuseport", 0),  # a port in use is an error, not a second node
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    ("grpc.keepalive_time_ms", 30_000),  # a machine that is gone takes no call's place for ever
+    ("grpc.keepalive_timeout_ms", 20_000),
 )
 _MAX_CALLS = 1_000  # at a time; they wait for each other
+MAX_WAITING_BYTES = 256 << 20
+"""Of calls that wait for each other; a single one may be as large as a message."""
 
 Context: TypeAlias = grpc.aio.ServicerContext[object, object]
 
@@ -104,6 +109,7 @@ class Node:
         self._model: object = None
         self._policy: object = None
         self._is_set_up = False
+        self._held_bytes = 0
         self._renewals = itertools.count(1)
         self._server: grpc.aio.Server | None = None
 
@@ -115,6 +121,11 @@ class Node:
         """Why it should not be announced now, in words; empty if it may be."""
         busy_s = self._thread.busy_s
         return f"a call has been running for {busy_s:.0f} s" if busy_s > STUCK_S else ""
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for the one that runs."""
+        return self._thread.waiting
 
     async def open(self, host: str, port: int = 0) -> None:
         """Build the model and serve it. Raises NodeError; whoever calls again then may have another try."""
@@ -174,7 +185,6 @@ class Node:
     # What clients call
 
     async def _on_setup(self, request: SetupRequest, context: Context) -> SetupResponse:
-        await self._check(context)
         try:
             sentence = await self._setup(request)
         except CallError as error:
@@ -197,20 +207,22 @@ class Node:
         return ""
 
     async def _on_call(self, request: CallRequest, context: Context) -> CallResponse:
-        await self._check(context)
         model = self._model
         if model is None:
             sentence = "the model waits for a Setup with the arguments of its class"
             return refused(CallError(Code.FAILED_PRECONDITION, sentence))
+        size = request.ByteSize()
+        if self._held_bytes and self._held_bytes + size > MAX_WAITING_BYTES:
+            sentence = f"calls of {self._held_bytes:,} bytes wait; allowed: up to {MAX_WAITING_BYTES:,}"
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, sentence)
+        self._held_bytes += size
         try:
             return await self._do(lambda: call(model, request))
         except Exception as error:
             logger.exception("%s: a call failed in germline itself", self.model_id)
             return refused(CallError(Code.UNKNOWN, described(error)))
-
-    async def _check(self, context: Context) -> None:
-        if refused := self._protection.why_not(self.model_id, dict(context.invocation_metadata() or ())):
-            await context.abort(grpc.StatusCode.UNAUTHENTICATED, refused)
+        finally:
+            self._held_bytes -= size
 
     async def _do(self, work: Callable[[], Result]) -> Result:
         """Have the model's thread do something; a caller that gives up takes it back if it has not begun."""
@@ -220,7 +232,8 @@ class Node:
     # The server
 
     def _make_server(self) -> grpc.aio.Server:
-        server = grpc.aio.server(options=_OPTIONS, maximum_concurrent_rpcs=_MAX_CALLS)
+        door = Door(lambda metadata: self._protection.why_not(self.model_id, metadata))
+        server = grpc.aio.server(interceptors=[door], options=_OPTIONS, maximum_concurrent_rpcs=_MAX_CALLS)
         methods: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
             "Setup": grpc.unary_unary_rpc_method_handler(
                 self._on_setup, SetupRequest.FromString, SetupResponse.SerializeToString

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 from worker.tasks.base import RAISED
@@ -35,14 +36,16 @@ class OneThread:
 
     def __init__(self, name: str) -> None:
         """Start; a thread that hangs keeps no process alive."""
-        self._jobs: queue.SimpleQueue[_Job[object] | None] = queue.SimpleQueue()
+        self._jobs: deque[_Job[object] | None] = deque()
+        self._more = threading.Condition()
         self._since_s: float | None = None
         threading.Thread(target=self._run, name=name, daemon=True).start()
 
     def submit(self, work: Callable[[], Result]) -> Future[Result]:
-        """Have something done; it can be cancelled until it begins."""
+        """Have something done; it can be cancelled until it begins, and then nothing of it is kept."""
         job = _Job(work)
-        self._jobs.put(job)  # type: ignore[arg-type]  # a queue of jobs of any result
+        self._put(job)  # type: ignore[arg-type]  # jobs of any result
+        job.done.add_done_callback(lambda done: self._forget(job) if done.cancelled() else None)
         return job.done
 
     @property
@@ -51,12 +54,32 @@ class OneThread:
         since_s = self._since_s
         return 0.0 if since_s is None else time.monotonic() - since_s
 
+    @property
+    def waiting(self) -> int:
+        """Jobs that have not begun."""
+        return len(self._jobs)
+
     def close(self) -> None:
         """End after the jobs that wait."""
-        self._jobs.put(None)
+        self._put(None)
+
+    def _put(self, job: _Job[object] | None) -> None:
+        with self._more:
+            self._jobs.append(job)
+            self._more.notify()
+
+    def _forget(self, job: _Job[Result]) -> None:
+        """Behind a job that hangs, those that nobody waits for any more would pile up."""
+        with self._more, suppress(ValueError):
+            self._jobs.remove(job)  # type: ignore[arg-type]  # the same; it may have been taken just now
+
+    def _take(self) -> _Job[object] | None:
+        with self._more:
+            self._more.wait_for(lambda: bool(self._jobs))
+            return self._jobs.popleft()
 
     def _run(self) -> None:
-        while (job := self._jobs.get()) is not None:
+        while (job := self._take()) is not None:
             self._since_s = time.monotonic()
             job.run()
             self._since_s = None

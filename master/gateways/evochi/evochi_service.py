@@ -95,6 +95,5 @@ class EvochiService(evochi_pb2_grpc.EvochiServiceServicer):
         self._sessions.answered(session)
 
     def _session(self, context: Context) -> Session:
-        """The worker that calls. It may show the master's own token beside the one that it was given."""
-        shown = [str(value) for name, value in context.invocation_metadata() or () if name == "authorization"]
-        return self._sessions.of_token([each.removeprefix("Bearer ") for each in shown])
+        """The worker that calls."""
+        return self._sessions.of_call(context.invocation_metadata())

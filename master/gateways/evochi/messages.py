@@ -70,11 +70,11 @@ def write_order(order: Order, returns: Sequence[float]) -> pb.SubscribeResponse:
 
 
 def read_parts(evaluations: Sequence[pb.Evaluation]) -> list[Part]:
-    """The rewards of slices. Raises InvalidFieldError unless each slice has as many rewards as members."""
+    """The rewards of slices. Raises InvalidFieldError unless each has members, and a reward for each."""
     parts = []
     for place, each in enumerate(evaluations):
         members = each.slice.end - each.slice.start
-        if not each.HasField("slice") or members != len(each.rewards):
+        if not each.rewards or members != len(each.rewards):
             raise InvalidFieldError(
                 f"evaluations[{place}] has {len(each.rewards)} rewards for the slice [{each.slice.start}, "
                 f"{each.slice.end}); allowed: one for each of its members"

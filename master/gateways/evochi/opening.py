@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
+import grpc
 import grpc.aio
 
 from germline.peers import evochi_pb2_grpc
@@ -14,10 +15,18 @@ from master.gateways.evochi.config import EvochiConfig
 from master.gateways.evochi.evochi_service import EvochiService
 from master.gateways.evochi.sessions import Sessions
 from master.gateways.house import GatewayError, House
-from master.wire.interceptors import AccessInterceptor, ErrorInterceptor
+from master.wire.interceptors import (
+    AccessInterceptor,
+    CallerInterceptor,
+    ErrorInterceptor,
+    MessageInterceptor,
+)
 
 _MOST_BYTES = 512 << 20  # of a state on its way here
-_SUBSCRIBE = "/evochi.v1.EvochiService/Subscribe"
+_SERVICE = "/evochi.v1.EvochiService/"
+_SUBSCRIBE = f"{_SERVICE}Subscribe"
+_WITH_A_STATE = (f"{_SERVICE}FinishInitialization", f"{_SERVICE}FinishShareState")
+_FEW_BYTES, _BYTES_A_MEMBER = 1_024, 40  # of its reward, alone in a slice, with all numbers as long as can be
 _TICK_S = 1.0
 _GRACE_S = 1.0
 
@@ -57,7 +66,14 @@ def _server(house: House, config: EvochiConfig, sessions: Sessions) -> grpc.aio.
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     )
-    interceptors = [ErrorInterceptor(), AccessInterceptor(house.config.access, _role_for), house.door]
+    small = _FEW_BYTES + _BYTES_A_MEMBER * config.evochi_population_size
+    interceptors = [
+        ErrorInterceptor(),
+        AccessInterceptor(house.config.access, _role_for),
+        CallerInterceptor(lambda call: _check_caller(sessions, call)),
+        MessageInterceptor(lambda method: _MOST_BYTES if method in _WITH_A_STATE else small),
+        house.door,
+    ]
     server = grpc.aio.server(interceptors=interceptors, options=options)
     evochi_pb2_grpc.add_EvochiServiceServicer_to_server(EvochiService(sessions, house.journal), server)
     return server
@@ -66,6 +82,12 @@ def _server(house: House, config: EvochiConfig, sessions: Sessions) -> grpc.aio.
 def _role_for(method: str) -> Role | None:
     """Whoever comes shows what the master asks for; then the token that it was given stands for that."""
     return Role.WORKER if method == _SUBSCRIBE else None
+
+
+def _check_caller(sessions: Sessions, call: grpc.HandlerCallDetails) -> None:
+    """Only a worker that is here may say anything but that it comes. Raises NotAllowedError."""
+    if call.method.startswith(_SERVICE) and call.method != _SUBSCRIBE:
+        sessions.of_call(call.invocation_metadata)
 
 
 async def _tick(sessions: Sessions) -> None:

@@ -8,7 +8,7 @@ import logging
 import math
 import secrets
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
 from germline.algorithms.own_orders import Kind, Order
 from germline.peers import evochi_pb2 as pb
@@ -140,6 +140,14 @@ class Sessions:
         if self._open.pop(session.worker, None) is not None:
             session.own.leave(session.worker)
             logger.info("worker %s of evochi is gone", session.worker)
+
+    def of_call(self, metadata: Iterable[tuple[str, str | bytes]] | None) -> Session:
+        """The worker that calls; it may show the master's own token beside the one that it was given.
+
+        Raises NotAllowedError if nobody who is here has it.
+        """
+        shown = [str(value) for name, value in metadata or () if name == "authorization"]
+        return self.of_token([each.removeprefix("Bearer ") for each in shown])
 
     def of_token(self, shown: Sequence[str]) -> Session:
         """Who shows one of these tokens as its own. Raises NotAllowedError if nobody who is here has it."""

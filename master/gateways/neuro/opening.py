@@ -12,13 +12,16 @@ from master.errors import MasterError
 from master.gateways.house import GatewayError, House
 from master.gateways.neuro.config import NeuroConfig, is_plain
 from master.gateways.neuro.neuro_service import NeuroService
-from master.wire.interceptors import AccessInterceptor, ErrorInterceptor
+from master.wire.interceptors import AccessInterceptor, ErrorInterceptor, MessageInterceptor
 
 _MOST_BYTES = 1 << 20
 _GRACE_S = 1.0
 _OPTIONS = (
     ("grpc.max_receive_message_length", _MOST_BYTES),
     ("grpc.so_reuseport", 0),
+    ("grpc.keepalive_time_ms", 30_000),  # a machine that is gone leaves nothing behind
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
 )
 
 
@@ -36,7 +39,8 @@ async def start(house: House, stack: contextlib.AsyncExitStack) -> str:
     await house.journal.durable((experiment.number,))
     plain = is_plain(house.config, house.address)
     access = [] if plain else [AccessInterceptor(house.config.access, lambda _: Role.WORKER)]
-    server = grpc.aio.server(interceptors=[ErrorInterceptor(), *access, house.door], options=_OPTIONS)
+    interceptors = [ErrorInterceptor(), *access, MessageInterceptor(lambda _: _MOST_BYTES), house.door]
+    server = grpc.aio.server(interceptors=interceptors, options=_OPTIONS)
     neuro_pb2_grpc.add_NeuroServicer_to_server(service, server)
     address = _bind_plain(server, house.address) if plain else house.bind(server, house.address)
     await server.start()

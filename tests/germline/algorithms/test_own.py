@@ -299,6 +299,27 @@ def test_an_answer_for_other_members_than_those_lent_is_refused_and_changes_noth
     assert run.tell("w0", order.task, [Part(1, (1.0, 1.0)), Part(0, (1.0,))])
 
 
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [Part(0, (1.0,) * POPULATION), Part(-5, ())],
+        [Part(0, (1.0,) * POPULATION), Part(10**9, ())],
+        [Part(0, (1.0,))] * 200_000,
+    ],
+    ids=["nobody before the first", "nobody beyond the last", "one again and again"],
+)
+def test_an_answer_of_more_slices_than_members_or_of_empty_ones_is_refused_in_few_words(
+    parts: list[Part],
+) -> None:
+    run, _ = served(POPULATION)
+    order = run.take_orders()[-1]
+    before = run.snapshot()
+    with pytest.raises(ValueError, match="allowed: the 7 members that were lent") as refused:
+        run.tell("w0", order.task, parts)
+    assert len(str(refused.value)) < 300
+    assert run.snapshot() == before
+
+
 def test_a_late_answer_changes_nothing_and_one_to_no_question_is_an_error() -> None:
     run, _ = served(3)
     order = run.take_orders()[-1]

@@ -112,7 +112,11 @@ def _key(layer: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> tuple[tupl
     [
         (["--seeds", "12 x"], "seed 2 is 'x'"),
         (["--seeds", "12", "--init", "wrong.npz"], "has layers of shapes [(2,)]"),
-        (["--seeds", "12", "--init", "balance.toml"], "holds no arrays"),
+        (["--seeds", "12", "--init", "balance.toml"], "balance.toml is no file that numpy.savez("),
+        (["--seeds", "12", "--init", "cut.npz"], "cut.npz is no file that numpy.savez("),
+        (["--seeds", "12", "--init", "nan.npz"], "nan.npz has numbers in layer 1 that are not finite"),
+        (["--seeds", "9" * 5_000], "seed 1 is '9999999999999999999999999999999999999999'; allowed: 0 to"),
+        (["--seeds", "12", "--strength", "inf"], "strength is inf; allowed: finite, 0 or more"),
         (["--seeds", "12", "-o", "weights.pt"], "does not end with .safetensors"),
         (["--seeds", "12", "--strength", "-1"], "greater than or equal to 0"),
     ],
@@ -121,6 +125,10 @@ def test_what_cannot_be_is_refused_by_name(
     spec: Path, words: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     np.savez("wrong.npz", np.zeros(2, np.float32))
+    layers = [np.full(s, 0.1, np.float32) for s in ((4, 3), (3,), (3, 2), (2,))]
+    layers[1][0] = np.nan
+    np.savez("nan.npz", *layers)
+    Path("cut.npz").write_bytes(Path("nan.npz").read_bytes()[:-40])
     assert run(["import-seeds", str(spec), *words]) == 2
     assert said in " ".join(capsys.readouterr().err.split())
     assert not list(spec.parent.glob("*.safetensors"))

@@ -112,14 +112,13 @@ OF_LENGTH = pa.array([b"x" * 1_000] * 2_000, pa.binary(1_000))
 @pytest.mark.parametrize(
     ("column", "sentence"),
     [
-        (pa.array([[0] * 30_000_000], pa.list_(pa.int8())), "a table has 30,000,000 cells; allowed: up to"),
+        (pa.array([[0] * 30_000_000], pa.list_(pa.int8())), "lists in 'a.list.element'; allowed: numbers"),
         (SAME, "a table has 2,000,000 bytes, unpacked; allowed: up to 1,000,000"),
-        (pa.array([["x" * 1_000] * 2_000]), "a table has 2,000,000 bytes, unpacked"),
         (pa.array([{"a": ("x" * 1_000)}] * 2_000), "a table has 2,000,000 bytes, unpacked"),
-        (pa.array([[("k", "x" * 1_000)]] * 2_000, pa.map_(pa.string(), pa.string())), "bytes, unpacked"),
+        (pa.array([[("k", "x")]], pa.map_(pa.string(), pa.string())), "lists in 'a.key_value.key'; allowed"),
         (OF_LENGTH, "bytes, unpacked"),
     ],
-    ids=["a list", "equal texts", "texts in a list", "texts in a struct", "texts in a map", "a given length"],
+    ids=["a list", "equal texts", "texts in a struct", "a map", "a given length"],
 )
 def test_what_is_inside_of_a_small_table_is_counted_before_it_is_unpacked(
     column: pa.Array, sentence: str, monkeypatch: pytest.MonkeyPatch
@@ -131,8 +130,20 @@ def test_what_is_inside_of_a_small_table_is_counted_before_it_is_unpacked(
         decode(packed)
 
 
+def test_a_table_that_is_damaged_anywhere_ends_nothing() -> None:
+    whole = encode(pd.DataFrame({"a": [1.5, None], "b": ["x", "y"]})).value
+    read = 0
+    for place in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[place] ^= 0x15
+        with suppress(VariantError):
+            decode(Variant(type=PARQUET, value=bytes(damaged)))
+            read += 1
+    assert 0 < read < len(whole)
+
+
 def test_texts_of_all_shapes_travel_in_a_table() -> None:
-    deep = {"a": ["x", None], "b": [["y"], []], "c": [{"d": "z"}, {"d": None}], "e": [b"w", b""]}
+    deep = {"a": ["x", None], "c": [{"d": "z"}, {"d": None}], "e": [b"w", b""]}
     found = decode(encode(pa.table(deep)))
     assert pa.Table.from_pandas(found).to_pydict() == deep
 

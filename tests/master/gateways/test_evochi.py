@@ -292,6 +292,9 @@ async def test_what_cannot_be_is_refused_by_name_and_changes_nothing(master: Mas
             part = pb.Evaluation(slice=pb.Slice(start=start, end=end), rewards=[1.0] * values)
             return pb.FinishEvaluationRequest(task_id=name, evaluations=[part])
 
+        def beside(*more: pb.Evaluation) -> pb.FinishEvaluationRequest:
+            return pb.FinishEvaluationRequest(task_id=name, evaluations=[*told(0, 3, 3).evaluations, *more])
+
         invalid, unknown = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
         for request, code in (
             (told(0, 3, 2), invalid),
@@ -299,6 +302,9 @@ async def test_what_cannot_be_is_refused_by_name_and_changes_nothing(master: Mas
             (told(-3, 0, 3), invalid),
             (told(2, 0, 0), invalid),
             (pb.FinishEvaluationRequest(task_id=name), invalid),
+            (beside(pb.Evaluation(slice=pb.Slice(start=-5, end=-5))), invalid),
+            (beside(*[pb.Evaluation(slice=pb.Slice(start=0, end=1), rewards=[1.0])] * 9), invalid),
+            (pb.FinishEvaluationRequest(task_id=name, evaluations=[pb.Evaluation()] * 5_000), invalid),
             (pb.FinishEvaluationRequest(task_id=name, evaluations=[pb.Evaluation(rewards=[1.0])]), invalid),
             (pb.FinishEvaluationRequest(task_id="x"), invalid),
             (pb.FinishEvaluationRequest(task_id="00000000-0000-4000-8000-000000000001"), unknown),
@@ -323,6 +329,37 @@ async def test_who_shows_no_token_of_a_worker_that_is_here_is_not_let_in(master:
             assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
         beats = [await call(peer, pb.HeartbeatRequest(seq_id=seq)) for seq in (7, 7, -1)]
         assert beats == [grpc.StatusCode.OK] * 3, "a heartbeat of any number is one"
+
+
+async def test_of_whom_nobody_knows_no_message_is_read_however_large(master: Master) -> None:
+    large = b"x" * (16 << 20)
+    for name in ("FinishInitialization", "FinishEvaluation", "Heartbeat"):
+        async with grpc.aio.insecure_channel(
+            master.gateways["evochi"], options=[("grpc.max_send_message_length", -1)]
+        ) as channel:
+            with pytest.raises(grpc.aio.AioRpcError) as refused:  # not: cannot be read, or is too large
+                await channel.unary_unary(f"/evochi.v1.EvochiService/{name}", bytes, bytes)(large, timeout=20)
+            assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+            call = channel.stream_unary(f"/evochi.v1.EvochiService/{name}", bytes, bytes)
+            assert await call(timeout=20).code() is grpc.StatusCode.UNAUTHENTICATED, (
+                "refused before anything is sent"
+            )
+
+
+async def test_a_message_that_nobody_needs_that_large_is_refused_by_its_size(master: Master) -> None:
+    peer = worker(master)
+    async with crew(peer):
+        await reached(master, 1)
+        raw = peer.channel.unary_unary("/evochi.v1.EvochiService/FinishEvaluation", bytes, bytes)
+        for sent, sentence in (
+            (b"\x12\x00" * (1 << 20), r"the message has 2,097,152 bytes; allowed here: up to 1,384"),
+            (b"\xff" * 9, "the message cannot be read"),
+        ):
+            with pytest.raises(grpc.aio.AioRpcError, match=sentence) as refused:
+                await raw(sent, metadata=peer.auth)
+            assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        before = own_of(master).run.updates
+        await reached(master, before + 2)
 
 
 @pytest.mark.parametrize("cores", [0, -1])

@@ -318,6 +318,53 @@ async def test_who_shows_no_token_is_refused() -> None:
             await stranger.channel.close()
 
 
+async def test_a_stranger_is_refused_before_anything_of_the_message_is_there() -> None:
+    async with served(Model, protection=Protection(TOKEN), token=TOKEN) as (node, _):
+        stranger = Caller(node.port)
+        for path in (CALL, SETUP):
+            call = stranger.channel.stream_unary(path, bytes, bytes)
+            assert await call(timeout=20).code() is grpc.StatusCode.UNAUTHENTICATED
+        await stranger.channel.close()
+
+
+async def test_nobody_takes_up_room_by_waiting_for_a_nodes_health() -> None:
+    async with served(Model) as (_, caller):
+        watching = health_pb2_grpc.HealthStub(caller.channel).Watch(health_pb2.HealthCheckRequest())
+        assert await watching.code() is grpc.StatusCode.UNIMPLEMENTED
+        assert await caller.health() == health_pb2.HealthCheckResponse.SERVING
+
+
+async def test_calls_that_were_given_up_behind_one_that_hangs_leave_nothing_behind() -> None:
+    model = Model()
+    async with served(lambda: model) as (node, caller):
+        hanging = asyncio.create_task(caller.call("wait", 1))
+        await asyncio.to_thread(model.entered.wait)
+        for _ in range(20):
+            with pytest.raises(grpc.aio.AioRpcError):
+                await caller.call("add", 1, timeout=0.02)
+        async with asyncio.timeout(20):
+            while node.waiting:
+                await asyncio.sleep(0.005)
+        model.go_on.set()
+        assert decode((await hanging).method_response) == 1
+        assert (await caller.call("add", 1)).status.code == "SUCCESS"
+
+
+async def test_calls_that_wait_may_have_so_many_bytes_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node_module, "MAX_WAITING_BYTES", 1_000)
+    model = Model()
+    async with served(lambda: model) as (_, caller):
+        assert (await caller.call("nothing", more="x" * 2_000)).status.code == "SUCCESS", "one may be larger"
+        hanging = asyncio.create_task(caller.call("wait", 1))
+        await asyncio.to_thread(model.entered.wait)
+        with pytest.raises(grpc.aio.AioRpcError, match="bytes wait; allowed: up to 1,000") as error:
+            await caller.call("nothing", more="x" * 2_000)
+        assert error.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        model.go_on.set()
+        await hanging
+        assert (await caller.call("nothing", more="x" * 2_000)).status.code == "SUCCESS"
+
+
 async def test_bytes_of_strangers_end_nothing() -> None:
     async with served(Model) as (node, caller):
         for path, data in ((CALL, b"\xff" * 100), (SETUP, b"\x0a\xff"), ("/other.Service/Call", b"")):
