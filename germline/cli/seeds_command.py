@@ -123,13 +123,20 @@ def _centre(spec: spec_pb2.ExperimentSpec, seeds: list[int], strength: float, in
         layout.write(flat, network)
         shapes = [parameter.shape for parameter in layout.parameters]
         first = _first(network, [p.name for p in layout.parameters]) if init is None else _read(init, shapes)
-        made = weights_of(first, seeds, strength)
+        made = _made(first, seeds, strength)
     with torch.no_grad():
         for parameter, layer in zip(layout.parameters, made, strict=True):
             axes = inputs_first(parameter.shape)
             back = torch.from_numpy(layer).permute([axes.index(i) for i in range(len(axes))])
             network.get_parameter(parameter.name).copy_(back)
     return centre_file.write(Evolution(network, Settings(pairs=1, seed=0)))
+
+
+def _made(first: list[Weights], seeds: list[int], strength: float) -> list[Weights]:
+    try:
+        return weights_of(first, seeds, strength)
+    except ValueError as error:
+        raise CommandError(str(error), Exit.USAGE) from None
 
 
 def _first(network: nn.Module, names: list[str]) -> list[Weights]:
