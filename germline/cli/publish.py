@@ -33,7 +33,7 @@ def publish(
     target: Target,
     name: NameArgument = None,
     to: Annotated[
-        str, typer.Option(help="A folder, or s3://BUCKET/PREFIX, which needs 'germline\\[aws]'.")
+        str, typer.Option(help="A folder, or s3://BUCKET/PREFIX, which needs the extra aws.")
     ] = "published",
     weights: Annotated[
         bool, typer.Option("--weights", help="Rebuild the weights, too, as safetensors.")

@@ -63,7 +63,9 @@ COMMANDS = {
     "repair": ["sphere"],
     "delete": ["sphere"],
     "restore": ["one.backup"],
+    "publish": ["--to", "published", "--once"],
 }
+ENDLESS = {"serve"}  # is tried in a process of its own
 CANNOT = {  # the master has answered by then
     "record": (1, "plays no episodes that could be filmed"),
     "repair": (4, "experiment sphere is not damaged"),
@@ -204,7 +206,20 @@ def test_no_command_that_talks_to_a_master_is_left_out_here() -> None:
     talking = {
         name for name, command in group.commands.items() if "master" in {p.name for p in command.params}
     }
-    assert talking == set(COMMANDS)
+    assert talking == set(COMMANDS) | ENDLESS
+
+
+def test_a_server_of_models_encrypts_and_shows_the_token(house: House, tap: Tap) -> None:
+    program = [sys.executable, "-c", "from germline.cli import main; main()"]
+    command = [*program, "serve", "--listen", "localhost:0"]
+    with subprocess.Popen([*command, "--master", tap.address, *house.protection]) as serving:
+        try:
+            while len(tap.heard) < 1 or not tap.heard[0]:
+                assert serving.poll() is None, "it ended before it asked its master"
+        finally:
+            serving.terminate()
+    assert all(conversation.startswith(TLS_RECORD) for conversation in tap.heard)
+    assert all(TOKEN.encode() not in conversation for conversation in tap.heard)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
