@@ -25,13 +25,13 @@ class Tellers:
         """Ask `knows` whether an individual still counts; below `room` entries nothing is looked at."""
         self._knows = knows
         self._room = room
-        self._fresh: list[tuple[Ask, int]] = []  # told and not sorted in yet,
+        self._fresh: list[tuple[int, int]] = []  # told and not sorted in yet, without the genomes,
         self._confirmed: list[tuple[int, int]] = []  # and of them and those before, what others confirmed
         self._results: OrderedDict[tuple[int, int], int] = OrderedDict()
 
     def note(self, ask: Ask, worker: int) -> None:
         """The worker of this number told a result of this."""
-        self._fresh.append((ask, worker))
+        self._fresh.append((ask.genome.id, worker))
         if len(self._fresh) >= _AT_A_TIME:
             self._sort_in()
 
@@ -62,8 +62,7 @@ class Tellers:
 
     def _sort_in(self) -> None:
         results, knows = self._results, self._knows
-        for ask, worker in self._fresh:
-            key = ask.genome.id, worker
+        for key in self._fresh:
             if not knows(key[0]):
                 continue
             results[key] = results.get(key, 0) + 1

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
+from functools import reduce
 
 from germline.algorithms.ga import GeneticAlgorithm
-from germline.genome import Genome, Mutation, float32
+from germline.genome import Genome, Mutation, child_id, float32, founder_id
 
 OWN_WEIGHTS = 0
 """The initialisation seed of all genomes here: it stands for the workers' own first weights."""
@@ -15,10 +16,26 @@ MOST_SEEDS = 10_000
 _SEED_END = 1 << 32
 
 
-def genome_of(seeds: Sequence[int], strength: float) -> Genome:
-    """The network that a worker makes of these seeds: its own first weights and noise of each upon them."""
+def genome_of(
+    seeds: Sequence[int], strength: float, find: Callable[[int], Genome | None] = lambda _: None
+) -> Genome:
+    """The network that a worker makes of these seeds: its own first weights and noise of each upon them.
+
+    Args:
+        seeds: oldest first.
+        strength: of the workers.
+        find: an individual that is known, by its id: a child shares its line, which may be a long one.
+    """
     power = float32(strength)
-    return Genome.founder(OWN_WEIGHTS).extended(Mutation(seed, power) for seed in seeds)
+    mutations = [Mutation(seed, power) for seed in seeds]
+    if not mutations:
+        return Genome.founder(OWN_WEIGHTS)
+    parent_id = reduce(child_id, mutations[:-1], founder_id(OWN_WEIGHTS))
+    known = find(child_id(parent_id, mutations[-1]))
+    if known is not None:
+        return known
+    parent = find(parent_id) or Genome.founder(OWN_WEIGHTS).extended(mutations[:-1])
+    return parent.child(mutations[-1])
 
 
 def seeds_of(genome: Genome) -> list[int]:

@@ -47,7 +47,8 @@ class NeuroService(neuro_pb2_grpc.NeuroServicer):
             return empty_pb2.Empty()
         if request.HasField("individual"):
             strength = experiment.settings.spec.algorithm.ga.power
-            take_score(experiment, identity, genome_of(seeds, strength), request.score)
+            genome = genome_of(seeds, strength, experiment.algorithm.find)
+            take_score(experiment, identity, genome, request.score)
         else:
             take_nobodys(experiment, identity, "a score came without an individual")
         await self._journal.durable((experiment.number,))

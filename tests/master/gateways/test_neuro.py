@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import math
 import os
@@ -22,6 +23,7 @@ from germline.algorithms.ga import GeneticAlgorithm
 from germline.algorithms.ga_settings import GaSettings
 from germline.card import parse_card
 from germline.cli.app import run
+from germline.genome import Genome
 from germline.peers import neuro_pb2 as pb
 from germline.peers import neuro_pb2_grpc
 from germline.v1 import spec_pb2
@@ -270,3 +272,20 @@ def test_a_new_individual_is_the_child_of_an_elite_or_the_champion() -> None:
         algorithm.tell(Result(algorithm.next_ticket - 1, (score,), 0, 0))
     chosen = {tuple(next_seeds(algorithm, lambda n, k=k: k % n)) for k in range(3)}  # type: ignore[misc]
     assert chosen == {(40, 0), (30, 1), (10, 2)}
+
+
+async def test_long_lines_are_kept_once_and_those_that_count_no_more_not_at_all(tmp_path: Path) -> None:
+    line = list(range(1_000))
+    async with serving(tmp_path, window="10", parents="2") as master, calling(master) as stub:
+        for child in range(30):
+            await stub.Show(shown(line, 1e6))  # an elite that stays
+            await stub.Show(shown([*line, child], float(child)))
+            await stub.Show(shown([7, *line, child], float(child)))  # of nobody who is known
+        algorithm = experiment_of(master).algorithm
+        elite = algorithm.find(genome_of(line, STRENGTH).id)
+        assert elite is not None
+        assert sum(member.genome.parent() is elite for member in algorithm.population()) >= 3
+        gc.collect()
+        alive = [each for each in gc.get_objects() if isinstance(each, Genome)]
+        founders = [each for each in alive if len(each.mutations) == 1 and each.mutations[0].seed == 7]
+        assert len(founders) <= 12, "lines outlive the window that they counted in"
