@@ -170,7 +170,8 @@ async def test_an_individual_may_be_shown_any_number_of_times_also_one_that_was_
     async with serving(tmp_path) as master, calling(master) as stub:
         await asyncio.gather(*(stub.Show(shown([5, 6], float(score))) for score in range(10)))
         members = experiment_of(master).algorithm.best(2)
-        assert [(seeds_of(m.genome), m.fitness, m.episodes) for m in members] == [([5, 6], 4.5, 10)]
+        assert [(seeds_of(m.genome), m.episodes) for m in members] == [([5, 6], 10)]
+        assert members[0].fitness == pytest.approx(4.5)  # in whatever order they came
         assert (await stub.Status(EMPTY)).num_iter == 10
         assert (await stub.Status(EMPTY)).top_score == 9.0
 
