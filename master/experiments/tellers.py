@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
@@ -27,7 +27,8 @@ class Tellers:
         self._room = room
         self._fresh: list[tuple[int, int]] = []  # told and not sorted in yet, without the genomes,
         self._confirmed: list[tuple[int, int]] = []  # and of them and those before, what others confirmed
-        self._results: OrderedDict[tuple[int, int], int] = OrderedDict()
+        self._results: dict[tuple[int, int], int] = {}
+        self._order: deque[tuple[int, int]] = deque()  # oldest first, and some that are gone
 
     def note(self, ask: Ask, worker: int) -> None:
         """The worker of this number told a result of this."""
@@ -58,20 +59,21 @@ class Tellers:
 
     def restore(self, entries: Iterable[Entry]) -> None:
         """Become what :meth:`entries` gave."""
-        self._results = OrderedDict(entries)
+        self._results = dict(entries)
+        self._order = deque(self._results)
 
     def _sort_in(self) -> None:
         results, knows = self._results, self._knows
         for key in self._fresh:
             if not knows(key[0]):
                 continue
+            if key not in results:
+                self._order.append(key)
             results[key] = results.get(key, 0) + 1
             for _ in range(2):
                 if len(results) <= self._room:
                     break
-                oldest, n = results.popitem(last=False)
-                if knows(oldest[0]):
-                    results[oldest] = n
+                self._look_at_oldest()
         for key in self._confirmed:
             if results.get(key, 0) > 1:
                 results[key] -= 1
@@ -79,3 +81,11 @@ class Tellers:
                 results.pop(key, None)
         self._fresh.clear()
         self._confirmed.clear()
+
+    def _look_at_oldest(self) -> None:
+        """Let the oldest go, or stand behind all others if it still counts."""
+        oldest = self._order.popleft()
+        results = self._results.pop(oldest, 0)
+        if results and self._knows(oldest[0]):
+            self._results[oldest] = results
+            self._order.append(oldest)
