@@ -102,6 +102,40 @@ async def test_its_champion_is_published_as_any_other_is(tmp_path: Path) -> None
     assert list(seeds_of(card.genome)) == list(top.top_individual.seeds)
 
 
+async def test_beyond_this_machine_the_port_is_encrypted_and_asks_for_a_token(tmp_path: Path) -> None:
+    pytest.importorskip("cryptography", reason="pip install 'germline[certificates]'")
+    assert run(["certificates", str(tmp_path / "certs")]) == 0
+    (tmp_path / "tokens").write_text("a-token-of-workers\n")
+    ca = (tmp_path / "certs" / "ca.pem").read_bytes()
+    config = MasterConfig(
+        listen="0.0.0.0:0",
+        gateway="neuro=0.0.0.0:0",
+        metrics_port=-1,
+        store_folder=tmp_path / "store",
+        tls_cert=tmp_path / "certs" / "server.pem",
+        tls_key=tmp_path / "certs" / "server-key.pem",
+        worker_tokens=tmp_path / "tokens",
+    )
+    async with Master.serving(config, environment={}) as master:
+        address = master.gateways["neuro"].replace("0.0.0.0", "127.0.0.1")  # noqa: S104 - its own words
+        async with grpc.aio.insecure_channel(address) as plain:
+            assert await refusal(plain) is grpc.StatusCode.UNAVAILABLE
+        async with grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(ca)) as encrypted:
+            assert await refusal(encrypted) is grpc.StatusCode.UNAUTHENTICATED
+            assert await refusal(encrypted, "another") is grpc.StatusCode.UNAUTHENTICATED
+            assert await refusal(encrypted, "a-token-of-workers") is None
+
+
+async def refusal(channel: grpc.aio.Channel, token: str = "") -> grpc.StatusCode | None:
+    """How a Seek is refused; None if it is answered."""
+    shows = (("authorization", f"Bearer {token}"),) if token else ()
+    try:
+        await neuro_pb2_grpc.NeuroStub(channel).Seek(EMPTY, metadata=shows, timeout=10.0)
+    except grpc.aio.AioRpcError as error:
+        return error.code()
+    return None
+
+
 async def test_before_the_first_score_there_is_nobody(tmp_path: Path) -> None:
     async with serving(tmp_path) as master, calling(master) as stub:
         top = await stub.Status(EMPTY)
