@@ -54,6 +54,7 @@ COMMANDS = {
     "evaluate": ["--episodes", "1", "--device", "cpu"],
     "export": ["--output", "best.safetensors"],
     "record": [],
+    "publish": ["--to", "published", "--once"],
     "pause": [],
     "resume": [],
     "extend": ["--evaluations", "1000000"],
@@ -63,7 +64,6 @@ COMMANDS = {
     "repair": ["sphere"],
     "delete": ["sphere"],
     "restore": ["one.backup"],
-    "publish": ["--to", "published", "--once"],
 }
 ENDLESS = {"serve"}  # is tried in a process of its own
 CANNOT = {  # the master has answered by then

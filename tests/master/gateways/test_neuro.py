@@ -321,6 +321,6 @@ async def test_long_lines_are_kept_once_and_those_that_count_no_more_not_at_all(
         assert elite is not None
         assert sum(member.genome.parent() is elite for member in algorithm.population()) >= 3
         gc.collect()
-        alive = [each for each in gc.get_objects() if isinstance(each, Genome)]
+        alive = [each for each in gc.get_objects() if type(each) is Genome]
         founders = [each for each in alive if len(each.mutations) == 1 and each.mutations[0].seed == 7]
         assert len(founders) <= 12, "lines outlive the window that they counted in"
