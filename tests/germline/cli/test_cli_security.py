@@ -66,6 +66,7 @@ COMMANDS = {
     "restore": ["one.backup"],
 }
 ENDLESS = {"serve"}  # is tried in a process of its own
+OF_WHAT_IS_OVER = {"watch", "delete"}
 CANNOT = {  # the master has answered by then
     "record": (1, "plays no episodes that could be filmed"),
     "repair": (4, "experiment sphere is not damaged"),
@@ -226,6 +227,9 @@ def test_a_server_of_models_encrypts_and_shows_the_token(house: House, tap: Tap)
 def test_every_command_encrypts_and_shows_the_token(
     command: str, house: House, tap: Tap, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    if command in OF_WHAT_IS_OVER:
+        assert run(["stop", "sphere", "--master", f"localhost:{house.port}", *house.protection]) == 0
+        tap.heard.clear()
     status = run([command, *COMMANDS[command], "--master", tap.address, *house.protection])
     said = capsys.readouterr()
     expected, sentence = CANNOT.get(command, (0, ""))
