@@ -829,8 +829,8 @@ async def test_a_worker_that_holds_leases_keeps_them_over_a_restart(serve: Serve
     async with serve() as house:
         await house.create()
         before = await house.greeted()
-        out = await before.borrow(2)
-        await before.tell()  # acknowledged: what was asked is kept, too
+        told, *out = await before.borrow(3)
+        await before.tell(played(told))  # acknowledged: what was asked before it is kept, too
     async with serve() as house:
         worker = await house.greeted(held=[lease.key for lease in out])
         (fresh,) = await worker.borrow(1)
