@@ -20,7 +20,7 @@ import grpc.aio
 
 from germline import noise
 from germline.bench.load import allow_files
-from germline.bench.serving import Served, served
+from germline.bench.serving import SPHERE, Served, served
 from germline.client import Client
 from germline.spec import loads
 from germline.v1 import worker_pb2, worker_pb2_grpc
@@ -30,15 +30,6 @@ AT_A_TIME = 100
 
 _HONEST_EVALUATIONS = 10**9  # more than it comes to
 _QUICK = ("--heartbeat-s", "1")  # so that those who left are forgotten while more come
-_SPEC = """
-name = "load"
-[task.function]
-path = "germline.functions:sphere"
-[policy]
-name = "vector"
-[algorithm.ga]
-window = 1000
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +59,7 @@ async def measure(connections: int) -> Dropped:
         served(Path(folder), *_QUICK) as master,
         Client(master.address) as client,
     ):
-        client.create(loads(_SPEC))
+        client.create(loads(SPHERE))
         honest = _honest_worker(master)
         try:
             await _drop(master.address, range(connections // 10))
@@ -77,7 +68,7 @@ async def measure(connections: int) -> Dropped:
         finally:
             honest.kill()
             honest.wait()
-        told = await asyncio.to_thread(client.experiment, "load")
+        told = await asyncio.to_thread(client.experiment, "bench")
         return Dropped(
             connections=connections,
             early_memory_mib=early_mib,

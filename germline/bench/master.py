@@ -19,7 +19,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from germline.bench.serving import served
+from germline.bench.serving import SPHERE, served
 from germline.client import Client
 from germline.spec import loads
 
@@ -30,15 +30,6 @@ LONG_RUN = 1_000_000
 _WARM_UP = 10_000  # evaluations before the first rate is taken
 _WINDOW = 100_000  # evaluations over which a rate is taken
 _ECHO_S = 3.0
-_SPEC = """
-name = "bench"
-[task.function]
-path = "germline.functions:sphere"
-[policy]
-name = "vector"
-[algorithm.ga]
-window = 1000
-"""
 
 Sample = tuple[float, int]  # monotonic seconds, evaluations acknowledged by then
 
@@ -108,7 +99,7 @@ def _run(evaluations: int) -> tuple[list[Sample], int]:
         served(Path(folder)) as master,
         Client(master.address) as client,
     ):
-        client.create(loads(_SPEC))
+        client.create(loads(SPHERE))
         command = [
             *_python("germline.bench.fleet", master.address),
             *("--streams", str(STREAMS), "--batch", str(BATCH), "--evaluations", str(evaluations)),

@@ -13,6 +13,17 @@ from pathlib import Path
 from germline.bench.ports import free_port
 from germline.client import Client
 
+SPHERE = """
+name = "bench"
+[task.function]
+path = "germline.functions:sphere"
+[policy]
+name = "vector"
+[algorithm.ga]
+window = 1000
+"""
+"""An experiment that costs its workers nothing."""
+
 _START_S = 60.0
 _ANSWER_S = 30.0
 

@@ -16,21 +16,12 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from germline.bench.serving import Served, served
+from germline.bench.serving import SPHERE, Served, served
 from germline.client import Client
 from germline.spec import loads
 
 _LOOK_S = 0.5
 _EARLY = 10  # part of the evaluations after which a size is an early one
-_SPEC = """
-name = "bench"
-[task.function]
-path = "germline.functions:sphere"
-[policy]
-name = "vector"
-[algorithm.ga]
-window = 1000
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +50,7 @@ async def measure(evaluations: int, snapshot_interval_s: float) -> StoreSize:
     snapshots = ("--snapshot-interval-s", str(snapshot_interval_s))
     with tempfile.TemporaryDirectory() as folder:
         with served(Path(folder), *snapshots) as master, Client(master.address) as client:
-            client.create(loads(_SPEC))
+            client.create(loads(SPHERE))
             sizes = await _look_on(master, client, evaluations)
         return _figures(evaluations, sizes, _files(Path(folder)))
 
