@@ -8,7 +8,6 @@ import os
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import sysconfig
@@ -22,6 +21,7 @@ from google.protobuf import empty_pb2
 
 from germline.cli.app import run
 from germline.peers import neuro_pb2, neuro_pb2_grpc
+from germline.ports import free_port
 from germline.spec import load, loads, to_toml
 
 ROOT = Path(__file__).parent.parent
@@ -64,8 +64,7 @@ class ShownMaster:
         (shown,) = re.findall(
             r"^\$ (germline master .*)$", section("From cshenton/neuroevolution"), re.MULTILINE
         )
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.address = f"127.0.0.1:{free.getsockname()[1]}"
+        self.address = f"127.0.0.1:{free_port()}"
         self._folder = folder
         self._line = shown.replace("127.0.0.1:8080", self.address)
         plain = {name: value for name, value in os.environ.items() if not name.startswith("GERMLINE_")}

@@ -27,6 +27,7 @@ from germline import settings
 from germline.card import parse_card
 from germline.cli.app import app, run
 from germline.genome import Genome
+from germline.ports import free_port
 from germline.spec import loads
 from master.config import MasterConfig
 from worker.config import WorkerConfig
@@ -273,8 +274,7 @@ def test_a_fleet_is_made_watched_extended_and_forgotten_by_the_commands_that_are
     (folder / "experiments" / "frostbite-ga.toml").write_text(SHORT)
     monkeypatch.setenv("PATH", f"{GERMLINE.parent}:{os.environ['PATH']}")
     monkeypatch.setenv("GERMLINE_METRICS_PORT", "-1")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     shown = [line for block in blocks("console") if "certificates" in block for line in lines_of(block)]
     said = []
     with contextlib.ExitStack() as fleet:

@@ -23,9 +23,9 @@ from typing import Self
 
 import ray
 
-from germline.bench.ports import free_port
 from germline.cli.app import run
 from germline.client import Client
+from germline.ports import free_port
 from germline.spec import load
 
 HUNG = 75

@@ -19,8 +19,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import mean
 
-from germline.bench.ports import free_port
 from germline.client import Client
+from germline.ports import free_port
 from germline.spec import loads
 from germline.v1 import spec_pb2
 

@@ -16,8 +16,8 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from germline.bench.cable import Cable
-from germline.bench.ports import free_port
 from germline.client import Client, MasterError
+from germline.ports import free_port
 
 PATIENCE_S = 120.0
 _ONE_SERVES = ([True, False], [False, True])

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from germline.bench.ports import free_port
 from germline.client import Client
+from germline.ports import free_port
 
 SPHERE = """
 name = "bench"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import socket
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -21,6 +20,7 @@ from germline.cli.sitting import Sitting
 from germline.cli.target import JsonOption
 from germline.cli.verdict import DEFAULT_EPISODES, Judge
 from germline.client import Client
+from germline.ports import free_port
 from germline.settings import PREFIX
 from germline.spec import load
 
@@ -138,7 +138,6 @@ def default_workers() -> int:
 
 def _free_port() -> int:
     try:
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            return int(server.getsockname()[1])
+        return free_port()
     except OSError as error:
         raise CommandError(f"no port is free on 127.0.0.1: {error}", Exit.FAILED) from None

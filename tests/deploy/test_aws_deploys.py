@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from germline.bench.ports import free_port
+from germline.ports import free_port
 from tests.deploy.stacks import COMBINATIONS, GIVEN, ROOT, SOME, TEMPLATE, Resolver, Resources, read_template
 
 PATIENCE_S = 120.0

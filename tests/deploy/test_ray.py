@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from germline.bench.ports import free_port
+from germline.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "deploy" / "ray" / "germline_on_ray.py"

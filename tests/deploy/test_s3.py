@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from germline import backup_file
-from germline.bench.ports import free_port
 from germline.card import parse_card
 from germline.cli.app import run
 from germline.client import Client
+from germline.ports import free_port
 from germline.spec import loads
 
 PATIENCE_S = 120.0

@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 
-from germline.bench.ports import free_port
 from germline.client import Client
+from germline.ports import free_port
 from germline.spec import loads
 from master.config import MasterConfig
 from master.server import Master

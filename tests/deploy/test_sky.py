@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from germline.bench.ports import free_port
 from germline.cli.app import run
 from germline.client import Client
+from germline.ports import free_port
 from germline.spec import loads
 
 ROOT = Path(__file__).parents[2]

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from germline.ports import free_port
+
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "deploy" / "slurm"
 DAEMONS = ("munged", "slurmctld", "slurmd", "sbatch")
@@ -72,8 +74,8 @@ def wait_for(what: str, is_so: Callable[[], bool]) -> None:
 
 
 def two_ports() -> list[int]:
-    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
-        return [one.getsockname()[1], two.getsockname()[1]]
+    one, two = free_port(), free_port()
+    return [one, two] if one != two else two_ports()
 
 
 class Cluster:

@@ -3,7 +3,6 @@
 import asyncio
 import re
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ import torch
 from germline.client import Client, Experiment, NotReachableError
 from germline.genome import Genome, Mutation
 from germline.pairs import members
+from germline.ports import free_port
 from germline.spec import loads, start_text
 from germline.v1 import spec_pb2
 from worker.centres.first_centre import first_evolution
@@ -78,7 +78,7 @@ class House:
     def __init__(self, folder: Path) -> None:
         (folder / "bowl.py").write_text(TASK)
         self.folder = folder
-        self.address = f"127.0.0.1:{_free_port()}"
+        self.address = f"127.0.0.1:{free_port()}"
         self._processes: list[Process] = []
 
     async def start(self, module: str, *flags: str) -> Process:
@@ -138,13 +138,6 @@ class House:
         """Lines of all logs that match."""
         lines = [line for log in self.folder.glob("*.log") for line in log.read_text().splitlines()]
         return [line for line in lines if re.search(pattern, line)]
-
-
-def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
 
 
 @pytest.fixture

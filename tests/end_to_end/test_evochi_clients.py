@@ -7,7 +7,6 @@ names an interpreter that has them. GERMLINE_TRIALS says how often each death is
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from germline.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 CLIENT = ROOT / "tests" / "peers" / "evochi_sphere.py"
@@ -70,7 +71,7 @@ class House:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.listen, self.gateway = _free_address(), _free_address()
+        self.listen, self.gateway = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
         self.clients: list[Client] = []
         self.master: subprocess.Popen[bytes] | None = None
 
@@ -98,11 +99,6 @@ class House:
         if self.master is not None:
             self.master.terminate()
             self.master.wait(PATIENCE_S)
-
-
-def _free_address() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return f"127.0.0.1:{taken.getsockname()[1]}"
 
 
 @pytest.fixture

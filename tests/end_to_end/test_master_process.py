@@ -19,6 +19,7 @@ import pytest
 
 from germline import noise
 from germline.genome import Genome, Mutation
+from germline.ports import free_port
 from germline.spec import loads
 from germline.v1 import experiment_pb2, worker_pb2
 from germline.v1.experiment_pb2_grpc import ExperimentServiceStub
@@ -43,8 +44,7 @@ class House:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            self.address = f"127.0.0.1:{taken.getsockname()[1]}"
+        self.address = f"127.0.0.1:{free_port()}"
         self.masters: list[subprocess.Popen[str]] = []
 
     def start(self, *flags: str, **environment: str) -> "subprocess.Popen[str]":
@@ -60,8 +60,14 @@ class House:
 
     def serve(self, *flags: str) -> "subprocess.Popen[str]":
         master = self.start(*flags)
+        time_up = time.monotonic() + PATIENCE_S
         with grpc.insecure_channel(self.address) as channel:
-            grpc.channel_ready_future(channel).result(PATIENCE_S)
+            ready = grpc.channel_ready_future(channel)
+            while not ready.done():
+                assert master.poll() is None, f"the master ended: {master.communicate()[1]}"
+                assert time.monotonic() < time_up, "the master does not serve"
+                with contextlib.suppress(grpc.FutureTimeoutError):
+                    ready.result(1.0)
         return master
 
     def end(self) -> None:

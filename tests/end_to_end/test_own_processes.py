@@ -2,7 +2,6 @@
 
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ import pytest
 from germline.client import Client
 from germline.client.errors import NotReachableError
 from germline.own import unpack
+from germline.ports import free_port
 from germline.spec import loads
 
 ROOT = Path(__file__).parents[2]
@@ -44,8 +44,7 @@ class House:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            self.address = f"127.0.0.1:{taken.getsockname()[1]}"
+        self.address = f"127.0.0.1:{free_port()}"
         self.processes: list[subprocess.Popen[bytes]] = []
         (folder / "slow.py").write_text(
             "import time\n" + CLASS.replace(SLOWLY, SLOWLY + "        time.sleep(0.05)\n")

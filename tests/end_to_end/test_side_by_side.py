@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from germline.bench.ports import free_port
 from germline.client import Client
+from germline.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 EARLIER = "e428cc6"

@@ -1,7 +1,6 @@
 """The whole spine with real processes: a master with its own store, two workers, and violence."""
 
 import asyncio
-import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -13,6 +12,7 @@ from grpc import aio
 
 from germline import noise
 from germline.client import Client, Experiment, NotReachableError
+from germline.ports import free_port
 from germline.spec import loads
 from germline.v1 import worker_pb2
 from germline.v1.worker_pb2_grpc import WorkerServiceStub
@@ -54,7 +54,7 @@ class House:
     def __init__(self, folder: Path) -> None:
         (folder / "steps.py").write_text(TASK)
         self.folder = folder
-        self.address = f"127.0.0.1:{_free_port()}"
+        self.address = f"127.0.0.1:{free_port()}"
         self._processes: list[Process] = []
 
     async def start(self, module: str, *flags: str) -> Process:
@@ -108,13 +108,6 @@ class House:
                         return await asyncio.to_thread(question, client)
                 except NotReachableError:
                     await asyncio.sleep(0.1)
-
-
-def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import asyncio
 import http.client
 import json
 import signal
-import socket
 import sys
 import time
 import urllib.request
@@ -19,6 +18,7 @@ from redis.exceptions import RedisError
 
 from germline.bench.cable import Cable
 from germline.client import Client, NotReachableError
+from germline.ports import free_port
 from germline.spec import loads
 from germline.v1 import experiment_pb2, experiment_pb2_grpc
 from master.journal.store import connect, find_server
@@ -37,11 +37,6 @@ parents = 5
 """)
 Process = asyncio.subprocess.Process
 T = TypeVar("T")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 class Pair:

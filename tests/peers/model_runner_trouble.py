@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import statistics
 import sys
 import time
@@ -20,6 +19,8 @@ from typing import Any
 import grpc
 import grpc.aio
 from grpc_health.v1 import health, health_pb2_grpc
+
+from germline.ports import free_port
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
@@ -61,9 +62,7 @@ class Node:
 async def serve(kind: str, stack: AsyncExitStack) -> int:
     """A node's port; nobody listens on that of one that is to refuse connections."""
     if kind == "refused":
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port: int = free.getsockname()[1]
-            return port
+        return free_port()
     node, server = Node(kind), grpc.aio.server()
     methods: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
         "Setup": grpc.unary_unary_rpc_method_handler(

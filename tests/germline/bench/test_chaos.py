@@ -27,7 +27,7 @@ from germline.bench.chaos.network import Network
 from germline.bench.chaos.run import Chaos, measure
 from germline.bench.chaos.torment import Scale
 from germline.bench.pair import HERE
-from germline.bench.ports import free_port
+from germline.ports import free_port
 from germline.v1 import journal_pb2
 
 SHORT = Scale(

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from germline.bench.ports import free_port
 from germline.cli.app import run
 from germline.client import Client
+from germline.ports import free_port
 from germline.spec import loads
 
 PATIENCE_S = 60.0

@@ -22,6 +22,7 @@ from typer.core import TyperGroup
 from germline import backup_file, noise
 from germline.cli.app import app, run
 from germline.client import Client
+from germline.ports import free_port
 from germline.spec import loads
 from germline.v1 import worker_pb2
 from germline.v1.worker_pb2_grpc import WorkerServiceStub
@@ -137,8 +138,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
          "-keyout", str(key), "-out", str(cert)],
         check=True, capture_output=True,
     )  # fmt: skip
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    port = free_port()
     master = subprocess.Popen(
         [sys.executable, "-m", "master", "--listen", f"127.0.0.1:{port}", "--metrics-port", "-1",
          "--store-folder", str(folder / "store"), "--token-file", str(token), "--tls-cert", str(cert),

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import math
 import re
-import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ import pytest
 from germline.client.errors import RefusedError
 from germline.limits import PART_BYTES
 from germline.own import Worker, pack, unpack
+from germline.ports import free_port
 from germline.spec import loads
 from germline.v1 import own_pb2 as pb
 from germline.v1.own_pb2_grpc import OwnServiceStub
@@ -163,8 +163,7 @@ async def test_a_state_of_many_parts_travels_both_ways(master: Master) -> None:
 
 
 async def test_a_master_that_restarts_finds_its_workers_again_and_no_member_is_lost(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        address = f"127.0.0.1:{taken.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     sphere = Sphere()
     stop = threading.Event()
     sphere.before_evaluate = lambda: stop.wait(PATIENCE_S) if len(sphere.evaluated) == 14 else None

@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from germline.bench.cable import Cable
-from germline.bench.ports import free_port
+from germline.ports import free_port
 from master.errors import JournalFormatError, StoreFailingError
 from master.journal import fenced
 from master.journal.fenced import Entry, FencedStore

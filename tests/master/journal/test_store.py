@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from redis.exceptions import TimeoutError
 
-from germline.bench.ports import free_port
 from germline.connection import is_loopback
+from germline.ports import free_port
 from master.config import MasterConfig, split_address
 from master.journal.store import OwnStore, StoreError, check_server, connect, find_server, open_store
 

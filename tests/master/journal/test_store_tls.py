@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from redis.exceptions import RedisError
 
-from germline.bench.ports import free_port
 from germline.cli.authority import Authority
 from germline.client import Client
+from germline.ports import free_port
 from germline.spec import loads
 from master.config import MasterConfig
 from master.journal.store import OwnStore, connect

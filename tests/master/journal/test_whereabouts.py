@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import socket
 import subprocess
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 from redis.exceptions import RedisError
 
+from germline.ports import free_port
 from germline.spec import loads
 from master.config import MasterConfig
 from master.journal.keys import Keys
@@ -19,11 +19,6 @@ from master.server import Master
 
 KEY = Keys().store
 PATIENCE_S = 60.0
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 class Servers:
