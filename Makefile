@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup pong test test-deploy images peers lint mutants bench takeovers chaos fuzz sbom check-games proto clean
+.PHONY: help setup pong test test-deploy images peers lint docs mutants bench takeovers chaos fuzz sbom check-games proto clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -14,7 +14,7 @@ setup: $(READY) ## make .venv with everything that germline needs
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "germline needs Python 3.11 or newer, this is " + sys.version'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[worker,local,models,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[worker,local,models,dev,docs]'
 	touch $@
 
 pong: setup ## evolve Pong from pixels on this machine, with a live display
@@ -24,7 +24,7 @@ test: setup ## run the tests, on all cores
 	$(BIN)/pytest --numprocesses auto
 
 test-deploy: setup ## check deploy/ with the tools of others; wants a package index, and as root Debian's packages
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[worker,local,models,dev,deploy]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[worker,local,models,dev,docs,deploy]'
 	$(BIN)/pytest tests/deploy
 
 IMAGES ?= /var/tmp/germline-images
@@ -42,6 +42,9 @@ lint: setup ## style, types and the direction of imports
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: setup ## build the site of docs/ into site/; strict, and without a network
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 MODULE ?= *
 SAMPLE ?= 10000
@@ -76,4 +79,4 @@ proto: setup ## generate germline/v1 from proto/germline/v1
 	$(BIN)/python tools/generate_stubs.py
 
 clean: ## forget the environment and the caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist mutants
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist mutants site

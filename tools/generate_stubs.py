@@ -21,6 +21,7 @@ from google.protobuf.descriptor_pb2 import (
     EnumDescriptorProto,
     FileDescriptorProto,
     FileDescriptorSet,
+    ServiceDescriptorProto,
 )
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -69,7 +70,7 @@ def generate(folder: Path) -> list[Path]:
 
 
 def write_comments(descriptors: Path, target: Path) -> None:
-    """Write the comment of every message, field and enum value of our own protocol, by full name."""
+    """Write the comment of every call, message, field and enum value of our own protocol, by full name."""
     everything = FileDescriptorSet.FromString(descriptors.read_bytes()).file
     files = [file for file in everything if file.package == "germline.v1"]
     comments: dict[str, str] = {}
@@ -89,7 +90,17 @@ def _names_by_path(file: FileDescriptorProto) -> dict[tuple[int, ...], str]:
         _name_message((4, i), f"{file.package}.{message.name}", message, names)
     for i, enum in enumerate(file.enum_type):
         _name_enum((5, i), f"{file.package}.{enum.name}", enum, names)
+    for i, service in enumerate(file.service):
+        _name_service((6, i), f"{file.package}.{service.name}", service, names)
     return names
+
+
+def _name_service(
+    path: tuple[int, ...], name: str, service: ServiceDescriptorProto, names: dict[tuple[int, ...], str]
+) -> None:
+    names[path] = name
+    for i, method in enumerate(service.method):
+        names[(*path, 2, i)] = f"{name}.{method.name}"
 
 
 def _name_message(
