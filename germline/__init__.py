@@ -1,1 +1,60 @@
-"""Neuroevolution as a service: every network is a line of seeds."""
+"""Neuroevolution as a service: every network is a line of seeds.
+
+The names that most people look for, each loaded when it is first asked for::
+
+    policy = germline.load("champion.toml")          # act, evaluate, record, weights, network
+    result = germline.run("experiments/pong.toml")   # a master and workers, on this machine
+    client = germline.connect("master-host:7700")    # a master that somebody else started
+    print(germline.Spec.load("experiments/pong.toml"))
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from germline import eggroll, spec
+    from germline.algorithms.ga import GeneticAlgorithm
+    from germline.algorithms.ga_settings import GaSettings
+    from germline.face.connecting import connect
+    from germline.face.errors import GermlineError
+    from germline.face.policy import Policy, load
+    from germline.spec.problems import SpecError
+
+_HOMES = {
+    "GaSettings": "germline.algorithms.ga_settings",
+    "GeneticAlgorithm": "germline.algorithms.ga",
+    "GermlineError": "germline.face.errors",
+    "Policy": "germline.face.policy",
+    "SpecError": "germline.spec.problems",
+    "connect": "germline.face.connecting",
+    "load": "germline.face.policy",
+}
+_MODULES = ("eggroll", "spec")  # torch is loaded by the first alone
+
+__all__ = [
+    "GaSettings",
+    "GeneticAlgorithm",
+    "GermlineError",
+    "Policy",
+    "SpecError",
+    "connect",
+    "eggroll",
+    "load",
+    "spec",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name in _MODULES:
+        return importlib.import_module(f"germline.{name}")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'germline' has no attribute {name!r}; it has {', '.join(__all__)}")
+    found: object = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

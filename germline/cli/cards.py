@@ -57,26 +57,37 @@ def of_file(path: Path) -> Playable:
     Raises CommandError, naming the field, if something is wrong with it.
     """
     if path.suffix == ".safetensors":
-        return _of_centre_file(path)
+        return _of_exported(path)
     try:
-        card = parse_card(path.read_text(encoding="utf-8"))
-        spec = spec_of_card(card, str(path))
+        return _of_card(path.read_text(encoding="utf-8"), str(path))
     except ValueError as error:
         sentence = str(error) if str(path) in str(error) else f"{path}: {error}"
         raise CommandError(sentence, Exit.USAGE) from None
+
+
+def _of_card(text: str, where: str) -> Playable:
+    """Raises ValueError."""
+    card = parse_card(text)
+    spec = spec_of_card(card, where)
     name = format_id(card.genome.id)
-    about = f"{name} of {path}, {counted(len(card.genome), 'mutation')}"
+    about = f"{name} of {where}, {counted(len(card.genome), 'mutation')}"
     return Playable(spec, card.genome, name, about, card, card.score.kernels if card.score else ())
 
 
-def _of_centre_file(path: Path) -> Playable:
+def _of_exported(path: Path) -> Playable:
+    """What `germline export` wrote: a genome's weights with its card, or a centre."""
     with needs_extra("worker"):
         from germline.eggroll import centre_file
     data = path.read_bytes()
     try:
+        card = centre_file.note(data, "card")
+        if card is not None:
+            return _of_card(card, str(path))
         text = centre_file.note(data, "spec")
-        if text is None:
-            raise ValueError("it does not say which spec it plays; allowed: what `germline export` wrote")
+        if text is None or centre_file.note(data, "format") is None:
+            raise ValueError(
+                "it does not say which spec it plays, or has no card; allowed: what `germline export` wrote"
+            )
         spec = loads(text, spec_format=int(centre_file.note(data, "spec_format") or 1))
     except ValueError as error:
         raise CommandError(f"{path}: {error}", Exit.USAGE) from None

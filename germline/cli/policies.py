@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from germline.card import PolicyCard, write_card
 from germline.cli import cards
 from germline.cli.cards import Playable
 from germline.cli.errors import CommandError, Exit, as_usage, needs_extra
@@ -23,10 +25,13 @@ from germline.spec import SPEC_FORMAT, to_toml
 from germline.statistics import mean_interval
 from germline.v1 import spec_pb2
 
+if TYPE_CHECKING:
+    from worker.playing.playable import Playable as BuiltPlayable
+
 CardArgument = Annotated[
     Path | None,
     typer.Argument(
-        help="A policy card, or an exported centre; without one, --run or --master says where from.",
+        help="A policy card, or an exported file; without one, --run or --master says where from.",
         exists=True,
         show_default=False,
     ),
@@ -143,6 +148,8 @@ def export(
 ) -> None:
     """Write a policy's weights, float32, as safetensors, and its policy card beside them.
 
+    The file says in its metadata how to build the network again, and `germline.load` reads it.
+
     Example: germline export --run runs/pong --output pong.safetensors
     """
     policy = _policy(target, card, experiment, individual)
@@ -151,10 +158,7 @@ def export(
     beside = file.with_suffix(".toml") if policy.card else None
     if beside:
         check_free(beside, (".toml",), force=force)
-    if isinstance(policy.policy, Genome):
-        digest = write_weights(policy.spec, policy.policy, file)
-    else:
-        digest = write_centre(policy.spec, policy.policy, file)
+    digest = write_policy(policy, file)
     if policy.card and beside:
         cards.save(beside, policy.card)
     if as_json:
@@ -164,11 +168,22 @@ def export(
         typer.echo(f"wrote {file}{also}; the weights have digest {digest}")
 
 
+def write_policy(policy: Playable, file: Path) -> str:
+    """Write a policy's weights, with all that it takes to build its network again; returns their digest."""
+    if isinstance(policy.policy, Genome):
+        return write_weights(policy.spec, policy.policy, file, policy.card)
+    return write_centre(policy.spec, policy.policy, file)
+
+
 def write_centre(spec: spec_pb2.ExperimentSpec, centre: bytes, file: Path) -> str:
     """Write the file of a centre, with its spec and what its optimiser remembers; returns its digest."""
     with needs_extra("worker"):
         from germline.eggroll import centre_file
-    write_whole(file, centre_file.annotate(centre, spec=to_toml(spec), spec_format=str(SPEC_FORMAT)))
+        from worker.playing.engine_builder import engine_settings
+        from worker.playing.playable import playable
+    with as_usage():
+        built = playable(engine_settings(spec))
+    write_whole(file, centre_file.annotate(centre, **_notes(spec, built)))
     return centre_file.read(centre).digest
 
 
@@ -179,7 +194,9 @@ def digest_of(centre: bytes) -> str:
     return centre_file.read(centre).digest
 
 
-def write_weights(spec: spec_pb2.ExperimentSpec, genome: Genome, file: Path) -> str:
+def write_weights(
+    spec: spec_pb2.ExperimentSpec, genome: Genome, file: Path, card: PolicyCard | None = None
+) -> str:
     """Rebuild the network and write all that its `load_state_dict` wants; returns its weights' digest."""
     with needs_extra("worker"):
         import torch
@@ -189,12 +206,13 @@ def write_weights(spec: spec_pb2.ExperimentSpec, genome: Genome, file: Path) -> 
         from worker.playing.engine_builder import engine_settings
         from worker.playing.playable import playable
     with as_usage():
-        network = playable(engine_settings(spec)).policy
-    layout = weights.Layout.of(network)
+        built = playable(engine_settings(spec))
+    network, layout = built.policy, weights.Layout.of(built.policy)
     flat = torch.zeros(layout.size)
     weights.rebuild(genome, layout, flat)
     digest = weights.digest(flat)
     about = {"id": format_id(genome.id), "digest": digest, "policy": spec.policy.name}
+    about |= _notes(spec, built) | ({"card": write_card(card)} if card else {})
     layout.write(flat, network)
     state = {
         name: tensor.clone(memory_format=torch.contiguous_format)
@@ -202,6 +220,23 @@ def write_weights(spec: spec_pb2.ExperimentSpec, genome: Genome, file: Path) -> 
     }
     write_whole(file, save(state, metadata=about))
     return digest
+
+
+def _notes(spec: spec_pb2.ExperimentSpec, built: BuiltPlayable) -> dict[str, str]:
+    """What a file says of itself: its spec, and its network in words that need no germline."""
+    from worker.networks.policies.description import describe
+    from worker.playing.engine_builder import engine_settings
+
+    settings = engine_settings(spec)
+    network = describe(
+        built.policy,
+        built.task,
+        settings.policy,
+        version=settings.policy_version,
+        hidden=settings.hidden,
+        arguments=settings.policy_arguments,
+    )
+    return {"spec": to_toml(spec), "spec_format": str(SPEC_FORMAT), "network": json.dumps(network)}
 
 
 def _policy(target: Target, card: Path | None, experiment: str | None, individual: str | None) -> Playable:

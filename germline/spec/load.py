@@ -1,4 +1,4 @@
-"""From a spec file to a complete ExperimentSpec; a policy card that it names is read, too."""
+"""From a spec, a file or its text, to a complete ExperimentSpec; a policy card that it names is read, too."""
 
 from __future__ import annotations
 
@@ -13,30 +13,62 @@ from germline.spec.problems import Problem, SpecError
 from germline.spec.read import from_table, parsed
 from germline.v1 import spec_pb2
 
+TEXT = "the text of the spec"
 _START = "algorithm.eggroll.start"
 
 
-def load(path: Path) -> spec_pb2.ExperimentSpec:
-    """Read a spec file; the answer is complete, and stands alone.
+def load(source: Path | str) -> spec_pb2.ExperimentSpec:
+    """Read a spec; the answer is complete, and stands alone.
+
+    Args:
+        source: the path of a file, or a spec's TOML text. A text has a line end or an equals sign in it; a
+            policy card that it names is seen from the current folder.
 
     Raises:
-        SpecError: if the file is no TOML, or with everything that is wrong with the spec.
-        OSError: if it cannot be read.
+        SpecError: if it is no TOML, or with everything that is wrong with the spec. It says whether a file
+            or a text was read.
+        OSError: if the file cannot be read.
     """
+    if isinstance(source, str) and is_text(source):
+        return _complete(source, TEXT, Path())
+    path = Path(source)
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise SpecError([Problem("", f"is no UTF-8 text: {error}")], str(path)) from None
-    table = parsed(text, str(path))
-    file = _card_file(table, path)
+    return _complete(text, str(path), path.parent)
+
+
+def is_text(source: str) -> bool:
+    """Whether this is a spec's text, and no path."""
+    return "\n" in source or ("=" in source and not Path(source).exists())
+
+
+def _complete(text: str, source: str, folder: Path) -> spec_pb2.ExperimentSpec:
+    """Read a spec's text; what it names is seen from `folder`."""
+    return complete_table(parsed(text, source), source, folder)
+
+
+def complete_table(table: Mapping[str, object], source: str, folder: Path) -> spec_pb2.ExperimentSpec:
+    """A spec from what its TOML says, and from the policy card that it names.
+
+    Args:
+        table: the TOML.
+        source: what it is called in problems.
+        folder: from which files are seen.
+
+    Raises:
+        SpecError: with everything that is wrong with it.
+    """
+    file = _card_file(table, folder)
     if file is None:
-        return from_table(table, str(path))
-    card = _card(file, str(path))
-    spec = from_table(_with_start(table, card.genome), str(path))
+        return from_table(table, source)
+    card = _card(file, source)
+    spec = from_table(_with_start(table, card.genome), source)
     theirs = spec_of_card(card, str(file)).policy
     if theirs != spec.policy:
         text = f"is {str(file)!r}, whose policy is another: {_short(theirs)}, and not {_short(spec.policy)}"
-        raise SpecError([Problem(_START, text)], str(path))
+        raise SpecError([Problem(_START, text)], source)
     return spec
 
 
@@ -45,13 +77,13 @@ def start_text(genome: Genome) -> str:
     return " ".join(spell(genome))
 
 
-def _card_file(table: Mapping[str, object], path: Path) -> Path | None:
+def _card_file(table: Mapping[str, object], folder: Path) -> Path | None:
     """The card that this spec begins with; None if it names no file."""
     found: object = table
     for key in _START.split("."):
         found = found.get(key) if isinstance(found, Mapping) else None
     is_file = isinstance(found, str) and found.endswith(".toml")
-    return path.parent / cast(str, found) if is_file else None
+    return folder / cast(str, found) if is_file else None
 
 
 def _card(file: Path, source: str) -> PolicyCard:

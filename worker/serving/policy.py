@@ -230,12 +230,13 @@ def build_policy(
         built = playable(settings)
         if isinstance(built.task, WeightsTask):
             return VectorModel(_flat(built, policy).tolist(), about)
-        return PolicyModel(_player_maker(settings, built, policy, device), built.task.spaces, about)
+        return PolicyModel(player_maker(settings, built, policy, device), built.task.spaces, about)
 
 
-def _player_maker(
+def player_maker(
     settings: EngineSettings, built: Playable, policy: Genome | bytes, device: torch.device
 ) -> Callable[[], Player]:
+    """What makes players of one network, a genome's or a centre's, as its experiment plays it."""
     task, network = built
     if not isinstance(task, EpisodicTask):
         raise SetupError("the task plays no episodes, and measures no weights")

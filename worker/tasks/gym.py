@@ -51,6 +51,7 @@ class GymTask:
         self._id, self._max_steps, self._arguments = id, max_steps, dict(arguments or {})
         environment = self.make()
         self.spaces = Spaces(*_seen(id, environment), actions_of(id, environment.action_space))
+        self.to_action = converter(environment.action_space)
         environment.close()
         self.fresh_each_time = self._wants_fresh_environments()
 
@@ -109,7 +110,6 @@ class GymLanes:
         self._environments = [task.make() for _ in range(count)]
         self._is_used = [False] * count
         self._broken: set[int] = set()
-        self._to_action = converter(self._environments[0].action_space)
         self._lanes: list[int] = []
         self._actions: Actions = np.zeros(0, np.int64)
 
@@ -140,7 +140,7 @@ class GymLanes:
         failures: dict[int, str] = {}
         for i, lane in enumerate(self._lanes):
             try:
-                action = self._to_action(self._actions[i])
+                action = self._task.to_action(self._actions[i])
                 seen, reward, terminated, truncated, _ = self._environments[lane].step(action)
                 self.observations[lane] = seen
                 rewards[i], ended[i] = reward, terminated or truncated

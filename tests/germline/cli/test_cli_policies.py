@@ -69,7 +69,9 @@ def test_exported_weights_are_those_of_the_seeds(
     flat = torch.zeros(layout.size)
     rebuild(GENOME, layout, flat)
     with safe_open(target, "pt") as stored:
-        assert stored.metadata() == {"id": format_id(GENOME.id), "digest": digest, "policy": "motion"}
+        said = stored.metadata()
+        assert (said["id"], said["digest"], said["policy"]) == (format_id(GENOME.id), digest, "motion")
+        assert parse_card(said["card"]).genome == GENOME
         for name, view in layout.named_views(flat).items():
             assert torch.equal(stored.get_tensor(name), view)
     assert parse_card(target.with_suffix(".toml").read_text()).genome == GENOME

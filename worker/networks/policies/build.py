@@ -50,8 +50,7 @@ def make_policy(
         if name != "vector":
             raise SetupError(f'policy.name is {name!r}; a function task allows only "vector"')
         return Vector(dimension=task.dimension)
-    kind = _policy_class(name, version)
-    keywords = _keywords(name, kind, task.spaces, hidden, dict(arguments or {}))
+    kind, keywords = network_arguments(name, version, task.spaces, hidden, arguments or {})
     try:
         with torch.random.fork_rng(devices=[]):
             policy, another = (_built(name, kind, keywords, task.spaces) for _ in range(2))
@@ -60,6 +59,14 @@ def make_policy(
     except MisfitError as error:
         raise SetupError(f"policy.name is {name!r}, which {error}") from error
     return policy
+
+
+def network_arguments(
+    name: str, version: int | None, spaces: Spaces, hidden: Sequence[int], arguments: Mapping[str, object]
+) -> tuple[type[nn.Module], dict[str, object]]:
+    """The class that a policy's name means, and what it is called with; see :func:`make_policy`."""
+    kind = _policy_class(name, version)
+    return kind, _keywords(name, kind, spaces, hidden, dict(arguments))
 
 
 def _policy_class(name: str, version: int | None) -> type[nn.Module]:

@@ -25,6 +25,9 @@ class Motion(nn.Module):
     integer_stages = (Stage("conv1", 4), Stage("conv2", 2), Stage("hidden", 0), Stage("head", 0))
     """Its layers, for integer play; as a plain line of layers it would miss the subtraction."""
 
+    preprocessing = "each picture divided by 255, minus the mean of the stack's pictures"
+    activation = "relu"
+
     def __init__(self, *, observation_shape: tuple[int, ...], outputs: int) -> None:
         """Build it. Raises SetupError unless an observation is a stack of at least two pictures."""
         super().__init__()
