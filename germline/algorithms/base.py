@@ -66,6 +66,8 @@ class Result(NamedTuple):
         steps: agent actions taken, all episodes together.
         failure: why it could not be scored; empty if it was. No algorithm is told of it otherwise.
         cut: how many of the episodes the Ask's cap cut, the others were whole games; None for an Ask without.
+        behaviour: what was done, as :func:`germline.behaviour.pack` writes it; of a slice, one member's after
+            the other's. Empty where the experiment has none.
     """
 
     ticket: int
@@ -74,6 +76,7 @@ class Result(NamedTuple):
     steps: int
     failure: str = ""
     cut: int | None = None
+    behaviour: bytes = b""
 
 
 def check_result(result: Result, episodes: int) -> None:

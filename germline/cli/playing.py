@@ -121,7 +121,8 @@ def _calls(
 
     weights = centre_weights(playable(settings, task).policy, centre).numpy()
     for position, seed in enumerate(seeds):
-        yield position, task.measure(weights, seed)
+        told = task.measure(weights, seed)
+        yield position, float(told[0] if isinstance(told, tuple) else told)
 
 
 def _engine(

@@ -11,6 +11,7 @@ Example::
     loads(to_toml(spec)) == spec                   # True
 """
 
+from germline.spec.behaviour import behaviour_dimensions
 from germline.spec.convert import eggroll_settings, ga_settings, kernels_of, low_rank
 from germline.spec.explain import Row, Section, explain
 from germline.spec.load import load, start_text
@@ -32,6 +33,7 @@ __all__ = [
     "Row",
     "Section",
     "SpecError",
+    "behaviour_dimensions",
     "complete",
     "eggroll_settings",
     "explain",

@@ -20,6 +20,7 @@ from germline.spec.fields import (
     is_required,
     is_table,
     kinds_of,
+    setting_of,
     word_of,
 )
 from germline.spec.problems import Problem, SpecError, missing, unknown, wrong_value
@@ -198,6 +199,8 @@ def _fill_field(
     message: Message, field: FieldDescriptor, path: str, refused: set[str], problems: list[Problem]
 ) -> None:
     if is_table(field):
+        if setting_of(field).may_be_absent and not message.HasField(field.name):
+            return
         child: Message = getattr(message, field.name)
         child.SetInParent()
         _fill(child, path + ".", refused, problems)

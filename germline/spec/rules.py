@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from germline.behaviour import BYTES
 from germline.card import read_line
 from germline.policy_versions import VERSIONS
+from germline.spec.behaviour import behaviour_dimensions, behaviour_problems
 from germline.spec.convert import ga_settings, starts_of
 from germline.spec.problems import Problem, wrong_value
 from germline.v1 import spec_pb2
 
 MAX_RETURNS = 2_000_000  # of one result: 16 MB, what a master takes in one message
+MAX_BEHAVIOUR_BYTES = 4 << 20  # of one result
 
 _GA = "algorithm.ga."
 _EGGROLL = "algorithm.eggroll."
@@ -41,6 +44,9 @@ def _rules(
     yield ("task", "policy.name", "policy.hidden"), lambda: _policy_fits_task(spec)
     yield ("task", "policy.name", "algorithm"), lambda: _own_is_all_or_nothing(spec)
     yield ("policy.name", "policy.version"), lambda: _policy_has_its_version(spec.policy)
+    if spec.HasField("behaviour"):
+        fields = (field.name for field in spec.behaviour.DESCRIPTOR.fields)
+        yield ("task", *_below("behaviour.", *fields)), lambda: behaviour_problems(spec)
     yield _below("evaluation.", "lowest_return", "highest_return"), lambda: _returns_have_a_range(spec)
     yield ("task", "evaluation.episodes", "evaluation.starts"), lambda: _starts_are_enough(spec)
     yield ("task", "algorithm", "evaluation.starts"), lambda: _common_starts_are_known(spec)
@@ -71,7 +77,7 @@ def _rules(
             lambda: _early_close_has_a_deadline(spec.algorithm.eggroll),
         )
         yield (
-            (_EGGROLL + "slice_pairs", _EGGROLL + "pairs", "evaluation.episodes"),
+            ("behaviour", _EGGROLL + "slice_pairs", _EGGROLL + "pairs", "evaluation.episodes"),
             lambda: _a_result_fits_into_a_message(spec),
         )
 
@@ -227,6 +233,12 @@ def _a_result_fits_into_a_message(spec: spec_pb2.ExperimentSpec) -> Iterator[Pro
     if min(eggroll.slice_pairs, eggroll.pairs) > most:
         told = f"a result has up to {MAX_RETURNS:,} returns"
         allowed = f"at most {most} with {episodes} evaluation.episodes: {told}"
+        yield wrong_value(_EGGROLL + "slice_pairs", eggroll.slice_pairs, allowed)
+    if not (pair_bytes := 2 * BYTES * behaviour_dimensions(spec)):
+        return
+    most = MAX_BEHAVIOUR_BYTES // pair_bytes
+    if min(eggroll.slice_pairs, eggroll.pairs) > most:
+        allowed = f"at most {most}, as each pair tells {pair_bytes} bytes of [behaviour]"
         yield wrong_value(_EGGROLL + "slice_pairs", eggroll.slice_pairs, allowed)
 
 

@@ -298,6 +298,7 @@ class ExperimentSpec(_message.Message):
     ALGORITHM_FIELD_NUMBER: _builtins.int
     STOP_FIELD_NUMBER: _builtins.int
     PARALLELISM_FIELD_NUMBER: _builtins.int
+    BEHAVIOUR_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """What people call the experiment; unique on a master."""
     seed: _builtins.int
@@ -333,6 +334,10 @@ class ExperimentSpec(_message.Message):
     def stop(self) -> Global___Stop:
         """When the experiment is complete. The first condition that holds ends it; without any it runs until stopped."""
 
+    @_builtins.property
+    def behaviour(self) -> Global___Behaviour:
+        """What an evaluation says of what was done, beside its return. Absent: nothing."""
+
     def __init__(
         self,
         *,
@@ -345,10 +350,11 @@ class ExperimentSpec(_message.Message):
         algorithm: Global___Algorithm | None = ...,
         stop: Global___Stop | None = ...,
         parallelism: _builtins.int | None = ...,
+        behaviour: Global___Behaviour | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_parallelism", b"_parallelism", "_seed", b"_seed", "_share", b"_share", "algorithm", b"algorithm", "evaluation", b"evaluation", "parallelism", b"parallelism", "policy", b"policy", "seed", b"seed", "share", b"share", "stop", b"stop", "task", b"task"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_parallelism", b"_parallelism", "_seed", b"_seed", "_share", b"_share", "algorithm", b"algorithm", "behaviour", b"behaviour", "evaluation", b"evaluation", "parallelism", b"parallelism", "policy", b"policy", "seed", b"seed", "share", b"share", "stop", b"stop", "task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_parallelism", b"_parallelism", "_seed", b"_seed", "_share", b"_share", "algorithm", b"algorithm", "evaluation", b"evaluation", "name", b"name", "parallelism", b"parallelism", "policy", b"policy", "seed", b"seed", "share", b"share", "stop", b"stop", "task", b"task"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_parallelism", b"_parallelism", "_seed", b"_seed", "_share", b"_share", "algorithm", b"algorithm", "behaviour", b"behaviour", "evaluation", b"evaluation", "name", b"name", "parallelism", b"parallelism", "policy", b"policy", "seed", b"seed", "share", b"share", "stop", b"stop", "task", b"task"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__parallelism: _TypeAlias = _typing.Literal["parallelism"]  # noqa: Y015
     _WhichOneofArgType__parallelism: _TypeAlias = _typing.Literal["_parallelism", b"_parallelism"]  # noqa: Y015
@@ -364,6 +370,72 @@ class ExperimentSpec(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__share) -> _WhichOneofReturnType__share | None: ...
 
 Global___ExperimentSpec: _TypeAlias = ExperimentSpec  # noqa: Y015
+
+@_typing.final
+class Behaviour(_message.Message):
+    """What an evaluation says of what was done, beside its return (others say "measures", or "descriptor"): up to 512 numbers,
+    each between a lowest and a highest value that are known beforehand. They travel and are kept as whole numbers 0 to 65535
+    over that range, so that distances between them are exact. Of several episodes, they are the mean. A table of its own in
+    the spec, which may be left out.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DESCRIPTOR_FIELD_NUMBER: _builtins.int
+    INDICES_FIELD_NUMBER: _builtins.int
+    LOW_FIELD_NUMBER: _builtins.int
+    HIGH_FIELD_NUMBER: _builtins.int
+    DIMENSIONS_FIELD_NUMBER: _builtins.int
+    EVERY_STEPS_FIELD_NUMBER: _builtins.int
+    descriptor: _builtins.str
+    """Which numbers. For Atari: "ram" (the console's 128 bytes at the end), "ram_path" (all of them at 4 moments: 512
+    numbers) or "path" (the bytes at `indices`, where the player's place stands, at 16 moments: 16 numbers for each). For
+    Gymnasium: "observation" (of the last one, the numbers at `indices`). For functions and plug-ins: "task" (its own).
+    """
+    dimensions: _builtins.int
+    """How many numbers a "task" reports."""
+    every_steps: _builtins.int
+    """For "path" and "ram_path": agent steps between two moments. After an episode's end its last moment counts on. Absent: 50."""
+    @_builtins.property
+    def indices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """For "path": addresses in the console's memory, such as [85, 26], which are x and y in Venture. For "observation": which
+        of its numbers, counted from 0 in the order of a flattened array.
+        """
+
+    @_builtins.property
+    def low(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """The lowest value of each number, or one for all; what is below counts as this. For "observation" and "task". Absent: what
+        the environment or the plug-in itself says; a function needs it.
+        """
+
+    @_builtins.property
+    def high(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """The highest value of each number, or one for all."""
+
+    def __init__(
+        self,
+        *,
+        descriptor: _builtins.str = ...,
+        indices: _abc.Iterable[_builtins.int] | None = ...,
+        low: _abc.Iterable[_builtins.float] | None = ...,
+        high: _abc.Iterable[_builtins.float] | None = ...,
+        dimensions: _builtins.int | None = ...,
+        every_steps: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_dimensions", b"_dimensions", "_every_steps", b"_every_steps", "dimensions", b"dimensions", "every_steps", b"every_steps"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dimensions", b"_dimensions", "_every_steps", b"_every_steps", "descriptor", b"descriptor", "dimensions", b"dimensions", "every_steps", b"every_steps", "high", b"high", "indices", b"indices", "low", b"low"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__dimensions: _TypeAlias = _typing.Literal["dimensions"]  # noqa: Y015
+    _WhichOneofArgType__dimensions: _TypeAlias = _typing.Literal["_dimensions", b"_dimensions"]  # noqa: Y015
+    _WhichOneofReturnType__every_steps: _TypeAlias = _typing.Literal["every_steps"]  # noqa: Y015
+    _WhichOneofArgType__every_steps: _TypeAlias = _typing.Literal["_every_steps", b"_every_steps"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__dimensions) -> _WhichOneofReturnType__dimensions | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__every_steps) -> _WhichOneofReturnType__every_steps | None: ...
+
+Global___Behaviour: _TypeAlias = Behaviour  # noqa: Y015
 
 @_typing.final
 class Task(_message.Message):

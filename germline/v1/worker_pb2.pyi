@@ -324,6 +324,7 @@ class Result(_message.Message):
     PLAY_S_FIELD_NUMBER: _builtins.int
     FAILURE_FIELD_NUMBER: _builtins.int
     CUT_FIELD_NUMBER: _builtins.int
+    BEHAVIOUR_FIELD_NUMBER: _builtins.int
     frames: _builtins.int
     """Emulator frames that all episodes took together."""
     steps: _builtins.int
@@ -337,6 +338,10 @@ class Result(_message.Message):
     cut: _builtins.int
     """Present for a lease with `cap_frames`: how many of its episodes the cap cut. A worker of an earlier build, which knows
     of no caps and plays whole games, says nothing, and what it played does not count.
+    """
+    behaviour: _builtins.bytes
+    """Where the spec has a `behaviour`, what was done: its whole numbers, two bytes each, the lower byte first. Of a slice,
+    those of one member after the other, in the order of the returns. With a failure: none.
     """
     @_builtins.property
     def lease(self) -> Global___LeaseKey:
@@ -358,10 +363,11 @@ class Result(_message.Message):
         play_s: _builtins.float = ...,
         failure: _builtins.str = ...,
         cut: _builtins.int | None = ...,
+        behaviour: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_cut", b"_cut", "cut", b"cut", "lease", b"lease"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cut", b"_cut", "cut", b"cut", "failure", b"failure", "frames", b"frames", "lease", b"lease", "play_s", b"play_s", "returns", b"returns", "steps", b"steps"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cut", b"_cut", "behaviour", b"behaviour", "cut", b"cut", "failure", b"failure", "frames", b"frames", "lease", b"lease", "play_s", b"play_s", "returns", b"returns", "steps", b"steps"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cut: _TypeAlias = _typing.Literal["cut"]  # noqa: Y015
     _WhichOneofArgType__cut: _TypeAlias = _typing.Literal["_cut", b"_cut"]  # noqa: Y015

@@ -28,13 +28,14 @@ from master.experiments.events import (
 
 def write_told(message: journal_pb2.Told, told: Told) -> None:
     """Fill in that an evaluation was accepted."""
-    ticket, returns, frames, steps, _, cut = told.result
+    ticket, returns, frames, steps, _, cut, behaviour = told.result
     message.ticket = ticket
     message.returns.extend(returns)
     message.frames = frames
     message.steps = steps
     if cut is not None:
         message.cut = cut
+    message.behaviour = behaviour
     message.worker = told.worker
     message.running_s = told.running_s
 
@@ -42,7 +43,14 @@ def write_told(message: journal_pb2.Told, told: Told) -> None:
 def read_told(message: journal_pb2.Told) -> Told:
     """What :func:`write_told` wrote."""
     cut = message.cut if message.HasField("cut") else None
-    result = Result(message.ticket, tuple(message.returns), message.frames, message.steps, cut=cut)
+    result = Result(
+        message.ticket,
+        tuple(message.returns),
+        message.frames,
+        message.steps,
+        cut=cut,
+        behaviour=message.behaviour,
+    )
     return Told(result, message.worker, message.running_s)
 
 

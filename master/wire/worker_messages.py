@@ -132,6 +132,7 @@ def _results(messages: Iterable[worker_pb2.Result]) -> Iterator[tuple[Key, Resul
                 message.steps,
                 failure,
                 message.cut if message.HasField("cut") else None,
+                message.behaviour,
             ),
         )
 

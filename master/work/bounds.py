@@ -6,11 +6,13 @@ import math
 from typing import NamedTuple
 
 from germline.algorithms.base import Result, check_cut
+from germline.behaviour import BYTES
 from germline.limits import FRAMES_OVER, LARGEST_RETURN, MOST_FRAMES
 from germline.protocol_starts import FRAME_CAPS
+from germline.spec import behaviour_dimensions
 from germline.v1 import spec_pb2
 from master.errors import Refusal, UnscoredError
-from master.experiments.events import Piece, cap_of, returns_of
+from master.experiments.events import Piece, cap_of, evaluations_of, returns_of
 
 
 class Bounds(NamedTuple):
@@ -20,11 +22,13 @@ class Bounds(NamedTuple):
         lowest: its return at least, and
         highest: at most.
         frames: how many its protocol allows; what is over by the rest of a step is allowed, too.
+        dimensions: whole numbers of its behaviour.
     """
 
     lowest: float = -LARGEST_RETURN
     highest: float = LARGEST_RETURN
     frames: int = MOST_FRAMES
+    dimensions: int = 0
 
     @classmethod
     def of(cls, spec: spec_pb2.ExperimentSpec) -> Bounds:
@@ -34,6 +38,7 @@ class Bounds(NamedTuple):
             said.lowest_return if said.HasField("lowest_return") else -LARGEST_RETURN,
             said.highest_return if said.HasField("highest_return") else LARGEST_RETURN,
             _frame_cap(spec.task),
+            behaviour_dimensions(spec),
         )
 
     def check(self, result: Result, piece: Piece) -> None:
@@ -47,6 +52,7 @@ class Bounds(NamedTuple):
                 f"returns has {len(returns)} values; the lease has {episodes} episode seeds",
             )
         self._check_returns(returns)
+        self._check_behaviour(result.behaviour, evaluations_of(piece))
         self._check_frames(result, min(episodes * (self.frames + FRAMES_OVER), MOST_FRAMES))
         try:
             check_cut(result, cap_of(piece))
@@ -65,6 +71,14 @@ class Bounds(NamedTuple):
             Refusal.OUT_OF_RANGE,
             f"returns[{place}] is {value:g}; allowed: {self.lowest:g} to {self.highest:g}",
         )
+
+    def _check_behaviour(self, behaviour: bytes, members: int) -> None:
+        """Of the right length; whatever two bytes say is in range."""
+        if len(behaviour) != members * self.dimensions * BYTES:
+            allowed = f"{members} x {self.dimensions} whole numbers of {BYTES} bytes"
+            raise UnscoredError(
+                Refusal.WRONG_LENGTH, f"behaviour has {len(behaviour)} bytes; the work has {allowed}"
+            )
 
     def _has(self, value: float) -> bool:
         return math.isfinite(value) and self.lowest <= value <= self.highest

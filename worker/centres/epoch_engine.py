@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, Protocol, runtime_checkable
 
+from germline.behaviour import mean, pack, unpack
 from germline.eggroll import Evolution, centre_file
 from germline.pairs import Slice, members
 from worker.centres.members import centre_member
@@ -77,6 +78,8 @@ class _Open(Generic[Key]):
     """NaN where a part was not scored, or not yet."""
     left: int
     failures: list[str] = field(default_factory=list)
+    behaviours: dict[int, bytes] = field(default_factory=dict)
+    """What each part did, by the place of its first return; empty where nothing is said of it."""
     frames: int = 0
     steps: int = 0
     start_s: float = field(default_factory=time.perf_counter)
@@ -282,6 +285,8 @@ class EpochEngine(Generic[Key]):
             (part,) = (part for part in slice_.parts if part.key == played.key)
             who = f"member {part.genome}" if _slice_of(slice_.evaluation).pairs else "the centre"
             slice_.failures.append(f"{who}: {played.failure}")
+        if played.behaviour:
+            slice_.behaviours[first] = played.behaviour
         slice_.frames += played.frames
         slice_.steps += played.steps
         slice_.left -= 1
@@ -291,7 +296,10 @@ class EpochEngine(Generic[Key]):
         done = self._open.pop(key)
         elapsed_s = time.perf_counter() - done.start_s
         failure = "; ".join(done.failures[:_TOLD_FAILURES])
-        return Played(key, tuple(done.returns), done.frames, done.steps, elapsed_s, failure)
+        behaviour = b"" if failure else _behaviour(done)
+        return Played(
+            key, tuple(done.returns), done.frames, done.steps, elapsed_s, failure, behaviour=behaviour
+        )
 
     def _drop_open(self) -> None:
         self._open.clear()
@@ -307,6 +315,14 @@ class EpochEngine(Generic[Key]):
 
     def _state(self) -> State:
         return State(self.epoch, self.digest(), centre_file.write(self._evolution))
+
+
+def _behaviour(done: _Open[Key]) -> bytes:
+    """What the members did, one after the other; of a measured centre, the mean over its parts."""
+    parts = [done.behaviours[first] for first in sorted(done.behaviours)]
+    if not parts or _slice_of(done.evaluation).pairs:
+        return b"".join(parts)
+    return pack(mean([unpack(part) for part in parts]))
 
 
 def _slice_of(evaluation: Evaluation[Key]) -> Slice:

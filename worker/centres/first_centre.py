@@ -18,7 +18,7 @@ from germline.weights import Layout
 from worker.centres.epoch_engine import EpochEngine
 from worker.centres.members import MaterialisedMembers, MemberFunction, MemberPopulation, member_population
 from worker.playing.engine import Engine, Key
-from worker.playing.engines import check_slots, free_slots, lanes_for, relatives
+from worker.playing.engines import behaviour_of, check_slots, free_slots, lanes_for, relatives
 from worker.playing.playable import EngineSettings, playable
 from worker.playing.rollout import Rollout
 from worker.tasks.base import EpisodicTask, SetupError, Task, WeightsTask
@@ -121,7 +121,8 @@ def write_genome(policy: nn.Module, genome: Genome) -> None:
 def _stage(settings: EngineSettings, task: Task, evolution: Evolution, slots: int | None) -> _Stage[Key]:
     """What plays members around this centre, and what to call when the centre has moved."""
     if isinstance(task, WeightsTask):
-        return MemberFunction(task, evolution.network, evolution), _nothing
+        behaviour = behaviour_of(settings, task)
+        return MemberFunction(task, evolution.network, evolution, behaviour), _nothing
     return _rollout_of_members(settings, task, evolution, slots)
 
 
@@ -142,8 +143,11 @@ def _rollout_of_members(
 
     wanted = slots or member_slots(evolution, task, rows)
     make_lanes = lanes_for(settings, task, evolution.centre.device)
-    limit = settings.max_episode_s
-    return Rollout(make_lanes, make_population, wanted, max_episode_s=limit), refresh
+    limit, behaviour = settings.max_episode_s, behaviour_of(settings, task)
+    rollout = Rollout[tuple[Key, int]](
+        make_lanes, make_population, wanted, max_episode_s=limit, behaviour=behaviour
+    )
+    return rollout, refresh
 
 
 def member_slots(evolution: Evolution, task: EpisodicTask, rows: int) -> int:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from germline.behaviour import Range
 from germline.eggroll import Evolution, LowRankForward, Space, UntraceableError, materialise, try_out
 from germline.genome import Genome
 from germline.pairs import Member, NoiseKey
@@ -251,9 +252,11 @@ class MaterialisedMembers(DensePopulation):
 class MemberFunction(FunctionEngine[Key]):
     """Measures members of an epoch by a function of their weights. An :class:`Engine`."""
 
-    def __init__(self, task: WeightsTask, policy: nn.Module, evolution: Evolution) -> None:
+    def __init__(
+        self, task: WeightsTask, policy: nn.Module, evolution: Evolution, behaviour: Range | None = None
+    ) -> None:
         """Measure around this evolution's centre."""
-        super().__init__(task, policy, cache_bytes=0)
+        super().__init__(task, policy, cache_bytes=0, behaviour=behaviour)
         self._evolution = evolution
 
     def _rebuild(self, evaluation: Evaluation[Key]) -> None:

@@ -183,6 +183,7 @@ def _result(score: Score) -> worker_pb2.Result:
         steps=score.steps,
         play_s=score.play_s,
         failure=score.failure[:MAX_FAILURE],
+        behaviour=score.behaviour,
     )
 
 

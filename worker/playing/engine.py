@@ -47,6 +47,7 @@ class Played(NamedTuple, Generic[Key]):
         play_s: seconds from the first step to the last.
         failure: why it could not be scored, for people; empty if it was.
         cut: how many of the episodes its cap cut; None for an evaluation without a cap.
+        behaviour: what was done, packed; empty where the experiment has none, and with a failure.
     """
 
     key: Key
@@ -56,6 +57,7 @@ class Played(NamedTuple, Generic[Key]):
     play_s: float
     failure: str = ""
     cut: int | None = None
+    behaviour: bytes = b""
 
 
 class Engine(Protocol[Key]):

@@ -14,7 +14,8 @@ from google.protobuf.message import Message
 from germline.card import read_line
 from germline.policy_versions import VERSIONS
 from germline.shaping import ShapingName
-from germline.spec import low_rank, unknown_settings
+from germline.spec import behaviour_dimensions, low_rank, unknown_settings
+from germline.spec.behaviour import bounds
 from germline.v1 import spec_pb2
 from worker.allowed_code import NOTHING_MORE, AllowedCode
 from worker.centres.first_centre import CentreSettings, build_evolving
@@ -98,6 +99,8 @@ def engine_settings(spec: spec_pb2.ExperimentSpec) -> EngineSettings:
         allowed = ", ".join(_PRECISIONS.values())
         raise SetupError(f"evaluation.precision is {spec.evaluation.precision}; allowed: {allowed}")
     task, arguments = _task(kind, spec.task)
+    if spec.HasField("behaviour") and kind != "plugin":  # which has measures of its own
+        arguments["behaviour"] = _behaviour(spec)
     return EngineSettings(
         task=task,
         task_arguments=arguments,
@@ -109,6 +112,8 @@ def engine_settings(spec: spec_pb2.ExperimentSpec) -> EngineSettings:
         rank=low_rank(spec),
         max_episode_s=max_episode_s(spec),
         policy_version=spec.policy.version or (1 if spec.policy.name in VERSIONS else None),
+        dimensions=behaviour_dimensions(spec),
+        bounds=tuple(bounds(spec)),
     )
 
 
@@ -156,6 +161,19 @@ def _fields(message: Message) -> Iterator[tuple[str, object]]:
     for field, value in message.ListFields():
         is_map = field.message_type is not None and field.message_type.GetOptions().map_entry
         yield field.name, values(value) if is_map else value
+
+
+def _behaviour(spec: spec_pb2.ExperimentSpec) -> dict[str, object]:
+    """What a task of this package is told of the behaviour that is asked for, in plain values."""
+    said = spec.behaviour
+    found: dict[str, object] = {"descriptor": said.descriptor}
+    if said.indices:
+        found["indices"] = list(said.indices)
+    if said.HasField("every_steps"):
+        found["every_steps"] = said.every_steps
+    if pairs := bounds(spec):
+        found |= {"low": [low for low, _ in pairs], "high": [high for _, high in pairs]}
+    return found
 
 
 def has_bfloat16(device: torch.device) -> bool:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from germline import machine_share
+from germline.behaviour import Measure, Range
 from germline.weights import Layout
 from worker.networks.forward import family
 from worker.networks.low_rank_children import LitterPopulation
@@ -17,7 +18,7 @@ from worker.playing.engine import Engine, Key
 from worker.playing.functions import FunctionEngine
 from worker.playing.playable import EngineSettings, playable
 from worker.playing.rollout import Rollout
-from worker.tasks.base import EpisodicTask, Lanes, SetupError, Spaces, Task, WeightsTask
+from worker.tasks.base import EpisodicTask, Lanes, SetupError, Spaces, Task, WeightsTask, range_of
 from worker.tasks.lane_processes import LaneProcesses
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -52,8 +53,29 @@ def build_engine(
     check_slots(slots)
     task, policy = playable(settings, task)
     if isinstance(task, WeightsTask):
-        return FunctionEngine(task, policy, cache_bytes=cache_bytes)
+        behaviour = behaviour_of(settings, task)
+        return FunctionEngine(task, policy, cache_bytes=cache_bytes, behaviour=behaviour)
     return _rollout_of_genomes(settings, task, policy, device, slots, cache_bytes)
+
+
+def behaviour_of(settings: EngineSettings, task: Task) -> Range | None:
+    """The ranges of what evaluations are to say of their behaviour; None if the spec asks for nothing.
+
+    Raises:
+        SetupError: if the task says another number of numbers than the spec.
+    """
+    if not settings.dimensions:
+        return None
+    own = range_of(task)
+    if own is None or own.dimensions != settings.dimensions:
+        found = own.dimensions if own else 0
+        raise SetupError(
+            f"behaviour has {settings.dimensions} numbers, but task {settings.task!r} has {found} measures; "
+            "allowed: as many (for a plug-in, set behaviour.dimensions)"
+        )
+    if not settings.bounds:
+        return own
+    return Range([Measure(name, *pair) for name, pair in zip(own.names, settings.bounds, strict=True)])
 
 
 def check_slots(slots: int | None) -> None:
@@ -80,7 +102,8 @@ def _rollout_of_genomes(
 
     def rollout(count: int) -> Rollout[Key]:
         make_lanes = lanes_for(settings, task, device)
-        return Rollout(make_lanes, make_population, count, max_episode_s=settings.max_episode_s)
+        limit, behaviour = settings.max_episode_s, behaviour_of(settings, task)
+        return Rollout(make_lanes, make_population, count, max_episode_s=limit, behaviour=behaviour)
 
     if shares:
         return rollout(slots or relatives(rows))
@@ -130,7 +153,14 @@ def lanes_for(settings: EngineSettings, task: EpisodicTask, device: torch.device
     if device.type == "cpu":
         return task.make_lanes
     cores = machine_share.cores()
-    return lambda count: LaneProcesses(settings.task, settings.task_arguments, task.spaces, count, cores)
+    return lambda count: LaneProcesses(
+        settings.task,
+        settings.task_arguments,
+        task.spaces,
+        count,
+        cores,
+        dimensions=settings.dimensions,
+    )
 
 
 def relatives(rows: int) -> int:

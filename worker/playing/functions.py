@@ -7,10 +7,12 @@ from collections import deque
 from collections.abc import Collection
 from typing import Generic
 
+import numpy.typing as npt
 import torch
 from torch import nn
 
 from germline import weights
+from germline.behaviour import Numbers, Range, mean, pack
 from germline.weights import Layout
 from worker.networks.parent_cache import ParentCache
 from worker.networks.population import expect_genome
@@ -26,9 +28,18 @@ class FunctionEngine(Generic[Key]):
     """
 
     def __init__(
-        self, task: WeightsTask, policy: nn.Module, *, slots: int = 64, cache_bytes: int = 256 << 20
+        self,
+        task: WeightsTask,
+        policy: nn.Module,
+        *,
+        slots: int = 64,
+        cache_bytes: int = 256 << 20,
+        behaviour: Range | None = None,
     ) -> None:
-        """Prepare; `slots` is how many evaluations it holds in its queue."""
+        """Prepare; `slots` is how many evaluations it holds in its queue.
+
+        With the ranges of a `behaviour`, a call answers with a pair: the return, and what was done.
+        """
         self.slots = slots
         self._frames = 0
         self._task = task
@@ -37,6 +48,8 @@ class FunctionEngine(Generic[Key]):
         self._cache = ParentCache(self._layout, torch.device("cpu"), cache_bytes)
         self._queue: deque[Evaluation[Key]] = deque()
         self._returns: list[float] = []  # of the oldest evaluation
+        self._behaviour = behaviour
+        self._behaviours: list[Numbers] = []  # beside its returns
         self._start_s = 0.0
 
     @property
@@ -75,13 +88,13 @@ class FunctionEngine(Generic[Key]):
     def cancel(self, keys: Collection[Key]) -> None:
         """Measure these no more."""
         if self._queue and self._queue[0].key in keys:
-            self._returns = []
+            self._returns, self._behaviours = [], []
         self._queue = deque(evaluation for evaluation in self._queue if evaluation.key not in keys)
 
     def drop(self) -> None:
         """Measure nothing more."""
         self._queue.clear()
-        self._returns = []
+        self._returns, self._behaviours = [], []
 
     def close(self) -> None:
         """Nothing to free."""
@@ -92,16 +105,30 @@ class FunctionEngine(Generic[Key]):
             self._start_s = time.perf_counter()
             self._rebuild(evaluation)
         seed = evaluation.episode_seeds[len(self._returns)]
-        self._returns.append(self._task.measure(self._weights.numpy(), seed))
+        self._returns.append(self._told(self._task.measure(self._weights.numpy(), seed)))
         self._frames += 1
         return len(self._returns) == len(evaluation.episode_seeds)
+
+    def _told(self, measured: float | tuple[float, npt.ArrayLike]) -> float:
+        """The return of a call; what it says of the behaviour is noted."""
+        if self._behaviour is None:
+            return float(measured[0] if isinstance(measured, tuple) else measured)
+        if not isinstance(measured, tuple) or len(measured) != 2:
+            raise TypeError(
+                f"the function returned {type(measured).__name__}; allowed: a pair, its return and the "
+                f"{self._behaviour.dimensions} numbers of its behaviour"
+            )
+        self._behaviours.append(self._behaviour.quantise(measured[1]))
+        return float(measured[0])
 
     def _finish(self, failure: str = "") -> Played[Key]:
         """Take the oldest evaluation out, with what came of it."""
         evaluation, returns, self._returns = self._queue.popleft(), self._returns, []
+        behaviours, self._behaviours = self._behaviours, []
+        done = b"" if failure or not behaviours else pack(mean(behaviours))
         calls, play_s = len(returns), time.perf_counter() - self._start_s
         told = () if failure else tuple(returns)
-        return Played(evaluation.key, told, calls, calls, play_s, failure)
+        return Played(evaluation.key, told, calls, calls, play_s, failure, behaviour=done)
 
     def _rebuild(self, evaluation: Evaluation[Key]) -> None:
         genome = expect_genome(evaluation.genome)

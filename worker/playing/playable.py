@@ -33,6 +33,8 @@ class EngineSettings:
         precision: "float32", "bfloat16" or "int8".
         rank: of low-rank mutations, whose children share their parents' arithmetic; 0: dense ones.
         max_episode_s: how long one episode may take; what takes longer cannot be scored.
+        dimensions: numbers of an evaluation's behaviour; 0: nothing is said of it.
+        bounds: the lowest and highest value of each of them; empty: as the task says.
     """
 
     task: str
@@ -45,6 +47,8 @@ class EngineSettings:
     rank: int = 0
     max_episode_s: float = math.inf
     policy_version: int | None = None
+    dimensions: int = 0
+    bounds: tuple[tuple[float, float], ...] = ()
 
     @property
     def rows(self) -> int:

@@ -24,10 +24,19 @@ from typing import Generic
 import numpy as np
 import torch
 
+from germline.behaviour import Numbers, Range, mean, pack
 from worker.networks.population import Population
 from worker.playing.engine import Evaluation, Key, Played
 from worker.plugins import described
-from worker.tasks.base import RAISED, Lanes, LanesBrokenError, SetupError, Stepped, close_quietly
+from worker.tasks.base import (
+    RAISED,
+    Lanes,
+    LanesBrokenError,
+    SetupError,
+    Stepped,
+    close_quietly,
+    expect_behaving,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +55,8 @@ class _Slot(Generic[Key]):
     """When each row's episode began."""
     frames_of_row: list[int]
     """How long each row's episode is."""
+    behaviours: dict[int, Numbers] = field(default_factory=dict)
+    """What each episode did, where the task says it."""
     begun: int = 0
     ended: int = 0
     cut: int = 0
@@ -64,6 +75,7 @@ class Rollout(Generic[Key]):
         slots: int,
         *,
         max_episode_s: float = math.inf,
+        behaviour: Range | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         """Build lanes and population; if the device's memory is too small for the slots, halve them.
@@ -73,11 +85,12 @@ class Rollout(Generic[Key]):
             make_population: builds a population of so many slots.
             slots: evaluations to play at a time.
             max_episode_s: how long one episode may take, in seconds.
+            behaviour: the ranges of what lanes say of an episode; None if they are not asked.
             clock: tells the time.
         """
         self._frames = 0
         self._make_lanes, self._make_population = make_lanes, make_population
-        self._max_episode_s, self._clock = max_episode_s, clock
+        self._max_episode_s, self._clock, self._behaviour = max_episode_s, clock, behaviour
         self._look_s = clock()
         self._queue: deque[Evaluation[Key]] = deque()
         self._alone: deque[Evaluation[Key]] = deque()  # to be played one by one; the first may be playing
@@ -253,11 +266,22 @@ class Rollout(Generic[Key]):
         """Free a row, or let it play on; after its last episode, the evaluation is done."""
         slot.ended += 1
         self._active[index, row] = False
+        with self._at_its_cost(index, slot):
+            self._note_behaviour(index, slot, row)
+        if self._slots[index] is not slot:  # what it did could not be said
+            return
         if slot.begun < len(slot.returns):
             with self._at_its_cost(index, slot):
                 self._begin_episode(index, slot, row)
         elif slot.ended == len(slot.returns):
             self._finish(index, slot, tuple(slot.returns))
+
+    def _note_behaviour(self, index: int, slot: _Slot[Key], row: int) -> None:
+        """Ask the lane what the episode that is over did."""
+        if self._behaviour is None:
+            return
+        values = expect_behaving(self._lanes).behaviour(index * self._rows + row)
+        slot.behaviours[slot.episode_of_row[row]] = self._behaviour.quantise(values)
 
     # What goes wrong
 
@@ -295,7 +319,8 @@ class Rollout(Generic[Key]):
         """An evaluation is done, one way or the other."""
         key, elapsed_s = slot.evaluation.key, time.perf_counter() - slot.start_s
         cut = slot.cut if slot.evaluation.cap_frames else None
-        self._done.append(Played(key, returns, slot.frames, slot.steps, elapsed_s, failure, cut))
+        done = b"" if failure or not slot.behaviours else pack(mean(list(slot.behaviours.values())))
+        self._done.append(Played(key, returns, slot.frames, slot.steps, elapsed_s, failure, cut, done))
         self._free(index)
         if self._alone and self._alone[0].key == key:
             self._alone.popleft()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,7 @@ from worker.tasks.protocols import AtariProtocol, protocol_named
 from worker.tasks.screen import Screens
 from worker.tasks.stick import stick_table
 from worker.tasks.strips import Strips
+from worker.tasks.traces import Trace, trace_of
 
 _FRAMES_PER_SECOND = 60.0
 
@@ -42,6 +44,7 @@ class AtariTask:
         strips: Sequence[int] = (),
         strip_rows: Sequence[int] = (),
         stick: bool = False,
+        behaviour: Mapping[str, Any] | None = None,
     ) -> None:
         """Look the game and the protocol up.
 
@@ -53,6 +56,7 @@ class AtariTask:
                 any they see the pictures themselves.
             strip_rows: the first row of the strips, and the one behind their last; all rows by default.
             stick: whether a policy moves a joystick, see :class:`StickActions`, or picks one of the actions.
+            behaviour: what an episode is to leave behind, see :class:`worker.tasks.traces.Trace`.
 
         Raises:
             SetupError: if there is no such game or protocol, the cap is too small, or a cut has no place.
@@ -64,6 +68,8 @@ class AtariTask:
         actions = StickActions(stick_table(known)) if stick else DiscreteActions(len(known))
         if strip_rows and not strips:
             raise SetupError("task.atari.strip_rows is given, but task.atari.strips is not; leave it out")
+        self._trace = trace_of(behaviour) if behaviour else None
+        self.measures = self._trace.measures if self._trace else []
         self._strips = Strips(strips, strip_rows, rules.height, rules.width) if strips else None
         if self._strips is None:
             self.spaces = Spaces((rules.stack, rules.height, rules.width), np.dtype(np.uint8), actions)
@@ -73,15 +79,15 @@ class AtariTask:
     def make_lanes(self, count: int) -> AtariLanes:
         """Load the game `count` times, about 0.1 s each."""
         if self._strips is None:
-            return AtariLanes(self._rom, self.protocol, count)
-        return StripLanes(self._rom, self.protocol, count, self._strips)
+            return AtariLanes(self._rom, self.protocol, count, self._trace)
+        return StripLanes(self._rom, self.protocol, count, self._strips, self._trace)
 
 
 class AtariLanes:
     """Consoles side by side, stepped one after the other on the calling thread."""
 
-    def __init__(self, rom: Path, protocol: AtariProtocol, count: int) -> None:
-        """Load the game on each of the lanes."""
+    def __init__(self, rom: Path, protocol: AtariProtocol, count: int, trace: Trace | None = None) -> None:
+        """Load the game on each of the lanes; with a `trace`, episodes leave that behind."""
         self.count = count
         pictures = np.zeros((count, protocol.stack, protocol.height, protocol.width), np.uint8)
         self.observations: Observations = pictures
@@ -94,11 +100,14 @@ class AtariLanes:
         """The console's own pace, for people who watch."""
         self._lanes: list[int] = []
         self._actions: list[int] = []
+        self._traces = trace.begin(count) if trace else None
 
     def begin(self, lanes: LaneIndices, seeds: list[int]) -> None:
         """Start an episode on each of the lanes."""
         for lane, seed in zip(lanes.tolist(), seeds, strict=True):
             self._emulators[lane].begin(seed)
+            if self._traces:
+                self._traces.restart(lane)
 
     def send(self, lanes: LaneIndices, actions: Actions) -> None:
         """Remember what to do; emulators hold the interpreter's lock, so nothing can be done meanwhile."""
@@ -107,6 +116,9 @@ class AtariLanes:
     def receive(self) -> Stepped:
         """Step the lanes."""
         played = [self._emulators[i].step(a) for i, a in zip(self._lanes, self._actions, strict=True)]
+        if self._traces:
+            for lane in self._lanes:
+                self._traces.step(lane, self._emulators[lane])
         rewards, ended, frames = zip(*played, strict=True) if played else ((), (), ())
         return Stepped(np.array(rewards, np.float64), np.array(ended, np.bool_), np.array(frames, np.int64))
 
@@ -118,6 +130,12 @@ class AtariLanes:
         """What a lane's console holds in its memory now, `[128]`; to hold episodes against each other."""
         return self._emulators[lane].memory()
 
+    def behaviour(self, lane: int) -> npt.NDArray[np.uint8]:
+        """What the lane's episode left behind so far."""
+        if self._traces is None:
+            raise ValueError("these lanes were made without a trace")
+        return self._traces.read(lane, self._emulators[lane])
+
     def close(self) -> None:
         """Free the emulators."""
         self._emulators.clear()
@@ -126,9 +144,16 @@ class AtariLanes:
 class StripLanes(AtariLanes):
     """Consoles of which a policy sees strips, `[count, numbers]` float32."""
 
-    def __init__(self, rom: Path, protocol: AtariProtocol, count: int, strips: Strips) -> None:
+    def __init__(
+        self,
+        rom: Path,
+        protocol: AtariProtocol,
+        count: int,
+        strips: Strips,
+        trace: Trace | None = None,
+    ) -> None:
         """Load the game on each of the lanes; what moved is seen in the strips, so one picture is enough."""
-        super().__init__(rom, replace(protocol, stack=1), count)
+        super().__init__(rom, replace(protocol, stack=1), count, trace)
         self._pictures = np.asarray(self.observations[:, -1], np.uint8)
         self.observations = np.zeros((count, strips.numbers), np.float32)
         self._strips = strips

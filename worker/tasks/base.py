@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
+
+from germline.behaviour import Measure, Range
 
 logger = logging.getLogger(__name__)
 
@@ -136,6 +138,29 @@ class Lanes(Protocol):
 
 
 @runtime_checkable
+class BehavingLanes(Protocol):
+    """Lanes whose episodes say what was done: those of a task with a :class:`BehavingTask`'s measures."""
+
+    def behaviour(self, lane: int) -> npt.ArrayLike:
+        """What the lane's episode did so far, one value for each of the task's measures.
+
+        Asked for when an episode ends, or is cut, before the lane begins another one.
+        """
+        ...
+
+
+@runtime_checkable
+class BehavingTask(Protocol):
+    """A task that says what an evaluation did, beside its return.
+
+    Its lanes are :class:`BehavingLanes`; one that measures weights returns a pair, the return and the values.
+    """
+
+    measures: Sequence[Measure]
+    """What each value is called, and its lowest and highest; empty for a task that says nothing."""
+
+
+@runtime_checkable
 class EpisodicTask(Protocol):
     """A task that is played step by step."""
 
@@ -152,12 +177,32 @@ class WeightsTask(Protocol):
 
     dimension: int
 
-    def measure(self, weights: npt.NDArray[np.float32], seed: int) -> float:
-        """The return of the weights, `[dimension]`, under this episode seed."""
+    def measure(self, weights: npt.NDArray[np.float32], seed: int) -> float | tuple[float, npt.ArrayLike]:
+        """The return of the weights, `[dimension]`, under this episode seed; in a pair, what was done."""
         ...
 
 
 Task = EpisodicTask | WeightsTask
+
+
+def range_of(task: Task) -> Range | None:
+    """The ranges of what a task says of its evaluations' behaviour; None if it says nothing.
+
+    Raises:
+        SetupError: if a range is none, or there are too many.
+    """
+    measures = task.measures if isinstance(task, BehavingTask) else ()
+    try:
+        return Range([Measure(*measure) for measure in measures]) if len(measures) else None
+    except (ValueError, TypeError) as error:
+        raise SetupError(f"task.{type(task).__name__}.measures: {error}") from error
+
+
+def expect_behaving(lanes: Lanes) -> BehavingLanes:
+    """The lanes as such that say what was done. Raises TypeError if they do not."""
+    if not isinstance(lanes, BehavingLanes):
+        raise TypeError(f"{type(lanes).__name__} has no method behaviour(lane), but its task has measures")
+    return lanes
 
 
 class Closable(Protocol):

@@ -1,38 +1,51 @@
-"""A Python function of the weights, ``f(weights, seed) -> float``: to optimise, or to wrap a simulator."""
+"""A Python function of the weights, ``f(weights, seed) -> float``: to optimise, or to wrap a simulator.
+
+Where the spec has a `behaviour`, it returns a pair: the return, and the numbers that say what was done.
+"""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from germline.behaviour import Measure
 from worker.plugins import imported
 from worker.tasks.base import SetupError
 
-Fitness = Callable[[npt.NDArray[np.float32], int], float]
+Fitness = Callable[[npt.NDArray[np.float32], int], float | tuple[float, npt.ArrayLike]]
 
 
 class FunctionTask:
     """A function by import path; its weights are those of the policy "vector"."""
 
-    def __init__(self, *, path: str, dimension: int = 100) -> None:
+    def __init__(
+        self, *, path: str, dimension: int = 100, behaviour: Mapping[str, Sequence[float]] | None = None
+    ) -> None:
         """Import the function.
 
         Args:
             path: "package.module:function".
             dimension: how many weights it takes.
+            behaviour: `low` and `high` of each number that it returns beside its return; by default none.
 
         Raises:
             SetupError: if there is no such function, or it takes other arguments.
         """
         self.dimension = dimension
         self._function = _fitness(path)
+        said = behaviour or {"low": (), "high": ()}
+        self.measures = [
+            Measure(str(place), low, high)
+            for place, (low, high) in enumerate(zip(said["low"], said["high"], strict=True))
+        ]
 
-    def measure(self, weights: npt.NDArray[np.float32], seed: int) -> float:
+    def measure(self, weights: npt.NDArray[np.float32], seed: int) -> float | tuple[float, npt.ArrayLike]:
         """Call the function; what it changes in `weights` is its own copy."""
-        return float(self._function(weights.copy(), seed))
+        told = self._function(weights.copy(), seed)
+        return told if isinstance(told, tuple) else float(told)
 
 
 def _fitness(path: str) -> Fitness:

@@ -9,8 +9,10 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+import numpy.typing as npt
 from gymnasium import spaces as gym_spaces
 
+from germline.behaviour import Measure
 from worker.plugins import described, import_module
 from worker.tasks.base import (
     RAISED,
@@ -30,13 +32,19 @@ logger = logging.getLogger(__name__)
 
 _LARGEST_SEED = 2**31 - 1  # what every environment accepts
 _USUAL_STEPS_PER_SECOND = 30.0
+_ENDLESS = float(np.finfo(np.float32).max)  # environments that mean no bound write this one
 
 
 class GymTask:
     """A registered Gymnasium environment; a frame is a step."""
 
     def __init__(
-        self, *, id: str, max_steps: int | None = None, arguments: Mapping[str, object] | None = None
+        self,
+        *,
+        id: str,
+        max_steps: int | None = None,
+        arguments: Mapping[str, object] | None = None,
+        behaviour: Mapping[str, Any] | None = None,
     ) -> None:
         """Make the environment once to see its spaces.
 
@@ -44,6 +52,8 @@ class GymTask:
             id: the registered id; "package.module:Env-v0" imports that module, as :mod:`worker.plugins` does.
             max_steps: steps after which an episode is cut; the environment's own limit by default.
             arguments: keyword arguments of the environment.
+            behaviour: the `indices` of the numbers of the last observation that say what an episode did,
+                and, unless the environment's own bounds are meant, `low` and `high` of each.
 
         Raises:
             SetupError: if it cannot be made, or its spaces are of other kinds.
@@ -52,6 +62,7 @@ class GymTask:
         environment = self.make()
         self.spaces = Spaces(*_seen(id, environment), actions_of(id, environment.action_space))
         self.to_action = converter(environment.action_space)
+        self.indices, self.measures = _measured(id, environment, behaviour or {})
         environment.close()
         self.fresh_each_time = self._wants_fresh_environments()
 
@@ -149,6 +160,11 @@ class GymLanes:
                 self._broken.add(lane)
         return Stepped(rewards, ended, np.ones(len(self._lanes), np.int64), failures)
 
+    def behaviour(self, lane: int) -> npt.NDArray[np.float64]:
+        """The numbers of the lane's last observation that the task was asked for."""
+        seen: npt.NDArray[np.float64] = self.observations[lane].astype(np.float64)
+        return seen.ravel()[self._task.indices]
+
     def picture(self, lane: int) -> Picture:
         """What a person would see on a lane now; for videos.
 
@@ -168,6 +184,27 @@ class GymLanes:
         for environment in self._environments:
             close_quietly(environment)
         self._environments = []
+
+
+def _measured(
+    id: str, environment: Environment, behaviour: Mapping[str, Any]
+) -> tuple[list[int], list[Measure]]:
+    """Which numbers of an observation are asked for, and their ranges."""
+    indices, space = list(behaviour.get("indices", ())), environment.observation_space
+    if not indices or not isinstance(space, gym_spaces.Box):
+        return [], []
+    bounds = [bound.reshape(-1).astype(np.float64) for bound in (space.low, space.high)]
+    size = bounds[0].size
+    if max(indices) >= size:
+        raise SetupError(f"behaviour.indices is {indices}; allowed: below {size}, the size of an observation")
+    low, high = (bound[indices].tolist() for bound in bounds)
+    low, high = list(behaviour.get("low", low)), list(behaviour.get("high", high))
+    if not np.isfinite([low, high]).all() or np.abs([low, high]).max() >= _ENDLESS:
+        raise SetupError(
+            f"behaviour.low is missing; {id} bounds not all of the numbers {indices} of its observation"
+        )
+    named = zip(indices, low, high, strict=True)
+    return indices, [Measure(f"observation {index}", least, most) for index, least, most in named]
 
 
 def _seen(id: str, environment: Environment) -> tuple[tuple[int, ...], np.dtype[Any]]:

@@ -21,8 +21,11 @@ class LaneMemory:
     `lanes`, `seeds`, `actions`, `rewards`, `ended` and `frames`; `observations` are indexed by lane.
     """
 
-    def __init__(self, file: int, count: int, spaces: Spaces) -> None:
-        """Map the file, a descriptor, for `count` lanes; it grows as needed."""
+    def __init__(self, file: int, count: int, spaces: Spaces, dimensions: int = 0) -> None:
+        """Map the file, a descriptor, for `count` lanes; it grows as needed.
+
+        `dimensions` is how many numbers say what a lane's episode did; `behaviour` is indexed by lane, too.
+        """
         continuous = isinstance(spaces.actions, ContinuousActions)
         action_shape = (spaces.actions.outputs,) if continuous else ()
         shapes: dict[str, tuple[tuple[int, ...], npt.DTypeLike]] = {
@@ -33,6 +36,7 @@ class LaneMemory:
             "rewards": ((), np.float64),
             "ended": ((), np.bool_),
             "frames": ((), np.int64),
+            "behaviour": ((dimensions,), np.float64),
         }
         offsets, end = {}, 0
         for name, (shape, kind) in shapes.items():
@@ -46,6 +50,7 @@ class LaneMemory:
             name: np.ndarray((count, *shape), kind, memory, offsets[name])
             for name, (shape, kind) in shapes.items()
         }
+        self.behaviour = arrays["behaviour"]
         self.observations = arrays["observations"]
         self.lanes, self.seeds, self.actions = arrays["lanes"], arrays["seeds"], arrays["actions"]
         self.rewards, self.ended, self.frames = arrays["rewards"], arrays["ended"], arrays["frames"]

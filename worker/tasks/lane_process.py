@@ -15,7 +15,7 @@ import tomllib
 from typing import NamedTuple
 
 from worker.plugins import described, make_task
-from worker.tasks.base import RAISED, EpisodicTask, Lanes
+from worker.tasks.base import RAISED, EpisodicTask, Lanes, expect_behaving
 from worker.tasks.lane_memory import LaneMemory
 
 COMMAND = struct.Struct("<cI")
@@ -35,6 +35,7 @@ class LaneSettings(NamedTuple):
         total: lanes of all processes together.
         first: its own first lane.
         mine: how many lanes it runs.
+        dimensions: how many numbers say what a lane's episode did; 0: nobody asks.
     """
 
     task: str
@@ -44,6 +45,7 @@ class LaneSettings(NamedTuple):
     total: int
     first: int
     mine: int
+    dimensions: int = 0
 
 
 def main(settings: LaneSettings) -> None:
@@ -60,7 +62,7 @@ def _serve(parent: socket.socket, settings: LaneSettings) -> None:
     task = make_task(settings.task, settings.arguments)
     if not isinstance(task, EpisodicTask):
         raise TypeError(f"task {settings.task!r} has no lanes")
-    memory = LaneMemory(settings.memory, settings.total, task.spaces)
+    memory = LaneMemory(settings.memory, settings.total, task.spaces, settings.dimensions)
     lanes = task.make_lanes(settings.mine)
     _answer(parent, DONE)
     while command := parent.recv(COMMAND.size, socket.MSG_WAITALL):
@@ -68,6 +70,8 @@ def _serve(parent: socket.socket, settings: LaneSettings) -> None:
         order = slice(settings.first, settings.first + count)
         try:
             failures = _obey(verb, order, settings.first, memory, lanes)
+            if verb == STEP and settings.dimensions:
+                failures = _behaviour(order, settings.first, memory, lanes) | failures
         except RAISED as error:
             _answer(parent, FAILED, described(error))
         else:
@@ -91,6 +95,17 @@ def _obey(verb: bytes, order: slice, first: int, memory: LaneMemory, lanes: Lane
         memory.rewards[order], memory.ended[order], memory.frames[order] = stepped[:3]
         failures = dict(stepped.failures)
     memory.observations[memory.lanes[order]] = lanes.observations[mine]
+    return failures
+
+
+def _behaviour(order: slice, first: int, memory: LaneMemory, lanes: Lanes) -> dict[int, str]:
+    """Write down what the episodes of the lanes that took a step did so far. What lanes raised."""
+    failures: dict[int, str] = {}
+    for place, lane in enumerate(memory.lanes[order].tolist()):
+        try:
+            memory.behaviour[lane] = expect_behaving(lanes).behaviour(lane - first)
+        except RAISED as error:
+            failures[place] = described(error)
     return failures
 
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 
 from germline.toml import write_entries
 from worker.tasks.base import Actions, LaneIndices, LanesBrokenError, Spaces, Stepped
@@ -27,7 +28,14 @@ class LaneProcesses:
     """The lanes of a task, shared out to processes. See :class:`worker.tasks.base.Lanes`."""
 
     def __init__(
-        self, task: str, arguments: Mapping[str, object], spaces: Spaces, count: int, processes: int
+        self,
+        task: str,
+        arguments: Mapping[str, object],
+        spaces: Spaces,
+        count: int,
+        processes: int,
+        *,
+        dimensions: int = 0,
     ) -> None:
         """Start the processes, and wait until each has built its lanes.
 
@@ -37,13 +45,18 @@ class LaneProcesses:
             spaces: what it shows and wants.
             count: lanes of all processes together.
             processes: how many.
+            dimensions: how many numbers say what a lane's episode did; 0: nobody asks.
         """
         self.count = count
         self._bounds = np.linspace(0, count, min(processes, count) + 1).astype(np.int64)
         with tempfile.TemporaryFile() as file:
-            self._memory = LaneMemory(file.fileno(), count, spaces)
+            self._memory = LaneMemory(file.fileno(), count, spaces, dimensions)
             self._members = [
-                _Member(LaneSettings(task, dict(arguments), 0, file.fileno(), count, first, last - first))
+                _Member(
+                    LaneSettings(
+                        task, dict(arguments), 0, file.fileno(), count, first, last - first, dimensions
+                    )
+                )
                 for first, last in zip(self._bounds[:-1].tolist(), self._bounds[1:].tolist(), strict=True)
             ]
         self.observations = self._memory.observations
@@ -86,6 +99,11 @@ class LaneProcesses:
             for column in (memory.rewards, memory.ended, memory.frames)
         )
         return Stepped(rewards, ended, frames, failures)
+
+    def behaviour(self, lane: int) -> npt.NDArray[np.float64]:
+        """What the lane's episode did by its last step, as its process wrote it down."""
+        written: npt.NDArray[np.float64] = self._memory.behaviour[lane].copy()
+        return written
 
     def close(self) -> None:
         """End the processes."""

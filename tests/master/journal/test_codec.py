@@ -75,6 +75,7 @@ EVENTS: list[Event] = [
     Ask(3, CHILD, Purpose.VALIDATE, (5,)),
     Ask(4, CHILD, Purpose.MEASURE, (6,)),
     Told(Result(1, (1e300, -2.0), 4_000, 1_000), 1, 12.5),
+    Told(Result(2, (1.0,), 4_000, 1_000, cut=1, behaviour=b"\x00\xff\x01\x00"), 1, 13.5),
     SliceAsk(9, 4, 6, 2, (11, 12)),
     SliceAsk(10, 5, 0, 0, (13,)),
     EpochClosed(4, (1.5, -2.5)),

@@ -376,6 +376,24 @@ async def test_a_worker_that_knows_of_no_cap_plays_another_game_and_does_not_cou
     assert sentence == "cut is None; ticket 0 has a cap of 50 frames, allowed: 0 to 1, its episodes"
 
 
+async def test_a_behaviour_counts_if_it_has_as_many_numbers_as_the_spec_asks_for(serve: Serve) -> None:
+    spec = spec_of()
+    spec.behaviour.descriptor, spec.behaviour.dimensions = "task", 2
+    spec.behaviour.low.append(0.0)
+    spec.behaviour.high.append(1.0)
+    async with serve() as house:
+        await house.create(spec)
+        worker = await house.greeted()
+        first, second = await worker.borrow(2)
+        told = played(first)
+        told.behaviour = bytes(4)
+        assert not (await worker.tell(told)).refused
+        code, sentence = await worker.refused(played(second))
+        assert (await house.look()).evaluations == 1
+    assert code == "WRONG_LENGTH"
+    assert sentence == "behaviour has 0 bytes; the work has 1 x 2 whole numbers of 2 bytes"
+
+
 async def test_every_lease_refers_to_a_genome_that_the_stream_knows(house: House) -> None:
     worker = await house.greeted()
     individuals: set[int] = set()

@@ -5,10 +5,12 @@ import math
 import pytest
 
 from germline.algorithms.base import Ask, Purpose, Result
+from germline.algorithms.slices import SliceAsk
 from germline.genome import Genome
 from germline.limits import FRAMES_OVER, LARGEST_RETURN, MOST_FRAMES
 from germline.spec import SpecError, loads
 from master.errors import Refusal, UnscoredError
+from master.experiments.events import returns_of
 from master.work.bounds import ANYTHING, Bounds
 
 TASKS = {
@@ -78,3 +80,37 @@ def test_more_frames_than_the_protocol_allows_are_refused(task: str, cap: int, f
 
 def test_a_number_of_frames_that_no_counter_holds_is_refused_everywhere() -> None:
     assert why_refused(ANYTHING, 0.0, 0.0, frames=MOST_FRAMES + 1)[0] is Refusal.OUT_OF_RANGE
+
+
+BEHAVED = bounds(
+    evaluation='[behaviour]\ndescriptor = "observation"\nindices = [0, 2]\nlow = [-1]\nhigh = [1]'
+)
+
+
+def test_a_behaviour_has_two_bytes_for_each_number_of_the_spec() -> None:
+    BEHAVED.check(Result(0, (1.0, 2.0), 1, 1, behaviour=bytes(4)), ASK)
+    BEHAVED.check(Result(0, (1.0, 2.0), 1, 1, behaviour=b"\xff" * 4), ASK)
+
+
+@pytest.mark.parametrize("behaviour", [b"", bytes(3), bytes(6)])
+def test_a_behaviour_of_another_length_is_refused_by_name(behaviour: bytes) -> None:
+    with pytest.raises(UnscoredError) as error:
+        BEHAVED.check(Result(0, (1.0, 2.0), 1, 1, behaviour=behaviour), ASK)
+    assert (error.value.code, str(error.value)) == (
+        Refusal.WRONG_LENGTH,
+        f"behaviour has {len(behaviour)} bytes; the work has 1 x 2 whole numbers of 2 bytes",
+    )
+
+
+def test_a_behaviour_that_nobody_asked_for_is_refused() -> None:
+    with pytest.raises(UnscoredError, match="behaviour has 2 bytes; the work has 1 x 0 whole numbers"):
+        bounds().check(Result(0, (1.0, 2.0), 1, 1, behaviour=bytes(2)), ASK)
+
+
+def test_a_slice_has_a_behaviour_for_each_member_and_a_centre_has_one() -> None:
+    for pairs, length in ((3, 24), (0, 4)):
+        ask = SliceAsk(0, 0, 0, pairs, (1, 2) * (pairs or 1))
+        returns = (1.0,) * returns_of(ask)
+        BEHAVED.check(Result(0, returns, 1, 1, behaviour=bytes(length)), ask)
+        with pytest.raises(UnscoredError, match="behaviour has 2 bytes"):
+            BEHAVED.check(Result(0, returns, 1, 1, behaviour=bytes(2)), ask)

@@ -249,7 +249,7 @@ def test_an_episode_that_never_ends_is_given_up_after_its_time_and_the_others_go
     while engine.busy():
         played += engine.tick()
         clock.now += 1.0
-    ((key, returns, _, steps, _, failure, _),) = played
+    ((key, returns, _, steps, _, failure, *_),) = played
     assert (key, returns) == (0, ())
     assert failure.startswith("the episode of seed 66 is not over after 100 s; the evaluation took ")
     assert 110 <= steps < 125

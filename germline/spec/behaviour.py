@@ -1,0 +1,90 @@
+"""What a spec's `behaviour` comes to: how many numbers, and which of its fields belong together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from germline.behaviour import MOST_DIMENSIONS, PATH_MOMENTS, RAM_BYTES, RAM_PATH_MOMENTS
+from germline.spec.problems import Problem, wrong_value
+from germline.v1 import spec_pb2
+
+_OF_TASK = {
+    "ram": ("atari",),
+    "ram_path": ("atari",),
+    "path": ("atari",),
+    "observation": ("gym",),
+    "task": ("function", "plugin"),
+}
+_USED_BY = {
+    "indices": ("path", "observation"),
+    "low": ("observation", "task"),
+    "high": ("observation", "task"),
+    "dimensions": ("task",),
+    "every_steps": ("path", "ram_path"),
+}
+_NEEDED_BY = {"indices": ("path", "observation"), "dimensions": ("task",)}
+_PATH = "behaviour."
+
+
+def behaviour_dimensions(spec: spec_pb2.ExperimentSpec) -> int:
+    """How many numbers an evaluation's behaviour has; 0 where the spec has none."""
+    said = spec.behaviour
+    counts = {
+        "ram": RAM_BYTES,
+        "ram_path": RAM_PATH_MOMENTS * RAM_BYTES,
+        "path": PATH_MOMENTS * len(said.indices),
+        "observation": len(said.indices),
+        "task": said.dimensions,
+    }
+    return counts.get(said.descriptor, 0)
+
+
+def behaviour_problems(spec: spec_pb2.ExperimentSpec) -> Iterator[Problem]:
+    """What does not fit in a `behaviour` whose fields are each in range."""
+    said, kind = spec.behaviour, spec.task.WhichOneof("kind")
+    of = _OF_TASK[said.descriptor]
+    if kind not in of:
+        allowed = ", ".join(f'"{name}"' for name, kinds in _OF_TASK.items() if kind in kinds)
+        allowed = allowed or f"no [behaviour], which [task.{kind}] cannot have"
+        yield wrong_value(_PATH + "descriptor", said.descriptor, allowed)
+        return
+    given = {field.name for field, _ in said.ListFields()}
+    for field, users in _USED_BY.items():
+        if field in given and said.descriptor not in users:
+            yield Problem(_PATH + field, f'is given, but "{said.descriptor}" does not use it; leave it out')
+    for field, users in _NEEDED_BY.items():
+        if field not in given and said.descriptor in users:
+            yield Problem(_PATH + field, f'is missing; "{said.descriptor}" needs it')
+    yield from _range_problems(spec, given)
+
+
+def _range_problems(spec: spec_pb2.ExperimentSpec, given: set[str]) -> Iterator[Problem]:
+    """Whether there are bounds for each number, and not too many numbers."""
+    said, dimensions = spec.behaviour, behaviour_dimensions(spec)
+    if dimensions > MOST_DIMENSIONS:
+        most = MOST_DIMENSIONS // (PATH_MOMENTS if said.descriptor == "path" else 1)
+        yield Problem(_PATH + "indices", f"has {len(said.indices)} values; allowed: 1 to {most}")
+    if said.descriptor == "path" and any(index >= RAM_BYTES for index in said.indices):
+        yield wrong_value(_PATH + "indices", list(said.indices), f"addresses below {RAM_BYTES}")
+    if ("low" in given) != ("high" in given) or (spec.task.HasField("function") and "low" not in given):
+        missing = "high" if "low" in given else "low"
+        yield Problem(_PATH + missing, "is missing; low and high belong together, and a function needs them")
+        return
+    for field in ("low", "high"):
+        if field in given and len(getattr(said, field)) not in (1, dimensions):
+            allowed = f"1 for all, or {dimensions}, one for each number"
+            yield Problem(_PATH + field, f"has {len(getattr(said, field))} values; allowed: {allowed}")
+            return
+    if any(low >= high for low, high in bounds(spec)):
+        yield wrong_value(_PATH + "low", list(said.low), "each below its `high`")
+
+
+def bounds(spec: spec_pb2.ExperimentSpec) -> list[tuple[float, float]]:
+    """The lowest and the highest value of each number, as the spec says them; none where it does not."""
+    said, dimensions = spec.behaviour, behaviour_dimensions(spec)
+    low, high = list(said.low), list(said.high)
+    if not low:
+        return []
+    low = low * dimensions if len(low) == 1 else low
+    high = high * dimensions if len(high) == 1 else high
+    return list(zip(low, high, strict=True))
