@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+EXTRAS := worker,local,models,tensorboard,wandb,mlflow,dev,docs
 
 .PHONY: help setup pong test test-deploy images peers lint docs mutants bench takeovers chaos fuzz sbom check-games proto clean
 
@@ -14,7 +15,7 @@ setup: $(READY) ## make .venv with everything that germline needs
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "germline needs Python 3.11 or newer, this is " + sys.version'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[worker,local,models,dev,docs]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	touch $@
 
 pong: setup ## evolve Pong from pixels on this machine, with a live display
@@ -24,7 +25,7 @@ test: setup ## run the tests, on all cores
 	$(BIN)/pytest --numprocesses auto
 
 test-deploy: setup ## check deploy/ with the tools of others; wants a package index, and as root Debian's packages
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[worker,local,models,dev,docs,deploy]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS),deploy]'
 	$(BIN)/pytest tests/deploy
 
 IMAGES ?= /var/tmp/germline-images

@@ -21,6 +21,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 OURS = ("germline", "master", "worker")
+TRACKERS = ("tensorboard", "wandb", "mlflow")
 
 HIDING = """
 import importlib.abc, json, sys
@@ -136,21 +137,25 @@ def test_every_help_opens_with_one_extra_and_nothing_else(extras: tuple[str, ...
         "bench rebuild",
         "certificates",
         "publish --to s3://bucket --master",
+        "track --to tensorboard --folder",
     ],
 )
 def test_a_command_that_needs_an_extra_names_it_and_ends_with_5(command: str, tmp_path: Path) -> None:
     given = {"run": "experiments/cartpole.toml", "bench rebuild": "", "certificates": str(tmp_path / "new")}
+    given["track --to tensorboard --folder"] = str(tmp_path)
     given["publish --to s3://bucket --master"] = "localhost:1"
     file = given.get(command, "experiments/results/pong.toml")
     code = "import sys\nfrom germline.cli.app import run\nsys.exit(run(sys.argv[1:]))"
     ended = run_with((), code, *command.split(), *([file] if file else []))
     assert ended.returncode == 5
-    assert re.search(r"pip install 'germline\[(worker|local|certificates|models|aws)\]'", ended.stderr)
+    assert re.search(
+        r"pip install 'germline\[(worker|local|certificates|models|aws|tensorboard)\]'", ended.stderr
+    )
 
 
 @pytest.mark.parametrize(
     ("packages", "extras"),
-    [(("master",), ()), (("germline", "worker"), ("worker", "certificates", "models"))],
+    [(("master",), ()), (("germline", "worker"), ("worker", "certificates", "models", *TRACKERS))],
     ids=["master", "worker"],
 )
 def test_every_module_loads_where_its_process_is_installed(
@@ -166,7 +171,8 @@ def test_every_module_loads_where_its_process_is_installed(
 @pytest.mark.parametrize("package", OURS)
 def test_what_is_imported_is_declared_and_not_just_there_by_way_of_another_package(package: str) -> None:
     declared = {
-        canonicalize_name(r.name) for r in requirements("worker", "local", "certificates", "models", "aws")
+        canonicalize_name(r.name)
+        for r in requirements("worker", "local", "certificates", "models", "aws", *TRACKERS)
     }
     undeclared = {
         f"{module} in {path}"

@@ -23,6 +23,7 @@ from germline.cli import (
     services,
     spec_command,
     steer,
+    track_command,
     verify,
 )
 from germline.cli.errors import CommandError, Exit
@@ -86,6 +87,7 @@ for module in (
     serve_command,
     verify,
     plot,
+    track_command,
     spec_command,
     backup,
     doctor,
