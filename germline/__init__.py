@@ -20,16 +20,20 @@ if TYPE_CHECKING:
     from germline.face.connecting import connect
     from germline.face.errors import GermlineError
     from germline.face.policy import Policy, load
+    from germline.face.run import run
     from germline.spec.problems import SpecError
+    from germline.spec.typed import Spec
 
 _HOMES = {
     "GaSettings": "germline.algorithms.ga_settings",
     "GeneticAlgorithm": "germline.algorithms.ga",
     "GermlineError": "germline.face.errors",
     "Policy": "germline.face.policy",
+    "Spec": "germline.spec.typed",
     "SpecError": "germline.spec.problems",
     "connect": "germline.face.connecting",
     "load": "germline.face.policy",
+    "run": "germline.face.run",
 }
 _MODULES = ("eggroll", "spec")  # torch is loaded by the first alone
 
@@ -38,10 +42,12 @@ __all__ = [
     "GeneticAlgorithm",
     "GermlineError",
     "Policy",
+    "Spec",
     "SpecError",
     "connect",
     "eggroll",
     "load",
+    "run",
     "spec",
 ]
 

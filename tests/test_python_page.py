@@ -21,5 +21,5 @@ def test_the_page_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: pytest.Mo
     for block in BLOCKS:
         exec(block, scope)  # noqa: S102 - our own docs
     assert (tmp_path / "policy.safetensors").exists()
-    assert scope["result"].interval is not None
+    assert scope["result"].evaluations >= 600
     assert scope["search"].evaluations == 4

@@ -1,4 +1,4 @@
-"""Generate germline/v1 and germline/peers from proto/: stubs, type stubs, and comments of the spec's fields.
+"""Generate germline/v1 and germline/peers from proto/: stubs, types, and a spec's comments and objects.
 
 `python tools/generate_stubs.py` writes; `--check` only compares and exits 1 if something is not current.
 """
@@ -9,6 +9,7 @@ import argparse
 import filecmp
 import importlib.resources
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -46,7 +47,9 @@ def main() -> int:
                 shutil.copy(file, kept)
     verdict = "is stale" if only_check else "written anew"
     print(f"stubs: {', '.join(stale) if stale else 'nothing'} {verdict}")
-    return 1 if stale and only_check else 0
+    objects = [sys.executable, str(ROOT / "tools" / "spec_objects.py"), *(["--check"] if only_check else [])]
+    are_stale = subprocess.run(objects, check=False, env=os.environ | {"PYTHONPATH": str(ROOT)}).returncode  # noqa: S603
+    return 1 if only_check and (stale or are_stale) else 0
 
 
 def generate(folder: Path) -> list[Path]:

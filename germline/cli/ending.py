@@ -35,6 +35,10 @@ class Ending:
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
             signal.signal(signal.SIGHUP, self._on_hang_up)
 
+    def ask(self) -> None:
+        """Ask for the end without a signal."""
+        self.asked = True
+
     def wait(self, seconds: float) -> bool:
         """Sleep for so long; whether the end is asked for then."""
         time.sleep(seconds)

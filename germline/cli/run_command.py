@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import math
-import os
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import typer
 
-from germline import machine_share
 from germline.cli.beginning import Wanted
-from germline.cli.errors import CommandError, Exit
-from germline.cli.fleet import Child, Fleet
+from germline.cli.crew import Crew, default_workers, hire
 from germline.cli.folder import RunFolder
 from germline.cli.output import Shown, console
 from germline.cli.preflight import check_hostable, check_not_own, check_playable
@@ -20,12 +16,7 @@ from germline.cli.sitting import Sitting
 from germline.cli.target import JsonOption
 from germline.cli.verdict import DEFAULT_EPISODES, Judge
 from germline.client import Client
-from germline.ports import free_port
-from germline.settings import PREFIX
 from germline.spec import load
-
-_LOGGING = (PREFIX + "LOG_LEVEL", PREFIX + "LOG_FORMAT")
-_WORKER_BYTES = 1 << 30  # a worker with torch, its slots and its cache
 
 
 def register(app: typer.Typer) -> None:
@@ -86,58 +77,7 @@ def run(
     shown = Shown.NOTHING if as_json else Shown.LINES if plain or not console.is_terminal else Shown.DISPLAY
     with place.locked():
         place.check_holds(wanted.spec.name)
-        token = place.draw_token()
-        address = f"127.0.0.1:{port or _free_port()}"
-        crew = Crew(workers or default_workers(), device, wanted.spec.parallelism)
-        fleet = _fleet(place, address, crew, _environment(token, code))
-        sitting = Sitting(place, wanted, fleet, Judge(verdict, device, shown), seconds=seconds)
-        with Client(address, token=token) as client:
+        hired = hire(place, Crew(workers or default_workers(), device, wanted.spec.parallelism), code, port)
+        sitting = Sitting(place, wanted, hired.fleet, Judge(verdict, device, shown), seconds=seconds)
+        with Client(hired.address, token=hired.token) as client:
             raise typer.Exit(sitting.sit(client))
-
-
-def _environment(token: str, code: list[str]) -> dict[str, str]:
-    """Ours, without settings for other masters and workers; what the spec names may run."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    logging = {name: os.environ[name] for name in _LOGGING if name in os.environ}
-    return kept | logging | {PREFIX + "TOKEN": token, PREFIX + "ALLOW_CODE": ",".join(code)}
-
-
-class Crew(NamedTuple):
-    """The workers of a run.
-
-    Attributes:
-        size: how many.
-        device: where their networks run.
-        parallelism: evaluations that they are to play at a time, all together; 0 leaves it to them.
-    """
-
-    size: int
-    device: str
-    parallelism: int = 0
-
-    def arguments(self, name: str) -> tuple[str, ...]:
-        """The command line of one of them, but for its master."""
-        slots = math.ceil(self.parallelism / self.size)
-        return ("--device", self.device, "--worker-id", name, *(("--slots", str(slots)) if slots else ()))
-
-
-def _fleet(place: RunFolder, address: str, crew: Crew, environment: dict[str, str]) -> Fleet:
-    def child(name: str, module: str, *arguments: str) -> Child:
-        return Child(name, module, arguments, place.logs / f"{name}.log", environment)
-
-    stored = ("--store-folder", str(place.store), "--metrics-port", "-1")
-    names = [f"worker-{number}" for number in range(1, crew.size + 1)]
-    workers = [child(name, "worker", "--master", address, *crew.arguments(name)) for name in names]
-    return Fleet(child("master", "master", "--listen", address, *stored), workers, place.store)
-
-
-def default_workers() -> int:
-    """One per core that we may use, and no more than fit into memory."""
-    return max(1, min(machine_share.cores(), machine_share.memory_bytes() // _WORKER_BYTES))
-
-
-def _free_port() -> int:
-    try:
-        return free_port()
-    except OSError as error:
-        raise CommandError(f"no port is free on 127.0.0.1: {error}", Exit.FAILED) from None

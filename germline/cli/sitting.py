@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from typing import Protocol
 
 import typer
 
@@ -16,7 +17,7 @@ from germline.cli.folder import RunFolder
 from germline.cli.live import Display, line, why_nothing
 from germline.cli.output import Shown, console, emit
 from germline.cli.streams import unheard
-from germline.cli.verdict import Judge
+from germline.cli.verdict import Judge, Verdict
 from germline.client import Client, Experiment, Individual, MasterError, NotReachableError
 
 _DRAIN_S = 30.0
@@ -47,6 +48,18 @@ class _Clocks:
         return due
 
 
+class Watcher(Protocol):
+    """Whoever looks on from a program: told of everything, in the thread that sits."""
+
+    def looked(self, client: Client, experiment: Experiment) -> None:
+        """The experiment as it stands, several times a second."""
+        ...
+
+    def ended(self, final: Experiment, best: Individual | None, verdict: Verdict | None) -> None:
+        """The experiment as the sitting leaves it, its best individual, and what a verdict says of it."""
+        ...
+
+
 class Sitting:
     """Runs a fleet until the experiment is over, the time is up, or a person wants it to end."""
 
@@ -58,6 +71,8 @@ class Sitting:
         judge: Judge,
         *,
         seconds: float | None,
+        watcher: Watcher | None = None,
+        ending: Ending | None = None,
     ) -> None:
         """Start nothing yet; see :meth:`sit`.
 
@@ -67,15 +82,20 @@ class Sitting:
             fleet: what to start.
             judge: who plays the champion of a complete run anew; shows what the sitting shows, too.
             seconds: how long to sit; None for as long as it takes.
+            watcher: a program that looks on; it hears what came of it instead of standard output.
+            ending: by which the program ends the sitting; signals do, without one.
         """
         self._folder, self._wanted, self._fleet = folder, wanted, fleet
         self._judge, self._shown, self._seconds = judge, judge.shown, seconds
-        self._ending = Ending(says_so=self._shown is not Shown.DISPLAY)
-        self._trouble = ""
+        self._heeds_signals = ending is None
+        self._ending = ending or Ending(says_so=self._shown is not Shown.DISPLAY)
+        self.trouble = ""
+        self._watcher = watcher
 
     def sit(self, client: Client) -> Exit:
         """Run it all; whatever happens, no process is left behind."""
-        self._ending.heed_signals()
+        if self._heeds_signals:
+            self._ending.heed_signals()
         try:
             return self._sit(client)
         except KeyboardInterrupt:
@@ -103,8 +123,8 @@ class Sitting:
         """What came of the sitting; a sentence if nothing did."""
         if self._ending.asked and not final.is_over:
             return Exit.INTERRUPTED
-        trouble = self._trouble or why_nothing(final)
-        if trouble:
+        trouble = self.trouble = self.trouble or why_nothing(final)
+        if trouble and self._watcher is None:
             self._say(f"{final.name} is {final.state}: {trouble}; the logs are in {self._folder.logs}")
         return Exit.FAILED if trouble else Exit.OK
 
@@ -173,6 +193,8 @@ class Sitting:
     def _show(
         self, client: Client, experiment: Experiment, clocks: _Clocks, display: Display | None, note: str
     ) -> None:
+        if self._watcher is not None:
+            self._watcher.looked(client, experiment)
         if not experiment.evaluations and clocks.is_due("hint", _HINT_S):
             note = f"no result yet; the logs are in {self._folder.logs}"
             self._note(note)
@@ -199,8 +221,8 @@ class Sitting:
         """Whether it paused by itself, or nobody of this fleet can play it: nothing will come of it."""
         nobody = experiment.state == "running" and experiment.unable >= len(self._fleet.workers)
         if nobody or experiment.state == "paused":
-            self._trouble = experiment.trouble
-        return bool(self._trouble)
+            self.trouble = experiment.trouble
+        return bool(self.trouble)
 
     def _is_time_up(self, experiment: Experiment, started_s: float) -> bool:
         over_time = self._seconds is not None and time.monotonic() - started_s >= self._seconds
@@ -211,6 +233,9 @@ class Sitting:
         verdict = self._judge.verdict(self._folder, final, best, self._ending)
         if verdict is not None:
             report.keep_verdict(self._folder, final, verdict)
+        if self._watcher is not None:
+            self._watcher.ended(final, best, verdict)
+            return
         with unheard():
             if self._shown is Shown.NOTHING:
                 workers = len(self._fleet.workers)

@@ -25,14 +25,43 @@ from germline.spec.read import (
     loads,
     unknown_settings,
 )
+from germline.spec.settle import read_settings, with_settings
+from germline.spec.typed import Spec
 from germline.spec.write import to_toml
+from germline.v1.spec_objects import (
+    AtariTask,
+    Behaviour,
+    Eggroll,
+    Evaluation,
+    FunctionTask,
+    GeneticAlgorithm,
+    GymTask,
+    Own,
+    OwnTask,
+    PluginTask,
+    Policy,
+    Stop,
+)
 
 __all__ = [
     "SPEC_FORMAT",
+    "AtariTask",
+    "Behaviour",
+    "Eggroll",
+    "Evaluation",
+    "FunctionTask",
+    "GeneticAlgorithm",
+    "GymTask",
+    "Own",
+    "OwnTask",
+    "PluginTask",
+    "Policy",
     "Problem",
     "Row",
     "Section",
+    "Spec",
     "SpecError",
+    "Stop",
     "behaviour_dimensions",
     "complete",
     "eggroll_settings",
@@ -44,8 +73,10 @@ __all__ = [
     "load",
     "loads",
     "low_rank",
+    "read_settings",
     "spec_of_card",
     "start_text",
     "to_toml",
     "unknown_settings",
+    "with_settings",
 ]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from germline.cli.run_command import Crew
+from germline.cli.crew import Crew
 
 
 @pytest.mark.parametrize(("size", "parallelism", "slots"), [(2, 4, "2"), (2, 5, "3"), (4, 1, "1")])
