@@ -134,6 +134,7 @@ def test_every_help_opens_with_one_extra_and_nothing_else(extras: tuple[str, ...
         "export",
         "record",
         "serve",
+        "dashboard",
         "bench rebuild",
         "certificates",
         "publish --to s3://bucket --master",
@@ -142,6 +143,7 @@ def test_every_help_opens_with_one_extra_and_nothing_else(extras: tuple[str, ...
 )
 def test_a_command_that_needs_an_extra_names_it_and_ends_with_5(command: str, tmp_path: Path) -> None:
     given = {"run": "experiments/cartpole.toml", "bench rebuild": "", "certificates": str(tmp_path / "new")}
+    given["dashboard"] = ""
     given["track --to tensorboard --folder"] = str(tmp_path)
     given["publish --to s3://bucket --master"] = "localhost:1"
     file = given.get(command, "experiments/results/pong.toml")
@@ -149,13 +151,17 @@ def test_a_command_that_needs_an_extra_names_it_and_ends_with_5(command: str, tm
     ended = run_with((), code, *command.split(), *([file] if file else []))
     assert ended.returncode == 5
     assert re.search(
-        r"pip install 'germline\[(worker|local|certificates|models|aws|tensorboard)\]'", ended.stderr
+        r"pip install 'germline\[(worker|local|certificates|models|dashboard|aws|tensorboard)\]'",
+        ended.stderr,
     )
 
 
 @pytest.mark.parametrize(
     ("packages", "extras"),
-    [(("master",), ()), (("germline", "worker"), ("worker", "certificates", "models", *TRACKERS))],
+    [
+        (("master",), ()),
+        (("germline", "worker"), ("worker", "certificates", "models", "dashboard", *TRACKERS)),
+    ],
     ids=["master", "worker"],
 )
 def test_every_module_loads_where_its_process_is_installed(
@@ -172,7 +178,7 @@ def test_every_module_loads_where_its_process_is_installed(
 def test_what_is_imported_is_declared_and_not_just_there_by_way_of_another_package(package: str) -> None:
     declared = {
         canonicalize_name(r.name)
-        for r in requirements("worker", "local", "certificates", "models", "aws", *TRACKERS)
+        for r in requirements("worker", "local", "certificates", "models", "dashboard", "aws", *TRACKERS)
     }
     undeclared = {
         f"{module} in {path}"

@@ -104,17 +104,17 @@ class Target:
     @contextmanager
     def connect(self) -> Iterator[Client]:
         """A client of the master, or of the folder's master, which must be up."""
-        address, security = self.master, self.security
-        if self.run is not None:
-            folder = _existing(self.run)
-            if not folder.is_running:
-                raise CommandError(f"{self.run} has no master up; {folder.how_to_start}", Exit.UNREACHABLE)
-            address, security = (
-                folder.master(),
-                Security(token=folder.token()),
-            )
-        with client_of(address, security) as client:
+        with client_of(*self.whom()) as client:
             yield client
+
+    def whom(self) -> tuple[str, Security]:
+        """Where the master is, or the folder's master, which must be up; and how to talk to it."""
+        if self.run is None:
+            return self.master, self.security
+        folder = _existing(self.run)
+        if not folder.is_running:
+            raise CommandError(f"{self.run} has no master up; {folder.how_to_start}", Exit.UNREACHABLE)
+        return folder.master(), Security(token=folder.token())
 
     @contextmanager
     def source(self, name: str | None) -> Iterator[Source]:
