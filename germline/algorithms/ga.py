@@ -29,16 +29,25 @@ from germline.algorithms.base import (
 from germline.algorithms.caps import Caps
 from germline.algorithms.champion import Candidates
 from germline.algorithms.draws import Dice
+from germline.algorithms.elites import Elites
 from germline.algorithms.ga_settings import GaSettings
 from germline.algorithms.ga_snapshot import GenomeShelf
 from germline.algorithms.known_returns import KnownReturns
 from germline.algorithms.likeness import Likeness
+from germline.algorithms.novelty import Novelty
+from germline.algorithms.novelty_snapshot import (
+    freeze_novelty,
+    read_behaviours,
+    read_novelty,
+    write_behaviours,
+)
 from germline.algorithms.power import power_rule
 from germline.algorithms.races import Races
 from germline.algorithms.races_snapshot import read_trials, write_trials
-from germline.algorithms.selection import tournament, truncation
+from germline.algorithms.selection import anybody, contestants, tournament, truncation
 from germline.algorithms.tickets import TicketBook
 from germline.algorithms.window import Member, Window
+from germline.behaviour import BYTES
 from germline.genome import Genome, Mutation, check_seed
 
 _COUNTS = ("evaluations", "episodes", "frames", "steps", "founders_asked")
@@ -50,6 +59,8 @@ _LATER = (
     "again",
     "likeness",
     "caps",
+    "novelty",
+    "behaviours",
 )  # which the first snapshots did not know, and many searches have none of
 
 
@@ -73,7 +84,10 @@ class GeneticAlgorithm:
         self.seed = seed
         self.evaluations = self.episodes = self.frames = self.steps = 0
         self._tickets = TicketBook()
-        self._window = Window(settings.window, settings.replacement)
+        self._window = (
+            Elites(settings.cells.make()) if settings.cells else Window(settings.window, settings.replacement)
+        )
+        self._novelty = Novelty(settings.novelty) if settings.novelty else None
         self._candidates = _candidates(settings, seed)
         self._power = power_rule(settings)
         grows = settings.cap_schedule == "progressive"
@@ -94,6 +108,7 @@ class GeneticAlgorithm:
         ask = self._tickets.get(result.ticket)
         check_result(result, len(ask.episode_seeds))
         check_cut(result, ask.cap_frames)
+        self._check_behaviour(result.behaviour)
         self._tickets.close(result.ticket)
         self._count(result)
         if self.settings.starts:
@@ -104,8 +119,10 @@ class GeneticAlgorithm:
             event = self._candidates.tell(ask, result.returns)
         else:
             self._caps.tell(ask, result)
-            self._settle(ask, self._scores(result))
+            self._settle(ask, self._scores(result), result.behaviour)
             event = self._score(ask, result)
+        if self._novelty is not None:
+            self._novelty.reward.told(self._novelty.settings, is_new_champion=event is not None)
         return [event] if event is not None else []
 
     def set_aside(self, ticket: int) -> None:
@@ -120,6 +137,8 @@ class GeneticAlgorithm:
         genomes = {i: self._candidates.find(i) for i in individuals}
         genomes |= {member.genome.id: member.genome for member in self._window.forget(individuals)}
         self._candidates.forget(individuals, self._window)
+        if self._novelty is not None:
+            self._novelty.forget(individuals)
         self.likeness.forget(individuals)
         self._again |= {i: genome for i, genome in genomes.items() if genome is not None}
 
@@ -136,6 +155,17 @@ class GeneticAlgorithm:
     def skip_to(self, ticket: int) -> None:
         """Use no ticket below this one for new work: a worker may hold it since before a restart."""
         self._tickets.skip_to(ticket)
+
+    @property
+    def dimensions(self) -> int:
+        """Whole numbers of the behaviours that the search needs; 0: it needs none."""
+        needs = self.settings.novelty or self.settings.cells
+        return needs.dimensions if needs else 0
+
+    @property
+    def reward_weight(self) -> int | None:
+        """How much reward counts beside novelty, in 64ths; None where it counts alone."""
+        return self._novelty.reward.weight if self._novelty is not None else None
 
     @property
     def next_ticket(self) -> int:
@@ -247,9 +277,13 @@ class GeneticAlgorithm:
         if self.settings.cap_schedule == "progressive":
             written["caps"] = list(self._caps.snapshot())
 
+        write_novelty = freeze_novelty(self._novelty) if self._novelty is not None else None
+
         def write() -> dict[str, JsonValue]:
             window = codec.write_window(members(), shelf)
-            return written | {"window": window, "genomes": shelf.write()}
+            told = {"behaviours": write_behaviours(members())} if self.dimensions else {}
+            told |= {"novelty": write_novelty()} if write_novelty else {}
+            return written | {"window": window, "genomes": shelf.write()} | told
 
         return write
 
@@ -271,7 +305,7 @@ class GeneticAlgorithm:
         codec.check_settings(snapshot["settings"], self.settings)
         shelf = GenomeShelf.read(codec.value(snapshot, "snapshot", "genomes", str))
         codec.read_tickets(self._tickets, snapshot["tickets"], shelf)
-        codec.read_window(self._window, snapshot, shelf)
+        self._load_window(snapshot, shelf)
         read_trials(self._candidates, snapshot["candidates"], shelf, version)
         if "likeness" in snapshot:
             codec.read_likeness(self.likeness, snapshot["likeness"])
@@ -287,6 +321,22 @@ class GeneticAlgorithm:
         if "caps" in snapshot:
             self._caps.restore(codec.row(snapshot["caps"], "caps", *[int] * 5))
         self._again = {genome.id: genome for genome in (shelf.at(place, "again") for place in places)}
+
+    def _load_window(self, snapshot: dict[str, Any], shelf: GenomeShelf) -> None:
+        """The population, with its behaviours where the search knows of them."""
+        if not self.dimensions:
+            codec.read_window(self._window, snapshot, shelf)
+            return
+        codec.only(
+            {field: snapshot[field] for field in ("behaviours", "novelty") if field in snapshot},
+            "snapshot",
+            ("behaviours", "novelty") if self._novelty is not None else ("behaviours",),
+        )
+        count = len(codec.rows(snapshot, "snapshot", "window"))
+        behaviours = read_behaviours(snapshot["behaviours"], self.dimensions, count)
+        members = codec.read_window(self._window, snapshot, shelf, behaviours)
+        if self._novelty is not None:
+            read_novelty(self._novelty, snapshot["novelty"], members)
 
     def _best_member(self) -> Champion | None:
         """The window's best, as far as single evaluations tell; under a cap they tell nothing of its mean."""
@@ -339,6 +389,11 @@ class GeneticAlgorithm:
         settings = self.settings
         if not (settings.parents and len(self._window)) or self.founders_asked < settings.founder_count:
             return None
+        if settings.cells is not None:
+            return anybody(self._window, dice.parent)
+        if self._novelty is not None and self._novelty.settings.chooses:
+            drawn = contestants(self._window, dice.contest(settings.tournament_size))
+            return self._novelty.best(drawn).genome
         if settings.selection == "tournament":
             return tournament(self._window, settings.tournament_size, dice.parent)
         return truncation(self._window, settings.parents, self._candidates.elite, dice.parent)
@@ -368,16 +423,40 @@ class GeneticAlgorithm:
         bonus = self.settings.frame_bonus * result.frames / len(result.returns)
         return tuple(value + bonus for value in result.returns)
 
-    def _settle(self, ask: Ask, scores: tuple[float, ...]) -> None:
+    def _settle(self, ask: Ask, scores: tuple[float, ...], behaviour: bytes) -> None:
         """Give a newly scored individual its place in the population; equal genomes are one individual."""
         known = self._window.find(ask.genome.id)
         if known is not None and known.cap_frames == ask.cap_frames:
-            self._window.revise(known.genome.id, scores)
+            self._revise_member(known.genome.id, scores)
             return
         if known is not None:  # under another cap
             self._window.forget([known.genome.id])
         fitness = sum(scores) / len(scores)
-        self._window.add(Member(ask.genome, ask.ticket, fitness, len(scores), cap_frames=ask.cap_frames))
+        member = Member(ask.genome, ask.ticket, fitness, len(scores), cap_frames=ask.cap_frames)
+        if self.dimensions:
+            member = member._replace(behaviour=behaviour, novelty=self._novelty_of(member, behaviour))
+        gone = self._window.add(member)
+        if self._novelty is not None:
+            self._novelty.add(member, gone, Dice(self.seed, ask.ticket))
+
+    def _novelty_of(self, member: Member, behaviour: bytes) -> int:
+        """What breaks a new individual's ties of fitness, as the others stand when it comes."""
+        if self._novelty is None or self._novelty.settings.chooses:
+            return 0
+        return self._novelty.of(member.genome.id, behaviour)
+
+    def _revise_member(self, individual_id: int, scores: tuple[float, ...]) -> None:
+        """A member played more episodes."""
+        self._window.revise(individual_id, scores)
+        member = self._window.find(individual_id)
+        if self._novelty is not None and member is not None:
+            self._novelty.revise(individual_id, member.fitness)
+
+    def _check_behaviour(self, behaviour: bytes) -> None:
+        """Raise ValueError unless a result's behaviour is what this search needs."""
+        size = BYTES * self.dimensions
+        if size and len(behaviour) != size:
+            raise ValueError(f"behaviour has {len(behaviour)} bytes; allowed: {size}")
 
     def _score(self, ask: Ask, result: Result) -> NewChampion | None:
         """A new individual was scored: crowned at once only where nobody is validated."""
@@ -395,7 +474,7 @@ class GeneticAlgorithm:
         member = self._window.find(ask.genome.id) if ask.purpose is Purpose.VALIDATE else None
         if member is not None and not member.cap_frames:
             self._window.plan(member.genome.id, -len(returns))
-            self._window.revise(member.genome.id, returns)
+            self._revise_member(member.genome.id, returns)
 
     def _count(self, result: Result) -> None:
         self.evaluations += 1

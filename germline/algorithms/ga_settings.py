@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from germline.algorithms.cells import MapSettings
+from germline.algorithms.novelty_settings import NoveltySettings
 from germline.genome import MAX_RANK, float32
 
 Selection = Literal["truncation", "tournament"]
@@ -49,6 +51,9 @@ class GaSettings:
         cap_schedule: "constant"; "progressive": the cap begins at `cap_frames`, or at half of the length of
             the first games, and doubles when more than a quarter of the games hit it.
         frame_bonus: what each frame of a new individual's episodes adds to its fitness, under a cap.
+        novelty: what novelty means to the search; None: nothing.
+        cells: of MAP-Elites, whose population has a member for each of them instead of a window's; parents
+            are any of them, all as likely. None: there is a window.
     """
 
     window: int = 1_000
@@ -73,12 +78,15 @@ class GaSettings:
     cap_frames: int = 0
     cap_schedule: CapSchedule = "constant"
     frame_bonus: float = 0.0
+    novelty: NoveltySettings | None = None
+    cells: MapSettings | None = None
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense, by the field's name."""
         self._check_choices()
         self._check_counts()
         self._check_powers()
+        self._check_behaviours()
         share = self.validation_share
         _require("validation_share", share, 0 <= share < 1, "a number from 0 to below 1")
 
@@ -118,6 +126,18 @@ class GaSettings:
         _require("candidates", self.candidates, validates, "1 or more under a cap")
         is_allowed = self.frame_bonus == 0 or (self.cap_frames > 0 and 0 < self.frame_bonus < math.inf)
         _require("frame_bonus", self.frame_bonus, is_allowed, "0, or a positive number under cap_frames")
+
+    def _check_behaviours(self) -> None:
+        """Behaviours of games that were cut at different caps are not compared; tournaments need parents."""
+        if self.novelty is None and self.cells is None:
+            return
+        one = self.novelty is None or self.cells is None
+        _require("novelty", self.novelty, one, "none beside the cells of MAP-Elites")
+        is_whole = not self.cap_frames and self.cap_schedule == "constant"
+        _require("cap_frames", self.cap_frames, is_whole, "0, no cap, where behaviours are compared")
+        _require("parents", self.parents, self.parents > 0, "1 or more, where behaviours are compared")
+        if self.novelty is not None and self.novelty.chooses:
+            _require("selection", self.selection, self.selection == "tournament", "tournament")
 
     def _check_powers(self) -> None:
         _require_power("power", self.power)

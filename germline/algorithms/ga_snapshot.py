@@ -6,6 +6,7 @@ import base64
 import binascii
 from collections.abc import Iterable
 from dataclasses import asdict
+from itertools import repeat
 from typing import Any, TypeVar, cast
 
 from germline.algorithms.base import Ask, JsonValue, Purpose
@@ -66,6 +67,8 @@ def write_settings(settings: GaSettings) -> dict[str, JsonValue]:
         "cap_frames": settings.cap_frames,
         "cap_schedule": grows,
         "frame_bonus": settings.frame_bonus,
+        "novelty": asdict(settings.novelty) if settings.novelty else None,
+        "cells": asdict(settings.cells) | {"grid": list(settings.cells.grid)} if settings.cells else None,
     }
     for field, value in later.items():  # which the first snapshots did not know, and many searches lack
         del written[field]
@@ -123,23 +126,40 @@ def _cap_in(fields: object) -> tuple[type[int], ...]:
 def write_window(members: Iterable[Member], shelf: GenomeShelf) -> list[JsonValue]:
     """The members of a frozen window, so that adding them in this order makes this window."""
     return [
-        [shelf.place(genome), *numbers, *((cap_frames,) if cap_frames else ())]
-        for genome, *numbers, cap_frames in members
+        [
+            *(shelf.place(each.genome), each.ticket, each.fitness, each.episodes, each.in_flight),
+            *((each.cap_frames,) if each.cap_frames else ()),
+        ]
+        for each in members
     ]
 
 
-def read_window(window: Window, written: dict[str, Any], shelf: GenomeShelf) -> None:
-    """Read what :func:`write_window` wrote into an empty window; nobody, and no ticket, is in it twice."""
-    tickets = set[int]()
-    for fields in rows(written, "snapshot", "window"):
+def read_window(
+    window: Window,
+    written: dict[str, Any],
+    shelf: GenomeShelf,
+    behaviours: Iterable[tuple[bytes, int]] = repeat((b"", 0)),
+) -> list[Member]:
+    """Read what :func:`write_window` wrote into an empty window; nobody, and no ticket, is in it twice.
+
+    Args:
+        window: where they belong.
+        written: the snapshot.
+        shelf: its genomes.
+        behaviours: of each, in the same order, with the novelty that breaks its ties.
+    """
+    tickets, members = set[int](), list[Member]()
+    for fields, (behaviour, novelty) in zip(rows(written, "snapshot", "window"), behaviours, strict=False):
         place, *others = row(fields, "window", int, int, float, int, int, *_cap_in(fields))
-        member = Member(shelf.at(place, "window"), *others)
+        member = Member(shelf.at(place, "window"), *others)._replace(behaviour=behaviour, novelty=novelty)
         if window.find(member.genome.id) is not None:
             raise ValueError(f"window holds individual {format_id(member.genome.id)} twice; allowed: once")
         if member.ticket in tickets:
             raise ValueError(f"window holds ticket {member.ticket} twice; allowed: once")
         tickets.add(member.ticket)
         window.add(member)
+        members.append(member)
+    return members
 
 
 def read_likeness(likeness: Likeness, written: object) -> None:

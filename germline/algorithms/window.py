@@ -29,6 +29,8 @@ class Member(NamedTuple):
         in_flight: episodes asked for beyond those, and not told; under a cap those told, too, of whole games,
             as no fitness rests on them.
         cap_frames: after so many frames those episodes were cut; 0: they were whole games.
+        novelty: breaks ties of fitness where that is asked for, before the ticket does; 0 elsewhere.
+        behaviour: what it did in its first evaluation; empty where nobody asks.
     """
 
     genome: Genome
@@ -37,6 +39,8 @@ class Member(NamedTuple):
     episodes: int
     in_flight: int = 0
     cap_frames: int = 0
+    novelty: int = 0
+    behaviour: bytes = b""
 
     @property
     def planned(self) -> int:
@@ -44,7 +48,7 @@ class Member(NamedTuple):
         return self.episodes + self.in_flight
 
 
-_Key: TypeAlias = tuple[int, float, int, int]  # cap, fitness, ticket; and the individual's id
+_Key: TypeAlias = tuple[int, float, int, int, int]  # cap, fitness, novelty, ticket; and the individual's id
 
 
 class Window:
@@ -108,20 +112,32 @@ class Window:
         keys = self._ranked.islice(max(first, end - limit), end, reverse=True)
         return [self._by_id[key[-1]] for key in keys]
 
-    def add(self, member: Member) -> None:
-        """Take in a new individual; at capacity, one member leaves (under "worst", perhaps this very one)."""
-        if len(self._ranked) == self._capacity:
-            if not self._replace_oldest and _key(member) < self._ranked[0]:
-                return
-            self._remove(
-                self._by_id[self._arrived.popleft() if self._replace_oldest else self._ranked[0][-1]]
-            )
+    def add(self, member: Member) -> list[Member]:
+        """Take in a new individual; at capacity, one member leaves (under "worst", perhaps this very one).
+
+        Returns who left.
+        """
+        gone = self._leaving(member)
+        if member in gone:
+            return gone
+        for each in gone:
+            self._remove(each)
         self._ranked.add(_key(member))
         self._by_id[member.genome.id] = member
         self._lengths[len(member.genome)] += 1
         self._caps[member.cap_frames] += 1
         if self._replace_oldest:
             self._arrived.append(member.genome.id)
+        return gone
+
+    def _leaving(self, member: Member) -> list[Member]:
+        """Who has no place any more when this individual comes."""
+        if len(self._ranked) < self._capacity:
+            return []
+        if self._replace_oldest:
+            return [self._by_id[self._arrived.popleft()]]
+        worst = self._by_id[self._ranked[0][-1]]
+        return [member if _key(member) < _key(worst) else worst]
 
     def revise(self, individual_id: int, returns: tuple[float, ...]) -> None:
         """Let a member's fitness be the mean over these episodes too."""
@@ -170,4 +186,4 @@ class Window:
 
 
 def _key(member: Member) -> _Key:
-    return member.cap_frames, member.fitness, member.ticket, member.genome.id
+    return member.cap_frames, member.fitness, member.novelty, member.ticket, member.genome.id

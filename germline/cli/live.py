@@ -179,7 +179,7 @@ def _population(experiment: Experiment) -> str:
         return "nobody yet"
     quantiles = " | ".join(number(value) for value in experiment.fitness_quantiles)
     text = f"{experiment.population:,}: {quantiles} (0, 10, 50, 90, 100 %{selection_text(experiment)})"
-    if experiment.spec.algorithm.WhichOneof("kind") != "ga":  # whose members are no lines
+    if experiment.spec.algorithm.WhichOneof("kind") not in ("ga", "map_elites"):  # whose members are no lines
         return text
     depth = counted(experiment.lineage_depth, "mutation")
     return f"{text}, lines up to {depth}" if experiment.lineage_depth else f"{text}, all founders"

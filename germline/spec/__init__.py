@@ -12,7 +12,7 @@ Example::
 """
 
 from germline.spec.behaviour import behaviour_dimensions
-from germline.spec.convert import eggroll_settings, ga_settings, kernels_of, low_rank
+from germline.spec.convert import breeding_of, eggroll_settings, ga_settings, kernels_of, low_rank
 from germline.spec.explain import Row, Section, explain
 from germline.spec.load import load, start_text
 from germline.spec.of_card import spec_of_card
@@ -63,6 +63,7 @@ __all__ = [
     "SpecError",
     "Stop",
     "behaviour_dimensions",
+    "breeding_of",
     "complete",
     "eggroll_settings",
     "explain",

@@ -16,7 +16,7 @@ _OF_TASK = {
     "task": ("function", "plugin"),
 }
 _USED_BY = {
-    "indices": ("path", "observation"),
+    "indices": ("ram", "path", "observation"),
     "low": ("observation", "task"),
     "high": ("observation", "task"),
     "dimensions": ("task",),
@@ -30,7 +30,7 @@ def behaviour_dimensions(spec: spec_pb2.ExperimentSpec) -> int:
     """How many numbers an evaluation's behaviour has; 0 where the spec has none."""
     said = spec.behaviour
     counts = {
-        "ram": RAM_BYTES,
+        "ram": len(said.indices) or RAM_BYTES,
         "ram_path": RAM_PATH_MOMENTS * RAM_BYTES,
         "path": PATH_MOMENTS * len(said.indices),
         "observation": len(said.indices),
@@ -64,7 +64,7 @@ def _range_problems(spec: spec_pb2.ExperimentSpec, given: set[str]) -> Iterator[
     if dimensions > MOST_DIMENSIONS:
         most = MOST_DIMENSIONS // (PATH_MOMENTS if said.descriptor == "path" else 1)
         yield Problem(_PATH + "indices", f"has {len(said.indices)} values; allowed: 1 to {most}")
-    if said.descriptor == "path" and any(index >= RAM_BYTES for index in said.indices):
+    if said.descriptor in ("path", "ram") and any(index >= RAM_BYTES for index in said.indices):
         yield wrong_value(_PATH + "indices", list(said.indices), f"addresses below {RAM_BYTES}")
     if ("low" in given) != ("high" in given) or (spec.task.HasField("function") and "low" not in given):
         missing = "high" if "low" in given else "low"

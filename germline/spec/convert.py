@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypedDict
 
+from germline.algorithms.cells import MapSettings
 from germline.algorithms.eggroll_settings import EggrollSettings
 from germline.algorithms.ga_settings import CapSchedule, GaSettings, PowerSchedule, Replacement, Selection
+from germline.algorithms.novelty_settings import NoveltySettings, Objective
 from germline.genome import float32
 from germline.protocol_starts import STARTS
+from germline.spec.behaviour import behaviour_dimensions
 from germline.spec.fields import word_of
 from germline.v1 import spec_pb2
 
@@ -26,10 +30,39 @@ _POWER_SCHEDULES: dict[int, PowerSchedule] = {
     spec_pb2.POWER_SCHEDULE_SELF_ADAPTED: "self_adapted",
 }
 
+_OBJECTIVES: dict[int, Objective] = {
+    spec_pb2.NOVELTY_OBJECTIVE_NOVELTY: "novelty",
+    spec_pb2.NOVELTY_OBJECTIVE_MIXED: "mixed",
+    spec_pb2.NOVELTY_OBJECTIVE_ADAPTIVE: "adaptive",
+    spec_pb2.NOVELTY_OBJECTIVE_DOMINATED: "dominated",
+    spec_pb2.NOVELTY_OBJECTIVE_TIE_BREAK: "tie_break",
+}
+
 _CAP_SCHEDULES: dict[int, CapSchedule] = {
     spec_pb2.CAP_SCHEDULE_CONSTANT: "constant",
     spec_pb2.CAP_SCHEDULE_PROGRESSIVE: "progressive",
 }
+
+
+class _Common(TypedDict):
+    """What the genetic algorithm and MAP-Elites say alike."""
+
+    power: float
+    power_schedule: PowerSchedule
+    final_power: float | None
+    power_evaluations: int | None
+    power_learning_rate: float
+    rank: int
+    litter: int
+    episodes: int
+    candidates: int
+    validation_episodes: int
+    validation_share: float
+    starts: tuple[int, ...]
+    common_starts: bool
+    cap_frames: int
+    cap_schedule: CapSchedule
+    frame_bonus: float
 
 
 def ga_settings(spec: spec_pb2.ExperimentSpec) -> GaSettings:
@@ -38,6 +71,8 @@ def ga_settings(spec: spec_pb2.ExperimentSpec) -> GaSettings:
     Raises:
         ValueError: if they do not fit each other.
     """
+    if spec.algorithm.HasField("map_elites"):
+        return _map_elites_settings(spec)
     ga = spec.algorithm.ga
     return GaSettings(
         window=ga.window,
@@ -46,23 +81,69 @@ def ga_settings(spec: spec_pb2.ExperimentSpec) -> GaSettings:
         tournament_size=ga.tournament_size,
         replacement=_REPLACEMENTS[ga.replacement],
         founders=ga.founders if ga.HasField("founders") else None,
-        power=float32(ga.power),
-        power_schedule=_POWER_SCHEDULES[ga.power_schedule],
-        final_power=float32(ga.final_power) if ga.HasField("final_power") else None,
-        power_evaluations=ga.power_evaluations if ga.HasField("power_evaluations") else None,
-        power_learning_rate=ga.power_learning_rate,
+        novelty=_novelty_settings(spec) if ga.HasField("novelty") else None,
+        **_common_settings(spec, ga),
+    )
+
+
+def _map_elites_settings(spec: spec_pb2.ExperimentSpec) -> GaSettings:
+    """Those of MAP-Elites: everything but the population is the genetic algorithm's."""
+    elites = spec.algorithm.map_elites
+    cells = MapSettings(behaviour_dimensions(spec), tuple(elites.grid), elites.points)
+    return GaSettings(
+        window=cells.count,
+        parents=cells.count,
+        founders=elites.founders,
+        cells=cells,
+        **_common_settings(spec, elites),
+    )
+
+
+def _common_settings(
+    spec: spec_pb2.ExperimentSpec, breeding: spec_pb2.GeneticAlgorithm | spec_pb2.MapElites
+) -> _Common:
+    return _Common(
+        power=float32(breeding.power),
+        power_schedule=_POWER_SCHEDULES[breeding.power_schedule],
+        final_power=float32(breeding.final_power) if breeding.HasField("final_power") else None,
+        power_evaluations=breeding.power_evaluations if breeding.HasField("power_evaluations") else None,
+        power_learning_rate=breeding.power_learning_rate,
         rank=low_rank(spec),
-        litter=ga.litter,
+        litter=breeding.litter,
         episodes=spec.evaluation.episodes,
-        candidates=ga.candidates,
-        validation_episodes=ga.validation_episodes,
-        validation_share=ga.validation_share,
-        starts=starts_of(spec) if ga.candidates else (),
+        candidates=breeding.candidates,
+        validation_episodes=breeding.validation_episodes,
+        validation_share=breeding.validation_share,
+        starts=starts_of(spec) if breeding.candidates else (),
         common_starts=spec.evaluation.starts == spec_pb2.STARTS_COMMON,
         cap_frames=spec.evaluation.cap_frames,
         cap_schedule=_CAP_SCHEDULES[spec.evaluation.cap_schedule],
         frame_bonus=spec.evaluation.frame_bonus,
     )
+
+
+def _novelty_settings(spec: spec_pb2.ExperimentSpec) -> NoveltySettings:
+    novelty = spec.algorithm.ga.novelty
+    return NoveltySettings(
+        dimensions=behaviour_dimensions(spec),
+        objective=_OBJECTIVES[novelty.objective],
+        neighbours=novelty.neighbours,
+        archive_share=novelty.archive_share,
+        archive_size=novelty.archive_size,
+        weight=novelty.weight,
+        weight_step=novelty.weight_step,
+        patience=novelty.patience,
+    )
+
+
+def breeding_of(
+    spec: spec_pb2.ExperimentSpec,
+) -> spec_pb2.GeneticAlgorithm | spec_pb2.MapElites | None:
+    """What says how children are made, where individuals are lines of seeds; None where they are not."""
+    kind = spec.algorithm.WhichOneof("kind")
+    if kind == "map_elites":
+        return spec.algorithm.map_elites
+    return spec.algorithm.ga if kind == "ga" else None
 
 
 def starts_of(spec: spec_pb2.ExperimentSpec) -> tuple[int, ...]:
@@ -75,8 +156,10 @@ def starts_of(spec: spec_pb2.ExperimentSpec) -> tuple[int, ...]:
 
 def low_rank(spec: spec_pb2.ExperimentSpec) -> int:
     """The rank of a genetic algorithm's low-rank mutations; 0 where they are dense."""
-    ga = spec.algorithm.ga
-    return ga.rank if ga.mutation == spec_pb2.MUTATION_KIND_LOW_RANK else 0
+    breeding = breeding_of(spec)
+    if breeding is None or breeding.mutation != spec_pb2.MUTATION_KIND_LOW_RANK:
+        return 0
+    return breeding.rank
 
 
 def precision_of(spec: spec_pb2.ExperimentSpec) -> str:

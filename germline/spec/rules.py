@@ -8,7 +8,7 @@ from germline.behaviour import BYTES
 from germline.card import read_line
 from germline.policy_versions import VERSIONS
 from germline.spec.behaviour import behaviour_dimensions, behaviour_problems
-from germline.spec.convert import ga_settings, starts_of
+from germline.spec.convert import breeding_of, ga_settings, starts_of
 from germline.spec.problems import Problem, wrong_value
 from germline.v1 import spec_pb2
 
@@ -16,7 +16,9 @@ MAX_RETURNS = 2_000_000  # of one result: 16 MB, what a master takes in one mess
 MAX_BEHAVIOUR_BYTES = 4 << 20  # of one result
 
 _GA = "algorithm.ga."
+_MAP_ELITES = "algorithm.map_elites."
 _EGGROLL = "algorithm.eggroll."
+_OF_POWER = ("power", "power_schedule", "final_power", "power_evaluations")
 _SCHEDULED = (spec_pb2.POWER_SCHEDULE_LINEAR, spec_pb2.POWER_SCHEDULE_EXPONENTIAL)
 _SHOWN = 60  # letters of a genome
 _WITHOUT_HIDDEN = ("dqn2015", "linear", "uber2018", "vector")
@@ -28,7 +30,7 @@ def broken(spec: spec_pb2.ExperimentSpec, refused: set[str]) -> list[Problem]:
     for reads, rule in _rules(spec):
         if not any(_touches(path, refused) for path in reads):
             problems += rule()
-    if not problems and not refused and spec.algorithm.HasField("ga"):
+    if not problems and not refused and breeding_of(spec) is not None:
         problems += _refused_by_the_algorithm(spec)
     return problems
 
@@ -50,16 +52,21 @@ def _rules(
     yield _below("evaluation.", "lowest_return", "highest_return"), lambda: _returns_have_a_range(spec)
     yield ("task", "evaluation.episodes", "evaluation.starts"), lambda: _starts_are_enough(spec)
     yield ("task", "algorithm", "evaluation.starts"), lambda: _common_starts_are_known(spec)
+    yield ("task", "algorithm", "behaviour"), lambda: _behaviours_are_known(spec)
+    if spec.algorithm.HasField("map_elites"):
+        elites = spec.algorithm.map_elites
+        table = _MAP_ELITES
+        yield _below(table, "grid", "points", "behaviour"), lambda: _cells_fit(spec)
+        yield _below(table, *_OF_POWER), lambda: _power_has_its_schedule(elites, table)
+        yield _below(table, "candidates", "validation_share"), lambda: _somebody_is_validated(elites, table)
     if spec.algorithm.HasField("ga"):
         ga = spec.algorithm.ga
+        yield _below(_GA, "novelty", "selection", "tournament_size"), lambda: _novelty_has_tournaments(ga)
         yield (
             _below(_GA, "window", "parents", "selection", "tournament_size", "litter"),
             lambda: _population_holds_parents(ga),
         )
-        yield (
-            _below(_GA, "power", "power_schedule", "final_power", "power_evaluations"),
-            lambda: _power_has_its_schedule(ga),
-        )
+        yield _below(_GA, *_OF_POWER), lambda: _power_has_its_schedule(ga, _GA)
         yield (
             _below(_GA, "window", "candidates", "validation_share"),
             lambda: _validation_is_possible(ga),
@@ -132,7 +139,8 @@ def _returns_have_a_range(spec: spec_pb2.ExperimentSpec) -> Iterator[Problem]:
 
 def _starts_are_enough(spec: spec_pb2.ExperimentSpec) -> Iterator[Problem]:
     starts, episodes = len(starts_of(spec)), spec.evaluation.episodes
-    if spec.algorithm.HasField("ga") and spec.algorithm.ga.candidates and 0 < starts < episodes:
+    breeding = breeding_of(spec)
+    if breeding is not None and breeding.candidates and 0 < starts < episodes:
         text = f'at most {starts}, the starts of the protocol; evaluation.starts "seeds" has no end'
         yield wrong_value("evaluation.episodes", episodes, text)
 
@@ -143,7 +151,7 @@ def _common_starts_are_known(spec: spec_pb2.ExperimentSpec) -> Iterator[Problem]
     if not starts_of(spec):
         allowed = '"auto" or "seeds", since this task has episodes without end'
         yield wrong_value("evaluation.starts", "common", allowed)
-    elif not spec.algorithm.ga.candidates:
+    elif not (breeding := breeding_of(spec)) or not breeding.candidates:
         allowed = '"auto" or "seeds" without the candidates of [algorithm.ga], who play all the starts'
         yield wrong_value("evaluation.starts", "common", allowed)
 
@@ -170,6 +178,8 @@ def _somebody_plays_whole_games(spec: spec_pb2.ExperimentSpec) -> Iterator[Probl
         "[task.function] has no frames": spec.task.HasField("function"),
         "[algorithm.eggroll] has no candidates": spec.algorithm.HasField("eggroll"),
         f"{_GA}candidates is 0": spec.algorithm.HasField("ga") and not spec.algorithm.ga.candidates,
+        "[algorithm.map_elites] compares whole games": spec.algorithm.HasField("map_elites"),
+        "[algorithm.ga.novelty] compares whole games": spec.algorithm.ga.HasField("novelty"),
     }
     for field in (field for field, is_given in given.items() if is_given):
         for reason in (reason for reason, holds in without.items() if holds):
@@ -197,33 +207,72 @@ def _population_holds_parents(ga: spec_pb2.GeneticAlgorithm) -> Iterator[Problem
         yield wrong_value(_GA + "litter", ga.litter, allowed)
 
 
-def _power_has_its_schedule(ga: spec_pb2.GeneticAlgorithm) -> Iterator[Problem]:
+def _power_has_its_schedule(
+    ga: spec_pb2.GeneticAlgorithm | spec_pb2.MapElites, table: str
+) -> Iterator[Problem]:
     adapted = ga.power_schedule == spec_pb2.POWER_SCHEDULE_SELF_ADAPTED
     scheduled = ga.power_schedule in _SCHEDULED
-    yield from _present_if(ga, "final_power", scheduled or adapted)
-    yield from _present_if(ga, "power_evaluations", scheduled)
+    yield from _present_if(ga, table, "final_power", scheduled or adapted)
+    yield from _present_if(ga, table, "power_evaluations", scheduled)
     if adapted and ga.final_power > ga.power:
-        yield wrong_value(_GA + "final_power", ga.final_power, f"at most {_GA}power, {ga.power}")
+        yield wrong_value(table + "final_power", ga.final_power, f"at most {table}power, {ga.power}")
 
 
-def _present_if(ga: spec_pb2.GeneticAlgorithm, field: str, wanted: bool) -> Iterator[Problem]:
+def _present_if(
+    ga: spec_pb2.GeneticAlgorithm | spec_pb2.MapElites, table: str, field: str, wanted: bool
+) -> Iterator[Problem]:
     """A field that some schedules need and that means nothing to the others."""
     given = any(descriptor.name == field for descriptor, _ in ga.ListFields())
     schedule = spec_pb2.PowerSchedule.Name(ga.power_schedule).removeprefix("POWER_SCHEDULE_").lower()
     if wanted and not given:
-        yield Problem(_GA + field, f'is missing; {_GA}power_schedule "{schedule}" needs it')
+        yield Problem(table + field, f'is missing; {table}power_schedule "{schedule}" needs it')
     if given and not wanted:
-        yield Problem(
-            _GA + field, f'is given, but {_GA}power_schedule "{schedule}" does not use it; leave it out'
-        )
+        text = f'is given, but {table}power_schedule "{schedule}" does not use it; leave it out'
+        yield Problem(table + field, text)
 
 
 def _validation_is_possible(ga: spec_pb2.GeneticAlgorithm) -> Iterator[Problem]:
     if ga.candidates > ga.window:
         yield wrong_value(_GA + "candidates", ga.candidates, f"at most {_GA}window, {ga.window}")
+    yield from _somebody_is_validated(ga, _GA)
+
+
+def _somebody_is_validated(
+    ga: spec_pb2.GeneticAlgorithm | spec_pb2.MapElites, table: str
+) -> Iterator[Problem]:
     if ga.candidates and not ga.validation_share:
-        text = f"is 0, but {_GA}candidates is {ga.candidates}: nobody could be validated"
-        yield Problem(_GA + "validation_share", text + "; allowed: a share above 0, or no candidates")
+        text = f"is 0, but {table}candidates is {ga.candidates}: nobody could be validated"
+        yield Problem(table + "validation_share", text + "; allowed: a share above 0, or no candidates")
+
+
+def _behaviours_are_known(spec: spec_pb2.ExperimentSpec) -> Iterator[Problem]:
+    """Who compares behaviours needs some; own tasks report none."""
+    compares = {
+        _MAP_ELITES: spec.algorithm.HasField("map_elites"),
+        _GA + "novelty.": spec.algorithm.ga.HasField("novelty"),
+    }
+    for table, needs in compares.items():
+        if needs and not spec.HasField("behaviour"):
+            yield Problem("behaviour", f"is missing; [{table.rstrip('.')}] needs it")
+
+
+def _cells_fit(spec: spec_pb2.ExperimentSpec) -> Iterator[Problem]:
+    """Cells are a grid or a CVT, of as many dimensions as the behaviour has."""
+    elites, dimensions = spec.algorithm.map_elites, behaviour_dimensions(spec)
+    if bool(elites.grid) == elites.HasField("points"):
+        how = "both given" if elites.grid else "missing"
+        yield Problem(_MAP_ELITES + "grid", f"and points are {how}; allowed: exactly one of them")
+    elif elites.grid and dimensions and len(elites.grid) != dimensions:
+        allowed = f"a count of parts for each of the behaviour's {dimensions} numbers"
+        yield wrong_value(_MAP_ELITES + "grid", list(elites.grid), allowed)
+
+
+def _novelty_has_tournaments(ga: spec_pb2.GeneticAlgorithm) -> Iterator[Problem]:
+    breaks_ties = ga.novelty.objective == spec_pb2.NOVELTY_OBJECTIVE_TIE_BREAK
+    if ga.HasField("novelty") and not breaks_ties and ga.selection != spec_pb2.SELECTION_TOURNAMENT:
+        allowed = '"tournament" with [algorithm.ga.novelty], unless its objective is "tie_break"'
+        word = spec_pb2.Selection.Name(ga.selection).removeprefix("SELECTION_").lower()
+        yield wrong_value(_GA + "selection", word, allowed)
 
 
 def _a_result_fits_into_a_message(spec: spec_pb2.ExperimentSpec) -> Iterator[Problem]:
@@ -270,4 +319,5 @@ def _refused_by_the_algorithm(spec: spec_pb2.ExperimentSpec) -> Iterator[Problem
         ga_settings(spec)
     except ValueError as error:
         field, _, text = str(error).partition(" ")
-        yield Problem(_GA + field, text)
+        table = _MAP_ELITES if spec.algorithm.HasField("map_elites") else _GA
+        yield Problem(table + field, text)

@@ -119,6 +119,46 @@ on every CPU and GPU. For the genetic algorithm, and policies that are plain lin
 """
 Global___Precision: _TypeAlias = Precision  # noqa: Y015
 
+class _NoveltyObjective:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _NoveltyObjectiveEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_NoveltyObjective.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    NOVELTY_OBJECTIVE_UNSPECIFIED: _NoveltyObjective.ValueType  # 0
+    """Not an objective; refused."""
+    NOVELTY_OBJECTIVE_NOVELTY: _NoveltyObjective.ValueType  # 1
+    """The most novel of the contestants (GA-NS: Such et al. 2018, algorithm 2)."""
+    NOVELTY_OBJECTIVE_MIXED: _NoveltyObjective.ValueType  # 2
+    """The best sum of two ranks among the contestants, by reward and by novelty, at a fixed `weight` (NSR: arXiv 1712.06560)."""
+    NOVELTY_OBJECTIVE_ADAPTIVE: _NoveltyObjective.ValueType  # 3
+    """The same at a weight that begins with reward alone, rises with a new champion and falls without one (NSRA: the same paper)."""
+    NOVELTY_OBJECTIVE_DOMINATED: _NoveltyObjective.ValueType  # 4
+    """Whoever is furthest from its nearest neighbours among the *fitter* members (Dominated Novelty Search: arXiv 2502.00593)."""
+    NOVELTY_OBJECTIVE_TIE_BREAK: _NoveltyObjective.ValueType  # 5
+    """Nobody: parents are picked as `selection` says, and of those with equal returns the one that was more novel when it came
+    counts as better.
+    """
+
+class NoveltyObjective(_NoveltyObjective, metaclass=_NoveltyObjectiveEnumTypeWrapper):
+    """Who wins a tournament where novelty counts."""
+
+NOVELTY_OBJECTIVE_UNSPECIFIED: NoveltyObjective.ValueType  # 0
+"""Not an objective; refused."""
+NOVELTY_OBJECTIVE_NOVELTY: NoveltyObjective.ValueType  # 1
+"""The most novel of the contestants (GA-NS: Such et al. 2018, algorithm 2)."""
+NOVELTY_OBJECTIVE_MIXED: NoveltyObjective.ValueType  # 2
+"""The best sum of two ranks among the contestants, by reward and by novelty, at a fixed `weight` (NSR: arXiv 1712.06560)."""
+NOVELTY_OBJECTIVE_ADAPTIVE: NoveltyObjective.ValueType  # 3
+"""The same at a weight that begins with reward alone, rises with a new champion and falls without one (NSRA: the same paper)."""
+NOVELTY_OBJECTIVE_DOMINATED: NoveltyObjective.ValueType  # 4
+"""Whoever is furthest from its nearest neighbours among the *fitter* members (Dominated Novelty Search: arXiv 2502.00593)."""
+NOVELTY_OBJECTIVE_TIE_BREAK: NoveltyObjective.ValueType  # 5
+"""Nobody: parents are picked as `selection` says, and of those with equal returns the one that was more novel when it came
+counts as better.
+"""
+Global___NoveltyObjective: _TypeAlias = NoveltyObjective  # noqa: Y015
+
 class _Selection:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -312,7 +352,7 @@ class ExperimentSpec(_message.Message):
     back: more workers that are there play all the same. `germline run` starts its workers with so many slots between
     them; a few are best for a short run of a small population, where each result should choose the next parents.
     Absent: twice the `window` of "ga", where a result comes back about two populations after it was asked for; the
-    members of an epoch of "eggroll".
+    members of an epoch of "eggroll"; for "map_elites", twice its founders.
     """
     @_builtins.property
     def task(self) -> Global___Task:
@@ -388,7 +428,7 @@ class Behaviour(_message.Message):
     DIMENSIONS_FIELD_NUMBER: _builtins.int
     EVERY_STEPS_FIELD_NUMBER: _builtins.int
     descriptor: _builtins.str
-    """Which numbers. For Atari: "ram" (the console's 128 bytes at the end), "ram_path" (all of them at 4 moments: 512
+    """Which numbers. For Atari: "ram" (the console's 128 bytes at the end, or those at `indices`), "ram_path" (all of them at 4 moments: 512
     numbers) or "path" (the bytes at `indices`, where the player's place stands, at 16 moments: 16 numbers for each). For
     Gymnasium: "observation" (of the last one, the numbers at `indices`). For functions and plug-ins: "task" (its own).
     """
@@ -398,7 +438,7 @@ class Behaviour(_message.Message):
     """For "path" and "ram_path": agent steps between two moments. After an episode's end its last moment counts on. Absent: 50."""
     @_builtins.property
     def indices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """For "path": addresses in the console's memory, such as [85, 26], which are x and y in Venture. For "observation": which
+        """For "path" and "ram": addresses in the console's memory, such as [85, 26], which are x and y in Venture. For "observation": which
         of its numbers, counted from 0 in the order of a flattened array.
         """
 
@@ -906,6 +946,7 @@ class Algorithm(_message.Message):
     GA_FIELD_NUMBER: _builtins.int
     EGGROLL_FIELD_NUMBER: _builtins.int
     OWN_FIELD_NUMBER: _builtins.int
+    MAP_ELITES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def ga(self) -> Global___GeneticAlgorithm:
         """The generationless genetic algorithm."""
@@ -918,22 +959,234 @@ class Algorithm(_message.Message):
     def own(self) -> Global___Own:
         """An arithmetic of the workers' own."""
 
+    @_builtins.property
+    def map_elites(self) -> Global___MapElites:
+        """An elite for each cell of behaviour space."""
+
     def __init__(
         self,
         *,
         ga: Global___GeneticAlgorithm | None = ...,
         eggroll: Global___Eggroll | None = ...,
         own: Global___Own | None = ...,
+        map_elites: Global___MapElites | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["eggroll", b"eggroll", "ga", b"ga", "kind", b"kind", "own", b"own"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["eggroll", b"eggroll", "ga", b"ga", "kind", b"kind", "map_elites", b"map_elites", "own", b"own"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["eggroll", b"eggroll", "ga", b"ga", "kind", b"kind", "own", b"own"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["eggroll", b"eggroll", "ga", b"ga", "kind", b"kind", "map_elites", b"map_elites", "own", b"own"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["ga", "eggroll", "own"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["ga", "eggroll", "own", "map_elites"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
 Global___Algorithm: _TypeAlias = Algorithm  # noqa: Y015
+
+@_typing.final
+class Novelty(_message.Message):
+    """What novelty means to a genetic algorithm: how far from its nearest neighbours, in the population and in an archive of the
+    past, an individual's behaviour is (Lehman and Stanley 2011). It needs a `behaviour`, and tournaments. Distances are
+    Euclidean (as in arXiv 1712.06560; Such et al. 2018 square them). A table of its own, which may be left out.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OBJECTIVE_FIELD_NUMBER: _builtins.int
+    NEIGHBOURS_FIELD_NUMBER: _builtins.int
+    ARCHIVE_SHARE_FIELD_NUMBER: _builtins.int
+    ARCHIVE_SIZE_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    WEIGHT_STEP_FIELD_NUMBER: _builtins.int
+    PATIENCE_FIELD_NUMBER: _builtins.int
+    objective: Global___NoveltyObjective.ValueType
+    """Who wins a tournament."""
+    neighbours: _builtins.int
+    """Over how many nearest neighbours the mean distance is taken: 25 in Such et al. 2018."""
+    archive_share: _builtins.float
+    """Chance with which a new individual's behaviour is put into the archive: 0.01 in Such et al. 2018."""
+    archive_size: _builtins.int
+    """How many behaviours the archive keeps, of which the oldest leaves. Each is looked at for each contestant: 100,000 of 32
+    numbers take 1.6 ms.
+    """
+    weight: _builtins.int
+    """For "mixed": how much reward counts, in 64ths; the rest is novelty's. 32 is NSR of arXiv 1712.06560."""
+    weight_step: _builtins.int
+    """For "adaptive": by how much the weight of reward moves, in 64ths; 0.05 of the whole in arXiv 1712.06560."""
+    patience: _builtins.int
+    """For "adaptive": evaluations without a new champion after which reward counts less."""
+    def __init__(
+        self,
+        *,
+        objective: Global___NoveltyObjective.ValueType | None = ...,
+        neighbours: _builtins.int | None = ...,
+        archive_share: _builtins.float | None = ...,
+        archive_size: _builtins.int | None = ...,
+        weight: _builtins.int | None = ...,
+        weight_step: _builtins.int | None = ...,
+        patience: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_archive_share", b"_archive_share", "_archive_size", b"_archive_size", "_neighbours", b"_neighbours", "_objective", b"_objective", "_patience", b"_patience", "_weight", b"_weight", "_weight_step", b"_weight_step", "archive_share", b"archive_share", "archive_size", b"archive_size", "neighbours", b"neighbours", "objective", b"objective", "patience", b"patience", "weight", b"weight", "weight_step", b"weight_step"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_archive_share", b"_archive_share", "_archive_size", b"_archive_size", "_neighbours", b"_neighbours", "_objective", b"_objective", "_patience", b"_patience", "_weight", b"_weight", "_weight_step", b"_weight_step", "archive_share", b"archive_share", "archive_size", b"archive_size", "neighbours", b"neighbours", "objective", b"objective", "patience", b"patience", "weight", b"weight", "weight_step", b"weight_step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__archive_share: _TypeAlias = _typing.Literal["archive_share"]  # noqa: Y015
+    _WhichOneofArgType__archive_share: _TypeAlias = _typing.Literal["_archive_share", b"_archive_share"]  # noqa: Y015
+    _WhichOneofReturnType__archive_size: _TypeAlias = _typing.Literal["archive_size"]  # noqa: Y015
+    _WhichOneofArgType__archive_size: _TypeAlias = _typing.Literal["_archive_size", b"_archive_size"]  # noqa: Y015
+    _WhichOneofReturnType__neighbours: _TypeAlias = _typing.Literal["neighbours"]  # noqa: Y015
+    _WhichOneofArgType__neighbours: _TypeAlias = _typing.Literal["_neighbours", b"_neighbours"]  # noqa: Y015
+    _WhichOneofReturnType__objective: _TypeAlias = _typing.Literal["objective"]  # noqa: Y015
+    _WhichOneofArgType__objective: _TypeAlias = _typing.Literal["_objective", b"_objective"]  # noqa: Y015
+    _WhichOneofReturnType__patience: _TypeAlias = _typing.Literal["patience"]  # noqa: Y015
+    _WhichOneofArgType__patience: _TypeAlias = _typing.Literal["_patience", b"_patience"]  # noqa: Y015
+    _WhichOneofReturnType__weight: _TypeAlias = _typing.Literal["weight"]  # noqa: Y015
+    _WhichOneofArgType__weight: _TypeAlias = _typing.Literal["_weight", b"_weight"]  # noqa: Y015
+    _WhichOneofReturnType__weight_step: _TypeAlias = _typing.Literal["weight_step"]  # noqa: Y015
+    _WhichOneofArgType__weight_step: _TypeAlias = _typing.Literal["_weight_step", b"_weight_step"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__archive_share) -> _WhichOneofReturnType__archive_share | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__archive_size) -> _WhichOneofReturnType__archive_size | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__neighbours) -> _WhichOneofReturnType__neighbours | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__objective) -> _WhichOneofReturnType__objective | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__patience) -> _WhichOneofReturnType__patience | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__weight) -> _WhichOneofReturnType__weight | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__weight_step) -> _WhichOneofReturnType__weight_step | None: ...
+
+Global___Novelty: _TypeAlias = Novelty  # noqa: Y015
+
+@_typing.final
+class MapElites(_message.Message):
+    """MAP-Elites (arXiv 1504.04909), steady-state: the population is the fittest individual that was seen in each cell of
+    behaviour space, and parents are any of them, all as likely. It needs a `behaviour`. Everything else is as for "ga".
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GRID_FIELD_NUMBER: _builtins.int
+    POINTS_FIELD_NUMBER: _builtins.int
+    FOUNDERS_FIELD_NUMBER: _builtins.int
+    POWER_FIELD_NUMBER: _builtins.int
+    POWER_SCHEDULE_FIELD_NUMBER: _builtins.int
+    FINAL_POWER_FIELD_NUMBER: _builtins.int
+    POWER_EVALUATIONS_FIELD_NUMBER: _builtins.int
+    POWER_LEARNING_RATE_FIELD_NUMBER: _builtins.int
+    MUTATION_FIELD_NUMBER: _builtins.int
+    RANK_FIELD_NUMBER: _builtins.int
+    LITTER_FIELD_NUMBER: _builtins.int
+    CANDIDATES_FIELD_NUMBER: _builtins.int
+    VALIDATION_EPISODES_FIELD_NUMBER: _builtins.int
+    VALIDATION_SHARE_FIELD_NUMBER: _builtins.int
+    points: _builtins.int
+    """Cells of a CVT (arXiv 1610.05729): those nearest to so many well spread points, in any number of dimensions."""
+    founders: _builtins.int
+    """Random individuals that open the run."""
+    power: _builtins.float
+    """Standard deviation of a mutation at the start."""
+    power_schedule: Global___PowerSchedule.ValueType
+    """How the power changes over the run."""
+    final_power: _builtins.float
+    """Where a "linear" or "exponential" schedule ends, or the smallest power of "self_adapted"."""
+    power_evaluations: _builtins.int
+    """Evaluations after which `final_power` is reached; for "linear" and "exponential"."""
+    power_learning_rate: _builtins.float
+    """How strongly a "self_adapted" power varies from parent to child: the standard deviation of its logarithm."""
+    mutation: Global___MutationKind.ValueType
+    """What kind of noise a mutation adds."""
+    rank: _builtins.int
+    """Rank of a "low_rank" mutation."""
+    litter: _builtins.int
+    """Children of one parent that are made, and lent, together."""
+    candidates: _builtins.int
+    """How many of the fittest elites are re-played, so that the champion is no lucky one."""
+    validation_episodes: _builtins.int
+    """As for "ga"."""
+    validation_share: _builtins.float
+    """As for "ga"."""
+    @_builtins.property
+    def grid(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Equal parts of the range of each number of the behaviour: cells of a grid. Exactly one of this and `points`."""
+
+    def __init__(
+        self,
+        *,
+        grid: _abc.Iterable[_builtins.int] | None = ...,
+        points: _builtins.int | None = ...,
+        founders: _builtins.int | None = ...,
+        power: _builtins.float | None = ...,
+        power_schedule: Global___PowerSchedule.ValueType | None = ...,
+        final_power: _builtins.float | None = ...,
+        power_evaluations: _builtins.int | None = ...,
+        power_learning_rate: _builtins.float | None = ...,
+        mutation: Global___MutationKind.ValueType | None = ...,
+        rank: _builtins.int | None = ...,
+        litter: _builtins.int | None = ...,
+        candidates: _builtins.int | None = ...,
+        validation_episodes: _builtins.int | None = ...,
+        validation_share: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_candidates", b"_candidates", "_final_power", b"_final_power", "_founders", b"_founders", "_litter", b"_litter", "_mutation", b"_mutation", "_points", b"_points", "_power", b"_power", "_power_evaluations", b"_power_evaluations", "_power_learning_rate", b"_power_learning_rate", "_power_schedule", b"_power_schedule", "_rank", b"_rank", "_validation_episodes", b"_validation_episodes", "_validation_share", b"_validation_share", "candidates", b"candidates", "final_power", b"final_power", "founders", b"founders", "litter", b"litter", "mutation", b"mutation", "points", b"points", "power", b"power", "power_evaluations", b"power_evaluations", "power_learning_rate", b"power_learning_rate", "power_schedule", b"power_schedule", "rank", b"rank", "validation_episodes", b"validation_episodes", "validation_share", b"validation_share"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_candidates", b"_candidates", "_final_power", b"_final_power", "_founders", b"_founders", "_litter", b"_litter", "_mutation", b"_mutation", "_points", b"_points", "_power", b"_power", "_power_evaluations", b"_power_evaluations", "_power_learning_rate", b"_power_learning_rate", "_power_schedule", b"_power_schedule", "_rank", b"_rank", "_validation_episodes", b"_validation_episodes", "_validation_share", b"_validation_share", "candidates", b"candidates", "final_power", b"final_power", "founders", b"founders", "grid", b"grid", "litter", b"litter", "mutation", b"mutation", "points", b"points", "power", b"power", "power_evaluations", b"power_evaluations", "power_learning_rate", b"power_learning_rate", "power_schedule", b"power_schedule", "rank", b"rank", "validation_episodes", b"validation_episodes", "validation_share", b"validation_share"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__candidates: _TypeAlias = _typing.Literal["candidates"]  # noqa: Y015
+    _WhichOneofArgType__candidates: _TypeAlias = _typing.Literal["_candidates", b"_candidates"]  # noqa: Y015
+    _WhichOneofReturnType__final_power: _TypeAlias = _typing.Literal["final_power"]  # noqa: Y015
+    _WhichOneofArgType__final_power: _TypeAlias = _typing.Literal["_final_power", b"_final_power"]  # noqa: Y015
+    _WhichOneofReturnType__founders: _TypeAlias = _typing.Literal["founders"]  # noqa: Y015
+    _WhichOneofArgType__founders: _TypeAlias = _typing.Literal["_founders", b"_founders"]  # noqa: Y015
+    _WhichOneofReturnType__litter: _TypeAlias = _typing.Literal["litter"]  # noqa: Y015
+    _WhichOneofArgType__litter: _TypeAlias = _typing.Literal["_litter", b"_litter"]  # noqa: Y015
+    _WhichOneofReturnType__mutation: _TypeAlias = _typing.Literal["mutation"]  # noqa: Y015
+    _WhichOneofArgType__mutation: _TypeAlias = _typing.Literal["_mutation", b"_mutation"]  # noqa: Y015
+    _WhichOneofReturnType__points: _TypeAlias = _typing.Literal["points"]  # noqa: Y015
+    _WhichOneofArgType__points: _TypeAlias = _typing.Literal["_points", b"_points"]  # noqa: Y015
+    _WhichOneofReturnType__power: _TypeAlias = _typing.Literal["power"]  # noqa: Y015
+    _WhichOneofArgType__power: _TypeAlias = _typing.Literal["_power", b"_power"]  # noqa: Y015
+    _WhichOneofReturnType__power_evaluations: _TypeAlias = _typing.Literal["power_evaluations"]  # noqa: Y015
+    _WhichOneofArgType__power_evaluations: _TypeAlias = _typing.Literal["_power_evaluations", b"_power_evaluations"]  # noqa: Y015
+    _WhichOneofReturnType__power_learning_rate: _TypeAlias = _typing.Literal["power_learning_rate"]  # noqa: Y015
+    _WhichOneofArgType__power_learning_rate: _TypeAlias = _typing.Literal["_power_learning_rate", b"_power_learning_rate"]  # noqa: Y015
+    _WhichOneofReturnType__power_schedule: _TypeAlias = _typing.Literal["power_schedule"]  # noqa: Y015
+    _WhichOneofArgType__power_schedule: _TypeAlias = _typing.Literal["_power_schedule", b"_power_schedule"]  # noqa: Y015
+    _WhichOneofReturnType__rank: _TypeAlias = _typing.Literal["rank"]  # noqa: Y015
+    _WhichOneofArgType__rank: _TypeAlias = _typing.Literal["_rank", b"_rank"]  # noqa: Y015
+    _WhichOneofReturnType__validation_episodes: _TypeAlias = _typing.Literal["validation_episodes"]  # noqa: Y015
+    _WhichOneofArgType__validation_episodes: _TypeAlias = _typing.Literal["_validation_episodes", b"_validation_episodes"]  # noqa: Y015
+    _WhichOneofReturnType__validation_share: _TypeAlias = _typing.Literal["validation_share"]  # noqa: Y015
+    _WhichOneofArgType__validation_share: _TypeAlias = _typing.Literal["_validation_share", b"_validation_share"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__candidates) -> _WhichOneofReturnType__candidates | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__final_power) -> _WhichOneofReturnType__final_power | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__founders) -> _WhichOneofReturnType__founders | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__litter) -> _WhichOneofReturnType__litter | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__mutation) -> _WhichOneofReturnType__mutation | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__points) -> _WhichOneofReturnType__points | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__power) -> _WhichOneofReturnType__power | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__power_evaluations) -> _WhichOneofReturnType__power_evaluations | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__power_learning_rate) -> _WhichOneofReturnType__power_learning_rate | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__power_schedule) -> _WhichOneofReturnType__power_schedule | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rank) -> _WhichOneofReturnType__rank | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__validation_episodes) -> _WhichOneofReturnType__validation_episodes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__validation_share) -> _WhichOneofReturnType__validation_share | None: ...
+
+Global___MapElites: _TypeAlias = MapElites  # noqa: Y015
 
 @_typing.final
 class Own(_message.Message):
@@ -988,6 +1241,7 @@ class GeneticAlgorithm(_message.Message):
     VALIDATION_EPISODES_FIELD_NUMBER: _builtins.int
     VALIDATION_SHARE_FIELD_NUMBER: _builtins.int
     FOUNDERS_FIELD_NUMBER: _builtins.int
+    NOVELTY_FIELD_NUMBER: _builtins.int
     window: _builtins.int
     """How many of the latest results form the population."""
     parents: _builtins.int
@@ -1024,6 +1278,10 @@ class GeneticAlgorithm(_message.Message):
     """Share of all evaluations spent on re-playing candidates."""
     founders: _builtins.int
     """Random individuals that open the run. Absent: as many as `window`."""
+    @_builtins.property
+    def novelty(self) -> Global___Novelty:
+        """What novelty means to the search. Absent: nothing."""
+
     def __init__(
         self,
         *,
@@ -1044,10 +1302,11 @@ class GeneticAlgorithm(_message.Message):
         validation_episodes: _builtins.int | None = ...,
         validation_share: _builtins.float | None = ...,
         founders: _builtins.int | None = ...,
+        novelty: Global___Novelty | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_candidates", b"_candidates", "_final_power", b"_final_power", "_founders", b"_founders", "_litter", b"_litter", "_mutation", b"_mutation", "_parents", b"_parents", "_power", b"_power", "_power_evaluations", b"_power_evaluations", "_power_learning_rate", b"_power_learning_rate", "_power_schedule", b"_power_schedule", "_rank", b"_rank", "_replacement", b"_replacement", "_selection", b"_selection", "_tournament_size", b"_tournament_size", "_validation_episodes", b"_validation_episodes", "_validation_share", b"_validation_share", "_window", b"_window", "candidates", b"candidates", "final_power", b"final_power", "founders", b"founders", "litter", b"litter", "mutation", b"mutation", "parents", b"parents", "power", b"power", "power_evaluations", b"power_evaluations", "power_learning_rate", b"power_learning_rate", "power_schedule", b"power_schedule", "rank", b"rank", "replacement", b"replacement", "selection", b"selection", "tournament_size", b"tournament_size", "validation_episodes", b"validation_episodes", "validation_share", b"validation_share", "window", b"window"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_candidates", b"_candidates", "_final_power", b"_final_power", "_founders", b"_founders", "_litter", b"_litter", "_mutation", b"_mutation", "_parents", b"_parents", "_power", b"_power", "_power_evaluations", b"_power_evaluations", "_power_learning_rate", b"_power_learning_rate", "_power_schedule", b"_power_schedule", "_rank", b"_rank", "_replacement", b"_replacement", "_selection", b"_selection", "_tournament_size", b"_tournament_size", "_validation_episodes", b"_validation_episodes", "_validation_share", b"_validation_share", "_window", b"_window", "candidates", b"candidates", "final_power", b"final_power", "founders", b"founders", "litter", b"litter", "mutation", b"mutation", "novelty", b"novelty", "parents", b"parents", "power", b"power", "power_evaluations", b"power_evaluations", "power_learning_rate", b"power_learning_rate", "power_schedule", b"power_schedule", "rank", b"rank", "replacement", b"replacement", "selection", b"selection", "tournament_size", b"tournament_size", "validation_episodes", b"validation_episodes", "validation_share", b"validation_share", "window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_candidates", b"_candidates", "_final_power", b"_final_power", "_founders", b"_founders", "_litter", b"_litter", "_mutation", b"_mutation", "_parents", b"_parents", "_power", b"_power", "_power_evaluations", b"_power_evaluations", "_power_learning_rate", b"_power_learning_rate", "_power_schedule", b"_power_schedule", "_rank", b"_rank", "_replacement", b"_replacement", "_selection", b"_selection", "_tournament_size", b"_tournament_size", "_validation_episodes", b"_validation_episodes", "_validation_share", b"_validation_share", "_window", b"_window", "candidates", b"candidates", "final_power", b"final_power", "founders", b"founders", "litter", b"litter", "mutation", b"mutation", "parents", b"parents", "power", b"power", "power_evaluations", b"power_evaluations", "power_learning_rate", b"power_learning_rate", "power_schedule", b"power_schedule", "rank", b"rank", "replacement", b"replacement", "selection", b"selection", "tournament_size", b"tournament_size", "validation_episodes", b"validation_episodes", "validation_share", b"validation_share", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_candidates", b"_candidates", "_final_power", b"_final_power", "_founders", b"_founders", "_litter", b"_litter", "_mutation", b"_mutation", "_parents", b"_parents", "_power", b"_power", "_power_evaluations", b"_power_evaluations", "_power_learning_rate", b"_power_learning_rate", "_power_schedule", b"_power_schedule", "_rank", b"_rank", "_replacement", b"_replacement", "_selection", b"_selection", "_tournament_size", b"_tournament_size", "_validation_episodes", b"_validation_episodes", "_validation_share", b"_validation_share", "_window", b"_window", "candidates", b"candidates", "final_power", b"final_power", "founders", b"founders", "litter", b"litter", "mutation", b"mutation", "novelty", b"novelty", "parents", b"parents", "power", b"power", "power_evaluations", b"power_evaluations", "power_learning_rate", b"power_learning_rate", "power_schedule", b"power_schedule", "rank", b"rank", "replacement", b"replacement", "selection", b"selection", "tournament_size", b"tournament_size", "validation_episodes", b"validation_episodes", "validation_share", b"validation_share", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__candidates: _TypeAlias = _typing.Literal["candidates"]  # noqa: Y015
     _WhichOneofArgType__candidates: _TypeAlias = _typing.Literal["_candidates", b"_candidates"]  # noqa: Y015

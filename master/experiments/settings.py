@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from germline.algorithms.eggroll import Eggroll
 from germline.algorithms.ga import GeneticAlgorithm
+from germline.algorithms.map_elites import MapElites
 from germline.algorithms.own import OwnRun
-from germline.spec import complete, eggroll_settings, ga_settings, keep_first_version
+from germline.spec import breeding_of, complete, eggroll_settings, ga_settings, keep_first_version
 from germline.v1 import spec_pb2
 from master.centres.centre import Centre
 from master.experiments.algorithm_seam import EggrollSearch, GaSearch, Search
@@ -68,7 +69,7 @@ class ExperimentSettings:
             max_attempts=spec.evaluation.max_attempts,
             parallelism=_parallelism_of(spec),
             precision=spec.evaluation.precision,
-            verify_share=spec.evaluation.verify_share if spec.algorithm.HasField("ga") else 0.0,
+            verify_share=spec.evaluation.verify_share if breeding_of(spec) is not None else 0.0,
             stop=_stop_of(spec.stop),
             spec=spec,
             encoded=spec.SerializeToString(deterministic=True),
@@ -103,12 +104,15 @@ class ExperimentSettings:
             return GuestSearch(GeneticAlgorithm(ga_settings(self.spec), self.spec.seed))
         if kind == "ga":
             return GaSearch(GeneticAlgorithm(ga_settings(self.spec), self.spec.seed))
+        if kind == "map_elites":
+            return GaSearch(MapElites(ga_settings(self.spec), self.spec.seed))
         if kind == "eggroll":
             return EggrollSearch(Eggroll(eggroll_settings(self.spec), self.spec.seed))
         if kind == "own":
             return OwnSearch(OwnRun(self.spec.algorithm.own.population))
         raise NotImplementedError(
-            f"algorithm.{kind} is not served; allowed: algorithm.ga, algorithm.eggroll, algorithm.own"
+            f"algorithm.{kind} is not served; allowed: algorithm.ga, algorithm.map_elites, "
+            "algorithm.eggroll, algorithm.own"
         )
 
     def make_centre(self) -> Centre | None:
@@ -150,4 +154,6 @@ def _parallelism_of(spec: spec_pb2.ExperimentSpec) -> int:
     algorithm = spec.algorithm
     if algorithm.HasField("own"):
         return algorithm.own.population
+    if algorithm.HasField("map_elites"):
+        return 2 * algorithm.map_elites.founders
     return 2 * (algorithm.eggroll.pairs if algorithm.HasField("eggroll") else algorithm.ga.window)

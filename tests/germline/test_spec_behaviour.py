@@ -2,7 +2,9 @@
 
 import pytest
 
-from germline.spec import SpecError, behaviour_dimensions, complete, loads, to_toml
+from germline.algorithms.cells import MapSettings
+from germline.algorithms.novelty_settings import NoveltySettings
+from germline.spec import SpecError, behaviour_dimensions, complete, ga_settings, loads, to_toml
 
 TASKS = {
     "atari": '[task.atari]\ngame = "venture"\n[policy]\nname = "motion"\n',
@@ -34,6 +36,7 @@ def test_a_spec_without_behaviour_is_the_spec_that_it_was_before_there_was_one()
     ("task", "behaviour", "dimensions"),
     [
         ("atari", 'descriptor = "ram"', 128),
+        ("atari", 'descriptor = "ram"\nindices = [85, 26]', 2),
         ("atari", 'descriptor = "ram_path"\nevery_steps = 100', 512),
         ("atari", 'descriptor = "path"\nindices = [85, 26]', 32),
         ("gym", 'descriptor = "observation"\nindices = [0, 2]\nlow = [-2.4]\nhigh = [2.4]', 2),
@@ -53,7 +56,7 @@ def test_each_descriptor_has_its_size(task: str, behaviour: str, dimensions: int
     [
         ("gym", 'descriptor = "ram"', "descriptor", 'is "ram"; allowed: "observation"'),
         ("atari", 'descriptor = "path"', "indices", 'is missing; "path" needs it'),
-        ("atari", 'descriptor = "ram"\nindices = [1]', "indices", 'is given, but "ram" does not use it'),
+        ("atari", 'descriptor = "ram_path"\nindices = [1]', "indices", 'but "ram_path" does not use it'),
         ("atari", 'descriptor = "path"\nindices = [128]', "indices", "allowed: addresses below 128"),
         ("plugin", 'descriptor = "task"', "dimensions", 'is missing; "task" needs it'),
         ("plugin", 'descriptor = "task"\ndimensions = 513', "dimensions", "in 1..512"),
@@ -81,3 +84,64 @@ def test_a_slice_whose_members_say_too_much_for_one_message_is_refused() -> None
     behaviour = '[behaviour]\ndescriptor = "ram_path"'
     with pytest.raises(SpecError, match=r"slice_pairs is 4096; allowed: at most 2048"):
         loads(f'name = "a"\n{TASKS["atari"]}{eggroll}{behaviour}')
+
+
+NOVEL = '[algorithm.ga]\nselection = "tournament"\n[algorithm.ga.novelty]\n'
+PLACE = '[behaviour]\ndescriptor = "ram"\nindices = [85, 26]\n'
+HEAD = f'name = "a"\n{TASKS["atari"]}'
+
+
+def test_novelty_is_a_table_of_its_own_with_defaults_from_its_sources() -> None:
+    spec = loads(HEAD + NOVEL + PLACE)
+    settings = ga_settings(spec).novelty
+    assert settings == NoveltySettings(dimensions=2)
+    assert settings is not None
+    assert (settings.neighbours, settings.archive_share) == (25, 0.01)
+    assert not loads(text("gym")).algorithm.ga.HasField("novelty")
+
+
+def test_map_elites_cells_and_breeding_come_from_its_table() -> None:
+    spec = loads(f"{HEAD}[algorithm.map_elites]\ngrid = [16, 8]\npower = 0.5\n{PLACE}")
+    settings = ga_settings(spec)
+    assert settings.cells == MapSettings(2, (16, 8))
+    assert (settings.window, settings.founder_count, settings.power) == (128, 100, 0.5)
+    assert loads(to_toml(spec)) == spec
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "path", "sentence"),
+    [
+        (NOVEL, "behaviour", "is missing; [algorithm.ga.novelty] needs it"),
+        ("[algorithm.map_elites]\npoints = 9\n", "behaviour", "[algorithm.map_elites] needs it"),
+        (
+            NOVEL.replace("tournament", "truncation") + PLACE,
+            "algorithm.ga.selection",
+            'is "truncation"; allowed: "tournament" with [algorithm.ga.novelty]',
+        ),
+        (f"[algorithm.map_elites]\n{PLACE}", "algorithm.map_elites.grid", "and points are missing"),
+        (f"[algorithm.map_elites]\ngrid = [2, 2]\npoints = 4\n{PLACE}", "algorithm.map_elites.grid", "both"),
+        (
+            f"[algorithm.map_elites]\ngrid = [2]\n{PLACE}",
+            "algorithm.map_elites.grid",
+            "behaviour's 2 numbers",
+        ),
+        (
+            f"[algorithm.map_elites]\ngrid = [2, 2]\n{PLACE}[evaluation]\ncap_frames = 100\n",
+            "evaluation.cap_frames",
+            "[algorithm.map_elites] compares whole games",
+        ),
+    ],
+)
+def test_what_a_search_by_behaviour_cannot_be_is_refused_by_name(
+    algorithm: str, path: str, sentence: str
+) -> None:
+    with pytest.raises(SpecError) as caught:
+        loads(HEAD + algorithm)
+    found = {problem.path: problem.text for problem in caught.value.problems}
+    assert list(found) == [path]
+    assert sentence in found[path]
+
+
+def test_ties_may_be_broken_by_novelty_whatever_the_selection() -> None:
+    novel = '[algorithm.ga]\n[algorithm.ga.novelty]\nobjective = "tie_break"\n'
+    assert not ga_settings(loads(HEAD + novel + PLACE)).novelty.chooses  # type: ignore[union-attr]

@@ -68,8 +68,9 @@ class EngineBuilder:
         if later:
             raise SetupError(f"{'; '.join(later)}; this worker is too old for the experiment")
         algorithm = spec.algorithm.WhichOneof("kind")
-        if algorithm not in ("ga", "eggroll"):
-            raise SetupError(f"algorithm is {algorithm!r}; this worker plays 'ga' and 'eggroll'")
+        if algorithm not in ("ga", "map_elites", "eggroll"):
+            allowed = "'ga', 'map_elites' and 'eggroll'"
+            raise SetupError(f"algorithm is {algorithm!r}; this worker plays {allowed}")
         settings = engine_settings(spec)
         if refused := self.allowed_code.why_not(code_named_by(settings)):
             raise SetupError(refused)

@@ -2,7 +2,7 @@
 
 | descriptor | numbers | what they are |
 |---|---|---|
-| ``ram`` | 128 | the whole memory after the last step (what Such et al. 2018 used for their GA) |
+| ``ram`` | 128, or 1 for each address | the memory after the last step (whole: Such et al. 2018) |
 | ``ram_path`` | 512 | the whole memory at 4 moments |
 | ``path`` | 16 for each address | the bytes where the player's place stands, at 16 moments |
 
@@ -99,6 +99,6 @@ def trace_of(behaviour: Mapping[str, Any]) -> Trace:
     if descriptor not in _MOMENTS:
         allowed = ", ".join(_MOMENTS)
         raise SetupError(f"behaviour.descriptor is {descriptor!r}; allowed for Atari: {allowed}")
-    indices: Sequence[int] = behaviour.get("indices", ()) if descriptor == "path" else range(RAM_BYTES)
+    indices: Sequence[int] = behaviour.get("indices") or range(RAM_BYTES)
     every = 0 if descriptor == "ram" else int(behaviour.get("every_steps", _EVERY_STEPS))
     return Trace(tuple(indices), _MOMENTS[descriptor], every)

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from germline.algorithms.base import Result
-from germline.spec import loads
+from germline.spec import behaviour_dimensions, loads
 from germline.v1 import spec_pb2
 from master.centres.consequences import discredit
 from master.experiments import recovery
 from master.experiments.distrust import distrust, trust_again
-from master.experiments.events import Created, Event, cap_of, returns_of
+from master.experiments.events import Created, Event, cap_of, evaluations_of, returns_of
 from master.experiments.experiment import Experiment
 from master.experiments.settings import ExperimentSettings
 from master.experiments.workers import WorkerIdentity
@@ -54,6 +54,29 @@ parents = 3
 candidates = 2
 validation_episodes = 2
 """
+_BEHAVED = """
+[behaviour]
+descriptor = "task"
+dimensions = 2
+low = [-1.0]
+high = [1.0]
+"""
+NOVEL = f"""{POPULATION}
+selection = "tournament"
+[algorithm.ga.novelty]
+objective = "adaptive"
+archive_share = 0.5
+archive_size = 3
+neighbours = 2
+patience = 3
+{_BEHAVED}"""
+MAP = f"""{POPULATION.partition("[algorithm.ga]")[0]}
+[algorithm.map_elites]
+grid = [3, 2]
+founders = 4
+candidates = 2
+validation_episodes = 2
+{_BEHAVED}"""
 CAPPED = """
 name = "capped"
 [task.gym]
@@ -129,7 +152,9 @@ class Rebirth(RuleBasedStateMachine):
         worker, (ask, lease) = self.work.pop(place)
         returns = tuple(score + number for number in range(returns_of(ask)))
         cut = data.draw(st.integers(0, len(returns))) if cap_of(ask) else None
-        result = Result(ask.ticket, returns, 7, 5, cut=cut)
+        size = evaluations_of(ask) * 2 * behaviour_dimensions(self.live.settings.spec)
+        behaviour = data.draw(st.binary(min_size=size, max_size=size))
+        result = Result(ask.ticket, returns, 7, 5, cut=cut, behaviour=behaviour)
         self.live.tell(WorkerIdentity(worker, "cpu", {}), [(Key(1, ask.ticket, lease.attempt), result)])
 
     @precondition(lambda self: self.work)
@@ -228,6 +253,18 @@ class RebirthOfAPopulation(Rebirth):
         return *super()._essence(experiment), experiment.quarantined, doubtful
 
 
+class RebirthOfAPopulationThatLooksForNovelty(RebirthOfAPopulation):
+    """The same where parents are chosen by what they did, and the past counts."""
+
+    spec = NOVEL
+
+
+class RebirthOfAMap(RebirthOfAPopulation):
+    """The same where the population is the elites of cells."""
+
+    spec = MAP
+
+
 class RebirthOfACappedPopulation(Rebirth):
     """The same where new individuals play games that are cut."""
 
@@ -244,6 +281,12 @@ TestRebirth = Rebirth.TestCase
 TestRebirth.settings = settings(max_examples=20, stateful_step_count=40, deadline=None)
 TestRebirthOfAPopulation = RebirthOfAPopulation.TestCase
 TestRebirthOfAPopulation.settings = settings(max_examples=10, stateful_step_count=40, deadline=None)
+TestRebirthOfAPopulationThatLooksForNovelty = RebirthOfAPopulationThatLooksForNovelty.TestCase
+TestRebirthOfAPopulationThatLooksForNovelty.settings = settings(
+    max_examples=10, stateful_step_count=40, deadline=None
+)
+TestRebirthOfAMap = RebirthOfAMap.TestCase
+TestRebirthOfAMap.settings = settings(max_examples=10, stateful_step_count=40, deadline=None)
 TestRebirthOfACappedPopulation = RebirthOfACappedPopulation.TestCase
 TestRebirthOfACappedPopulation.settings = settings(max_examples=10, stateful_step_count=40, deadline=None)
 TestRebirthOfAPopulationWhoseCapGrows = RebirthOfAPopulationWhoseCapGrows.TestCase

@@ -20,7 +20,8 @@ from typing import Any, cast
 import pytest
 from redis.asyncio import Redis
 
-from germline.algorithms.base import Result
+from germline.algorithms.base import Ask, Result
+from germline.algorithms.map_elites import MapElites
 from germline.algorithms.own_epoch import Part
 from germline.algorithms.own_orders import Kind, Order
 from germline.algorithms.slices import SliceAsk
@@ -79,6 +80,46 @@ founders = 4
 candidates = 2
 validation_episodes = 4
 """
+
+_BEHAVED = """
+[behaviour]
+descriptor = "task"
+dimensions = 2
+low = [-1.0]
+high = [1.0]
+"""
+NOVEL_SPEC = f"""
+name = "golden-novel"
+seed = 7
+[task.function]
+path = "germline.functions:place"
+[policy]
+name = "vector"
+[algorithm.ga]
+window = 8
+parents = 3
+founders = 4
+selection = "tournament"
+candidates = 2
+validation_episodes = 2
+[algorithm.ga.novelty]
+objective = "adaptive"
+archive_share = 0.5
+patience = 3
+{_BEHAVED}"""
+MAP_SPEC = f"""
+name = "golden-map"
+seed = 7
+[task.function]
+path = "germline.functions:place"
+[policy]
+name = "vector"
+[algorithm.map_elites]
+grid = [4, 3]
+founders = 4
+candidates = 2
+validation_episodes = 2
+{_BEHAVED}"""
 
 STARTS_SPEC = """
 name = "golden-starts"
@@ -174,6 +215,7 @@ def _seen_individuals(experiment: Experiment) -> Json:
         "pending": [[ask.ticket, format_id(ask.genome.id)] for ask in experiment.algorithm.pending()],
         "next": [format_id(ask.genome.id) for ask in experiment.algorithm.ask(3)],
         **_seen_caps(experiment),
+        **_seen_behaviours(experiment),
     }
 
 
@@ -185,6 +227,16 @@ def _seen_caps(experiment: Experiment) -> Json:
         "population_caps": [member.cap_frames for member in algorithm.population()],
     }
     return caps if algorithm.cap_frames else {}
+
+
+def _seen_behaviours(experiment: Experiment) -> Json:
+    """Nothing of an experiment in which nobody asks what was done: earlier files have none of it."""
+    algorithm = experiment.algorithm
+    if not algorithm.dimensions:
+        return {}
+    behaviours = [member.behaviour.hex() for member in algorithm.population()]
+    cells = [cell for cell, _ in algorithm.elites()] if isinstance(algorithm, MapElites) else []
+    return {"behaviours": behaviours, "cells": cells, "reward_weight": algorithm.reward_weight}
 
 
 def _seen_centre(experiment: Experiment) -> Json:
@@ -320,6 +372,27 @@ def _play_cut(experiment: Experiment, evaluations: int) -> None:
         cap = cap_of(ask)
         result = Result(ask.ticket, (cap + ask.ticket % 7,), cap or 300, cap or 300, cut=1 if cap else None)
         told.append((Key(1, ask.ticket, lease.attempt), result))
+    assert not experiment.tell(identity, told)
+
+
+async def write_behaviour(path: Path) -> None:
+    """Parents are chosen by what they did, and elites are kept by it: before a snapshot and after."""
+    async with master() as (registry, journal, client):
+        experiments = [registry.create(loads(spec)) for spec in (NOVEL_SPEC, MAP_SPEC)]
+        for turn in range(4):
+            for experiment in experiments:
+                _play_behaving(experiment, 6)
+            await journal.flush(10.0, with_snapshots=turn == 1)
+        _write(path, [await _dump(client, experiment) for experiment in experiments])
+
+
+def _play_behaving(experiment: Experiment, evaluations: int) -> None:
+    identity = WorkerIdentity("w", "cpu", {"torch": "2.13.0"})
+    told = []
+    for ask, lease in experiment.lend("w", evaluations + 2, (), 0)[:evaluations]:
+        behaviour = ask.genome.id.to_bytes(8, "little")[:4] if isinstance(ask, Ask) else b""
+        result = Result(ask.ticket, (ask.ticket % 7,), 100, 100, behaviour=behaviour)
+        told.append((Key(experiment.number, ask.ticket, lease.attempt), result))
     assert not experiment.tell(identity, told)
 
 
@@ -485,6 +558,7 @@ FILES = {
     "set-aside-v1": write_set_aside,
     "extended-v1": write_extended,
     "capped-v1": write_capped,
+    "behaviour-v1": write_behaviour,
     "quarantine-v1": write_quarantine,
     "own-v1": write_own,
 }

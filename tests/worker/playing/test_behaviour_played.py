@@ -117,6 +117,8 @@ def test_an_atari_episode_leaves_its_last_memory_its_memories_or_a_path() -> Non
 
     seen, ram = traced(descriptor="ram")
     assert ram.tolist() == seen[-1].tolist()
+    seen, place = traced(descriptor="ram", indices=[102, 100])
+    assert place.tolist() == seen[-1][[102, 100]].tolist()
     seen, memories = traced(descriptor="ram_path", every_steps=10)
     assert memories.reshape(4, 128).tolist() == [
         seen[9].tolist(),
