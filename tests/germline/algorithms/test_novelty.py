@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from germline.algorithms.base import Ask, Result
 from germline.algorithms.draws import Dice
 from germline.algorithms.ga import GeneticAlgorithm
-from germline.algorithms.ga_settings import GaSettings
+from germline.algorithms.ga_settings import GaSettings, Selection
 from germline.algorithms.novelty import Novelty
 from germline.algorithms.novelty_settings import NoveltySettings, Objective
 from germline.algorithms.window import Member
@@ -26,7 +26,7 @@ def search(objective: Objective = "novelty", seed: int = 1, **settings: Any) -> 
     novelty = NoveltySettings(
         dimensions=2, objective=objective, archive_share=0.1, neighbours=10, patience=50
     )
-    chosen = "tournament" if novelty.chooses else "truncation"
+    chosen: Selection = "tournament" if novelty.chooses else "truncation"
     ga: dict[str, Any] = {
         "window": 100,
         "parents": 10,
