@@ -45,7 +45,7 @@ lint: setup ## style, types and the direction of imports
 	$(BIN)/lint-imports
 
 docs: setup ## build the site of docs/ into site/; strict, and without a network
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 MODULE ?= *
 SAMPLE ?= 10000

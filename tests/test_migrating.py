@@ -23,21 +23,10 @@ from germline.cli.app import run
 from germline.peers import neuro_pb2, neuro_pb2_grpc
 from germline.ports import free_port
 from germline.spec import load, loads, to_toml
+from tests.pages import ROOT, page
 
-ROOT = Path(__file__).parent.parent
-PAGE = (ROOT / "docs" / "migrating.md").read_text()
+PAGE = page("docs/migrating.md")
 SCRIPTS = sysconfig.get_path("scripts")
-
-
-def section(title: str) -> str:
-    """The text below a heading, up to the next of its rank."""
-    found = PAGE.partition(f"\n## {title}\n")[2]
-    assert found, f"there is no section {title}"
-    return found.partition("\n## ")[0]
-
-
-def snippets(title: str, language: str = "python") -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", section(title), flags=re.DOTALL)
 
 
 @pytest.mark.parametrize("title", ["From torcheggroll", "From eggroll-trainer"])
@@ -45,7 +34,7 @@ def test_every_snippet_of_a_python_interface_runs_as_it_is_written(
     title: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    shown = snippets(title)
+    shown = PAGE.section(title).blocks("python")
     assert len(shown) >= 2
     scope: dict[str, object] = {}
     for snippet in shown:
@@ -62,7 +51,7 @@ class ShownMaster:
 
     def __init__(self, folder: Path) -> None:
         (shown,) = re.findall(
-            r"^\$ (germline master .*)$", section("From cshenton/neuroevolution"), re.MULTILINE
+            r"^\$ (germline master .*)$", PAGE.section("From cshenton/neuroevolution").text, re.MULTILINE
         )
         self.address = f"127.0.0.1:{free_port()}"
         self._folder = folder
@@ -119,10 +108,10 @@ def test_seeds_are_imported_as_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (spec,) = snippets("From cshenton/neuroevolution", "toml")
+    (spec,) = PAGE.section("From cshenton/neuroevolution").blocks("toml")
     Path("venture.toml").write_text(spec)
     np.savez("inits.npz", np.zeros((4, 2), np.float32), np.zeros(2, np.float32))
-    lines = re.findall(r"^\$ germline (\w[\w-]* .*policy\.safetensors.*)$", PAGE, re.MULTILINE)
+    lines = re.findall(r"^\$ germline (\w[\w-]* .*policy\.safetensors.*)$", PAGE.text, re.MULTILINE)
     assert [line.split()[0] for line in lines] == ["import-seeds", "evaluate"]
     for line in lines:
         assert run(shlex.split(line, comments=True)) == 0
@@ -130,8 +119,8 @@ def test_seeds_are_imported_as_shown(
 
 
 def test_ubers_settings_are_those_of_the_spec_that_is_run() -> None:
-    section_ = section("From Uber's deep-neuroevolution")
-    theirs, strategy = snippets("From Uber's deep-neuroevolution", "toml")
+    section_ = PAGE.section("From Uber's deep-neuroevolution").text
+    theirs, strategy = PAGE.section("From Uber's deep-neuroevolution").blocks("toml")
     shown, ready = loads(theirs), load(ROOT / "experiments" / "frostbite-ga.toml")
     shown.name, shown.task.atari.game, shown.stop.frames = "frostbite-ga", "frostbite", ready.stop.frames
     assert to_toml(shown) == to_toml(ready)

@@ -15,17 +15,17 @@ import pytest
 from germline.client import Client
 from germline.client.views import Checkpoint
 from master.gateways.evochi.config import _NOT_USED, EvochiConfig
+from tests.pages import page
 from tests.peers.evochi_peer import Peer
 
-PAGE = (Path(__file__).parent.parent / "docs" / "migrating.md").read_text()
-SECTION = PAGE.partition("\n## From evochi\n")[2].partition("\n## ")[0]
+SECTION = page("docs/migrating.md").section("From evochi")
 BIN = Path(sys.executable).parent
 PATIENCE_S = 60.0
 
 
-def snippets(language: str) -> list[str]:
-    found = re.findall(rf"```{language}\n(.*?)```", SECTION, flags=re.DOTALL)
-    return [re.sub(r"^\$ ", "", block, flags=re.MULTILINE) for block in found]
+def shown(number: int) -> str:
+    """The lines of a console block, as a script."""
+    return re.sub(r"^\$ ", "", SECTION.blocks("console")[number], flags=re.MULTILINE)
 
 
 @pytest.fixture
@@ -34,9 +34,7 @@ def master(tmp_path: Path) -> Iterator[tuple[str, str]]:
     settings = {"GERMLINE_LISTEN": "localhost:0", "GERMLINE_METRICS_PORT": "-1"}
     variables = os.environ | settings | {"PATH": f"{BIN}:{os.environ['PATH']}"}
     first = (
-        snippets("console")[0]
-        .replace("localhost:8080", "localhost:0")
-        .replace("germline master", "exec germline master")
+        shown(0).replace("localhost:8080", "localhost:0").replace("germline master", "exec germline master")
     )
     log = tmp_path / "log"
     with log.open("w") as errors:
@@ -62,12 +60,12 @@ async def test_the_snippets_work_as_they_are_written(master: tuple[str, str], tm
     await Peer(gateway, cores=25).work()
     variables = os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}", "GERMLINE_MASTER": own}
     second = subprocess.run(
-        ["bash", "-ec", snippets("console")[1]], capture_output=True, text=True, env=variables, check=False
+        ["bash", "-ec", shown(1)], capture_output=True, text=True, env=variables, check=False
     )
     assert second.returncode == 0, second.stderr
     assert "evochi complete: 3,000 evaluations" in second.stdout
     scope: dict[str, object] = {}
-    exec(snippets("python")[0].replace("localhost:7700", own), scope)  # noqa: S102 - our own page
+    exec(SECTION.blocks("python")[0].replace("localhost:7700", own), scope)  # noqa: S102 - our own page
     kept = scope["kept"]
     assert isinstance(kept, Checkpoint)
     assert (kept.epoch, kept.data) == (60, b"60")
@@ -78,7 +76,7 @@ async def test_the_snippets_work_as_they_are_written(master: tuple[str, str], tm
 
 
 def test_the_table_of_variables_is_whole_and_says_the_defaults() -> None:
-    rows = dict(re.findall(r"^\| (`EVOCHI_[^|]*?) \| [^|]* \| ([^|]*) \|$", SECTION, flags=re.MULTILINE))
+    rows = dict(re.findall(r"^\| (`EVOCHI_[^|]*?) \| [^|]* \| ([^|]*) \|$", SECTION.text, flags=re.MULTILINE))
     named = {name for row in rows for name in re.findall(r"`(EVOCHI_\w+)`", row)}
     ours = {field.name.upper(): field.default for field in dataclasses.fields(EvochiConfig)}
     assert named == set(ours) | set(_NOT_USED)

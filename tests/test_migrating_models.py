@@ -13,25 +13,18 @@ import pytest
 
 from germline.models import AsyncModels, Models
 from germline.models.answers import Status
+from tests.pages import page
 from tests.peers.model_runner import card, client_python
 from worker.serving.policy import PolicyModel
 
-PAGE = (Path(__file__).parent.parent / "docs" / "migrating.md").read_text()
-SECTION = PAGE.partition("\n## From crunchdao's model-runner\n")[2].partition("\n## ")[0]
+SECTION = page("docs/migrating.md").section("From crunchdao's model-runner")
 GERMLINE = "from germline.cli import main; main()"
-
-
-def snippet(part: str) -> str:
-    """The piece of Python that holds a part."""
-    found: list[str] = re.findall(r"```python\n(.*?)```", SECTION, re.DOTALL)
-    (only,) = [each for each in found if part in each]
-    return only
 
 
 @pytest.fixture
 def port(tmp_path: Path) -> Iterator[str]:
     """What the page says is started, on a free port."""
-    (line,) = re.findall(r"^\$ germline (serve .*)$", SECTION, re.MULTILINE)
+    (line,) = re.findall(r"^\$ germline (serve .*)$", SECTION.text, re.MULTILINE)
     words = shlex.split(line.replace("localhost:9091", "localhost:0"), comments=True)
     (tmp_path / "runs" / "balance").mkdir(parents=True)
     card(tmp_path / "runs" / "balance" / "champion.toml", "balance")
@@ -52,20 +45,20 @@ def test_both_snippets_get_the_action_of_the_champion_that_is_served_as_shown(
     port: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     theirs = tmp_path / "coordinator.py"
-    theirs.write_text(snippet("model_runner_client").replace("9091", port))
+    theirs.write_text(SECTION.block("python", "model_runner_client").replace("9091", port))
     said = subprocess.check_output([client_python(), str(theirs)], text=True, timeout=60)
     assert re.fullmatch(r"balance SUCCESS [01]\n", said)
-    exec(snippet("germline.models").replace("9091", port), {})  # noqa: S102 - our own page
+    exec(SECTION.block("python", "germline.models").replace("9091", port), {})  # noqa: S102 - our own page
     assert capsys.readouterr().out == said.replace("SUCCESS", "ok")
 
 
 def test_the_names_on_the_page_are_those_of_the_code() -> None:
     statuses = ", ".join(status.value for status in Status)
-    assert f"| {statuses} |" in SECTION
+    assert f"| {statuses} |" in SECTION.text
     for name in ("call", "call_each", "report"):
-        assert f"models.{name}(" in SECTION
+        assert f"models.{name}(" in SECTION.text
         assert callable(getattr(Models, name))
         assert callable(getattr(AsyncModels, name))
     for name in ("act", "tick", "predict"):
-        assert f"`{name}`" in SECTION
+        assert f"`{name}`" in SECTION.text
         assert callable(getattr(PolicyModel, name))

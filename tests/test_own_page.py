@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
-PAGE = (ROOT / "docs" / "own.md").read_text()
+from tests.pages import ROOT, page
+
+PAGE = page("docs/own.md")
 BIN = Path(sys.executable).parent
 PATIENCE_S = 60.0
-(CLASS,) = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
-BLOCKS = re.findall(r"```(?:console|text)\n(.*?)```", PAGE, flags=re.DOTALL)
-COMMANDS = [line.removeprefix("$ ") for block in BLOCKS for line in block.splitlines()]
+(CLASS,) = PAGE.blocks("python")
+START, SUBMIT, WATCH = PAGE.commands()
+(WORKER,) = (line.strip() for line in PAGE.blocks("text"))
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def master(folder: Path) -> Iterator[str]:
     }
     log = folder / "log"
     with log.open("w") as errors:
-        process = subprocess.Popen(COMMANDS[0].split(), stderr=errors, cwd=folder, env=variables)
+        process = subprocess.Popen(START.split(), stderr=errors, cwd=folder, env=variables)
     try:
         time_up = time.monotonic() + PATIENCE_S
         while not (found := re.search(r" serving on (\S+),", log.read_text())):
@@ -55,7 +56,7 @@ def test_the_class_is_as_short_as_the_page_promises() -> None:
 
 
 def test_the_commands_train_the_class_of_the_page(master: str, folder: Path) -> None:
-    submit, worker, watch = (command.replace("localhost:7700", master) for command in COMMANDS[1:])
+    submit, worker, watch = (command.replace("localhost:7700", master) for command in (SUBMIT, WORKER, WATCH))
     variables = os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}", "GERMLINE_MASTER": master}
     done = subprocess.run(
         ["bash", "-ec", f"{submit}; {worker} & {worker} & {watch}; wait"],

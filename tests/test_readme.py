@@ -1,18 +1,14 @@
 """What the README, the docs and the commands' own examples show, works as it is written."""
 
-import contextlib
 import importlib.util
+import itertools
 import json
 import os
 import re
 import shlex
-import shutil
-import socket
 import subprocess
 import sys
 import sysconfig
-import time
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,56 +20,24 @@ import typer
 from torch import nn
 
 from germline import settings
-from germline.card import parse_card
+from germline.card import PolicyCard, parse_card, write_card
 from germline.cli.app import app, run
 from germline.genome import Genome
-from germline.ports import free_port
 from germline.spec import loads
 from master.config import MasterConfig
+from tests.pages import ROOT, all_pages, page
 from worker.config import WorkerConfig
 from worker.playing.engine import Engine, Evaluation
 from worker.playing.engines import build_engine
 from worker.playing.playable import EngineSettings
 from worker.tasks.base import EpisodicTask
 
-ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
-DOCUMENTS = {
-    path.name: path.read_text() for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-}
+README = page("README.md")
+ENVIRONMENT = page("docs/guides/environment.md")
 SERVICES = {"master": MasterConfig, "worker": WorkerConfig}
 GROUP = typer.main.get_command(app)
 GERMLINE = Path(sysconfig.get_path("scripts")) / "germline"
-SHORT = """
-name = "frostbite-ga"
-[task.function]
-path = "worker.tasks.function:noisy_sphere"
-[policy]
-name = "vector"
-[algorithm.ga]
-window = 10
-parents = 2
-candidates = 0
-[stop]
-frames = 20
-"""
-
-
-def blocks(language: str, text: str = README) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
-
-
-def lines_of(block: str) -> list[str]:
-    """The commands of a console block, each on a line, without its comment."""
-    commands = re.findall(r"^\$ ((?:.*\\\n)*.*)", block, flags=re.MULTILINE)
-    return [" ".join(re.sub(r"\s#.*", "", each).replace("\\\n", " ").split()) for each in commands]
-
-
-def mentioned(text: str) -> Iterator[str]:
-    """Commands inside of sentences."""
-    prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
-    for code in re.findall(r"`((?:germline|make|python) [^`]+)`", prose):
-        yield " ".join(code.split())
+MAZE = ENVIRONMENT.block("python", "class Maze")
 
 
 def examples() -> Iterator[str]:
@@ -100,9 +64,7 @@ def commands_below(group: typer.core.TyperGroup, name: str = "") -> dict[str, ty
 assert isinstance(GROUP, typer.core.TyperGroup)
 COMMANDS = commands_below(GROUP)
 SHOWN = sorted(
-    {line for text in DOCUMENTS.values() for block in blocks("console", text) for line in lines_of(block)}
-    | {line for text in DOCUMENTS.values() for line in mentioned(text)}
-    | set(examples())
+    {line for page in all_pages() for line in [*page.commands(), *page.mentioned()]} | set(examples())
 )
 
 
@@ -112,13 +74,23 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in [name for name in os.environ if name.startswith("GERMLINE_")]:
         monkeypatch.delenv(name)
     (tmp_path / "experiments").symlink_to(ROOT / "experiments")
-    (tmp_path / "balance.toml").write_text(next(each for each in blocks("toml") if "balance" in each))
+    (tmp_path / "balance.toml").write_text(README.block("toml", "balance.toml"))
     (tmp_path / "FILE").symlink_to("balance.toml")
-    for name in ("pong", "balance"):
+    for each in (each for shown in all_pages() for each in shown.all_blocks() if each.title):
+        (tmp_path / each.title).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / each.title).write_text(each.text)
+    for name in ("pong", "balance", "cartpole"):
         (tmp_path / "runs" / name).mkdir(parents=True)
         (tmp_path / "runs" / name / "champion.toml").write_text("there")
     (tmp_path / "pong.backup").write_text("there")
-    for name in ("venture.toml", "inits.npz", "policy.safetensors"):
+    for name in (
+        "CARD",
+        "champion.toml",
+        "venture.toml",
+        "inits.npz",
+        "policy.safetensors",
+        "frostbite.toml",
+    ):
         (tmp_path / name).write_text("there")
     for role in ("worker", "operator"):
         (tmp_path / f"{role}-token").write_text(f"the-token-of-a-{role}")
@@ -137,7 +109,7 @@ def test_every_command_that_is_shown_is_one(line: str, folder: Path) -> None:
     elif program == "germline":
         check(words)
     else:
-        assert program in ("alias", "export", "openssl")
+        assert program in ("alias", "export", "openssl", "pip")
 
 
 def check(words: list[str]) -> None:
@@ -145,7 +117,10 @@ def check(words: list[str]) -> None:
     name = " ".join(words[:2]) if words[0] == "bench" else words[0]
     if name == "bench":  # all of them
         return
-    rest = [word for word in words[len(name.split()) :] if word not in (">", "bench.json", "pong.nwk")]
+    rest = list(itertools.takewhile(lambda word: word != ">", words[len(name.split()) :]))
+    if not rest:  # a sentence that speaks of the command
+        assert name in COMMANDS
+        return
     if name not in SERVICES:
         COMMANDS[name].make_context(name, [word for word in rest if word != "--help"], obj={})
     elif rest != ["--help"]:
@@ -154,7 +129,7 @@ def check(words: list[str]) -> None:
 
 def test_the_example_task_is_played_by_the_rollout_engine() -> None:
     scope: dict[str, type] = {}
-    exec(blocks("python")[0], scope)  # noqa: S102 - our own README
+    exec(MAZE, scope)  # noqa: S102 - our own page
     task = scope["Maze"](length=4)
     assert isinstance(task, EpisodicTask)
     engine: Engine[int] = build_engine(
@@ -169,15 +144,13 @@ def test_the_example_task_is_played_by_the_rollout_engine() -> None:
 
 
 def test_the_example_package_is_built_and_its_task_played(tmp_path: Path) -> None:
-    project = next(block for block in blocks("toml") if "[project]" in block)
     (tmp_path / "my_package").mkdir()
-    (tmp_path / "my_package" / "maze.py").write_text(blocks("python")[0])
-    (tmp_path / "pyproject.toml").write_text(project)
+    (tmp_path / "my_package" / "maze.py").write_text(MAZE)
+    (tmp_path / "pyproject.toml").write_text(ENVIRONMENT.block("toml", "[project]"))
     built = "from setuptools import build_meta; print(build_meta.build_wheel('.'))"
     wheel = in_folder(tmp_path, "-c", built).splitlines()[-1]
     ZipFile(tmp_path / wheel).extractall(tmp_path / "installed")
-    spec = "name = 'm'\n[task.plugin]\nname = 'maze'\n[policy]\nname = 'mlp'\n[algorithm.ga]\n"
-    (tmp_path / "maze.toml").write_text(spec)
+    (tmp_path / "maze.toml").write_text(ENVIRONMENT.block("toml", "[task.plugin]"))
     germline = "from germline.cli import main; main()"
     checked = in_folder(tmp_path / "installed", "-c", germline, "spec", "../maze.toml")
     assert checked == "../maze.toml: good\n"
@@ -193,29 +166,25 @@ def in_folder(folder: Path, *arguments: str) -> str:
 
 
 def test_the_example_specs_are_good(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (shown,) = (block for block in blocks("console") if "balance" in block)
-    (check_it, _run_it) = lines_of(shown)
+    (check_it, _run_it) = [line for line in README.commands() if "balance" in line]
     assert run(shlex.split(check_it)[1:]) == 0
     assert capsys.readouterr().out == "balance.toml: good\n"
-    balance, eggroll = (next(b for b in blocks("toml") if mark in b) for mark in ("balance", "eggroll"))
+    balance, eggroll = (README.block("toml", mark) for mark in ("balance.toml", "eggroll"))
     strategy = balance.partition("[algorithm.ga]")[0] + eggroll
     assert loads(strategy).algorithm.eggroll.pairs == 32
 
 
-def test_every_piece_of_toml_and_python_is_one() -> None:
-    for name, text in DOCUMENTS.items():
-        languages = set(re.findall(r"^```(\w+)$", text, flags=re.MULTILINE))
-        tried = {"console", "toml", "python", "text"} | ({"sh"} if name == "migrating.md" else set())
-        assert languages <= tried, f"nothing tries {name}"  # what sh says there runs in test_migrating_evochi
-        for block in blocks("toml", text):
-            assert tomllib.loads(block)
-        for block in blocks("python", text):
-            compile(block, name, "exec")
+def test_the_example_of_python_loads_plays_and_acts(folder: Path) -> None:
+    card = PolicyCard({"gym": {"id": "CartPole-v1"}}, {"name": "mlp"}, "float32", Genome.founder(1))
+    (folder / "runs" / "balance" / "champion.toml").write_text(write_card(card))
+    scope: dict[str, Any] = {}
+    exec(README.blocks("python")[0], scope)  # noqa: S102 - our own README
+    assert scope["action"] in (0, 1)
 
 
 def test_the_example_policies_start_and_remember() -> None:
     scope: dict[str, Any] = {"nn": nn}
-    for block in blocks("python", DOCUMENTS["policies.md"]):
+    for block in page("docs/policies.md").blocks("python"):
         exec(block, scope)  # noqa: S102 - our own docs
     start = scope["Careful"]().germline_init
     assert (start("head.weight"), start("head.bias")) == ((0.0, 0.01), None)
@@ -225,23 +194,20 @@ def test_the_example_policies_start_and_remember() -> None:
     assert not torch.equal(policy(torch.ones(3, 4), state)[0], answers)
 
 
-def test_every_file_that_the_documents_name_exists() -> None:
-    for name, text in DOCUMENTS.items():
-        home = ROOT if name == "README.md" else ROOT / "docs"
-        linked = re.findall(r"\]\(((?!http)[^)#]+)\)", text)
-        assert [path for path in linked if not (home / path).exists()] == []
-
-
 def test_a_file_that_is_said_to_have_so_many_lines_has_them() -> None:
-    said = re.findall(r"\[(\d+) lines\]\(([^)]+)\)", README)
+    said = [
+        (int(lines), each.home / path)
+        for each in all_pages()
+        for lines, path in re.findall(r"\[(\d+) lines\]\(([^)]+)\)", each.text)
+    ]
     assert said
-    assert said == [(str(len((ROOT / path).read_text().splitlines())), path) for _, path in said]
+    assert said == [(len(path.read_text().splitlines()), path) for _, path in said]
 
 
 def test_what_a_laptop_is_shown_works_on_a_real_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (shown,) = (block for block in blocks("console") if "alias" in block)
+    shown = [line for line in README.commands() if "runs/pong" in line or line == "germline doctor"]
     pong = ("run", str(ROOT / "experiments" / "pong.toml"), "--folder", "runs/pong")
     short = ("--evaluations", "1", "--workers", "1", "--json")
     done = subprocess.run(
@@ -250,7 +216,7 @@ def test_what_a_laptop_is_shown_works_on_a_real_run(
     assert done.returncode == 0, done.stderr
     monkeypatch.chdir(tmp_path)
     said = {}
-    for line in lines_of(shown)[1:]:
+    for line in shown:
         _, *words = shlex.split(line.replace("--episodes 30", "--episodes 2"))
         assert run(words) == 0, capsys.readouterr().err
         said[words[0]] = capsys.readouterr().out
@@ -261,57 +227,3 @@ def test_what_a_laptop_is_shown_works_on_a_real_run(
     assert json.loads(capsys.readouterr().out)["evaluations"] == 1
     assert run(["pause", "--run", "runs/pong"]) == 3
     assert "has no master up; start it with: germline run" in capsys.readouterr().err
-
-
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="the README's tokens come from openssl")
-def test_a_fleet_is_made_watched_extended_and_forgotten_by_the_commands_that_are_shown(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As they are written, but for the master's address and folder, and for how long the spec plays."""
-    pytest.importorskip("cryptography", reason="pip install 'germline[certificates]'")
-    (folder / "experiments").unlink()
-    (folder / "experiments").mkdir()
-    (folder / "experiments" / "frostbite-ga.toml").write_text(SHORT)
-    monkeypatch.setenv("PATH", f"{GERMLINE.parent}:{os.environ['PATH']}")
-    monkeypatch.setenv("GERMLINE_METRICS_PORT", "-1")
-    port = free_port()
-    shown = [line for block in blocks("console") if "certificates" in block for line in lines_of(block)]
-    said = []
-    with contextlib.ExitStack() as fleet:
-        for line in shown:
-            here = (
-                line.replace("master-host", "localhost").replace("/data/", "data/").replace("7700", str(port))
-            )
-            program, *words = shlex.split(here)
-            if program == "export":
-                for word in words:
-                    monkeypatch.setenv(*word.split("=", 1))
-            elif words[0] in SERVICES:
-                fleet.callback(leave, subprocess.Popen(f"exec {here}", shell=True))  # noqa: S602
-                wait_for_port(port)
-            else:
-                said.append(subprocess.check_output(here, shell=True, text=True))  # noqa: S602 - our own
-    made, submitted, watched, *published, extended, stopped, kept, deleted = filter(None, said)
-    assert made.startswith("wrote ca.pem, server.pem")
-    assert submitted == "frostbite-ga is running, 0 evaluations, until 20 calls\n"
-    assert "frostbite-ga complete: 20 evaluations" in watched
-    assert all(re.fullmatch(r"[0-9a-f]{16}: .*, after 20 evaluations\n", line) for line in published)
-    # It goes on at once, so there may be more of them by the time of the answer.
-    assert re.fullmatch(r"frostbite-ga is running, [\d,]+ evaluations, until 2,000,000,000 calls\n", extended)
-    assert stopped.startswith("frostbite-ga is stopped")
-    assert kept.startswith("1 experiment in all.backup")
-    assert deleted == "frostbite-ga is deleted\n"
-
-
-def leave(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    assert process.wait(60) == 0
-
-
-def wait_for_port(port: int) -> None:
-    give_up = time.monotonic() + 60
-    while time.monotonic() < give_up:
-        with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
-            return
-        time.sleep(0.05)
-    raise AssertionError("the master does not listen")

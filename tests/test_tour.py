@@ -1,4 +1,4 @@
-"""A stranger's tour: the README's map, its reading order and its six functions are true."""
+"""A stranger's tour: the map of docs/design.md, its reading order and its six functions are true."""
 
 import ast
 import asyncio
@@ -13,11 +13,11 @@ import pytest
 from germline.spec import loads
 from master.config import MasterConfig
 from master.server import Master
+from tests.pages import ROOT, page
 from worker.config import WorkerConfig
 from worker.loop import work
 
-ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
+PAGE = page("docs/design.md")
 MOST_FUNCTIONS, MOST_LINES = 6, 30
 PATIENCE_S = 60.0
 SPEC = loads("""
@@ -36,22 +36,18 @@ evaluations = 1
 """)
 
 
-def section(title: str) -> str:
-    return README.split(f"## {title}\n", 1)[1].split("\n## ", 1)[0]
-
-
 def map_of_folders() -> set[str]:
-    """The folders on the README's map, such as master/wire."""
+    """The folders on the page's map, such as master/wire."""
     found, top = set(), ""
-    for indent, folder in re.findall(r"^( *)([\w/]+)/  ", section("How it works"), flags=re.MULTILINE):
+    for indent, folder in re.findall(r"^( *)([\w/]+)/  ", PAGE.text, flags=re.MULTILINE):
         top = top if indent else folder
         found.add(f"{top}/{folder}" if indent else folder)
     return found
 
 
 def tour() -> list[tuple[str, str]]:
-    """The functions of the README's tour, in order: (Class.method, file)."""
-    return re.findall(r"^\d\. `([\w.]+)` \(`([\w/.]+)`\)", section("How it works"), flags=re.MULTILINE)
+    """The functions of the page's tour, in order: (Class.method, file)."""
+    return re.findall(r"^\d\. `([\w.]+)` \(`([\w/.]+)`\)", PAGE.text, flags=re.MULTILINE)
 
 
 def test_the_map_names_every_room_and_no_other() -> None:
@@ -74,7 +70,7 @@ def test_a_room_says_what_lives_there_and_who_comes_in(room: Path) -> None:
 
 
 def test_the_reading_order_leads_to_files_that_exist() -> None:
-    order = section("How it works").split("To read the code in an hour:", 1)[1].split("\n\n", 1)[0]
+    order = PAGE.text.split("To read the code in an hour:", 1)[1].split("\n\n", 1)[0]
     files = re.findall(r"`([\w/.]+)`", order)
     assert len(files) >= 5
     assert [file for file in files if not (ROOT / file).is_file()] == []

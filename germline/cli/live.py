@@ -60,13 +60,22 @@ class Display:
     ) -> None:
         """Draw the newest look; a note stays until the next one."""
         self._note = note or self._note
-        parts: list[RenderableType] = [facts(experiment), curves(history)]
-        parts.append(worker_table(workers, played_word(experiment.spec)))
-        title = Text.assemble((experiment.name, "bold"), f" · {experiment.state}")
-        note_below = Text(self._note) if self._note else None
         width = self._live.console.width - len("^C")  # which a terminal writes there; it must not wrap
-        box = Panel(Group(*parts), title=title, subtitle=note_below, width=width)
-        self._live.update(box, refresh=True)
+        self._live.update(picture(experiment, workers, history, self._note, width), refresh=True)
+
+
+def picture(
+    experiment: Experiment,
+    workers: Sequence[Worker],
+    history: Sequence[HistoryPoint],
+    note: str = "",
+    width: int | None = None,
+) -> Panel:
+    """One look: facts, curves and workers in a box."""
+    parts: list[RenderableType] = [facts(experiment), curves(history)]
+    parts.append(worker_table(workers, played_word(experiment.spec)))
+    title = Text.assemble((experiment.name, "bold"), f" · {experiment.state}")
+    return Panel(Group(*parts), title=title, subtitle=Text(note) if note else None, width=width)
 
 
 def facts(experiment: Experiment, *, is_up: bool = True) -> Table:

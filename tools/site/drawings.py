@@ -15,7 +15,7 @@ def with_drawings(html: str, page: File, files: Files) -> str:
     """The page with the text of each of our drawings in the place of its image."""
 
     def drawn(image: re.Match[str]) -> str:
-        place = posixpath.normpath(posixpath.join(page.url or ".", image[2]))
+        place = posixpath.normpath(posixpath.join(posixpath.dirname(page.url), image[2]))
         file = files.get_file_from_path(place)
         if file is None:
             return image[0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -15,8 +14,9 @@ from germline import eggroll
 from germline.eggroll import update
 from germline.eggroll.update import check_budget
 from germline.shaping import ShapingName, shape
+from tests.pages import page
 
-DOCS = (Path(__file__).parents[3] / "docs" / "eggroll.md").read_text()
+PAGE = page("docs/eggroll.md")
 INPUTS = torch.randn(8, 784, generator=torch.Generator().manual_seed(0))
 TARGETS = torch.arange(8)
 
@@ -37,13 +37,9 @@ PEERS = {
 }
 
 
-def section(title: str) -> str:
-    return DOCS.partition(f"## {title}\n")[2].partition("\n## ")[0]
-
-
 def rows(title: str) -> list[list[str]]:
     """The cells of a section's table, without its head."""
-    lines = [line for line in section(title).splitlines() if line.startswith("|")]
+    lines = [line for line in PAGE.section(title).text.splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
 
@@ -52,7 +48,7 @@ def fitness(network: nn.Module) -> float:
 
 
 def test_the_example_runs_and_every_face_moves_the_network() -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", DOCS, flags=re.DOTALL)
+    (example,) = PAGE.blocks("python")
     scope: dict[str, Any] = {
         "inputs": INPUTS,
         "targets": TARGETS,

@@ -2,17 +2,17 @@
 
 import re
 import sys
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 
+from tests.pages import ROOT, page
 from worker.networks.policies.build import make_policy
 from worker.networks.policies.recurrent import Recurrent
 from worker.tasks.base import DiscreteActions, Lanes, Spaces
 
-PAGE = (Path(__file__).parents[3] / "docs" / "policies.md").read_text()
+PAGE = page("docs/policies.md")
 
 
 class Vectors:
@@ -25,9 +25,7 @@ class Vectors:
 
 
 def test_the_policy_that_remembers_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = next(
-        block for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "Rememberer" in block
-    )
+    shown = PAGE.block("python", "Rememberer")
     module = ModuleType("shown_policy")
     exec(shown, module.__dict__)  # noqa: S102 - our own page
     monkeypatch.setitem(sys.modules, "shown_policy", module)
@@ -35,7 +33,6 @@ def test_the_policy_that_remembers_does(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_every_file_that_the_page_names_exists() -> None:
-    root = Path(__file__).parents[3]
-    named = re.findall(r"(?:germline|experiments|worker)/[\w/.-]+\.(?:py|toml)", PAGE)
+    named = re.findall(r"(?:germline|experiments|worker)/[\w/.-]+\.(?:py|toml)", PAGE.text)
     assert named
-    assert [path for path in named if not (root / path).exists()] == []
+    assert [path for path in named if not (ROOT / path).exists()] == []

@@ -3,7 +3,6 @@
 import asyncio
 import re
 from contextlib import AsyncExitStack
-from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -11,13 +10,14 @@ import torch
 
 from germline.genome import Genome
 from germline.spec import loads
+from tests.pages import page
 from worker.serving import node, telling
 from worker.serving.fleet import Fleet, Place, Served
 from worker.serving.node import Protection
 from worker.serving.orchestrator import Orchestrator
 from worker.serving.policy import PolicyModel, build_policy
 
-PAGE = (Path(__file__).parents[3] / "docs" / "serving.md").read_text()
+PAGE = page("docs/serving.md")
 
 
 class Policy:
@@ -34,9 +34,8 @@ class Policy:
 
 def shown(part: str) -> ModuleType:
     """The piece of Python on the page that holds a part, as a module."""
-    (block,) = [each for each in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if part in each]
     module = ModuleType("shown")
-    exec(block, module.__dict__)  # noqa: S102 - our own page
+    exec(PAGE.block("python", part), module.__dict__)  # noqa: S102 - our own page
     return module
 
 
@@ -51,15 +50,15 @@ def test_the_class_of_ones_own_that_the_page_shows_works() -> None:
 
 def test_every_method_of_a_policy_is_on_the_page_and_no_other() -> None:
     offered = {name for name in dir(PolicyModel) if not name.startswith("_")}
-    table = PAGE.partition("| method |")[2].partition("\n\n")[0]
+    table = PAGE.text.partition("| method |")[2].partition("\n\n")[0]
     first_cells = [line.split("|")[1] for line in table.splitlines()[1:] if "|" in line]
     assert set(re.findall(r"`(\w+)`", " ".join(first_cells))) == offered
 
 
 def test_the_pauses_of_the_page_are_those_of_the_code() -> None:
-    assert f"after {telling.FIRST_PAUSE_S:.0f} s, then" in PAGE
-    assert f"up to {telling.LONGEST_PAUSE_S:.0f}, in" in PAGE
-    assert f"it hangs for {node.STUCK_S:.0f} s" in PAGE
+    assert f"after {telling.FIRST_PAUSE_S:.0f} s, then" in PAGE.text
+    assert f"up to {telling.LONGEST_PAUSE_S:.0f}, in" in PAGE.text
+    assert f"it hangs for {node.STUCK_S:.0f} s" in PAGE.text
 
 
 async def test_the_program_that_the_page_shows_gets_an_action_of_each_champion(
