@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from germline import machine_share
-from germline.cli.errors import CommandError, Exit
+from germline.cli.errors import CommandError, Exit, needs_extra
 from germline.cli.fleet import Child, Fleet
 from germline.cli.folder import RunFolder
 from germline.ports import free_port
@@ -26,7 +26,9 @@ class Hired(NamedTuple):
     token: str
 
 
-def hire(place: RunFolder, crew: Crew, code: Sequence[str], port: int = 0) -> Hired:
+def hire(
+    place: RunFolder, crew: Crew, code: Sequence[str], port: int = 0, *, dashboard: bool = False
+) -> Hired:
     """Prepare a master and its workers.
 
     Args:
@@ -34,13 +36,15 @@ def hire(place: RunFolder, crew: Crew, code: Sequence[str], port: int = 0) -> Hi
         crew: the workers.
         code: import paths that they may import.
         port: the master's; 0 takes a free one.
+        dashboard: whether a dashboard is wanted, too.
 
     Raises:
-        CommandError: if no port is free.
+        CommandError: if no port is free, or what a dashboard needs is missing.
     """
+    shown = _Shown.at(place) if dashboard else None
     token = place.draw_token()
     address = f"127.0.0.1:{port or _free_port()}"
-    return Hired(_fleet(place, address, crew, _environment(token, code)), address, token)
+    return Hired(_fleet(place, address, crew, _environment(token, code), shown), address, token)
 
 
 def _environment(token: str, code: Sequence[str]) -> dict[str, str]:
@@ -69,14 +73,42 @@ class Crew(NamedTuple):
         return ("--device", self.device, "--worker-id", name, *(("--slots", str(slots)) if slots else ()))
 
 
-def _fleet(place: RunFolder, address: str, crew: Crew, environment: dict[str, str]) -> Fleet:
+class _Shown(NamedTuple):
+    """A dashboard of the run.
+
+    Attributes:
+        link: with what lets a browser in.
+        arguments: of its process, but for its master.
+    """
+
+    link: str
+    arguments: tuple[str, ...]
+
+    @classmethod
+    def at(cls, place: RunFolder) -> _Shown:
+        """On this machine, for who has the link. Raises CommandError if it cannot be."""
+        with needs_extra("dashboard"):
+            import starlette  # noqa: F401 - before anything is started
+            import uvicorn  # noqa: F401
+        token, address = place.draw_dashboard_token(), f"127.0.0.1:{_free_port()}"
+        arguments = ("--listen", address, "--serve-token-file", str(place.dashboard_token_file.absolute()))
+        return cls(f"http://{address}/?token={token}", arguments)
+
+
+def _fleet(
+    place: RunFolder, address: str, crew: Crew, environment: dict[str, str], shown: _Shown | None
+) -> Fleet:
     def child(name: str, module: str, *arguments: str) -> Child:
         return Child(name, module, arguments, place.logs / f"{name}.log", environment)
 
     stored = ("--store-folder", str(place.store), "--metrics-port", "-1")
     names = [f"worker-{number}" for number in range(1, crew.size + 1)]
     workers = [child(name, "worker", "--master", address, *crew.arguments(name)) for name in names]
-    return Fleet(child("master", "master", "--listen", address, *stored), workers, place.store)
+    master = child("master", "master", "--listen", address, *stored)
+    if shown is None:
+        return Fleet(master, workers, place.store)
+    dashboard = child("dashboard", "germline.dashboard", "--master", address, *shown.arguments)
+    return Fleet(master, workers, place.store, dashboard, shown.link)
 
 
 def default_workers() -> int:

@@ -122,11 +122,23 @@ class Child:
 
 
 class Fleet:
-    """A master and its workers."""
+    """A master and its workers, and a dashboard, which the run can do without.
 
-    def __init__(self, master: Child, workers: Sequence[Child], store: Path) -> None:
+    Attributes:
+        link: to the dashboard; empty without one.
+    """
+
+    def __init__(
+        self,
+        master: Child,
+        workers: Sequence[Child],
+        store: Path,
+        dashboard: Child | None = None,
+        link: str = "",
+    ) -> None:
         """Start nothing yet; `store` is the folder of the master's own store."""
-        self.master = master
+        self.master, self.link = master, link
+        self._dashboard = [] if dashboard is None else [dashboard]
         self._store = store
         self.workers = list(workers)
 
@@ -136,6 +148,11 @@ class Fleet:
             for worker in self.workers:
                 if worker.name == name:
                     worker.restarts = 0
+
+    def start_dashboard(self) -> None:
+        """Start the dashboard, if there is one; the master answers already."""
+        for dashboard in self._dashboard:
+            dashboard.start()
 
     def start_workers(self) -> None:
         """Start all workers."""
@@ -158,7 +175,7 @@ class Fleet:
         return [child.start_again() for child in dead]
 
     def _children(self) -> list[Child]:
-        return [self.master, *self.workers]
+        return [self.master, *self.workers, *self._dashboard]
 
     def drain_workers(self, timeout_s: float) -> None:
         """Let the workers hand back their leases; kill those that take too long."""
@@ -166,7 +183,7 @@ class Fleet:
 
     def drain_master(self, timeout_s: float) -> None:
         """Let the master write its journal; kill it if it takes too long. The journal survives that too."""
-        _drain([self.master], timeout_s)
+        _drain([*self._dashboard, self.master], timeout_s)
 
     def kill(self) -> None:
         """End everything that still runs, at once. The journal survives it."""

@@ -68,6 +68,11 @@ class RunFolder:
         """What this run's master wants to see; readable by its owner only."""
         return self.path / "token"
 
+    @property
+    def dashboard_token_file(self) -> Path:
+        """What browsers show this run's dashboard; readable by its owner only."""
+        return self.path / "dashboard-token"
+
     def check_holds(self, experiment: str) -> None:
         """A folder is one run: what it keeps is of one experiment. Raises CommandError if that is another."""
         note = self.path / "run.json"
@@ -98,11 +103,11 @@ class RunFolder:
 
     def draw_token(self) -> str:
         """A token for this sitting: others on this machine could reach the port, too."""
-        token = secrets.token_urlsafe(24)
-        self.token_file.unlink(missing_ok=True)
-        self.token_file.touch(mode=0o600)
-        self.token_file.write_text(token + "\n", encoding="ascii")
-        return token
+        return _drawn(self.token_file)
+
+    def draw_dashboard_token(self) -> str:
+        """The same for its dashboard, whose link is shown."""
+        return _drawn(self.dashboard_token_file)
 
     @property
     def how_to_start(self) -> str:
@@ -209,6 +214,15 @@ class RunFolder:
         except RefusedError:  # none is stored yet
             return
         write_whole(self.centre, data)
+
+
+def _drawn(file: Path) -> str:
+    """A new token, in a file of its own."""
+    token = secrets.token_urlsafe(24)
+    file.unlink(missing_ok=True)
+    file.touch(mode=0o600)
+    file.write_text(token + "\n", encoding="ascii")
+    return token
 
 
 def _kept(known: Iterable[KnownReturns]) -> Iterator[KnownReturns]:

@@ -36,8 +36,9 @@ _MOST_WORKERS = 12
 class Display:
     """A live display on a terminal; use it in a `with` statement."""
 
-    def __init__(self, console: Console) -> None:
-        """Show nothing yet."""
+    def __init__(self, console: Console, link: str = "") -> None:
+        """Show nothing yet; `link` leads to the dashboard, if there is one."""
+        self._link = link
         self._live = Live(console=console, auto_refresh=False, transient=True)
         self._note = ""
 
@@ -61,7 +62,8 @@ class Display:
         """Draw the newest look; a note stays until the next one."""
         self._note = note or self._note
         width = self._live.console.width - len("^C")  # which a terminal writes there; it must not wrap
-        self._live.update(picture(experiment, workers, history, self._note, width), refresh=True)
+        box = picture(experiment, workers, history, self._note, width, self._link)
+        self._live.update(box, refresh=True)
 
 
 def picture(
@@ -70,10 +72,13 @@ def picture(
     history: Sequence[HistoryPoint],
     note: str = "",
     width: int | None = None,
+    link: str = "",
 ) -> Panel:
-    """One look: facts, curves and workers in a box."""
+    """One look: facts, curves, workers, and the way to a dashboard, in a box."""
     parts: list[RenderableType] = [facts(experiment), curves(history)]
     parts.append(worker_table(workers, played_word(experiment.spec)))
+    if link:
+        parts.append(Text.assemble(("dashboard  ", "dim"), (link, f"link {link}")))
     title = Text.assemble((experiment.name, "bold"), f" · {experiment.state}")
     return Panel(Group(*parts), title=title, subtitle=Text(note) if note else None, width=width)
 

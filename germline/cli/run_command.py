@@ -54,6 +54,9 @@ def run(
             "without end, else all starts; 0 plays none.",
         ),
     ] = DEFAULT_EPISODES,
+    dashboard: Annotated[
+        bool, typer.Option("--dashboard", help="Show the run in a browser, too; its link is printed.")
+    ] = False,
     plain: Annotated[
         bool, typer.Option("--plain", help="Lines instead of a live display; the default without a terminal.")
     ] = False,
@@ -77,7 +80,8 @@ def run(
     shown = Shown.NOTHING if as_json else Shown.LINES if plain or not console.is_terminal else Shown.DISPLAY
     with place.locked():
         place.check_holds(wanted.spec.name)
-        hired = hire(place, Crew(workers or default_workers(), device, wanted.spec.parallelism), code, port)
+        crew = Crew(workers or default_workers(), device, wanted.spec.parallelism)
+        hired = hire(place, crew, code, port, dashboard=dashboard)
         sitting = Sitting(place, wanted, hired.fleet, Judge(verdict, device, shown), seconds=seconds)
         with Client(hired.address, token=hired.token) as client:
             raise typer.Exit(sitting.sit(client))

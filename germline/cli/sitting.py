@@ -108,6 +108,9 @@ class Sitting:
 
     def _sit(self, client: Client) -> Exit:
         self._start_master(client)
+        self._fleet.start_dashboard()
+        if self._fleet.link:
+            self._note(f"dashboard: {self._fleet.link}")
         experiment = begin(client, self._folder, self._wanted)
         if not experiment.is_over or experiment.checkpoints_wanted:
             self._fleet.start_workers()
@@ -146,7 +149,11 @@ class Sitting:
 
     def _look_on(self, client: Client) -> None:
         """Show what happens and tend the fleet, until it is time to end."""
-        with Display(console) if self._shown is Shown.DISPLAY else contextlib.nullcontext() as display:
+        with (
+            Display(console, self._fleet.link)
+            if self._shown is Shown.DISPLAY
+            else contextlib.nullcontext() as display
+        ):
             started = time.monotonic()
             clocks = _Clocks(started)
             while not self._ending.wait(_LOOK_S):

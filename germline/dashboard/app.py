@@ -19,7 +19,7 @@ from germline.dashboard.shell import Shell
 from germline.dashboard.source import Source
 from germline.dashboard.visitors import Visitors
 
-PAGES = ("/", "/workers", "/e/{name}")
+PAGES = ("/", "/workers", "/e/{name}", "/e/{name}/{page}", "/e/{name}/i/{id}")
 
 
 class Application:

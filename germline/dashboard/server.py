@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 
@@ -72,6 +73,7 @@ async def serving(source: Source, settings: DashboardSettings) -> AsyncIterator[
 async def serve(source: Source, settings: DashboardSettings, started: Callable[[Dashboard], None]) -> None:
     """Serve until SIGTERM, Ctrl-C, or the end of whoever started us."""
     over = asyncio.Event()
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # that it serves is told by the command
     signals.heed(lambda _: over.set(), over.set)
     async with serving(source, settings) as dashboard:
         started(dashboard)

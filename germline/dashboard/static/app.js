@@ -3,15 +3,9 @@ import { html, render, useEffect, useRef, useState } from "./vendor/htm-preact.m
 import { Help, Keys } from "./keys.js";
 import { pauseLive, usePaused } from "./live.js";
 import { Loading, Notice } from "./parts.js";
+import { HEAD, PAGES } from "./places.js";
 import { matched, usePlace } from "./router.js";
 import { SignIn } from "./sign-in.js";
-
-const PAGES = [
-  ["/", () => import("./pages/experiments.js")],
-  ["/workers", () => import("./pages/workers.js")],
-  ["/e/:name", () => import("./pages/experiment.js")],
-];
-const PLACES = [["/", "Experiments"], ["/workers", "Workers"]];
 
 function found(path) {
   for (const [pattern, load] of PAGES) {
@@ -76,7 +70,7 @@ function Frame() {
     <a class="skip" href="#main">To the content</a>
     <header class="top"><div class="measure">
       <a class="mark" href="/"><svg viewBox="0 0 40 16" aria-hidden="true"><path d="M4 8h32" /><circle cx="4" cy="8" r="2.6" /><circle cx="18" cy="8" r="3.6" /><circle class="last" cx="34" cy="8" r="5" /></svg>germline</a>
-      <nav aria-label="Pages">${PLACES.map(([path, name]) => html`
+      <nav aria-label="Pages">${HEAD.map(([path, name]) => html`
         <a href=${path} aria-current=${current(path) ? "page" : undefined}>${name}</a>`)}</nav>
       <div class="tools">
         ${paused ? html`<button type="button" class="loud" onClick=${() => pauseLive(false)}>Go on live</button>` : null}

@@ -9,7 +9,9 @@ export function SignIn({ wrong }) {
     event.preventDefault();
     try {
       await ask("/api/session", { post: { token: token.trim() } });
-      location.reload();
+      const query = new URLSearchParams(location.search);
+      query.delete("token");
+      location.replace(location.pathname + (query.size ? `?${query}` : ""));
     } catch (error) {
       setSaid(error.status === 401 ? "This is not the token." : error.message);
     }

@@ -2,28 +2,14 @@
 import { html, useEffect, useState } from "../vendor/htm-preact.module.js";
 import { ask, useAnswer } from "../ask.js";
 import { Fitness } from "../fitness.js";
+import { Heading } from "../heading.js";
 import { useLive } from "../live.js";
-import { Choice, Command, Fact, Loading, Notice, Section, State, When } from "../parts.js";
+import { Choice, Command, Fact, Loading, Notice, Section } from "../parts.js";
 import { setQuery } from "../router.js";
 import { Connection, isOld, sentence, Standing } from "../states.js";
 import { brief, counted, duration, number, percent, whole } from "../words.js";
 
 const CURVE_MS = 5000;
-
-/** Heading and tabs that all pages of an experiment share. */
-export function Heading({ name, look, about, tab }) {
-  const at = `/e/${encodeURIComponent(name)}`;
-  const tabs = [["", "Overview"]];
-  useEffect(() => {
-    document.title = `${name} · germline`;
-  }, [name]);
-  return html`
-    <p class="crumbs"><a href="/">Experiments</a></p>
-    <div class="heading"><h1>${name}</h1>${look ? html`<${State} state=${look.state} />` : null}</div>
-    ${about && look ? html`<p class="lead">${about.task}, ${about.policy}, ${about.algorithm}; since <${When} at=${look.created} /></p>` : html`<p class="lead"> </p>`}
-    ${tabs.length > 1 ? html`<nav class="tabs" aria-label="Of this experiment">${tabs.map(([path, text]) => html`
-      <a href=${at + path} aria-current=${path === tab ? "page" : undefined}>${text}</a>`)}</nav>` : null}`;
-}
 
 export default function Experiment({ name, query }) {
   const path = `/api/experiments/${encodeURIComponent(name)}`;

@@ -1,0 +1,9 @@
+// Which page an address means, and which pages stand in the head of all. A page is a module whose default export is a
+// component; it gets the parts of its address, and the query.
+export const PAGES = [
+  ["/", () => import("./pages/experiments.js")],
+  ["/workers", () => import("./pages/workers.js")],
+  ["/e/:name", () => import("./pages/experiment.js")],
+];
+
+export const HEAD = [["/", "Experiments"], ["/workers", "Workers"]];
