@@ -64,25 +64,39 @@ class Tokens:
         self._fixed = {Role.OPERATOR: frozenset({_digest(operator)})} if operator else {}
         self._versions = self._look()
         self._digests = self._read()
+        self._reads = 0
 
     def role_of(self, token: str) -> Role | None:
         """What this token lets its bearer do; None if it is not valid (any more)."""
-        self._refresh()
+        self.refresh()
         given = _digest(token)
         found = [role for role, known in self._digests.items() if _is_among(given, known)]
         return max(found, default=None)
 
-    def _refresh(self) -> None:
-        """Read files that changed; one that cannot be used leaves everything as it was, and is logged."""
+    def role_still(self, token: str) -> Role | None:
+        """The same of a token that was valid once, so there is nothing to guess: for very many at once."""
+        given = _digest(token)
+        return max((role for role, known in self._digests.items() if given in known), default=None)
+
+    def refresh(self) -> int:
+        """Read files that changed; one that cannot be used leaves everything as it was, and is logged.
+
+        Returns:
+            How often they were read.
+        """
         versions = self._look()
-        if versions == self._versions:
-            return
-        self._versions = versions
+        if versions != self._versions:
+            self._versions = versions
+            self._read_again()
+        return self._reads
+
+    def _read_again(self) -> None:
         try:
             self._digests = self._read()
         except ValueError as error:
             logger.error("%s; the tokens that were valid before stay so", error)
         else:
+            self._reads += 1
             logger.info("read the tokens again: %s", ", ".join(map(str, self._files.values())))
 
     def _look(self) -> dict[Role, _Version | None]:

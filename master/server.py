@@ -42,6 +42,7 @@ from master.steady_clock import SteadyClock
 from master.wire.door import Door
 from master.wire.experiment_service import ExperimentService
 from master.wire.interceptors import AccessInterceptor, ErrorInterceptor
+from master.wire.open_calls import OpenStreams
 from master.wire.own_service import OwnService
 from master.wire.worker_messages import OrderWriter
 from master.wire.worker_service import WorkerService
@@ -59,6 +60,7 @@ _OPTIONS = (
     ("grpc.max_send_message_length", 4 * MAX_MESSAGE_BYTES),
     ("grpc.so_reuseport", 0),  # a port in use is an error, not a second master
     ("grpc.server_max_unrequested_time_in_server", 120),  # seconds; a fleet that comes at once has to queue
+    ("grpc.max_concurrent_streams", 1_000),  # of one connection: what it does not read is kept for each
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
@@ -98,6 +100,7 @@ class Master:
         self._config = config
         self._environment = environment
         self._access = config.access
+        self._streams = OpenStreams(self._access.tokens)
         self._metrics = metrics
         self._clock = clock
         self._health = health.aio.HealthServicer()
@@ -209,7 +212,8 @@ class Master:
         for name, address in self._config.gateways.items():
             house = House(
                 address, self._config, self._environment, self.registry, self.dispatcher, self.journal,
-                self._clock, self._door, partial(self._bind, f"the address of gateway {name}"),
+                self._clock, partial(AccessInterceptor, self._access, self._streams), self._door,
+                partial(self._bind, f"the address of gateway {name}"),
             )  # fmt: skip
             self.gateways[name] = await GATEWAYS[name](house, stack)
             logger.info("serving clients of %s on %s", name, self.gateways[name])
@@ -261,7 +265,7 @@ class Master:
         stack.push_async_callback(end)
 
     def _make_server(self) -> grpc.aio.Server:
-        interceptors = [ErrorInterceptor(), AccessInterceptor(self._access), self._door]
+        interceptors = [ErrorInterceptor(), AccessInterceptor(self._access, self._streams), self._door]
         server = grpc.aio.server(interceptors=interceptors, options=_OPTIONS)
         workers = WorkerService(self.dispatcher, OrderWriter(), self._clock)
         worker_pb2_grpc.add_WorkerServiceServicer_to_server(workers, server)
@@ -317,6 +321,7 @@ class Master:
             await asyncio.sleep(_TICK_S)
             self.dispatcher.tick()
             self._own_service.tick()
+            self._streams.look_again()
 
     async def _write_metrics(self, fleet: str) -> None:
         while True:

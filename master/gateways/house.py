@@ -8,6 +8,7 @@ from typing import NamedTuple, TypeAlias
 
 import grpc.aio
 
+from master.access import Role
 from master.config import MasterConfig
 from master.experiments.registry import Registry
 from master.journal.journal import Journal
@@ -23,12 +24,14 @@ class House(NamedTuple):
 
     Attributes:
         address: where the gateway is to serve, host:port.
-        config: the master's settings; `config.access` says what callers have to show.
+        config: the master's settings.
         environment: the process's variables, for the settings that a protocol knows from its own server.
         registry: the experiments.
         dispatcher: the workers of germline.v1.
         journal: what is acknowledged is in there.
         clock: seconds in which this master was awake.
+        guard: makes an interceptor that refuses callers who do not show what the master asks for; it is given
+            what says of a method who may call it, None for everybody.
         door: an interceptor that refuses calls while this master may not be the owner of its store.
         bind: has a server listen on an address with the master's certificate, if it has one; gives the
             address with its port. Raises AddressError.
@@ -41,6 +44,7 @@ class House(NamedTuple):
     dispatcher: Dispatcher
     journal: Journal
     clock: Callable[[], float]
+    guard: Callable[[Callable[[str], Role | None]], grpc.aio.ServerInterceptor]
     door: grpc.aio.ServerInterceptor
     bind: Callable[[grpc.aio.Server, str], str]
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+import contextlib
+from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Any
 
 import grpc
 import grpc.aio
 
 from master.errors import NotOwnerError
-from master.wire.interceptors import OPEN_TO_ALL, Continuation, Handler, replaced
+from master.wire.interceptors import OPEN_TO_ALL, Context, Continuation, Handler, replaced
+from master.wire.open_calls import Task, end_call
+from master.wire.streams import write
 
 
 class Door(grpc.aio.ServerInterceptor):
@@ -25,14 +26,13 @@ class Door(grpc.aio.ServerInterceptor):
     def __init__(self, why_shut: Callable[[], str]) -> None:
         """Let calls in while `why_shut` says nothing."""
         self._why_shut = why_shut
-        self._inside: set[asyncio.Task[Any]] = set()
-        self._shown_out: set[asyncio.Task[Any]] = set()
+        self._inside: set[Task] = set()
 
     def shut(self) -> None:
         """End the calls that run."""
-        for task in self._inside - self._shown_out:
-            self._shown_out.add(task)
-            task.cancel()
+        reason = self._why_shut() or "this master did not own its store for a while"
+        for task in self._inside:
+            end_call(task, NotOwnerError(reason))
 
     async def intercept_service(
         self, continuation: Continuation, details: grpc.HandlerCallDetails
@@ -44,21 +44,24 @@ class Door(grpc.aio.ServerInterceptor):
         return replaced(handler, self._guard)
 
     def _guard(self, inner: Callable[..., Any]) -> Callable[..., Any]:
-        async def one(request: object, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        async def call(request: object, context: Context) -> Any:
             with self._visit():
-                made = await inner(request, context)
+                made = inner(request, context)
+                if isinstance(made, AsyncGenerator):
+                    return await self._write_all(made, context)
+                answer = await made
                 self._check()
-                return made
+                return answer
 
-        async def each(request: object, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
-            with self._visit():
-                async for made in inner(request, context):
-                    self._check()
-                    yield made
+        return call
 
-        return each if inspect.isasyncgenfunction(inner) else one
+    async def _write_all(self, parts: AsyncGenerator[object, None], context: Context) -> None:
+        async with contextlib.aclosing(parts):
+            async for part in parts:
+                self._check()
+                await write(context, part)
 
-    @contextmanager
+    @contextlib.contextmanager
     def _visit(self) -> Iterator[None]:
         """One call's time behind the door."""
         self._check()
@@ -67,14 +70,8 @@ class Door(grpc.aio.ServerInterceptor):
         self._inside.add(task)
         try:
             yield
-        except asyncio.CancelledError:
-            if task not in self._shown_out:
-                raise
-            task.uncancel()
-            raise NotOwnerError(self._why_shut() or "this master did not own its store for a while") from None
         finally:
             self._inside.discard(task)
-            self._shown_out.discard(task)
 
     def _check(self) -> None:
         why = self._why_shut()

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn, TypeAlias
 
 import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError
 
-from master.access import Access, Role, Tokens, role_of_certificate
+from master.access import Access, Role, role_of_certificate
 from master.errors import STATUS_CODES, ForbiddenError, InvalidFieldError, MasterError, NotAllowedError
+from master.wire.open_calls import OpenStreams, why_ended
 
 logger = logging.getLogger(__name__)
 
@@ -21,17 +22,24 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Continuation: TypeAlias = "Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]"
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+RoleOf: TypeAlias = Callable[[str], Role | None]
 
 OPEN_TO_ALL = "/grpc.health.v1.Health/"  # probes cannot send a token
 _FOR_WORKERS = ("/germline.v1.WorkerService/", "/germline.v1.OwnService/", "/grpc.reflection.")
 
 
 class AccessInterceptor(grpc.aio.ServerInterceptor):
-    """Refuses calls of those who may not make them; the master's health is for everybody."""
+    """Refuses calls of those who may not make them; the master's health is for everybody.
 
-    def __init__(self, access: Access, role_for: Callable[[str], Role | None] | None = None) -> None:
+    Streams that it lets in are looked at again when tokens are exchanged.
+    """
+
+    def __init__(
+        self, access: Access, streams: OpenStreams, role_for: Callable[[str], Role | None] | None = None
+    ) -> None:
         """Ask `role_for` who may make a call, None for everybody; the master's own rule by default."""
         self._access = access
+        self._streams = streams
         self._role_for = role_for or role_of_method
 
     async def intercept_service(
@@ -44,30 +52,37 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
             return handler  # type: ignore[return-value]  # None is grpc's own: no such method
         if self._access.tokens is not None:
             try:
-                _role_of_token(self._access.tokens, details)
+                _role_of_token(self._access.tokens.role_of, details)
             except NotAllowedError as error:
                 return refusing(error)
-        return replaced(handler, lambda inner: self._guarded(inner, details, needed))
+        is_stream = handler.request_streaming or handler.response_streaming
+        return replaced(handler, lambda inner: self._guarded(inner, details, needed, is_stream))
 
     def _guarded(
-        self, inner: Callable[..., Any], details: grpc.HandlerCallDetails, needed: Role
+        self, inner: Callable[..., Any], details: grpc.HandlerCallDetails, needed: Role, is_stream: bool
     ) -> Callable[..., Any]:
-        def call(request: object, context: Context) -> Any:
-            role = self._role(details, context)
+        def check(context: Context, role_of: RoleOf | None) -> None:
+            role = self._role(details, context, role_of)
             if role < needed:
                 raise ForbiddenError(
                     f"{details.method} is for the role {needed.name.lower()}; the caller showed the role "
                     f"{role.name.lower()}"
                 )
+
+        def call(request: object, context: Context) -> Any:
+            tokens = self._access.tokens
+            check(context, tokens.role_of if tokens else None)
+            if is_stream and tokens is not None:
+                self._streams.enter(lambda: check(context, tokens.role_still))
             return inner(request, context)
 
         return call
 
-    def _role(self, details: grpc.HandlerCallDetails, context: Context) -> Role:
+    def _role(self, details: grpc.HandlerCallDetails, context: Context, role_of: RoleOf | None) -> Role:
         """The caller's role: the lower one where token and certificate name two."""
         shown = []
-        if self._access.tokens is not None:
-            shown.append(_role_of_token(self._access.tokens, details))
+        if role_of is not None:
+            shown.append(_role_of_token(role_of, details))
         if self._access.certificates:
             names = context.auth_context().get("x509_subject_alternative_name", ())
             role = role_of_certificate(names)
@@ -144,10 +159,10 @@ def role_of_method(method: str) -> Role | None:
     return Role.WORKER if method.startswith(_FOR_WORKERS) else Role.OPERATOR
 
 
-def _role_of_token(tokens: Tokens, details: grpc.HandlerCallDetails) -> Role:
+def _role_of_token(role_of: RoleOf, details: grpc.HandlerCallDetails) -> Role:
     given = str(dict(details.invocation_metadata or ()).get("authorization", ""))
     scheme, _, token = given.partition(" ")
-    role = tokens.role_of(token if scheme == "Bearer" else "")
+    role = role_of(token if scheme == "Bearer" else "")
     if role is None:
         sentence = "another token than the master's" if given else "no metadata 'authorization: Bearer TOKEN'"
         raise NotAllowedError(f"the call has {sentence}")
@@ -192,14 +207,16 @@ def replaced(handler: Handler, wrap: Callable[[Any], Any]) -> Handler:
 
 
 def _mapping(inner: Callable[..., Any], method: str) -> Callable[..., Any]:
-    async def call(request: object, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+    async def call(request: object, context: Context) -> Any:
         try:
-            answer = inner(request, context)
-            if not isinstance(answer, AsyncIterator):
-                return await answer
-            async for part in answer:
-                await context.write(part)
-        except (asyncio.CancelledError, grpc.aio.AbortError):
+            return await inner(request, context)
+        except asyncio.CancelledError:
+            reason, task = why_ended(), asyncio.current_task()
+            if reason is None or task is None:
+                raise
+            task.uncancel()
+            await _abort(context, reason, method)
+        except grpc.aio.AbortError:
             raise
         except Exception as error:
             await _abort(context, error, method)
@@ -207,7 +224,7 @@ def _mapping(inner: Callable[..., Any], method: str) -> Callable[..., Any]:
     return call
 
 
-async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: Exception, method: str) -> NoReturn:
+async def _abort(context: Context, error: Exception, method: str) -> NoReturn:
     if isinstance(error, MasterError):
         await context.abort(STATUS_CODES[type(error)], str(error))
     number = secrets.token_hex(4)

@@ -9,25 +9,35 @@ from typing import Any, TypeAlias
 import grpc.aio
 
 from germline.limits import HELLO_S
-from master.errors import SilentStreamError
+from master.errors import FullError, SilentStreamError
 
 Stream: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
+UNREAD_S = 30.0
+"""How long a caller may read nothing while something is written to it."""
 _LAST_WRITE_S = 2.0
 
 
 async def write(context: Stream, message: object) -> None:
-    """Write a message to its end, even if the stream ends meanwhile: during a write there can be no status.
+    """Write a message to its end, even if the stream ends meanwhile: no message is cut in two by a status.
 
-    A worker that does not read at all is waited for no longer than a moment.
+    A caller that does not read is waited for no longer than a moment then; its status lies behind what it has
+    not read.
+
+    Raises:
+        FullError: it has read nothing for half a minute.
     """
     writing = asyncio.ensure_future(context.write(message))
     try:
-        await asyncio.shield(writing)
+        done, _ = await asyncio.wait([writing], timeout=UNREAD_S)
     except asyncio.CancelledError:
         await asyncio.wait([writing], timeout=_LAST_WRITE_S)
-        writing.cancel()
         raise
+    finally:
+        writing.cancel()
+    if not done:
+        raise FullError(f"the caller does not read: it has read nothing for {UNREAD_S:g} s")
+    writing.result()
 
 
 async def first_message(context: Stream) -> object:

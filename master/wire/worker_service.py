@@ -11,7 +11,8 @@ import grpc.aio
 
 from germline.limits import MAX_ORDERS, MAX_OWED
 from germline.v1 import worker_pb2, worker_pb2_grpc
-from master.errors import FullError, StreamOrderError
+from master.errors import ForbiddenError, FullError, NotAllowedError, StreamOrderError
+from master.wire.open_calls import why_ended
 from master.wire.streams import first_done, first_message, write
 from master.wire.worker_messages import (
     OrderWriter,
@@ -50,6 +51,10 @@ class WorkerService(worker_pb2_grpc.WorkerServiceServicer):
         session = self._dispatcher.hello(read_hello(first))
         try:
             await first_done(self._hear(session, context), self._speak(session, context))
+        except asyncio.CancelledError:
+            if isinstance(reason := why_ended(), NotAllowedError | ForbiddenError):
+                self._dispatcher.goodbye(session, str(reason), ())  # it will not come back with this token
+            raise
         finally:
             self._dispatcher.hang_up(session)
 

@@ -16,7 +16,6 @@ from master.gateways.evochi.evochi_service import EvochiService
 from master.gateways.evochi.sessions import Sessions
 from master.gateways.house import GatewayError, House
 from master.wire.interceptors import (
-    AccessInterceptor,
     CallerInterceptor,
     ErrorInterceptor,
     MessageInterceptor,
@@ -69,7 +68,7 @@ def _server(house: House, config: EvochiConfig, sessions: Sessions) -> grpc.aio.
     small = _FEW_BYTES + _BYTES_A_MEMBER * config.evochi_population_size
     interceptors = [
         ErrorInterceptor(),
-        AccessInterceptor(house.config.access, _role_for),
+        house.guard(_role_for),
         CallerInterceptor(lambda call: _check_caller(sessions, call)),
         MessageInterceptor(lambda method: _MOST_BYTES if method in _WITH_A_STATE else small),
         house.door,

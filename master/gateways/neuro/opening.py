@@ -12,7 +12,7 @@ from master.errors import MasterError
 from master.gateways.house import GatewayError, House
 from master.gateways.neuro.config import NeuroConfig, is_plain
 from master.gateways.neuro.neuro_service import NeuroService
-from master.wire.interceptors import AccessInterceptor, ErrorInterceptor, MessageInterceptor
+from master.wire.interceptors import ErrorInterceptor, MessageInterceptor
 
 _MOST_BYTES = 1 << 20
 _GRACE_S = 1.0
@@ -38,7 +38,7 @@ async def start(house: House, stack: contextlib.AsyncExitStack) -> str:
         raise GatewayError(f"the neuro gateway cannot be opened: {error}") from None
     await house.journal.durable((experiment.number,))
     plain = is_plain(house.config, house.address)
-    access = [] if plain else [AccessInterceptor(house.config.access, lambda _: Role.WORKER)]
+    access = [] if plain else [house.guard(lambda _: Role.WORKER)]
     interceptors = [ErrorInterceptor(), *access, MessageInterceptor(lambda _: _MOST_BYTES), house.door]
     server = grpc.aio.server(interceptors=interceptors, options=_OPTIONS)
     neuro_pb2_grpc.add_NeuroServicer_to_server(service, server)

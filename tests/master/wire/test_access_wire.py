@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import ssl
+import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Callable
@@ -16,13 +17,19 @@ import pytest
 from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from germline import noise
+from germline.peers import evochi_pb2
+from germline.peers.evochi_pb2_grpc import EvochiServiceStub
+from germline.spec import loads
 from germline.v1 import experiment_pb2, own_pb2, worker_pb2
 from germline.v1.experiment_pb2_grpc import ExperimentServiceStub
+from germline.v1.own_pb2_grpc import OwnServiceStub
 from germline.v1.worker_pb2_grpc import WorkerServiceStub
 from master.access import Role
 from master.config import MasterConfig
 from master.server import Master
 from master.wire.interceptors import role_of_method
+from tests.peers.evochi_peer import until
 
 WORKER, OPERATOR = "worker-token-" * 2, "operator-token-" * 2
 Serve = Callable[..., AbstractAsyncContextManager[Master]]
@@ -38,7 +45,8 @@ def serve(tmp_path: Path) -> Serve:
             "metrics_port": -1,
             "store_folder": tmp_path / "store",
         }
-        async with Master.serving(MasterConfig(**(default | settings))) as master:
+        variables = {"EVOCHI_POPULATION_SIZE": "9"}
+        async with Master.serving(MasterConfig(**(default | settings)), environment=variables) as master:
             yield master
 
     return serve
@@ -149,6 +157,113 @@ async def test_tokens_are_exchanged_under_a_running_master(serve: Serve, files: 
         os.replace(new, files["operator_tokens"])
         assert (await codes(channel, OPERATOR))[1] is UNKNOWN
         assert (await codes(channel, "another-operators-token"))[1] is OK
+
+
+def revoke(path: Path) -> None:
+    """Put a file with another token in its place, as orchestrators do."""
+    new = path.with_name("new")
+    new.write_text("nobody-has-this-token\n")
+    os.replace(new, path)
+
+
+@asynccontextmanager
+async def with_gateway(
+    serve: Serve, files: dict[str, Path]
+) -> AsyncIterator[tuple[Master, list[aio.Channel]]]:
+    """A master with an experiment for each kind of worker, and channels to it and to its gateway."""
+    async with (
+        serve(**files, gateway="evochi=localhost:0") as master,
+        aio.insecure_channel(master.address) as channel,
+        aio.insecure_channel(master.gateways["evochi"]) as gateway,
+    ):
+        master.registry.create(
+            loads(
+                'name = "one"\n[task.function]\npath = "a:f"\n[policy]\nname = "vector"\n[algorithm.ga]\n'
+                "[stop]\nevaluations = 100\n"
+            )
+        )
+        yield master, [channel, gateway]
+
+
+async def say(call: Any, message: object) -> Any:
+    await call.write(message)
+    return call
+
+
+async def open_streams(channel: aio.Channel, gateway: aio.Channel) -> dict[str, Any]:
+    """One stream of each kind, all with tokens that are valid, after the first message on it."""
+    people, worker = shown(OPERATOR), shown(WORKER)
+    watch = experiment_pb2.WatchExperimentRequest(name="one", interval_s=3_600)
+    hello = worker_pb2.Hello(
+        worker_id="w", noise_version=noise.VERSION, noise_digest=noise.self_test_digest(), slots=4
+    )
+    own = own_pb2.OwnHello(experiment="evochi", worker_id="v", room=1)
+    return {
+        "watch": ExperimentServiceStub(channel).WatchExperiment(watch, metadata=people),
+        "work": await say(
+            WorkerServiceStub(channel).Work(metadata=worker), worker_pb2.WorkerMessage(hello=hello)
+        ),
+        "own": await say(OwnServiceStub(channel).Work(metadata=worker), own_pb2.OwnWorkerMessage(hello=own)),
+        "evochi": EvochiServiceStub(gateway).Subscribe(evochi_pb2.SubscribeRequest(cores=1), metadata=worker),
+    }
+
+
+def own_workers(master: Master) -> set[str]:
+    own = master.registry.named("evochi").own
+    assert own is not None
+    return {*own.run.members, *own.run.waiting}
+
+
+async def until_all_are_here(master: Master, calls: dict[str, Any]) -> None:
+    """The first of the two with arithmetic of their own is asked for a state; the other one waits for it."""
+    for name in ("watch", "work"):
+        assert await calls[name].read() is not aio.EOF
+    await until(lambda: len(own_workers(master)) == 2, "two own workers")
+
+
+async def how_it_ends(call: Any) -> tuple[grpc.StatusCode, str]:
+    with contextlib.suppress(aio.AioRpcError):
+        while await call.read() is not aio.EOF:
+            pass
+    return await call.code(), str(await call.details())
+
+
+async def test_streams_end_soon_after_their_token_has_left_the_file_and_the_work_is_there_for_others(
+    serve: Serve, files: dict[str, Path]
+) -> None:
+    async with with_gateway(serve, files) as (master, channels), asyncio.timeout(30):
+        calls = await open_streams(*channels)
+        await until_all_are_here(master, calls)
+        await calls["work"].write(worker_pb2.WorkerMessage(credit=worker_pb2.Credit(evaluations=3)))
+        while (await calls["work"].read()).WhichOneof("kind") != "leases":
+            pass
+        assert master.dispatcher.overview.leased == 3
+
+        revoke(files["worker_tokens"])
+        began_s = time.monotonic()
+        for name in ("work", "own", "evochi"):
+            code, sentence = await how_it_ends(calls[name])
+            assert (name, code, sentence) == (name, UNKNOWN, "the call has another token than the master's")
+        assert time.monotonic() - began_s < 5
+        assert master.dispatcher.overview.leased == 0
+        assert not len(master.dispatcher.fleet)
+        assert not own_workers(master)
+        assert not calls["watch"].done()
+
+        files["operator_tokens"].write_text("another-operators-token\n")
+        assert (await how_it_ends(calls["watch"]))[0] is UNKNOWN
+
+
+async def test_a_stream_whose_token_has_a_lower_role_now_ends_and_others_run_on(
+    serve: Serve, files: dict[str, Path]
+) -> None:
+    async with with_gateway(serve, files) as (master, channels), asyncio.timeout(30):
+        calls = await open_streams(*channels)
+        await until_all_are_here(master, calls)
+        files["worker_tokens"].write_text(f"{WORKER}\n{OPERATOR}\n")  # of no use while it is an operator's
+        files["operator_tokens"].write_text("another-operators-token\n")
+        assert (await how_it_ends(calls["watch"]))[0] is FORBIDDEN
+        assert not any(calls[name].done() for name in ("work", "own", "evochi"))
 
 
 @pytest.mark.parametrize(
