@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-EXTRAS := worker,local,models,dashboard,tensorboard,wandb,mlflow,dev,docs
+EXTRAS := worker,local,models,sweep,dashboard,tensorboard,wandb,mlflow,dev,docs
 
 .PHONY: help setup pong test test-deploy images peers lint docs mutants bench takeovers chaos fuzz sbom check-games proto clean
 

@@ -151,7 +151,7 @@ def test_a_command_that_needs_an_extra_names_it_and_ends_with_5(command: str, tm
     ended = run_with((), code, *command.split(), *([file] if file else []))
     assert ended.returncode == 5
     assert re.search(
-        r"pip install 'germline\[(worker|local|certificates|models|dashboard|aws|tensorboard)\]'",
+        r"pip install 'germline\[(worker|local|certificates|models|sweep|dashboard|aws|tensorboard)\]'",
         ended.stderr,
     )
 
@@ -178,7 +178,9 @@ def test_every_module_loads_where_its_process_is_installed(
 def test_what_is_imported_is_declared_and_not_just_there_by_way_of_another_package(package: str) -> None:
     declared = {
         canonicalize_name(r.name)
-        for r in requirements("worker", "local", "certificates", "models", "dashboard", "aws", *TRACKERS)
+        for r in requirements(
+            "worker", "local", "certificates", "models", "sweep", "dashboard", "aws", *TRACKERS
+        )
     }
     undeclared = {
         f"{module} in {path}"

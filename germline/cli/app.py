@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 from typer.core import TyperGroup
@@ -11,6 +13,9 @@ from germline.cli import (
     backup,
     bench_command,
     certificates,
+    clean_command,
+    compare_command,
+    curve_command,
     dashboard_command,
     doctor,
     individuals,
@@ -24,6 +29,7 @@ from germline.cli import (
     services,
     spec_command,
     steer,
+    sweep_command,
     track_command,
     verify,
 )
@@ -46,14 +52,23 @@ app = typer.Typer(
     epilog=_EPILOG,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     rich_markup_mode="rich",
 )
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"germline {importlib.metadata.version('germline')}")
+        raise typer.Exit
 
 
 @app.callback()
 def _connection(
     context: typer.Context,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_say_version, is_eager=True, help="Say the version, and no more."),
+    ] = False,
     token_file: TokenFileOption = None,
     tls: TlsOption = False,
     ca: CaOption = None,
@@ -78,6 +93,7 @@ def _talks_to_a_master(context: typer.Context) -> bool:
 
 for module in (
     run_command,
+    sweep_command,
     services,
     steer,
     inspect,
@@ -89,9 +105,12 @@ for module in (
     dashboard_command,
     verify,
     plot,
+    curve_command,
+    compare_command,
     track_command,
     spec_command,
     backup,
+    clean_command,
     doctor,
     certificates,
     bench_command,

@@ -87,6 +87,13 @@ class RunFolder:
                 Exit.USAGE,
             )
 
+    def check_holds_many(self) -> None:
+        """Many experiments have a folder each, below one that is no run's own. Raises CommandError."""
+        if (self.path / "run.json").exists():
+            raise CommandError(
+                f"{self.path} holds a single run; give many a --folder of their own", Exit.USAGE
+            )
+
     def remember(self, address: str, experiment: str, stop: str) -> None:
         """Note where the run's master listens, and which stop conditions the person's spec had."""
         _write_json(self.path / "run.json", {"master": address, "experiment": experiment, "stop": stop})

@@ -173,8 +173,23 @@ def why_nothing(experiment: Experiment) -> str:
 
 def _progress(experiment: Experiment) -> str:
     counts = f"{counted(experiment.evaluations, 'evaluation')}, {played_text(experiment)}"
-    until = f", {until_text(experiment.spec)}"
-    return f"{counts} in {duration(experiment.running_s)}{until}"
+    left_s = seconds_left(experiment)
+    left = "" if left_s is None else f", about {duration(left_s)} to go"
+    return f"{counts} in {duration(experiment.running_s)}, {until_text(experiment.spec)}{left}"
+
+
+def seconds_left(experiment: Experiment) -> float | None:
+    """Until the first countable stop condition holds, at the speed of now; None if nobody knows."""
+    if experiment.state != "running":
+        return None
+    stop = experiment.spec.stop
+    counts = (
+        (stop.evaluations, experiment.evaluations, experiment.evaluations_per_second),
+        (stop.frames, experiment.frames, experiment.frames_per_second),
+        (stop.seconds, experiment.running_s, 1.0),
+    )
+    left = [max(0.0, (end - now) / speed) for end, now, speed in counts if end and speed > 0]
+    return min(left, default=None)
 
 
 def _speed(experiment: Experiment, is_up: bool) -> str:

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from germline.client import Experiment, HistoryPoint, Individual, KnownReturns, QuarantinedWorker, Worker
 from germline.genome import Genome, format_id
@@ -20,12 +21,22 @@ from germline.spec import SPEC_FORMAT, to_toml
 Json: TypeAlias = bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"] | None
 
 
+_WIDE = 160  # letters, where there is no terminal
+
+
 class Shown(enum.Enum):
     """What a command that takes long shows while it lasts."""
 
     NOTHING = enum.auto()
     LINES = enum.auto()
     DISPLAY = enum.auto()
+
+
+def shown_here(*, plain: bool, as_json: bool) -> Shown:
+    """What a command shows on this standard output, by what a person asked for."""
+    if as_json:
+        return Shown.NOTHING
+    return Shown.LINES if plain or not console.is_terminal else Shown.DISPLAY
 
 
 class _Console(Console):
@@ -38,6 +49,11 @@ class _Console(Console):
 # What is printed may hold anybody's words, and brackets in them are brackets: styles come with Text alone.
 console = _Console(markup=False, highlight=False)
 notes = _Console(stderr=True, markup=False, highlight=False)
+
+
+def show_table(table: Table) -> None:
+    """Print a table; where there is no terminal, with room for all that is in it."""
+    (console if console.is_terminal else _Console(markup=False, highlight=False, width=_WIDE)).print(table)
 
 
 def emit(value: Json) -> None:

@@ -7,16 +7,19 @@ from typing import Annotated
 
 import typer
 
+from germline.cli.axes import Planned
 from germline.cli.beginning import Wanted
 from germline.cli.crew import Crew, default_workers, hire
+from germline.cli.errors import CommandError, Exit
 from germline.cli.folder import RunFolder
-from germline.cli.output import Shown, console
+from germline.cli.many import run_many
+from germline.cli.output import shown_here
 from germline.cli.preflight import check_hostable, check_not_own, check_playable
+from germline.cli.settled import NameOption, SetOption, as_set, plan_of
 from germline.cli.sitting import Sitting
 from germline.cli.target import JsonOption
 from germline.cli.verdict import DEFAULT_EPISODES, Judge
 from germline.client import Client
-from germline.spec import load
 
 
 def register(app: typer.Typer) -> None:
@@ -54,6 +57,18 @@ def run(
             "without end, else all starts; 0 plays none.",
         ),
     ] = DEFAULT_EPISODES,
+    settings: SetOption = None,
+    name: NameOption = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, help="The experiment's seed, instead of the spec's.", show_default=False),
+    ] = None,
+    replicates: Annotated[
+        int,
+        typer.Option(
+            min=1, help="So many experiments over one fleet, each with the next seed; see `compare`."
+        ),
+    ] = 1,
     dashboard: Annotated[
         bool, typer.Option("--dashboard", help="Show the run in a browser, too; its link is printed.")
     ] = False,
@@ -71,13 +86,34 @@ def run(
 
     Example: germline run experiments/pong.toml
     Example: germline run experiments/function.toml --evaluations 2000 --workers 2 --json
+    Example: germline run experiments/pong.toml --set algorithm.ga.power=0.01 --name pong-strong --seed 3
+    Example: germline run experiments/cartpole.toml --replicates 5
     """
-    wanted = Wanted.of(load(spec), evaluations, str(spec))
+    written = as_set(spec, settings, name, seed)
+    wanted = Wanted.of(written, evaluations, str(spec))
     check_not_own(wanted.spec, str(spec))
     code = check_playable(wanted.spec, str(spec))
     check_hostable()
     place = RunFolder(folder or Path("runs") / wanted.spec.name)
-    shown = Shown.NOTHING if as_json else Shown.LINES if plain or not console.is_terminal else Shown.DISPLAY
+    shown = shown_here(plain=plain, as_json=as_json)
+    if replicates > 1:
+        if seconds is not None:
+            raise CommandError("--seconds and --replicates do not go together; use stop.seconds", Exit.USAGE)
+        plan = plan_of(written, spec, replicates, evaluations)
+        crew = Crew(workers or default_workers(), device)
+        judge = Judge(verdict, device, shown)
+        code_of_exit = run_many(
+            place,
+            plan,
+            Planned([{}]),
+            crew,
+            code,
+            judge,
+            at_once=replicates,
+            port=port,
+            dashboard=dashboard,
+        )
+        raise typer.Exit(code_of_exit)
     with place.locked():
         place.check_holds(wanted.spec.name)
         crew = Crew(workers or default_workers(), device, wanted.spec.parallelism)

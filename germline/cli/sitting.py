@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 import typer
@@ -20,7 +21,7 @@ from germline.cli.streams import unheard
 from germline.cli.verdict import Judge, Verdict
 from germline.client import Client, Experiment, Individual, MasterError, NotReachableError
 
-_DRAIN_S = 30.0
+DRAIN_S = 30.0
 _LOST_S = 60.0  # a master that is being restarted may be silent for so long
 _LOOK_S = 0.25
 _LINE_S = 5.0
@@ -30,7 +31,7 @@ _CENTRE_S = 60.0  # longest wait for the last centre of an experiment that is ov
 _KEPT = "what was acknowledged is kept: run again to go on"
 
 
-class _Clocks:
+class Clocks:
     """When things were last done, in monotonic seconds."""
 
     def __init__(self, now_s: float) -> None:
@@ -46,6 +47,28 @@ class _Clocks:
         if due:
             self._done_s[what] = now_s
         return due
+
+
+def start_master(fleet: Fleet, client: Client, ending: Ending, say: Callable[[str], object]) -> None:
+    """Start it, and wait until it has read its journal and answers; `say` tells that this takes long.
+
+    Raises:
+        CommandError: if it ends instead.
+        KeyboardInterrupt: if somebody wants the end.
+    """
+    fleet.master.start()
+    clocks = Clocks(time.monotonic())
+    while fleet.master.status is None:
+        if clocks.is_due("hint", _HINT_S):
+            say(f"still waiting for the master; its log is {fleet.master.log}")
+        if ending.asked:
+            raise KeyboardInterrupt
+        try:
+            client.wait_until_ready(1.0)
+        except NotReachableError:
+            continue
+        return
+    raise CommandError(f"the master did not start: {obituary(fleet.master)}")
 
 
 class Watcher(Protocol):
@@ -107,7 +130,7 @@ class Sitting:
             self._fleet.kill()
 
     def _sit(self, client: Client) -> Exit:
-        self._start_master(client)
+        start_master(self._fleet, client, self._ending, self._say)
         self._fleet.start_dashboard()
         if self._fleet.link:
             self._note(f"dashboard: {self._fleet.link}")
@@ -115,10 +138,10 @@ class Sitting:
         if not experiment.is_over or experiment.checkpoints_wanted:
             self._fleet.start_workers()
             self._look_on(client)
-        self._fleet.drain_workers(_DRAIN_S)
+        self._fleet.drain_workers(DRAIN_S)
         final = client.experiment(experiment.name)
         best = report.keep(self._folder, client, final)
-        self._fleet.drain_master(_DRAIN_S)
+        self._fleet.drain_master(DRAIN_S)
         self._conclude(final, best)
         return self._exit(final)
 
@@ -131,22 +154,6 @@ class Sitting:
             self._say(f"{final.name} is {final.state}: {trouble}; the logs are in {self._folder.logs}")
         return Exit.FAILED if trouble else Exit.OK
 
-    def _start_master(self, client: Client) -> None:
-        """Start it, and wait until it has read its journal and answers."""
-        self._fleet.master.start()
-        clocks = _Clocks(time.monotonic())
-        while self._fleet.master.status is None:
-            if clocks.is_due("hint", _HINT_S):
-                self._say(f"still waiting for the master; its log is {self._fleet.master.log}")
-            if self._ending.asked:
-                raise KeyboardInterrupt
-            try:
-                client.wait_until_ready(1.0)
-            except NotReachableError:
-                continue
-            return
-        raise CommandError(f"the master did not start: {obituary(self._fleet.master)}")
-
     def _look_on(self, client: Client) -> None:
         """Show what happens and tend the fleet, until it is time to end."""
         with (
@@ -155,7 +162,7 @@ class Sitting:
             else contextlib.nullcontext() as display
         ):
             started = time.monotonic()
-            clocks = _Clocks(started)
+            clocks = Clocks(started)
             while not self._ending.wait(_LOOK_S):
                 note = self._tend()
                 experiment = self._look(client, clocks)
@@ -183,7 +190,7 @@ class Sitting:
         with unheard():
             typer.echo(f"germline: {text}", err=True)
 
-    def _look(self, client: Client, clocks: _Clocks) -> Experiment | None:
+    def _look(self, client: Client, clocks: Clocks) -> Experiment | None:
         """The experiment as it stands; None while the master is away, which a restart may take."""
         try:
             experiment = client.experiment(self._wanted.spec.name)
@@ -198,7 +205,7 @@ class Sitting:
         return experiment
 
     def _show(
-        self, client: Client, experiment: Experiment, clocks: _Clocks, display: Display | None, note: str
+        self, client: Client, experiment: Experiment, clocks: Clocks, display: Display | None, note: str
     ) -> None:
         if self._watcher is not None:
             self._watcher.looked(client, experiment)
@@ -212,7 +219,7 @@ class Sitting:
             with unheard():
                 typer.echo(line(experiment))
 
-    def _is_done(self, experiment: Experiment, clocks: _Clocks) -> bool:
+    def _is_done(self, experiment: Experiment, clocks: Clocks) -> bool:
         """Whether it is over and its last centre is stored: only its workers have that, so they stay."""
         if not experiment.is_over or not experiment.checkpoints_wanted:
             return experiment.is_over

@@ -65,3 +65,18 @@ def test_a_run_says_which_share_of_its_children_acts_differently() -> None:
     assert "25 % act differently from their parent, of 1,200 that played a start of its" in screen.getvalue()
     assert "25 % of children differ" in live.line(compared)
     assert experiment_json(compared)["different_children"] == 300
+
+
+def test_the_time_to_go_is_that_of_the_condition_that_holds_first() -> None:
+    spec = loads(f'name = "a"\n{TASKS["frames"]}[algorithm.ga]\n[stop]\nevaluations = 1000\nframes = 400\n')
+    message = experiment_pb2.Experiment(
+        spec=spec, evaluations=500, frames=300, evaluations_per_second=10.0, frames_per_second=4.0
+    )
+    message.state = experiment_pb2.EXPERIMENT_STATE_RUNNING
+    look = Experiment.of(message)
+    assert live.seconds_left(look) == 25.0
+    assert live.seconds_left(dataclasses.replace(look, frames_per_second=0.0)) == 50.0
+    assert live.seconds_left(dataclasses.replace(look, state="paused")) is None
+    screen = io.StringIO()
+    Console(file=screen, width=200).print(live.facts(look))
+    assert "about 25 s to go" in screen.getvalue()
