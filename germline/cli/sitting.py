@@ -149,7 +149,7 @@ class Sitting:
         """What came of the sitting; a sentence if nothing did."""
         if self._ending.asked and not final.is_over:
             return Exit.INTERRUPTED
-        trouble = self.trouble = self.trouble or why_nothing(final)
+        trouble = self.trouble or why_nothing(final)
         if trouble and self._watcher is None:
             self._say(f"{final.name} is {final.state}: {trouble}; the logs are in {self._folder.logs}")
         return Exit.FAILED if trouble else Exit.OK

@@ -17,6 +17,7 @@ from germline.cli.crew import Crew, hire
 from germline.cli.ending import Ending
 from germline.cli.errors import CommandError, Exit
 from germline.cli.folder import RunFolder
+from germline.cli.live import why_nothing
 from germline.cli.sitting import Sitting
 from germline.cli.verdict import Judge, Verdict
 from germline.client import Client, Experiment, HistoryPoint, Individual, State
@@ -124,8 +125,9 @@ class Job:
             with Client(hired.address, token=hired.token) as client:
                 code = sitting.sit(client)
         if code is Exit.FAILED or looks.result is None:
+            why = sitting.trouble or looks.why_nothing
             logs = self.place.logs
-            raise CommandError(f"{self.wanted.spec.name}: {sitting.trouble}; the logs are in {logs}", code)
+            raise CommandError(f"{self.wanted.spec.name}: {why}; the logs are in {logs}", code)
         return looks.result
 
 
@@ -139,6 +141,7 @@ class Looks:
         self._evaluations = -1  # of the newest point
         self._looked_s = -_CURVE_S
         self.result: RunResult | None = None
+        self.why_nothing = ""
 
     def looked(self, client: Client, experiment: Experiment) -> None:
         """Say a new champion, and new points of the curve."""
@@ -159,6 +162,7 @@ class Looks:
 
     def ended(self, final: Experiment, best: Individual | None, verdict: Verdict | None) -> None:
         """Say the rest of the curve, and keep the result."""
+        self.why_nothing = why_nothing(final)
         self._say_points(Archive(RunFolder(self._folder)).history())
         self.result = RunResult(
             name=final.name,
