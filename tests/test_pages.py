@@ -113,7 +113,7 @@ class Reader:
 
 def leave(process: subprocess.Popen[bytes]) -> None:
     process.send_signal(signal.SIGTERM)
-    assert process.wait(PATIENCE_S) == 0
+    assert process.wait(PATIENCE_S) in (0, -signal.SIGTERM)  # told before it began to listen
 
 
 @pytest.fixture

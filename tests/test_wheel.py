@@ -1,9 +1,12 @@
 """The wheel as a stranger gets it: built, and installed without extras where nothing else is."""
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -53,6 +56,64 @@ def environment(wheel: Path) -> Path:
     pins = ROOT / "constraints.txt"
     ran(folder / "bin" / "pip", "install", *QUIET, "--constraint", pins, wheel, cwd=wheel.parent)
     return folder / "bin"
+
+
+@pytest.fixture(scope="module")
+def source(wheel: Path) -> Path:
+    """The source distribution, from which a packager builds."""
+    builder = wheel.parent / "builder"
+    ran(sys.executable, "-m", "venv", builder, cwd=wheel.parent)
+    ran(builder / "bin" / "pip", "install", *QUIET, "hatchling", cwd=wheel.parent)
+    build = f"from hatchling.build import build_sdist; build_sdist({str(wheel.parent)!r})"
+    ran(builder / "bin" / "python", "-c", build, cwd=ROOT)
+    (built,) = wheel.parent.glob("germline-*.tar.gz")
+    return built
+
+
+def test_an_index_would_take_both(wheel: Path, source: Path) -> None:
+    pytest.importorskip("twine", reason="pip install 'germline[dev]'")
+    said = ran(sys.executable, "-m", "twine", "check", "--strict", wheel, source, cwd=wheel.parent)
+    assert said.count("PASSED") == 2
+
+
+def test_the_source_distribution_gives_the_same_wheel_and_has_what_tests_read(
+    wheel: Path, source: Path
+) -> None:
+    pip, again = wheel.parent / "builder" / "bin" / "pip", wheel.parent / "again"
+    ran(pip, "wheel", *QUIET, "--no-deps", "--no-build-isolation", "--wheel-dir", again, source, cwd=ROOT)
+    (rebuilt,) = again.glob("*.whl")
+    assert modules(rebuilt) == modules(wheel)
+    with tarfile.open(source) as held:
+        names = {name.partition("/")[2] for name in held.getnames()}
+    assert {"mkdocs.yml", "Makefile", "CHANGELOG.md", "docs/start.md", "tests/pages.py"} <= names
+
+
+def modules(wheel: Path) -> set[str]:
+    return {name for name in zipfile.ZipFile(wheel).namelist() if name.endswith((".py", ".pyi"))}
+
+
+@pytest.mark.parametrize("minor", [12, 13])
+def test_the_wheel_is_installed_on_newer_pythons_too(wheel: Path, minor: int) -> None:
+    python = interpreter(minor)
+    if python is None:
+        pytest.skip(f"there is no Python 3.{minor} here")
+    folder = wheel.parent / f"python3.{minor}"
+    ran(python, "-m", "venv", folder, cwd=wheel.parent)
+    pins = ROOT / "constraints.txt"
+    ran(folder / "bin" / "pip", "install", *QUIET, "--constraint", pins, wheel, cwd=wheel.parent)
+    assert "Usage: germline" in ran(folder / "bin" / "germline", "--help", cwd=wheel.parent)
+    ran(folder / "bin" / "germline", "master", "--help", cwd=wheel.parent)
+
+
+def interpreter(minor: int) -> Path | None:
+    """A Python 3 of this minor version: on the PATH, or among those that pyenv keeps."""
+    kept = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    found = [shutil.which(f"python3.{minor}"), *kept.glob(f"3.{minor}.*/bin/python")]
+    for path in (Path(each) for each in found if each):
+        asked = subprocess.run([path, "-c", ""], capture_output=True, check=False)
+        if asked.returncode == 0:  # a shim of pyenv may stand for nothing
+            return path
+    return None
 
 
 def test_the_wheel_holds_every_module_and_every_stub(wheel: Path) -> None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 MODULES = {
+    "germline.face.policy": "`germline.load`, and the policy that it gives.",
+    "germline.face.run": "`germline.run`: evolve on this machine.",
+    "germline.face.running": "What a run gives back.",
+    "germline.face.connecting": "`germline.connect`.",
     "germline.client": "Ask a master, and steer its experiments.",
     "germline.spec": "Read, check and write specs.",
     "germline.card": "Read and write policy cards.",
