@@ -62,6 +62,11 @@ def dashboard(
         typer.Option("--allow-control", rich_help_panel=_SERVING,
                      help="Let visitors pause, resume and stop experiments; without it they only look."),
     ] = False,
+    allow_code: Annotated[
+        str,
+        typer.Option(envvar="GERMLINE_ALLOW_CODE", rich_help_panel=_SERVING, show_default=False,
+                     help="Code that experiments of a master may have imported here, to be replayed."),
+    ] = "",
     as_json: JsonOption = False,
 ) -> None:  # fmt: skip
     """Show experiments, champions and workers in a browser. Ctrl-C ends the showing, nothing else.
@@ -82,6 +87,7 @@ def dashboard(
             serving = DashboardSettings(
                 host=host, port=port, token=token, tls_cert=serve_cert, tls_key=serve_key,
                 host_names=tuple(host_name or ()), insecure=insecure, allow_control=allow_control,
+                allow_code=allow_code if target.run is None else None,
             )  # fmt: skip
         except ValueError as error:
             raise CommandError(str(error), Exit.USAGE) from None

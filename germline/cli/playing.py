@@ -165,8 +165,26 @@ def _centre_engine(
     )
 
 
+class Witness(Protocol):
+    """Sees a filmed episode as its network does."""
+
+    def look(self, picture: Picture, seen: Observations) -> Picture:
+        """What goes on film for what a person would see and what the network sees now."""
+        ...
+
+    def note(self, action: Actions, reward: float) -> None:
+        """What was done on this, and what it brought."""
+        ...
+
+
 def film(
-    spec: spec_pb2.ExperimentSpec, policy: Genome | bytes, seed: int, device: str, video: Video, speed: float
+    spec: spec_pb2.ExperimentSpec,
+    policy: Genome | bytes,
+    seed: int,
+    device: str,
+    video: Video,
+    speed: float,
+    witness: Witness | None = None,
 ) -> float:
     """Play one episode and film it: a picture of its start and one after each step.
 
@@ -179,6 +197,7 @@ def film(
         device: where the network runs.
         video: takes the pictures.
         speed: 1 is the task's own pace.
+        witness: sees each step, and says what goes on film.
 
     Returns:
         The episode's return.
@@ -193,7 +212,7 @@ def film(
         task = make_task(settings.task, settings.task_arguments)
         if not isinstance(task, EpisodicTask):
             raise CommandError(f"{spec.name} plays no episodes that could be filmed: its task is a function")
-        filmed = _Filmed(task, video, speed)
+        filmed = _Filmed(task, video, speed, witness)
         engine = _engine(filmed, settings, policy, prepare(device, _THREADS), slots=1)
         ((_, returned),) = _returns(engine, policy, (seed,), 1)
         return returned
@@ -216,24 +235,25 @@ class _ShowsPictures(Protocol):
 class _Filmed:
     """A task whose first lane is filmed."""
 
-    def __init__(self, task: EpisodicTask, video: Video, speed: float) -> None:
+    def __init__(self, task: EpisodicTask, video: Video, speed: float, witness: Witness | None) -> None:
         self.spaces = task.spaces
-        self._task, self._video, self._speed = task, video, speed
+        self._task, self._video, self._speed, self._witness = task, video, speed, witness
 
     def make_lanes(self, count: int) -> _Camera:
         """Lanes, with a camera on the first."""
-        return _Camera(self._task.make_lanes(count), self._video, self._speed)
+        return _Camera(self._task.make_lanes(count), self._video, self._speed, self._witness)
 
 
 class _Camera:
     """Lanes with a camera on the first one."""
 
-    def __init__(self, lanes: Lanes, video: Video, speed: float) -> None:
+    def __init__(self, lanes: Lanes, video: Video, speed: float, witness: Witness | None) -> None:
         if not isinstance(lanes, _ShowsPictures):
             raise CommandError(f"{type(lanes).__name__} cannot be filmed: it has no picture(lane)")
         self.count = lanes.count
         self.observations: Observations = lanes.observations
-        self._lanes, self._shown, self._video = lanes, lanes, video
+        self._lanes, self._shown, self._video, self._witness = lanes, lanes, video, witness
+        self._sent: Actions | None = None
         own_pace: float = getattr(lanes, "steps_per_second", _USUAL_STEPS_PER_SECOND)
         self._pace = speed * own_pace
 
@@ -244,16 +264,22 @@ class _Camera:
 
     def send(self, lanes: LaneIndices, actions: Actions) -> None:
         """Begin a step."""
+        self._sent = actions.copy()
         self._lanes.send(lanes, actions)
 
     def receive(self) -> Stepped:
         """End the step, and take a picture."""
         stepped = self._lanes.receive()
+        if self._witness is not None and self._sent is not None:
+            self._witness.note(self._sent[0], float(stepped.rewards[0]))
         self._take()
         return stepped
 
     def _take(self) -> None:
-        self._video.add(self._shown.picture(0), self._pace)
+        picture = self._shown.picture(0)
+        if self._witness is not None:
+            picture = self._witness.look(picture, self.observations[0])
+        self._video.add(picture, self._pace)
 
     def close(self) -> None:
         """Free the lanes."""

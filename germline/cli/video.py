@@ -35,6 +35,7 @@ class Video:
         with needs_extra("local"):
             import imageio_ffmpeg  # noqa: F401 - before minutes of play
         self.pictures = 0
+        self.pictures_per_second = 0.0
         self._file, self._draft = file, file.with_name(f".{file.stem}.{os.getpid()}.new{file.suffix}")
         try:
             self._draft.touch()
@@ -64,7 +65,7 @@ class Video:
         """
         shown = even(rgb(picture))
         if self._writer is None:
-            self._shape = shown.shape
+            self._shape, self.pictures_per_second = shown.shape, pictures_per_second
             self._writer = _opened(self._draft, shown.shape[:2], pictures_per_second)
         if shown.shape != self._shape:
             text = f"picture {self.pictures + 1} has the shape {shown.shape}, the first one {self._shape}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from http import HTTPStatus
 
 from starlette.requests import Request
@@ -11,44 +11,40 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from germline.cli.output import Json
-from germline.client import HistoryPoint, MasterError, NotReachableError
+from germline.client import HistoryPoint, MasterError
 from germline.dashboard import answers, watching
 from germline.dashboard.curves import Curves
+from germline.dashboard.endpoints import caught, wanted_id, whole
 from germline.dashboard.feeds import MOST_READERS, Feeds, Producer
+from germline.dashboard.replay_api import ReplayApi
 from germline.dashboard.safety import remember
 from germline.dashboard.settings_table import settings_table
-from germline.dashboard.shell import packed
 from germline.dashboard.source import Source, Threads
 from germline.dashboard.visitors import Visitors
-from germline.genome import parse_id
 
 MOST_POINTS = 500
 _MOST_LISTED = 200
-_STATUS = {
-    "NOT_FOUND": HTTPStatus.NOT_FOUND,
-    "INVALID_ARGUMENT": HTTPStatus.BAD_REQUEST,
-    "FAILED_PRECONDITION": HTTPStatus.CONFLICT,
-}
-
 _AXES: dict[str, Callable[[HistoryPoint], float]] = {
     "evaluations": lambda point: point.evaluations,
     "frames": lambda point: point.frames,
     "seconds": lambda point: point.running_s,
 }
 
-Endpoint = Callable[[Request], Awaitable[Response]]
-
 
 class Api:
     """Reads a source for browsers."""
 
-    def __init__(self, source: Source, visitors: Visitors, *, allow_control: bool) -> None:
+    def __init__(
+        self, source: Source, visitors: Visitors, *, allow_control: bool, allow_code: str | None
+    ) -> None:
         self._source, self._visitors, self._allow_control = source, visitors, allow_control
         self._threads, self._feeds, self._curves = Threads(), Feeds(), Curves(source)
+        self._replays = ReplayApi(source, self._threads, allow_code=allow_code)
 
     def close(self) -> None:
         """Send everybody home; nothing is waited for."""
         self._feeds.close()
+        self._replays.close()
         self._source.close()
         self._threads.close()
 
@@ -58,16 +54,17 @@ class Api:
         routes = [
             Route("/api/session", self._sign_in, methods=["POST"]),
             Route("/api/stream", self._stream),
-            Route("/api/experiments", _caught(self._experiments)),
-            Route("/api/workers", _caught(self._workers)),
-            Route(experiment, _caught(self._experiment)),
-            Route(experiment + "/settings", _caught(self._settings)),
-            Route(experiment + "/curve", _caught(self._curve)),
-            Route(experiment + "/individuals", _caught(self._individuals)),
-            Route(experiment + "/individuals/{id}", _caught(self._individual)),
+            Route("/api/experiments", caught(self._experiments)),
+            Route("/api/workers", caught(self._workers)),
+            Route(experiment, caught(self._experiment)),
+            Route(experiment + "/settings", caught(self._settings)),
+            Route(experiment + "/curve", caught(self._curve)),
+            Route(experiment + "/individuals", caught(self._individuals)),
+            Route(experiment + "/individuals/{id}", caught(self._individual)),
         ]
+        routes += self._replays.routes()
         if self._allow_control:
-            routes.append(Route(experiment + "/{verb}", _caught(self._steer), methods=["POST"]))
+            routes.append(Route(experiment + "/{verb}", caught(self._steer), methods=["POST"]))
         return routes
 
     async def _sign_in(self, request: Request) -> Response:
@@ -123,21 +120,18 @@ class Api:
         return {"settings": settings_table(found.spec)}
 
     async def _curve(self, request: Request) -> Json:
-        points = _whole(request, "points", MOST_POINTS, 2, MOST_POINTS)
+        points = whole(request, "points", MOST_POINTS, 2, MOST_POINTS)
         found = await self._threads.ask(self._curves.of, request.path_params["name"])
         return answers.curve(_between(found, request), points)
 
     async def _individuals(self, request: Request) -> Json:
-        limit = _whole(request, "limit", 50, 1, _MOST_LISTED)
+        limit = whole(request, "limit", 50, 1, _MOST_LISTED)
         found = await self._threads.ask(self._source.individuals, request.path_params["name"], limit)
         return {"individuals": list(map(answers.individual, found))}
 
     async def _individual(self, request: Request) -> Json:
-        try:
-            wanted = parse_id(request.path_params["id"])
-        except ValueError as error:
-            raise MasterError("INVALID_ARGUMENT", str(error)) from None
-        found = await self._threads.ask(self._source.individual, request.path_params["name"], wanted)
+        name = request.path_params["name"]
+        found = await self._threads.ask(self._source.individual, name, wanted_id(request))
         return answers.individual(found)
 
     async def _workers(self, request: Request) -> Json:
@@ -153,38 +147,11 @@ class Api:
         return answers.look(await self._threads.ask(steer, request.path_params["name"]))
 
 
-def _caught(answer: Callable[[Request], Awaitable[Json]]) -> Endpoint:
-    """An endpoint: JSON, or the sentence of what went wrong."""
-
-    async def endpoint(request: Request) -> Response:
-        try:
-            return _answered(request, await answer(request), HTTPStatus.OK)
-        except NotReachableError as error:
-            return _answered(request, {"error": str(error)}, HTTPStatus.SERVICE_UNAVAILABLE)
-        except MasterError as error:
-            status = _STATUS.get(error.code, HTTPStatus.BAD_GATEWAY)
-            return _answered(request, {"error": str(error), "code": error.code}, status)
-
-    return endpoint
-
-
-def _answered(request: Request, value: Json, status: HTTPStatus) -> Response:
-    text = json.dumps(answers.finite(value), separators=(",", ":"), allow_nan=False)
-    return packed(request, text.encode(), "application/json", status)
-
-
-def _whole(request: Request, name: str, default: int, low: int, high: int) -> int:
-    text = request.query_params.get(name, str(default))
-    if not text.isdigit() or not low <= int(text[:17]) <= high:
-        raise MasterError("INVALID_ARGUMENT", f"{name} is {text[:50]!r}; allowed: {low} to {high}")
-    return int(text)
-
-
 def _between(points: list[HistoryPoint], request: Request) -> list[HistoryPoint]:
     """The points of a range of the axis that is asked for, both ends in it."""
     places = _AXES.get(request.query_params.get("axis", "evaluations"))
     if places is None:
         raise MasterError("INVALID_ARGUMENT", f"axis is unknown; allowed: {', '.join(_AXES)}")
-    low = _whole(request, "from", 0, 0, 2**53)
-    high = _whole(request, "to", 2**53, 0, 2**53)
+    low = whole(request, "from", 0, 0, 2**53)
+    high = whole(request, "to", 2**53, 0, 2**53)
     return [point for point in points if low <= places(point) <= high]

@@ -34,7 +34,12 @@ class Application:
     def __init__(self, source: Source, settings: DashboardSettings) -> None:
         shell = Shell(allow_control=settings.allow_control)
         self.visitors = Visitors(settings.token)
-        self.api = Api(source, self.visitors, allow_control=settings.allow_control)
+        self.api = Api(
+            source,
+            self.visitors,
+            allow_control=settings.allow_control,
+            allow_code=settings.allow_code,
+        )
         self._shell = shell
         self.asgi: ASGIApp = Safety(self._application(), settings, self.visitors, shell)
 

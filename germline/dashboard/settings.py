@@ -26,6 +26,7 @@ class DashboardSettings:
         host_names: names under which browsers come, besides the loopback names and addresses.
         insecure: serve a network without a token or without TLS.
         allow_control: let visitors pause, resume and stop experiments.
+        allow_code: code that experiments may have imported here for replays, as for a worker; None for any.
     """
 
     host: str = "localhost"
@@ -36,6 +37,7 @@ class DashboardSettings:
     host_names: tuple[str, ...] = ()
     insecure: bool = False
     allow_control: bool = False
+    allow_code: str | None = ""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work, or would be open to a network; raises ValueError."""

@@ -7,7 +7,15 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, Protocol, TypeVar
 
-from germline.client import Experiment, HistoryPoint, Individual, QuarantinedWorker, Worker
+from germline.client import (
+    Checkpoint,
+    Experiment,
+    HistoryPoint,
+    Individual,
+    KnownReturns,
+    QuarantinedWorker,
+    Worker,
+)
 
 _Asked = ParamSpec("_Asked")
 _Answer = TypeVar("_Answer")
@@ -41,6 +49,14 @@ class Source(Protocol):
 
     def individual(self, name: str, individual_id: int | None = None) -> Individual:
         """One with its genome; without an id the champion, or the best."""
+        ...
+
+    def returns(self, name: str) -> Iterator[KnownReturns]:
+        """What is known of individuals by their episodes."""
+        ...
+
+    def checkpoint(self, name: str) -> Checkpoint:
+        """An evolution strategy's centre."""
         ...
 
     def workers(self) -> list[Worker]:

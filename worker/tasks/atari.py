@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from ale_py import ALEInterface, roms
+from ale_py import Action, ALEInterface, roms
 
 from worker.tasks.base import (
     Actions,
@@ -66,6 +66,7 @@ class AtariTask:
         rules = self.protocol
         known = action_set(load(self._rom), rules)
         actions = StickActions(stick_table(known)) if stick else DiscreteActions(len(known))
+        self.action_names = tuple(Action(action).name.lower() for action in known)
         if strip_rows and not strips:
             raise SetupError("task.atari.strip_rows is given, but task.atari.strips is not; leave it out")
         self._trace = trace_of(behaviour) if behaviour else None

@@ -16,14 +16,15 @@ export const colour = (name) => getComputedStyle(document.documentElement).getPr
  *   lines: [{name, values, colour, dash, width, step, hidden, text}], colour a name of base.css.
  *   bands: [{name, low, high, colour}], low and high names of lines.
  *   marks: [{at, text}], events on the axis.
+ *   onPick(place): a person went to a place in x.values, by click or key.
  *   range: [from, to] of the axis, or null for all; onRange(range) when a person zooms.
  *   sentence: what the chart says, in one sentence made of its data.
  */
-export function Chart({ label, x, lines, bands = [], marks = [], range = null, onRange, sentence, old = false, height = HEIGHT }) {
+export function Chart({ label, x, lines, bands = [], marks = [], range = null, onRange, onPick, sentence, old = false, height = HEIGHT }) {
   const host = useRef(null), plot = useRef(null), newest = useRef({});
   const [at, setAt] = useState(null);
   const shape = JSON.stringify([x.name, lines.map((line) => [line.name, line.colour, line.dash, line.hidden]), bands, height]);
-  newest.current = { x, lines, marks, range, onRange };
+  newest.current = { x, lines, marks, range, onRange, onPick };
 
   useLayoutEffect(() => {
     plot.current = drawn(host.current, { x, lines, bands, height, newest, setAt });
@@ -42,15 +43,18 @@ export function Chart({ label, x, lines, bands = [], marks = [], range = null, o
   }, [shape]);
 
   useEffect(() => {
-    plot.current.setData([x.values, ...lines.map((line) => line.values)], false);
+    plot.current.setData([x.values, ...lines.map(numbers)], false);
     const [low, high] = range ?? ends(x.values);
     plot.current.setScale("x", { min: low, max: high });
   }, [x.values, lines, range?.[0], range?.[1]]);
+
+  useEffect(() => plot.current.redraw(false), [marks.map((mark) => mark.at).join()]);
 
   const place = at === null || at >= x.values.length ? x.values.length - 1 : at;
   const move = (to) => {
     const next = Math.max(0, Math.min(x.values.length - 1, to));
     setAt(next);
+    onPick?.(next);
     plot.current.setCursor({ left: plot.current.valToPos(x.values[next], "x"), top: 10 }, false);
   };
   const zoom = (factor) => onRange?.(zoomed(range ?? ends(x.values), x.values[place], factor, ends(x.values)));
@@ -75,7 +79,7 @@ export function Chart({ label, x, lines, bands = [], marks = [], range = null, o
           <button type="button" class="quiet" onClick=${() => onRange(null)} disabled=${!range}>All</button>
         </div>` : null}
       </div>
-      <div class="plot" ref=${host} role="img" tabindex="0" aria-label=${`${label}. ${sentence}`} onKeyDown=${pressed} onBlur=${() => setAt(null)}></div>
+      <div class="plot" ref=${host} role="img" tabindex="0" aria-label=${`${label}. ${sentence}`} onKeyDown=${pressed} onClick=${() => at !== null && onPick?.(at)} onBlur=${() => setAt(null)}></div>
       <${Said} text=${at === null ? "" : values(x, lines, place)} />
       <details class="as-table"><summary>Table of ${whole(x.values.length)} points</summary>
         <${ChartTable} label=${label} x=${x} lines=${lines} /></details>
@@ -116,6 +120,8 @@ function ChartTable({ label, x, lines }) {
   return html`<${Rows} caption=${`${label}, newest first`} columns=${columns} rows=${rows} />`;
 }
 
+/** What is drawn of a line: one that only the table has may hold anything. */
+const numbers = (line) => (line.text && line.hidden ? line.values.map(() => null) : line.values);
 const written = (line, place) => (line.text ?? number)(line.values[place]);
 const values = (x, lines, place) => [x.text(x.values[place]), ...lines.filter((line) => !line.hidden).map((line) => `${line.name} ${written(line, place)}`)].join(", ");
 const ends = (values) => (values.length ? (values.length > 1 ? [values[0], values.at(-1)] : [values[0] - 1, values[0] + 1]) : [0, 1]);
@@ -152,7 +158,7 @@ function drawn(host, { x, lines, bands, height, newest, setAt }) {
         if (chosen[1] > chosen[0]) newest.current.onRange?.(chosen);
       }],
     },
-  }, [x.values, ...lines.map((line) => line.values)], host);
+  }, [x.values, ...lines.map(numbers)], host);
 }
 
 function drawnLine(line) {

@@ -4,6 +4,7 @@ export const PAGES = [
   ["/", () => import("./pages/experiments.js")],
   ["/workers", () => import("./pages/workers.js")],
   ["/e/:name", () => import("./pages/experiment.js")],
+  ["/e/:name/i/:id", () => import("./pages/replay.js")],
 ];
 
 export const HEAD = [["/", "Experiments"], ["/workers", "Workers"]];

@@ -201,6 +201,12 @@ class Visit:
         """Wait until this text can be seen."""
         await self.page.get_by_text(text).first.wait_for(state="visible")
 
+    async def until(self, expression: str) -> None:
+        """Wait until this JavaScript holds; the browser's own way of waiting is kept away by our policy."""
+        async with asyncio.timeout(PATIENCE_MS / 1_000):
+            while not await self.page.evaluate(expression):
+                await asyncio.sleep(0.05)
+
     async def text(self) -> str:
         """All that the page says; nothing in it is a program's way of saying nothing."""
         said = await self.page.inner_text("body")

@@ -114,7 +114,7 @@ function Champion({ name, look, about }) {
   return html`
     <${Section} title="Champion">
       ${champion ? html`
-        <p class="id"><code>${champion.id}</code></p>
+        <p class="id"><code>${champion.id}</code> <a href=${`/e/${encodeURIComponent(name)}/i/champion`}>Watch it play</a></p>
         <dl class="pairs">
           <dt>Score</dt><dd>${champion.score}</dd>
           <dt>Line</dt><dd>${counted(champion.mutations, about?.algorithm === "EGGROLL" ? "update" : "mutation")}</dd>

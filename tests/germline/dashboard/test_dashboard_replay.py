@@ -1,0 +1,142 @@
+"""A replay in a real browser, of a score that a real worker told: film, seeking, steps, the same return."""
+
+import asyncio
+import base64
+import re
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser
+
+from germline.client import Client, Experiment
+from germline.dashboard.replays import Job, Replays
+from germline.dashboard.server import Dashboard
+from germline.genome import Genome
+from germline.spec import loads, to_toml
+from master.server import Master
+from tests.germline.dashboard.house import fetch, spec_of, visiting
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+PATIENCE_S = 120.0
+PONG = loads("""
+name = "pong"
+[task.atari]
+game = "pong"
+max_frames = 400
+[policy]
+name = "motion"
+[evaluation]
+precision = "int8"
+[algorithm.ga]
+window = 10
+parents = 2
+candidates = 1
+validation_share = 0.9
+[stop]
+evaluations = 120
+""")
+
+
+@asynccontextmanager
+async def worker(address: str, folder: Path) -> AsyncIterator[None]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "worker", "--master", address, "--device", "cpu", "--slots", "4", cwd=folder,
+        stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        yield
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def complete(master: Master, folder: Path) -> Experiment:
+    """A run whose champion has played all thirty starts."""
+
+    def watch() -> Experiment:
+        with Client(master.address) as client:
+            client.create(PONG)
+            *_, last = client.watch("pong", 0.2)
+            return last
+
+    async with asyncio.timeout(PATIENCE_S), worker(master.address, folder):
+        return await asyncio.to_thread(watch)
+
+
+async def test_a_champion_is_played_again_and_returns_what_it_returned(
+    master: Master, dashboard: Dashboard, browser: Browser, tmp_path: Path
+) -> None:
+    final = await complete(master, tmp_path)
+    assert final.champion is not None
+    assert len(final.champion.start_returns) == 30
+    async with visiting(browser, dashboard.address) as visit:
+        page = visit.page
+        page.set_default_timeout(PATIENCE_S * 1_000)
+        await visit.open("/e/pong")
+        await page.get_by_role("link", name="Watch it play").click()
+        await page.get_by_label("Episode").select_option("start-3")
+        await page.wait_for_url(re.compile("episode=start-3"))
+        await page.get_by_role("button", name="Play it").click()
+        await page.locator("video").wait_for()
+        await visit.until("document.querySelector('video').readyState >= 2")
+        stored = final.champion.start_returns[2]
+        facts = await page.locator(".film-facts").inner_text()
+        assert f"{stored:.1f} in the run, the same." in facts
+        assert re.search(rf"Return\s+{re.escape(f'{stored:.1f}')}", facts)
+        await page.evaluate("document.querySelector('video').play()")
+        await visit.until("document.querySelector('video').currentTime > 0.2")
+        await page.evaluate("document.querySelector('video').pause()")
+        await visit.sees("Table of")
+        await page.locator(".plot").focus()
+        await page.keyboard.press("End")
+        await visit.until("document.querySelector('video').currentTime > 6")
+        await visit.sees(re.compile(r"Step 100, \w+"))
+        await visit.text()
+        visit.check()
+        film = await page.get_by_role("link", name="Download the film").get_attribute("href")
+        part = await fetch(dashboard.address, str(film), headers={"range": "bytes=100-199"})
+        assert (part.status, len(part.body)) == (206, 100)
+        await page.reload()
+        assert await page.get_by_label("Episode").input_value() == "start-3"
+        await page.get_by_role("button", name="Play it").click()
+        await page.locator("video").wait_for(timeout=3_000)  # what was played once is kept
+
+
+async def test_what_cannot_be_shown_says_why(master: Master, dashboard: Dashboard, browser: Browser) -> None:
+    def create() -> None:
+        with Client(master.address) as client:
+            client.create(PONG)
+            client.create(spec_of("one"))
+
+    await asyncio.to_thread(create)
+    async with visiting(browser, dashboard.address) as visit:
+        for path, sentence in (
+            ("/e/pong/i/champion", "has no individual with a score yet"),
+            ("/e/pong/i/0123456789abcdef", "It cannot be shown."),
+            ("/e/pong/i/nobody", "It cannot be shown."),
+        ):
+            await visit.open(path)
+            await visit.sees(sentence)
+            await visit.text()
+        visit.check(allowed=["404", "409", "400"])
+
+
+async def test_code_that_nobody_allowed_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "evil.py").write_text("open('was-here', 'w')")
+    monkeypatch.chdir(tmp_path)
+    spec = to_toml(PONG).replace('name = "motion"', 'name = "evil:Net"')
+    genome = base64.b64encode(Genome.founder(1).encode()).decode()
+    replays = Replays()
+    replay = replays.want(Job(spec=spec, genome=genome, seed=31, allow_code=""))
+    async with asyncio.timeout(PATIENCE_S):
+        while replay.state not in ("done", "failed"):
+            await asyncio.sleep(0.05)
+    assert replay.state == "failed"
+    assert "evil:Net" in replay.why
+    assert "this dashboard may not import" in replay.why
+    assert not (tmp_path / "was-here").exists()
+    replays.close()
