@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from germline import logs, signals
 from germline.settings import parse
+from master.archive.opening import ArchiveError
 from master.config import MasterConfig
 from master.errors import StoreFailingError
 from master.gateways import GatewayError
@@ -36,7 +37,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _answer_quickly()
     try:
         asyncio.run(_serve(config))
-    except (StoreError, StoreFailingError, AddressError, GatewayError, SupersededError) as error:
+    except (
+        StoreError,
+        StoreFailingError,
+        AddressError,
+        ArchiveError,
+        GatewayError,
+        SupersededError,
+    ) as error:
         logger.error("%s", error)
         return FAILED
     return OK

@@ -62,6 +62,16 @@ class MasterConfig:
     One master at a time; run again with the same folder to go on.
     """
 
+    archive: str = ""
+    """Where a record of every evaluation is kept: a folder, s3://BUCKET/PREFIX (the extra `aws`), or none.
+    Without it, the folder archive in `store_folder`, and none for a `store` at a URL. Masters that share a
+    store need an archive that all of them reach.
+    """
+
+    archive_bytes: int = 512 << 20
+    """Most bytes of one experiment's archive; beyond them the oldest records are thinned (docs/archive.md). A
+    million evaluations take 30 to 50 MB."""
+
     store_prefix: str = "germline"
     """What the journal's keys begin with. Masters that share one server need different ones."""
 
@@ -161,7 +171,7 @@ class MasterConfig:
             raise ValueError("tls_client_ca needs tls_cert and tls_key")
         for name, lowest, highest in (
             ("snapshot_interval_s", 0.1, 86_400.0), ("heartbeat_s", 0.1, 3_600.0), ("drain_s", 0.0, 3_600.0),
-            ("ownership_s", 0.5, 60.0),
+            ("ownership_s", 0.5, 60.0), ("archive_bytes", 16 << 20, 1 << 40),
         ):  # fmt: skip
             value = getattr(self, name)
             if not lowest <= value <= highest:

@@ -30,6 +30,7 @@ from germline.v1 import (
     worker_pb2_grpc,
 )
 from master import embedded_metrics, pulse
+from master.archive.opening import open_archive
 from master.config import MasterConfig, split_address
 from master.experiments.registry import Registry
 from master.gateways import GATEWAYS, GatewayError, House
@@ -81,6 +82,7 @@ class Master:
         registry: its experiments.
         dispatcher: its workers.
         journal: what it keeps.
+        archive: a record of every evaluation; None where none is kept.
     """
 
     def __init__(
@@ -91,7 +93,8 @@ class Master:
         self.metrics_address = ""
         self.gateways: dict[str, str] = {}
         self.journal = journal
-        self.registry = Registry(journal, clock)
+        self.archive = open_archive(config, journal)
+        self.registry = Registry(journal, clock, self.archive)
         self.dispatcher = Dispatcher(
             self.registry, journal, metrics, clock,
             master_id=secrets.token_hex(8), heartbeat_s=config.heartbeat_s, worker_slots=config.worker_slots,
@@ -180,6 +183,8 @@ class Master:
         stack.push_async_callback(ownership.release)
         self._run(self.journal.stay(), stack)
         await self.registry.recover()
+        if self.archive is not None:
+            self._run(self.archive.run(), stack)
         self._run(self.journal.run(), stack)
         await self.journal.flush(
             60.0, with_snapshots=True

@@ -19,12 +19,12 @@ from pathlib import Path
 
 from germline.cli import cards
 from germline.cli.cards import Playable
-from germline.cli.destinations import Destination, DestinationError
 from germline.cli.playing import film, fresh_seeds
 from germline.cli.policies import digest_of, write_centre, write_weights
 from germline.cli.source import Source
 from germline.cli.video import Video
 from germline.client import Experiment, Individual, RefusedError
+from germline.destinations import Destination, DestinationError
 from germline.genome import format_id
 
 FORMAT = 1

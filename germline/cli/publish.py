@@ -12,7 +12,7 @@ import typer
 
 from germline import backup_file
 from germline.backup_file import Backup
-from germline.cli.destinations import Destination, DestinationError, destination
+from germline.cli.destinations import destination
 from germline.cli.errors import CommandError
 from germline.cli.output import emit, notes
 from germline.cli.publication import Contents, Publication, Published
@@ -20,6 +20,7 @@ from germline.cli.source import Source
 from germline.cli.target import JsonOption, NameArgument, Target, with_target
 from germline.cli.words import counted, number
 from germline.client import Experiment
+from germline.destinations import Destination, DestinationError
 
 _LAST_CENTRE_S = 60.0
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from germline.algorithms.base import Ask, Result
 from germline.algorithms.ga import GeneticAlgorithm
+from germline.archive.files import About
 from germline.spec import kernels_of
 from master.centres.centre import Centre
 from master.errors import ConflictError, Refusal, RefusedResultError, UnscoredError
@@ -84,6 +85,7 @@ class Experiment:
         rejections: workers that get none of its work, and why.
         quarantined: workers that were proven wrong, by name.
         tally: counts what comes of its work.
+        recorder: what goes to the archive.
         epochs: of an evolution strategy.
         own: the workers of a run that bring its arithmetic; None where the fleet plays.
     """
@@ -119,6 +121,7 @@ class Experiment:
         self.rejections: dict[str, str] = {}
         self.quarantined: dict[str, Quarantined] = {}
         self.tally = Tally(self.search, self.pending_work, self.progress, self.centre)
+        self.recorder = self.tally.recorder
         self.epochs = Epochs(self.tally, self.write)
         self.own = OwnWork(self, self.search.run) if isinstance(self.search, OwnSearch) else None
         self._clock, self._guests_until_s = clock, -math.inf
@@ -138,6 +141,11 @@ class Experiment:
         if self._write is None:
             raise RuntimeError(f"experiment {self.settings.name} is not attached to its journal yet")
         self._write(event)
+
+    @property
+    def about(self) -> About:
+        """What those are told who find its archive."""
+        return About(self.settings.name, self.created.time)
 
     @property
     def checkpoints(self) -> Checkpoints:

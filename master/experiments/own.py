@@ -15,6 +15,7 @@ from germline.algorithms.base import Result
 from germline.algorithms.own import OwnRun
 from germline.algorithms.own_epoch import Part
 from germline.algorithms.own_orders import Kind, Order
+from master.archive.recorder import Recorder
 from master.experiments.algorithm_seam import Search
 from master.experiments.events import CheckpointStored, Event, MembersTold, State
 from master.experiments.progress import QUANTILES, Point, Progress, Unscored
@@ -34,6 +35,7 @@ class Whole(Protocol):
     settings: ExperimentSettings
     search: Search
     progress: Progress
+    recorder: Recorder
 
     @property
     def state(self) -> State:
@@ -211,6 +213,7 @@ class OwnWork:
     def _count(self, event: MembersTold) -> None:
         """Count what came of members, live and in a replay; a return that is no number is one that failed."""
         progress = self._experiment.progress
+        self._experiment.recorder.note_members(event)
         finite = tuple(each for each in event.returns if math.isfinite(each))
         if finite:
             progress.count(Result(0, finite, 0, 0), len(finite))

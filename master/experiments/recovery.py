@@ -42,7 +42,11 @@ def take_snapshot(experiment: Experiment, position: int) -> Snapshot:
         state=experiment.state,
         algorithm={},
         frozen=experiment.search.freeze(),
-        progress={**experiment.progress.snapshot(), **experiment.pending_work.snapshot()},
+        progress={
+            **experiment.progress.snapshot(),
+            **experiment.pending_work.snapshot(),
+            **experiment.recorder.snapshot(),
+        },
         workers=list(experiment.workers.values()),
         trouble=experiment.standing.trouble,
         stop=experiment.settings.encoded_stop,
@@ -67,6 +71,7 @@ def restore(experiment: Experiment, snapshot: Snapshot) -> None:
         experiment.settings = experiment.settings.with_stop(snapshot.stop)
     experiment.search.restore(snapshot.algorithm)
     experiment.progress.restore(snapshot.progress)
+    experiment.recorder.restore(snapshot.progress)
     pending = () if snapshot.state.is_final else experiment.search.pending()
     experiment.pending_work.restore(snapshot.progress, pending)
     experiment.workers = {worker.worker_id: worker for worker in snapshot.workers}

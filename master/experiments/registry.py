@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from germline.spec import SpecError
 from germline.v1 import spec_pb2
+from master.archive.writer import ArchiveWriter
 from master.errors import (
     ConflictError,
     InvalidFieldError,
@@ -47,9 +48,14 @@ class Registry:
     Attributes:
         damaged: those in the journal that cannot be read, by name.
         quarantined: workers that were proven wrong, by name; they get no work of any experiment.
+        archive: what keeps a record of every evaluation; None where none is wanted.
     """
 
-    def __init__(self, journal: Journal, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, journal: Journal, clock: Callable[[], float], archive: ArchiveWriter | None = None
+    ) -> None:
+        """Begin with none; what happens in them goes to the archive, if there is one."""
+        self.archive = archive
         self.damaged: dict[str, Damaged] = {}
         self.quarantined: dict[str, Quarantined] = {}
         self._journal = journal
@@ -148,6 +154,8 @@ class Registry:
         """Forget an experiment that is over, or damaged. Raises ConflictError if it is neither."""
         experiment = self.damaged.pop(name, None) or self._take_out(name)
         self._journal.delete(experiment.number)
+        if self.archive is not None:
+            self.archive.delete(experiment.number)
         logger.info("experiment %s, number %d, is deleted", name, experiment.number)
 
     def _take_out(self, name: str) -> Experiment:
@@ -306,9 +314,15 @@ class Registry:
 
     def _make(self, created: Created, settings: ExperimentSettings | None = None) -> Experiment:
         starts = [Start(self._journal.boot, 0)]
-        return Experiment(settings or _settings_of(created), created, self._journal, self._clock, starts)
+        experiment = Experiment(
+            settings or _settings_of(created), created, self._journal, self._clock, starts
+        )
+        experiment.recorder.is_kept = self.archive is not None
+        return experiment
 
     def _add(self, experiment: Experiment) -> None:
+        if self.archive is not None:
+            self.archive.attach(experiment)
         self._by_number[experiment.number] = experiment
         self._by_name[experiment.settings.name] = experiment
 

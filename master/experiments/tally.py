@@ -8,6 +8,7 @@ from itertools import chain
 from germline.algorithms.base import Ask, Result
 from germline.algorithms.eggroll import EggrollEvent
 from germline.algorithms.slices import EpochClosed, SliceAsk
+from master.archive.recorder import Recorder
 from master.centres.centre import Centre
 from master.experiments.algorithm_seam import Search
 from master.experiments.events import SetAside, Told, cap_of, evaluations_of, returns_of, unscored_name
@@ -30,6 +31,7 @@ class Tally:
         centre: what is known of an evolution strategy's centre; None for a genetic algorithm.
         outcomes: how much of the last work could be scored.
         tellers: who told what of a genetic algorithm's individuals.
+        recorder: what goes to the archive.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Tally:
         self.centre = centre
         self.outcomes = Outcomes()
         self.tellers = Tellers(search.knows, _FEW_ENTRIES)
+        self.recorder = Recorder()
 
     def take_in(self, told: Told) -> Sequence[EggrollEvent]:
         """Count a result; what happened to the epoch because of it."""
@@ -48,6 +51,7 @@ class Tally:
         events = self.search.tell(result)
         piece = self.pending_work.settle(result.ticket)
         evaluations = evaluations_of(piece)
+        self.recorder.note(piece, told)
         self.progress.count(result, evaluations, cap_of(piece))
         self.outcomes.note(evaluations)
         if self.centre is not None:
@@ -62,6 +66,7 @@ class Tally:
         ticket, returns = event.ticket, event.returns
         events = self.search.set_aside(ticket, returns)
         piece = self.pending_work.settle(ticket)
+        self.recorder.note_aside(piece, event)
         scored = piece.scored(returns) if isinstance(piece, SliceAsk) else {}
         if scored:
             self.progress.count(Result(ticket, tuple(chain(*scored.values())), 0, 0), 2 * len(scored))

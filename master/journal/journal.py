@@ -36,6 +36,8 @@ __all__ = ["Journal", "OtherStoreError", "SupersededError", "WriteEvent"]
 logger = logging.getLogger(__name__)
 
 WriteEvent = Callable[[Event], None]
+WhenArchived = Callable[[int, Callable[[], None]], None]
+"""Calls back as soon as all that is durable of this experiment is in its archive, too."""
 
 _COMMIT_PAUSE_S = 0.005  # commits begin at least so far apart: a group is worth its round trip
 _OWNERSHIP_S = 5.0
@@ -43,6 +45,7 @@ _LOOK_S = 5.0  # an idle master sees at least so often whether the store is stil
 _FIRST_RETRY_S = 0.1
 _LAST_RETRY_S = 5.0
 _MAX_BACKLOG = 500_000
+_ARCHIVE_S = 5.0  # whoever waits for everything waits no longer than this for the archive
 _DELETIONS = 0  # no experiment has this number
 
 
@@ -68,9 +71,10 @@ class Journal:
     - To each its own trouble: what the store does not take of one experiment keeps no other one waiting.
       Large values travel in parts, so that servers with small limits take them.
     - Bounds: entries up to a snapshot are deleted. A snapshot follows `snapshot_interval_s`, or 1,000,000
-      events.
+      events; where there is an archive, what it deletes is there.
 
     Attributes:
+        when_archived: what a snapshot waits for before it takes the place of the entries.
         trouble: why the store does not take anything just now; empty if it does.
         checkpoints: kept beside the entries.
         ownership: this master's hold on the store; whoever opens the journal without it takes the store over.
@@ -103,6 +107,7 @@ class Journal:
             ownership_s: how long this master owns the store without saying so again.
         """
         self.trouble = ""
+        self.when_archived: WhenArchived = lambda _number, callback: callback()
         self._store = FencedStore(client, keys)
         self.ownership = Ownership(
             self._store, address, ownership_s, exclusive=own_store, find_store=revive_store
@@ -124,6 +129,9 @@ class Journal:
         self._idle.set()
         self._looks_at_s = monotonic() + look_interval_s
         self._pause_s = 0.0
+        self._snapshots: dict[int, Callable[[], None]] = {}  # what stores those that wait for the archive
+        self._archived = asyncio.Event()
+        self._archived.set()
 
     @property
     def boot(self) -> int:
@@ -193,6 +201,7 @@ class Journal:
     def delete(self, number: int) -> None:
         """Forget an experiment and all that is stored of it, after what is queued now is stored."""
         self._channels.pop(number, None)
+        self._snapshots.pop(number, None)
         self._values.drop(number)
         self.checkpoints.drop(number)
         self._store.last_deleted = max(self._store.last_deleted, number)
@@ -246,11 +255,18 @@ class Journal:
             self._stir()
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                while not (self._idle.is_set() and self._values.idle.is_set()):
-                    await self._idle.wait()
-                    await self._values.idle.wait()
+                await self._stored()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_ARCHIVE_S):
+                        await self._archived.wait()
+                await self._stored()
                 return True
         return False
+
+    async def _stored(self) -> None:
+        while not (self._idle.is_set() and self._values.idle.is_set()):
+            await self._idle.wait()
+            await self._values.idle.wait()
 
     async def stay(self) -> NoReturn:
         """Stay the owner of the store, which begins before the journal is read.
@@ -344,7 +360,24 @@ class Journal:
         key = self._store.keys.snapshot(channel.number)
         encode = partial(write_snapshot, snapshot)
         put = partial(self._values.put, key, channel.number, "snapshot", encode, publish, lambda: None)
-        self.when_durable(put, (channel.number,))
+        self.when_durable(partial(self._put_when_archived, channel.number, put), (channel.number,))
+
+    def _put_when_archived(self, number: int, put: Callable[[], None]) -> None:
+        """Have a snapshot stored once the archive holds what is deleted then; only the newest one waits."""
+        is_waiting = number in self._snapshots
+        self._snapshots[number] = put
+        self._archived.clear()
+        if not is_waiting:
+            self.when_archived(number, partial(self._put, number, put))
+
+    def _put(self, number: int, put: Callable[[], None]) -> None:
+        newest = self._snapshots.pop(number, None)
+        if newest is put and number in self._channels:
+            put()
+        elif newest is not None:
+            self._put_when_archived(number, newest)
+        if not self._snapshots:
+            self._archived.set()
 
     # Trouble
 

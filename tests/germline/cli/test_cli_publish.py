@@ -10,10 +10,10 @@ import pytest
 from germline.card import parse_card
 from germline.cli.app import run
 from germline.cli.archive import Archive
-from germline.cli.destinations import DestinationError, Folder
 from germline.cli.folder import RunFolder
 from germline.cli.publication import Contents, Publication
 from germline.client import Experiment, HistoryPoint, Individual, KnownReturns, RefusedError
+from germline.destinations import DestinationError, Folder
 from germline.genome import Genome, Mutation, float32, format_id
 
 FIRST = Genome.founder(1).child(Mutation(2, float32(0.02)))

@@ -4,11 +4,13 @@ import math
 from collections.abc import Callable, Collection
 from typing import cast
 
+import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from germline.algorithms.base import Result
+from germline.archive.record import RECORD
 from germline.spec import behaviour_dimensions, loads
 from germline.v1 import spec_pb2
 from master.centres.consequences import discredit
@@ -125,6 +127,7 @@ class Rebirth(RuleBasedStateMachine):
         self.book = Book()
         self.snapshot: bytes | None = None
         self.written = 0  # events before the snapshot
+        self.recorded = np.zeros(0, RECORD)
         self.work: list[tuple[str, Work]] = []
         settings = ExperimentSettings.of(loads(self.spec))
         self.created = Created(1, settings.encoded, 0.0)
@@ -134,7 +137,9 @@ class Rebirth(RuleBasedStateMachine):
     def make(self) -> Experiment:
         settings = ExperimentSettings.of(loads(self.spec))
         journal = cast(Journal, self.book)
-        return Experiment(settings, self.created, journal, lambda: self.now, [Start(1, 0)])
+        experiment = Experiment(settings, self.created, journal, lambda: self.now, [Start(1, 0)])
+        experiment.recorder.is_kept = True
+        return experiment
 
     @precondition(lambda self: not self.live.state.is_final)
     @rule(worker=st.sampled_from(WORKERS), evaluations=st.integers(1, 8))
@@ -214,7 +219,15 @@ class Rebirth(RuleBasedStateMachine):
         for event in EntryReader().read(entry):
             recovery.replay(again, event)
         recovery.want_checkpoints(again)
+        self._check_records(again)
         assert self._essence(again) == self._essence(self.live)
+
+    def _check_records(self, again: Experiment) -> None:
+        """The archive gets the very bytes again that it had, under the same numbers."""
+        self.recorded = np.concatenate([self.recorded, self.live.recorder.take().records])
+        first, records = again.recorder.take()
+        assert first + len(records) == self.live.recorder.count == len(self.recorded)
+        assert records.tobytes() == self.recorded[first:].tobytes()
 
     def _essence(self, experiment: Experiment) -> tuple[object, ...]:
         snapshot = recovery.take_snapshot(experiment, 1).written()
