@@ -41,7 +41,7 @@ def has_something_to_run(page: Page) -> bool:
     return any(each.language in ("console", "python") or each.title for each in page.all_blocks())
 
 
-ALSO = ("docs/guides/environment.md",)  # other tests look at parts of these
+ALSO = ("docs/guides/environment.md", "docs/start.md")  # other tests look at parts of these
 STORIES = [
     page
     for page in all_pages()

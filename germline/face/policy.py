@@ -20,7 +20,10 @@ from germline.cli.files import check_free
 from germline.cli.folder import RunFolder
 from germline.cli.playing import film, fresh_seeds, play
 from germline.cli.policies import write_policy
+from germline.cli.source import MasterSource
+from germline.cli.target import name_or_only
 from germline.cli.video import Video
+from germline.client import Client
 from germline.face.errors import in_words
 from germline.genome import Genome
 from germline.spec import to_toml
@@ -196,17 +199,31 @@ class Policy:
 
 
 @in_words
-def load(source: str | Path, *, device: str = "auto") -> Policy:
-    """A policy from a file, or the champion of a run.
+def load(source: str | Path | Client, experiment: str | None = None, *, device: str = "auto") -> Policy:
+    """A policy from a file, the champion of a run, or the champion of an experiment on a master.
 
     Args:
-        source: a policy card (.toml), what `germline export` wrote (.safetensors), or the folder of a run.
+        source: a policy card (.toml), what `germline export` wrote (.safetensors), the folder of a run, or
+            a client, as :func:`germline.connect` gives it.
+        experiment: of a client: its name; may be left out where there is only one.
         device: where its network runs: auto, cpu, cuda or mps.
 
     Raises:
-        GermlineError: if there is no such file, or it holds something else.
+        GermlineError: if there is no such file or experiment, or it holds something else.
     """
+    if isinstance(source, Client):
+        return Policy(_of_master(MasterSource(source, name_or_only(source, experiment))), device)
+    if experiment is not None:
+        raise CommandError(f"experiment is {experiment!r}; allowed: None, unless the source is a client")
     return Policy(cards.of_file(_file(Path(source))), device)
+
+
+def _of_master(source: MasterSource) -> Playable:
+    """The champion of an experiment as it stands, or the best measured centre of an evolution strategy."""
+    look = source.experiment()
+    if look.spec.algorithm.HasField("eggroll"):
+        return cards.of_centre(look, source.centre())
+    return cards.of_experiment(look, source.individual())
 
 
 def _file(path: Path) -> Path:

@@ -192,3 +192,8 @@ def test_a_function_has_nothing_to_act_on_and_still_has_weights(tmp_path: Path) 
     assert len(policy.evaluate(4).returns) == 4
     with pytest.raises(germline.GermlineError, match="nothing to act on"):
         policy.act([1.0])
+
+
+def test_an_experiment_is_named_for_a_master_and_for_nothing_else(card: Path) -> None:
+    with pytest.raises(germline.GermlineError, match=r"experiment is 'pong'; allowed: None, unless"):
+        germline.load(card, "pong")
