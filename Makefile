@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 EXTRAS := worker,local,models,sweep,dashboard,tensorboard,wandb,mlflow,dev,docs
 
-.PHONY: help setup pong test test-deploy images peers lint docs mutants bench takeovers chaos fuzz sbom check-games proto clean
+.PHONY: help setup pong test test-deploy images peers lint docs mutants bench qd takeovers chaos fuzz sbom check-games proto clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -55,6 +55,10 @@ mutants: setup ## break the code, a token at a time; do the tests notice? MODULE
 
 bench: setup ## measure against the references (minutes; wants a quiet machine)
 	$(BIN)/germline bench all
+
+qd: setup ## MAP-Elites against pyribs at equal evaluations (minutes); installs ribs beside the rest
+	$(BIN)/pip install --quiet --constraint constraints.txt ribs==0.12.0
+	$(BIN)/python -m germline.bench.qd
 
 TAKEOVERS ?= 150
 takeovers: setup ## kill, stop and cut off one master after the other; is anything lost? (minutes)

@@ -8,7 +8,6 @@ champion is validated, and lines, cards and replays are as there.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 from germline.algorithms.elites import Elites
 from germline.algorithms.ga import GeneticAlgorithm
@@ -30,12 +29,16 @@ class MapElites(GeneticAlgorithm):
         super().__init__(settings, seed)
         if not isinstance(self._window, Elites):
             raise ValueError("cells is None; allowed: the cells of MAP-Elites")
+        self._cells = self._window.cells
 
-    def elites(self) -> Iterator[tuple[int, Member]]:
+    def elites(self) -> list[tuple[int, Member]]:
         """Each cell that is not empty, by number, and who is in it."""
-        if isinstance(self._window, Elites):
-            found = [(self._window.cell_of(member), member) for member in self._window]
-            yield from sorted(found, key=lambda pair: pair[0])
+        found = [(self.cell_of(member), member) for member in self._window]
+        return sorted(found, key=lambda pair: pair[0])
+
+    def cell_of(self, member: Member) -> int:
+        """The cell that a member is the elite of."""
+        return self._cells.of(member.behaviour)
 
     @property
     def cells(self) -> int:

@@ -7,6 +7,9 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+import numpy as np
+
+from germline.behaviour import pack
 from germline.cli.errors import CommandError, Exit
 from germline.cli.folder import RunFolder, reading
 from germline.client import Experiment, HistoryPoint, Individual, KnownReturns, Unscored, Verification
@@ -113,5 +116,6 @@ def _individual(fields: Mapping[str, Any]) -> Individual:
             "id": parse_id(fields["id"]),
             "genome": Genome.decode(base64.b64decode(genome)) if genome else None,
             "start_returns": tuple(fields.get("start_returns", ())),
+            "behaviour": pack(np.array(fields.get("behaviour", ()), np.uint16)),
         }
     )

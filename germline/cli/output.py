@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from germline.behaviour import unpack
 from germline.client import Experiment, HistoryPoint, Individual, KnownReturns, QuarantinedWorker, Worker
 from germline.genome import Genome, format_id
 from germline.spec import SPEC_FORMAT, to_toml
@@ -91,6 +92,8 @@ def individual_json(individual: Individual) -> dict[str, Json]:
         "start_returns": list(individual.start_returns),
         "title_episodes": individual.title_episodes,
         "cap_frames": individual.cap_frames,
+        "behaviour": unpack(individual.behaviour).tolist(),
+        "cell": individual.cell,
     }
 
 

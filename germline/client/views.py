@@ -27,6 +27,8 @@ class Individual:
         start_returns: its return from each start, where the protocol has finitely many and all were played.
         title_episodes: of a champion, fresh episodes that decided its title; none of them is in that mean.
         cap_frames: after so many frames the episodes of its fitness were cut; 0: they were whole games.
+        behaviour: what it did, packed (:mod:`germline.behaviour`); empty where the search does not ask.
+        cell: of MAP-Elites, the cell that it is the elite of; None elsewhere.
     """
 
     id: int
@@ -39,6 +41,8 @@ class Individual:
     start_returns: tuple[float, ...] = ()
     title_episodes: int = 0
     cap_frames: int = 0
+    behaviour: bytes = b""
+    cell: int | None = None
 
     @property
     def is_exact(self) -> bool:
@@ -61,6 +65,8 @@ class Individual:
             start_returns=tuple(message.start_returns),
             title_episodes=message.title_episodes,
             cap_frames=message.cap_frames,
+            behaviour=message.behaviour,
+            cell=message.cell if message.HasField("cell") else None,
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from germline.behaviour import MOST_DIMENSIONS, PATH_MOMENTS, RAM_BYTES, RAM_PATH_MOMENTS
+from germline.behaviour import MOST_DIMENSIONS, PATH_MOMENTS, RAM_BYTES, RAM_PATH_MOMENTS, Measure
 from germline.spec.problems import Problem, wrong_value
 from germline.v1 import spec_pb2
 
@@ -13,7 +13,7 @@ _OF_TASK = {
     "ram_path": ("atari",),
     "path": ("atari",),
     "observation": ("gym",),
-    "task": ("function", "plugin"),
+    "task": ("function", "gym", "plugin"),
 }
 _USED_BY = {
     "indices": ("ram", "path", "observation"),
@@ -66,9 +66,11 @@ def _range_problems(spec: spec_pb2.ExperimentSpec, given: set[str]) -> Iterator[
         yield Problem(_PATH + "indices", f"has {len(said.indices)} values; allowed: 1 to {most}")
     if said.descriptor in ("path", "ram") and any(index >= RAM_BYTES for index in said.indices):
         yield wrong_value(_PATH + "indices", list(said.indices), f"addresses below {RAM_BYTES}")
-    if ("low" in given) != ("high" in given) or (spec.task.HasField("function") and "low" not in given):
+    if ("low" in given) != ("high" in given) or _lacks_bounds(spec):
         missing = "high" if "low" in given else "low"
-        yield Problem(_PATH + missing, "is missing; low and high belong together, and a function needs them")
+        yield Problem(
+            _PATH + missing, "is missing; low and high belong together, and all but plug-ins need them"
+        )
         return
     for field in ("low", "high"):
         if field in given and len(getattr(said, field)) not in (1, dimensions):
@@ -77,6 +79,21 @@ def _range_problems(spec: spec_pb2.ExperimentSpec, given: set[str]) -> Iterator[
             return
     if any(low >= high for low, high in bounds(spec)):
         yield wrong_value(_PATH + "low", list(said.low), "each below its `high`")
+
+
+def _lacks_bounds(spec: spec_pb2.ExperimentSpec) -> bool:
+    """Whether nobody says of what range the numbers are: a plug-in has measures of its own."""
+    of_task = spec.behaviour.descriptor == "task" and not spec.task.HasField("plugin")
+    return of_task and not spec.behaviour.low
+
+
+def measures_of(spec: spec_pb2.ExperimentSpec) -> list[Measure]:
+    """What a spec alone says of each number: its name and range; 0 to 1 where only the task knows that."""
+    said, dimensions = spec.behaviour, behaviour_dimensions(spec)
+    ranges = bounds(spec) or [(0.0, 255.0) if spec.task.HasField("atari") else (0.0, 1.0)] * dimensions
+    indices = list(said.indices) or range(dimensions)
+    names = [f"{said.descriptor} {indices[place % len(indices)]}" for place in range(dimensions)]
+    return [Measure(name, low, high) for name, (low, high) in zip(names, ranges, strict=True)]
 
 
 def bounds(spec: spec_pb2.ExperimentSpec) -> list[tuple[float, float]]:

@@ -1328,6 +1328,8 @@ class Individual(_message.Message):
     START_RETURNS_FIELD_NUMBER: _builtins.int
     TITLE_EPISODES_FIELD_NUMBER: _builtins.int
     CAP_FRAMES_FIELD_NUMBER: _builtins.int
+    BEHAVIOUR_FIELD_NUMBER: _builtins.int
+    CELL_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     """Digest of its genome."""
     fitness: _builtins.float
@@ -1348,6 +1350,10 @@ class Individual(_message.Message):
     """Of a champion: fresh episodes that decided its title. None of them is in the validated mean, unless that is exact."""
     cap_frames: _builtins.int
     """Frames after which the episodes that `fitness` is of were cut; 0: they were whole games."""
+    behaviour: _builtins.bytes
+    """What it did in its first evaluation, where the search works with behaviour: as in Result of worker.proto."""
+    cell: _builtins.int
+    """Of MAP-Elites: the cell that it is the elite of, counted from 0."""
     @_builtins.property
     def start_returns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
         """Where the protocol has finitely many starts, and all were played: the return from each, in the order of their
@@ -1367,15 +1373,21 @@ class Individual(_message.Message):
         start_returns: _abc.Iterable[_builtins.float] | None = ...,
         title_episodes: _builtins.int = ...,
         cap_frames: _builtins.int = ...,
+        behaviour: _builtins.bytes = ...,
+        cell: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_validated_half_width", b"_validated_half_width", "_validated_mean", b"_validated_mean", "validated_half_width", b"validated_half_width", "validated_mean", b"validated_mean"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cell", b"_cell", "_validated_half_width", b"_validated_half_width", "_validated_mean", b"_validated_mean", "cell", b"cell", "validated_half_width", b"validated_half_width", "validated_mean", b"validated_mean"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_validated_half_width", b"_validated_half_width", "_validated_mean", b"_validated_mean", "cap_frames", b"cap_frames", "fitness", b"fitness", "genome", b"genome", "id", b"id", "mutations", b"mutations", "start_returns", b"start_returns", "title_episodes", b"title_episodes", "validated_half_width", b"validated_half_width", "validated_mean", b"validated_mean", "validation_episodes", b"validation_episodes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cell", b"_cell", "_validated_half_width", b"_validated_half_width", "_validated_mean", b"_validated_mean", "behaviour", b"behaviour", "cap_frames", b"cap_frames", "cell", b"cell", "fitness", b"fitness", "genome", b"genome", "id", b"id", "mutations", b"mutations", "start_returns", b"start_returns", "title_episodes", b"title_episodes", "validated_half_width", b"validated_half_width", "validated_mean", b"validated_mean", "validation_episodes", b"validation_episodes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__cell: _TypeAlias = _typing.Literal["cell"]  # noqa: Y015
+    _WhichOneofArgType__cell: _TypeAlias = _typing.Literal["_cell", b"_cell"]  # noqa: Y015
     _WhichOneofReturnType__validated_half_width: _TypeAlias = _typing.Literal["validated_half_width"]  # noqa: Y015
     _WhichOneofArgType__validated_half_width: _TypeAlias = _typing.Literal["_validated_half_width", b"_validated_half_width"]  # noqa: Y015
     _WhichOneofReturnType__validated_mean: _TypeAlias = _typing.Literal["validated_mean"]  # noqa: Y015
     _WhichOneofArgType__validated_mean: _TypeAlias = _typing.Literal["_validated_mean", b"_validated_mean"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cell) -> _WhichOneofReturnType__cell | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__validated_half_width) -> _WhichOneofReturnType__validated_half_width | None: ...
     @_typing.overload

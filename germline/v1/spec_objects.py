@@ -444,7 +444,8 @@ class Behaviour:
     r"""Which numbers. For Atari: "ram" (the console's 128 bytes at the end, or those at `indices`),
     "ram_path" (all of them at 4 moments: 512 numbers) or "path" (the bytes at `indices`, where the
     player's place stands, at 16 moments: 16 numbers for each). For Gymnasium: "observation" (of the last
-    one, the numbers at `indices`). For functions and plug-ins: "task" (its own)."""
+    one, the numbers at `indices`). For functions, plug-ins and Gymnasium: "task" (its own; an
+    environment tells it as info["behaviour"] of its steps)."""
 
     indices: Sequence[int] = ()
     r"""For "path" and "ram": addresses in the console's memory, such as [85, 26], which are x and y in
@@ -452,7 +453,7 @@ class Behaviour:
 
     low: Sequence[float] = ()
     r"""The lowest value of each number, or one for all; what is below counts as this. For "observation" and
-    "task". Absent: what the environment or the plug-in itself says; a function needs it."""
+    "task". Absent: what a plug-in, or an environment of its observation, says itself."""
 
     high: Sequence[float] = ()
     r"""The highest value of each number, or one for all."""

@@ -430,7 +430,8 @@ class Behaviour(_message.Message):
     descriptor: _builtins.str
     """Which numbers. For Atari: "ram" (the console's 128 bytes at the end, or those at `indices`), "ram_path" (all of them at 4 moments: 512
     numbers) or "path" (the bytes at `indices`, where the player's place stands, at 16 moments: 16 numbers for each). For
-    Gymnasium: "observation" (of the last one, the numbers at `indices`). For functions and plug-ins: "task" (its own).
+    Gymnasium: "observation" (of the last one, the numbers at `indices`). For functions, plug-ins and
+    Gymnasium: "task" (its own; an environment tells it as info["behaviour"] of its steps).
     """
     dimensions: _builtins.int
     """How many numbers a "task" reports."""
@@ -445,7 +446,7 @@ class Behaviour(_message.Message):
     @_builtins.property
     def low(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
         """The lowest value of each number, or one for all; what is below counts as this. For "observation" and "task". Absent: what
-        the environment or the plug-in itself says; a function needs it.
+        a plug-in, or an environment of its observation, says itself.
         """
 
     @_builtins.property

@@ -10,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from germline.algorithms.base import Champion
 from germline.algorithms.centres import MeasuredCentre
 from germline.algorithms.ga import GeneticAlgorithm
+from germline.algorithms.map_elites import MapElites
 from germline.algorithms.window import Member
 from germline.genome import Genome
 from germline.statistics import half_width
@@ -158,8 +159,12 @@ def write_population(
     """The best members, best first; none where members live for an epoch."""
     if experiment.centre is not None or experiment.own is not None:
         return []
-    best = experiment.algorithm.best(limit)
+    algorithm = experiment.algorithm
+    best = algorithm.best(limit)
     individuals = [_member(member) for member in best]
+    if isinstance(algorithm, MapElites):
+        for member, individual in zip(best, individuals, strict=True):
+            individual.cell = algorithm.cell_of(member)
     if with_genomes:
         for member, individual in zip(best, individuals, strict=True):
             individual.genome = member.genome.encode()
@@ -251,6 +256,7 @@ def _member(member: Member, champion: Champion | None = None) -> experiment_pb2.
     """A member of the population."""
     individual = _individual(member.genome, member.fitness, champion)
     individual.cap_frames = member.cap_frames
+    individual.behaviour = member.behaviour
     return individual
 
 

@@ -43,6 +43,7 @@ def test_a_spec_without_behaviour_is_the_spec_that_it_was_before_there_was_one()
         ("gym", 'descriptor = "observation"\nindices = [0, 2]\nlow = [-2.4, -0.2]\nhigh = [2.4, 0.2]', 2),
         ("function", 'descriptor = "task"\ndimensions = 3\nlow = [0]\nhigh = [1]', 3),
         ("plugin", 'descriptor = "task"\ndimensions = 4', 4),
+        ("gym", 'descriptor = "task"\ndimensions = 2\nlow = [0]\nhigh = [9]', 2),
     ],
 )
 def test_each_descriptor_has_its_size(task: str, behaviour: str, dimensions: int) -> None:
@@ -54,14 +55,19 @@ def test_each_descriptor_has_its_size(task: str, behaviour: str, dimensions: int
 @pytest.mark.parametrize(
     ("task", "behaviour", "path", "sentence"),
     [
-        ("gym", 'descriptor = "ram"', "descriptor", 'is "ram"; allowed: "observation"'),
+        ("gym", 'descriptor = "ram"', "descriptor", 'is "ram"; allowed: "observation", "task"'),
         ("atari", 'descriptor = "path"', "indices", 'is missing; "path" needs it'),
         ("atari", 'descriptor = "ram_path"\nindices = [1]', "indices", 'but "ram_path" does not use it'),
         ("atari", 'descriptor = "path"\nindices = [128]', "indices", "allowed: addresses below 128"),
         ("plugin", 'descriptor = "task"', "dimensions", 'is missing; "task" needs it'),
         ("plugin", 'descriptor = "task"\ndimensions = 513', "dimensions", "in 1..512"),
         ("plugin", 'descriptor = "task"\ndimensions = 3\nlow = [0]', "high", "belong together"),
-        ("function", 'descriptor = "task"\ndimensions = 3', "low", "a function needs them"),
+        (
+            "function",
+            'descriptor = "task"\ndimensions = 3',
+            "low",
+            "all but plug-ins need them",
+        ),
         ("plugin", 'descriptor = "task"\ndimensions = 3\nlow = [0, 1]\nhigh = [1]', "low", "or 3, one for"),
         ("plugin", 'descriptor = "task"\ndimensions = 2\nlow = [1]\nhigh = [1]', "low", "each below its"),
         ("plugin", "dimensions = 2", "descriptor", "is missing"),

@@ -53,7 +53,8 @@ class GymTask:
             max_steps: steps after which an episode is cut; the environment's own limit by default.
             arguments: keyword arguments of the environment.
             behaviour: the `indices` of the numbers of the last observation that say what an episode did,
-                and, unless the environment's own bounds are meant, `low` and `high` of each.
+                and, unless the environment's own bounds are meant, `low` and `high` of each. Without
+                indices, steps tell it in their info, under "behaviour".
 
         Raises:
             SetupError: if it cannot be made, or its spaces are of other kinds.
@@ -121,6 +122,7 @@ class GymLanes:
         self._environments = [task.make() for _ in range(count)]
         self._is_used = [False] * count
         self._broken: set[int] = set()
+        self._told: dict[int, npt.ArrayLike] = {}  # by environments, of each lane's episode
         self._lanes: list[int] = []
         self._actions: Actions = np.zeros(0, np.int64)
 
@@ -152,7 +154,9 @@ class GymLanes:
         for i, lane in enumerate(self._lanes):
             try:
                 action = self._task.to_action(self._actions[i])
-                seen, reward, terminated, truncated, _ = self._environments[lane].step(action)
+                seen, reward, terminated, truncated, info = self._environments[lane].step(action)
+                if self._task.measures and not self._task.indices:
+                    self._told[lane] = info["behaviour"]
                 self.observations[lane] = seen
                 rewards[i], ended[i] = reward, terminated or truncated
             except RAISED as error:
@@ -161,7 +165,9 @@ class GymLanes:
         return Stepped(rewards, ended, np.ones(len(self._lanes), np.int64), failures)
 
     def behaviour(self, lane: int) -> npt.NDArray[np.float64]:
-        """The numbers of the lane's last observation that the task was asked for."""
+        """What the environment itself told of the episode, or numbers of the lane's last observation."""
+        if not self._task.indices:
+            return np.asarray(self._told[lane], np.float64)
         seen: npt.NDArray[np.float64] = self.observations[lane].astype(np.float64)
         return seen.ravel()[self._task.indices]
 
@@ -191,6 +197,9 @@ def _measured(
 ) -> tuple[list[int], list[Measure]]:
     """Which numbers of an observation are asked for, and their ranges."""
     indices, space = list(behaviour.get("indices", ())), environment.observation_space
+    if behaviour and not indices:  # it says itself what was done
+        pairs = enumerate(zip(behaviour["low"], behaviour["high"], strict=True))
+        return [], [Measure(str(place), low, high) for place, (low, high) in pairs]
     if not indices or not isinstance(space, gym_spaces.Box):
         return [], []
     bounds = [bound.reshape(-1).astype(np.float64) for bound in (space.low, space.high)]
