@@ -21,6 +21,7 @@ from grpc_reflection.v1alpha import reflection
 from prometheus_client.core import GaugeMetricFamily
 
 from germline.limits import MAX_MESSAGE_BYTES
+from germline.metrics_server import serve_metrics
 from germline.v1 import (
     experiment_pb2,
     experiment_pb2_grpc,
@@ -38,7 +39,6 @@ from master.journal.journal import Journal
 from master.journal.keys import Keys
 from master.journal.store import open_store, patiently
 from master.metrics import Metrics
-from master.metrics_server import serve_metrics
 from master.steady_clock import SteadyClock
 from master.wire.door import Door
 from master.wire.experiment_service import ExperimentService

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from germline.connection import Security, check_addresses
+from germline.connection import Security, check_addresses, is_loopback
 from germline.settings import SECRET
 from worker.allowed_code import AllowedCode
 
@@ -78,6 +78,16 @@ class WorkerConfig:
     there can ask, any other http or https URL that then answers with a text, or file:///PATH of a file that
     then exists. It works as SIGTERM does, which is what ECS, Batch and Kubernetes send instead."""
 
+    metrics_port: int = -1
+    """TCP port for Prometheus metrics of this worker; 0 takes a free one, -1 serves none."""
+
+    metrics_host: str = "localhost"
+    """Host to serve metrics on; 0.0.0.0 is every IPv4 interface. Beyond this machine they ask for this
+    worker's `token` and show its `tls_cert`, or `insecure_metrics`."""
+
+    insecure_metrics: bool = False
+    """Serve metrics to a network in the open. They are counts and times, and name no individual."""
+
     results_log: Path | None = None
     """Append to this file, as a line of JSON each, every score that a master has answered: that it counts,
     and is durable, or why not. An account of what this worker played, to hold against the master's."""
@@ -109,6 +119,22 @@ class WorkerConfig:
                 f"worker_id is {self.worker_id!r}; allowed: 1 to 64 letters, digits, '.', '_' or '-'"
             )
         _ = self.security, self.allowed_code  # which look at their own
+        self._check_metrics()
+
+    @property
+    def metrics_are_open(self) -> bool:
+        """Whether metrics are for everybody who reaches their port."""
+        return is_loopback(self.metrics_host) or self.insecure_metrics
+
+    def _check_metrics(self) -> None:
+        if not -1 <= self.metrics_port <= 65_535:
+            raise ValueError(f"metrics_port is {self.metrics_port}; allowed: 0 to 65535, or -1 for none")
+        has_all = self.token and self.tls_cert and self.tls_key
+        if self.metrics_port >= 0 and not self.metrics_are_open and not has_all:
+            raise ValueError(
+                f"metrics_host is {self.metrics_host!r}, which other machines reach, without a token, "
+                "tls_cert and tls_key. Give what is missing, or say insecure_metrics"
+            )
 
     @property
     def allowed_code(self) -> AllowedCode:

@@ -18,6 +18,7 @@ import signal
 from collections.abc import Callable
 
 from germline import signals
+from worker import metrics
 from worker.config import WorkerConfig
 from worker.connection.channel import Dial
 from worker.connection.link import Link
@@ -69,6 +70,7 @@ async def work(config: WorkerConfig) -> Ending:
             results_log=results_log,
         )
     )
+    end_metrics = metrics.serve(config, link.state, link.state.settings.identity)
     stop = asyncio.Event()
     _heed_signals(stop)
     link.state.playing.start()
@@ -83,6 +85,7 @@ async def work(config: WorkerConfig) -> Ending:
     finally:
         for watch in watches:
             watch.cancel()
+        end_metrics()
         finished = await asyncio.to_thread(link.state.playing.stop, LAST_TICK_S)
         if results_log is not None:
             results_log.close()

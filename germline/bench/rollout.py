@@ -18,10 +18,12 @@ from multiprocessing.connection import Connection
 from statistics import median
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
+from germline.bottleneck import STAGES, in_words, shares
 from germline.genome import Genome, Mutation, float32
 
 if TYPE_CHECKING:
     from worker.playing.engine import Engine
+    from worker.playing.stages import Stages
 
 Clock = Literal["wall", "cpu"]
 CLOCKS: dict[Clock, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
@@ -41,12 +43,14 @@ class Row:
         ratio_to_naive: how many times as fast as one network and one environment to a process.
         ratio_to_env: share of what the bare vector environment reaches with random actions.
         precision: of the forward pass; empty where there is none.
+        stage_shares: of a step's time, see germline.bottleneck; of the references there are none.
     """
 
     frames_per_second: float
     ratio_to_naive: float
     ratio_to_env: float
     precision: str
+    stage_shares: tuple[float, ...] = ()
 
 
 class Plays(Protocol):
@@ -55,6 +59,17 @@ class Plays(Protocol):
     def play(self) -> int:
         """Play a step or so; the emulator frames that it took."""
         ...
+
+
+class _OnEngine:
+    """Something that plays on one of this project's engines."""
+
+    _engine: Engine[int]
+
+    @property
+    def stages(self) -> Stages:
+        """Where the engine's time went so far."""
+        return self._engine.stages
 
 
 class Contestant(NamedTuple):
@@ -101,7 +116,7 @@ class BareEnvironment:
         return 4 * _ENVIRONMENTS
 
 
-class DenseChildren:
+class DenseChildren(_OnEngine):
     """This project's engine, playing children of one parent with dense mutations."""
 
     def __init__(self, game: str, episodes: int, precision: str, policy: str = "dqn2015") -> None:
@@ -132,7 +147,7 @@ class DenseChildren:
         return self._engine.frames - before
 
 
-class Members:
+class Members(_OnEngine):
     """This project's engine, playing slices of an evolution strategy's epochs."""
 
     def __init__(self, game: str, precision: str, policy: str = "dqn2015") -> None:
@@ -167,7 +182,7 @@ class Members:
         return self._engine.frames - before
 
 
-class Litters:
+class Litters(_OnEngine):
     """This project's engine, playing litters of eight children by low-rank mutations."""
 
     def __init__(self, game: str, precision: str, policy: str = "dqn2015") -> None:
@@ -252,28 +267,37 @@ def measure(
             for name, each in field.items()
         }
         speeds: dict[str, list[float]] = {name: [] for name in teams}
+        stages: dict[str, tuple[float, ...]] = {}
         for _ in range(rounds):
             for name, team in teams.items():
-                speeds[name].append(_play(team, seconds, clock))
-    return {name: _row(speeds, name, each.precision) for name, each in field.items()}
+                speed, stages[name] = _play(team, seconds, clock)
+                speeds[name].append(speed)
+    return {name: _row(speeds, name, each.precision, stages[name]) for name, each in field.items()}
 
 
 def table(rows: dict[str, Row]) -> str:
     """The rows for people."""
-    lines = [f"{'':26}{'precision':>10}{'frames/s':>10}{'x naive':>9}{'of env':>8}"]
+    lines = [f"{'':26}{'precision':>10}{'frames/s':>10}{'x naive':>9}{'of env':>8}  most time in"]
     for name, row in rows.items():
         lines.append(
             f"{name:26}{row.precision:>10}{row.frames_per_second:>10,.0f}"
-            f"{row.ratio_to_naive:>9.2f}{row.ratio_to_env:>8.0%}"
+            f"{row.ratio_to_naive:>9.2f}{row.ratio_to_env:>8.0%}  {_most(row.stage_shares)}".rstrip()
         )
+    fastest = max(rows, key=lambda name: rows[name].frames_per_second if rows[name].stage_shares else 0.0)
+    if rows[fastest].stage_shares:
+        lines.append(f"{fastest}: {in_words(rows[fastest].stage_shares)}")
     return "\n".join(lines)
 
 
-def _row(speeds: dict[str, list[float]], name: str, precision: str) -> Row:
+def _most(stage_shares: tuple[float, ...]) -> str:
+    return f"{STAGES[stage_shares.index(max(stage_shares))]}, {max(stage_shares):.0%}" if stage_shares else ""
+
+
+def _row(speeds: dict[str, list[float]], name: str, precision: str, stages: tuple[float, ...]) -> Row:
     def ratio(reference: str) -> float:
         return median(a / b for a, b in zip(speeds[name], speeds[reference], strict=True))
 
-    return Row(median(speeds[name]), ratio("naive"), ratio("env"), precision)
+    return Row(median(speeds[name]), ratio("naive"), ratio("env"), precision, stages)
 
 
 @contextmanager
@@ -300,11 +324,12 @@ def _team(contestant: Contestant, game: str, size: int) -> Iterator[list[Connect
             member.join()
 
 
-def _play(team: list[Connection], seconds: float, clock: Clock) -> float:
-    """Let all of a team play at once; emulator frames per second together."""
+def _play(team: list[Connection], seconds: float, clock: Clock) -> tuple[float, tuple[float, ...]]:
+    """Let all of a team play at once; frames per second together, and where the first one's time went."""
     for member in team:
         member.send((seconds, clock))
-    return sum(float(member.recv()) for member in team)
+    told = [member.recv() for member in team]
+    return sum(float(speed) for speed, _ in told), shares(told[0][1])
 
 
 def _member(pipe: Connection, contestant: Contestant, game: str) -> None:
@@ -318,4 +343,5 @@ def _member(pipe: Connection, contestant: Contestant, game: str) -> None:
         frames, start_s = 0, now_s()
         while now_s() - start_s < seconds:
             frames += player.play()
-        pipe.send(frames / (now_s() - start_s))
+        spent = player.stages[: len(STAGES)] if isinstance(player, _OnEngine) else ()
+        pipe.send((frames / (now_s() - start_s), tuple(spent)))

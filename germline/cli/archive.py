@@ -12,7 +12,15 @@ import numpy as np
 from germline.behaviour import pack
 from germline.cli.errors import CommandError, Exit
 from germline.cli.folder import RunFolder, reading
-from germline.client import Experiment, HistoryPoint, Individual, KnownReturns, Unscored, Verification
+from germline.client import (
+    Experiment,
+    HistoryPoint,
+    Individual,
+    KnownReturns,
+    Unscored,
+    Verification,
+    Worker,
+)
 from germline.genome import Genome, format_id, parse_id
 from germline.spec import loads
 
@@ -78,6 +86,10 @@ class Archive:
     def watch(self, _interval_s: float) -> Iterator[Experiment]:
         """The experiment as it stood: it does not change any more."""
         yield self.experiment()
+
+    def workers(self) -> list[Worker]:
+        """Nobody is at work."""
+        return []
 
     def back_up(self) -> bytes:
         """Only a master can."""

@@ -52,10 +52,13 @@ def status(target: Target, name: NameArgument = None, as_json: JsonOption = Fals
     """
     with target.source(name) as source:
         experiment = source.experiment()
+        slow = live.bottleneck(source.workers(), experiment) if experiment.state == "running" else ""
     if as_json:
-        emit(experiment_json(experiment))
-    else:
-        console.print(live.facts(experiment, is_up=source.is_up))
+        emit({**experiment_json(experiment), "bottleneck": slow})
+        return
+    console.print(live.facts(experiment, is_up=source.is_up))
+    if slow:
+        console.print(slow)
 
 
 def workers(
@@ -82,6 +85,8 @@ def workers(
         emit([*map(worker_json, found), *map(away_json, away)])
         return
     console.print(live.worker_table(found))
+    if slow := live.bottleneck(found):
+        console.print(slow)
     for line in live.trouble_lines((each.worker_id, f"away, in quarantine: {each.reason}") for each in away):
         console.print(line)
 

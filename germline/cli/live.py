@@ -12,6 +12,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from germline.bottleneck import sentence
 from germline.cli.streams import unheard
 from germline.cli.words import (
     counted,
@@ -233,6 +234,13 @@ def worker_table(workers: Sequence[Worker], played: str = "played") -> Renderabl
     if len(workers) > _MOST_WORKERS:
         table.add_row(Text(f"and {len(workers) - _MOST_WORKERS} more", "dim"))
     return Group(table, *trouble_lines((worker.worker_id, worker.trouble) for worker in workers))
+
+
+def bottleneck(workers: Sequence[Worker], experiment: Experiment | None = None) -> str:
+    """What keeps these workers from being faster, in a sentence; "" while they say nothing of it."""
+    wanted = experiment.workers_wanted if experiment is not None else None
+    told = ((worker.stage_shares, worker.busy_share, worker.slots) for worker in workers)
+    return sentence(told, wanted=wanted)
 
 
 def trouble_lines(named: Iterable[tuple[str, str]]) -> list[Text]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-from germline.client import Client, Experiment, HistoryPoint, Individual, KnownReturns
+from germline.client import Client, Experiment, HistoryPoint, Individual, KnownReturns, Worker
 
 
 class Source(Protocol):
@@ -40,6 +40,10 @@ class Source(Protocol):
 
     def watch(self, interval_s: float) -> Iterator[Experiment]:
         """As it stands, again and again, until it is over; once where nothing changes any more."""
+        ...
+
+    def workers(self) -> list[Worker]:
+        """The workers that the master sees; none where no master is up."""
         ...
 
     def back_up(self) -> bytes:
@@ -84,6 +88,10 @@ class MasterSource:
     def watch(self, interval_s: float) -> Iterator[Experiment]:
         """As it stands, again and again, until it is over."""
         return self._client.watch(self._name, interval_s)
+
+    def workers(self) -> list[Worker]:
+        """The workers that the master sees."""
+        return self._client.workers()
 
     def back_up(self) -> bytes:
         """All of it, as it stands and is durable."""

@@ -255,6 +255,7 @@ class Worker:
     frames_per_second: float
     connected: datetime
     trouble: str = ""
+    stage_shares: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, message: experiment_pb2.Worker) -> Worker:
@@ -269,6 +270,7 @@ class Worker:
             frames_per_second=message.frames_per_second,
             connected=message.connected.ToDatetime(tzinfo=UTC),
             trouble=message.trouble,
+            stage_shares=tuple(message.stage_shares),
         )
 
 

@@ -1452,6 +1452,7 @@ class Worker(_message.Message):
     FRAMES_PER_SECOND_FIELD_NUMBER: _builtins.int
     CONNECTED_FIELD_NUMBER: _builtins.int
     TROUBLE_FIELD_NUMBER: _builtins.int
+    STAGE_SHARES_FIELD_NUMBER: _builtins.int
     worker_id: _builtins.str
     """Its own name."""
     device: _builtins.str
@@ -1472,6 +1473,12 @@ class Worker(_message.Message):
     def connected(self) -> _timestamp_pb2.Timestamp:
         """When its stream began."""
 
+    @_builtins.property
+    def stage_shares(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Shares of the time in which it played, over its last heartbeat interval, that went into filling slots, networks,
+        emulators, reporting and moving centres, in this order; they add up to 1. Empty while it says nothing of it.
+        """
+
     def __init__(
         self,
         *,
@@ -1484,10 +1491,11 @@ class Worker(_message.Message):
         frames_per_second: _builtins.float = ...,
         connected: _timestamp_pb2.Timestamp | None = ...,
         trouble: _builtins.str = ...,
+        stage_shares: _abc.Iterable[_builtins.float] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["connected", b"connected"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["busy_share", b"busy_share", "connected", b"connected", "device", b"device", "evaluations", b"evaluations", "frames_per_second", b"frames_per_second", "leased", b"leased", "slots", b"slots", "trouble", b"trouble", "worker_id", b"worker_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["busy_share", b"busy_share", "connected", b"connected", "device", b"device", "evaluations", b"evaluations", "frames_per_second", b"frames_per_second", "leased", b"leased", "slots", b"slots", "stage_shares", b"stage_shares", "trouble", b"trouble", "worker_id", b"worker_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -384,26 +384,70 @@ class Heartbeat(_message.Message):
     BUSY_SHARE_FIELD_NUMBER: _builtins.int
     FRAMES_FIELD_NUMBER: _builtins.int
     SLOTS_FIELD_NUMBER: _builtins.int
+    STAGES_FIELD_NUMBER: _builtins.int
     busy_share: _builtins.float
     """Share of the time since the last heartbeat in which the worker played, in 0..1."""
     frames: _builtins.int
     """Emulator frames since the last heartbeat, finished episodes or not."""
     slots: _builtins.int
     """Evaluations that the worker plays at a time by now; 0: as before."""
+    @_builtins.property
+    def stages(self) -> Global___Stages:
+        """Where the time went in which it played since the last heartbeat. Absent from workers of earlier builds."""
+
     def __init__(
         self,
         *,
         busy_share: _builtins.float = ...,
         frames: _builtins.int = ...,
         slots: _builtins.int = ...,
+        stages: Global___Stages | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["stages", b"stages"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["busy_share", b"busy_share", "frames", b"frames", "slots", b"slots"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["busy_share", b"busy_share", "frames", b"frames", "slots", b"slots", "stages", b"stages"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Heartbeat: _TypeAlias = Heartbeat  # noqa: Y015
+
+@_typing.final
+class Stages(_message.Message):
+    """Seconds by what they went into; 0 or more, and finite. Of a worker of more than one thread, those of the one that plays."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILL_S_FIELD_NUMBER: _builtins.int
+    INFER_S_FIELD_NUMBER: _builtins.int
+    EMULATE_S_FIELD_NUMBER: _builtins.int
+    REPORT_S_FIELD_NUMBER: _builtins.int
+    UPDATE_S_FIELD_NUMBER: _builtins.int
+    fill_s: _builtins.float
+    """Writing networks into slots."""
+    infer_s: _builtins.float
+    """Asking networks for actions."""
+    emulate_s: _builtins.float
+    """Beginning and stepping episodes, or calling the task's function."""
+    report_s: _builtins.float
+    """Adding up what was played."""
+    update_s: _builtins.float
+    """Moving an evolution strategy's centre."""
+    def __init__(
+        self,
+        *,
+        fill_s: _builtins.float = ...,
+        infer_s: _builtins.float = ...,
+        emulate_s: _builtins.float = ...,
+        report_s: _builtins.float = ...,
+        update_s: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["emulate_s", b"emulate_s", "fill_s", b"fill_s", "infer_s", b"infer_s", "report_s", b"report_s", "update_s", b"update_s"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Stages: _TypeAlias = Stages  # noqa: Y015
 
 @_typing.final
 class Rejection(_message.Message):

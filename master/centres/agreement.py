@@ -67,6 +67,11 @@ class Agreement:
         common = Counter(self._reports.get(epoch, {}).values()).most_common(1)
         return common[0][0] if common else ""
 
+    def lag(self, epoch: int) -> int:
+        """How far behind so many updates the slowest is of those that have caught up; 0 without any."""
+        here = [latest for worker, latest in self._latest.items() if worker not in self._joining]
+        return max(0, epoch - min(here, default=epoch))
+
     def is_settled(self, epoch: int, workers: Collection[str]) -> bool:
         """Whether all of these workers have been so far, and nobody said anything else than the others.
 

@@ -247,6 +247,12 @@ class Journal:
         self.when_durable(partial(_finish, done), numbers)
         await done
 
+    @property
+    def snapshot_age_s(self) -> float:
+        """Time since the oldest snapshot of those that lack events; 0 where none does."""
+        since = [c.snapshot_time for c in self._channels.values() if c.events_since_snapshot]
+        return monotonic() - min((each for each in since if each > 0), default=monotonic())
+
     async def flush(self, timeout_s: float, *, with_snapshots: bool = False) -> bool:
         """Wait until everything is stored, large values too; False if that takes longer."""
         if with_snapshots:

@@ -233,6 +233,7 @@ def write_worker(session: Session, leased: int, trouble: str) -> experiment_pb2.
         frames_per_second=session.frames_per_second,
         connected=_timestamp(session.connected),
         trouble=trouble,
+        stage_shares=session.stage_shares,
     )
 
 

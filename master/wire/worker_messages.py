@@ -9,6 +9,7 @@ from typing import assert_never
 
 from germline.algorithms.base import Ask, Result
 from germline.algorithms.slices import SliceAsk
+from germline.bottleneck import STAGES
 from germline.limits import MAX_FAILURE, MAX_HELD, MAX_LIBRARIES, MAX_RESULTS, MAX_SLOTS, MAX_TEXT
 from germline.v1 import genome_pb2, worker_pb2
 from master.centres.keeper import Part, Report
@@ -67,6 +68,13 @@ def read_hello(message: worker_pb2.WorkerMessage) -> Greeting:
 def read_slots(beat: worker_pb2.Heartbeat, before: int) -> int:
     """How many evaluations a worker plays at a time by now. Raises StreamOrderError for too many."""
     return _slots("heartbeat", beat.slots) if beat.slots else before
+
+
+def read_stages(beat: worker_pb2.Heartbeat) -> tuple[float, ...]:
+    """Seconds by stage, in the order of germline.bottleneck; none from a worker that does not say."""
+    if not beat.HasField("stages"):
+        return ()
+    return tuple(getattr(beat.stages, f"{stage}_s") for stage in STAGES)
 
 
 def _slots(message: str, slots: int) -> int:

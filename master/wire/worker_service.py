@@ -23,6 +23,7 @@ from master.wire.worker_messages import (
     read_report,
     read_results,
     read_slots,
+    read_stages,
 )
 from master.work.dispatcher import Dispatcher
 from master.work.fleet import Acknowledge, End, Session
@@ -77,7 +78,8 @@ class WorkerService(worker_pb2_grpc.WorkerServiceServicer):
             self._dispatcher.results(session, results.sequence, read_results(results.results))
         elif kind == "heartbeat":
             beat = message.heartbeat
-            self._dispatcher.heartbeat(session, beat.busy_share, beat.frames, read_slots(beat, session.slots))
+            slots, stages = read_slots(beat, session.slots), read_stages(beat)
+            self._dispatcher.heartbeat(session, beat.busy_share, beat.frames, slots, stages)
         elif kind == "goodbye":
             goodbye = message.goodbye
             returned = read_keys("goodbye.returned", goodbye.returned)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from germline import noise
 from germline.algorithms.base import Result
+from germline.bottleneck import shares
 from germline.limits import MAX_HELD, MAX_WORKERS
 from master.centres.keeper import CentreKeeper, Report
 from master.errors import DrainingError, FullError, Refusal, SilentStreamError, StreamOrderError
@@ -166,12 +167,20 @@ class Dispatcher:
             self.lender.send_revocations()
             self.lender.lend_all()
 
-    def heartbeat(self, session: Session, busy_share: float, frames: int, slots: int) -> None:
+    def heartbeat(
+        self,
+        session: Session,
+        busy_share: float,
+        frames: int,
+        slots: int,
+        stage_seconds: Sequence[float] = (),
+    ) -> None:
         """A worker is alive."""
         self.fleet.resize(session, slots)
         now = self._clock()
         session.busy_share = busy_share if 0 <= busy_share <= 1 else 0.0
         session.frames_per_second = frames / max(now - session.beat, 1e-3)
+        session.stage_shares = shares(stage_seconds)
         session.beat = now
 
     def rejection(self, session: Session, number: int, reason: str, identity: int = 0) -> None:

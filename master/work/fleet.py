@@ -135,6 +135,7 @@ class Session:
         evaluations: results of it that counted.
         busy_share: of its last heartbeat.
         frames_per_second: over its last heartbeat interval.
+        stage_shares: of the time in which it played, see germline.bottleneck; none while it says nothing.
         connected: seconds since 1970.
         heard: clock time of its last message.
         owed: results that it told and was not written the acknowledgement of.
@@ -152,6 +153,7 @@ class Session:
         self.evaluations = 0
         self.busy_share = 0.0
         self.frames_per_second = 0.0
+        self.stage_shares: tuple[float, ...] = ()
         self.connected = time()
         self.heard = self.beat = clock()
         self.orders: asyncio.Queue[Order | End] = asyncio.Queue()

@@ -9,6 +9,7 @@ from prometheus_client.core import GaugeMetricFamily
 from master.experiments.experiment import Experiment
 from master.experiments.registry import Registry
 from master.journal.journal import Journal
+from master.work import gauges
 from master.work.fleet import Fleet
 from master.work.workers_wanted import WorkersWanted
 
@@ -75,8 +76,16 @@ class Overview:
                 "1 while the store does not take the journal.",
                 bool(self._journal.trouble),
             ),
+            (
+                "germline_snapshot_age_seconds",
+                "Time since the oldest snapshot that lacks events, which a restart would replay.",
+                self._journal.snapshot_age_s,
+            ),
         ):
             yield GaugeMetricFamily(name, text, value=float(value))
+        yield gauges.of_stages(self._fleet)
+        yield from gauges.of_experiments(running)
+        yield from gauges.of_build()
 
     def trouble(self, experiment: Experiment) -> str:
         """What keeps an experiment from going on, or made it pause, for people; empty if nothing does."""

@@ -1,18 +1,15 @@
 """Dockerfiles, alerts, compose.yaml and what is shown of metrics: they fit the tools, and the program."""
 
-import asyncio
 import importlib
 import json
 import re
 import subprocess
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from master.config import MasterConfig
-from master.server import Master
 from worker.config import WorkerConfig
 
 ROOT = Path(__file__).parents[2]
@@ -37,32 +34,13 @@ def test_alerts_come_when_they_should(tool: Tool) -> None:
     ran(promtool, "check", "config", "prometheus.yml", cwd=DEPLOY / "observe")
 
 
-async def test_only_metrics_that_exist_are_named(tmp_path: Path) -> None:
-    config = MasterConfig(listen="localhost:0", metrics_port=0, store_folder=tmp_path)
-    async with Master.serving(config) as master:
-        text = await asyncio.to_thread(_fetch, f"http://{master.metrics_address}/metrics")
-    there = set(re.findall(r"^(germline_[a-z_]+)", text, flags=re.MULTILINE))
-    files = [*DEPLOY.rglob("*.y*ml"), *DEPLOY.rglob("*.json"), *DEPLOY.rglob("*.md"), ROOT / "README.md"]
-    named = {
-        (name, str(file.relative_to(ROOT)))
-        for file in files
-        for name in re.findall(r"germline_(?!on_ray)[a-z_]+[a-z]", file.read_text())
-    }
-    assert {each for each in named if each[0] not in there} == set()
-
-
-def _fetch(url: str) -> str:
-    with urllib.request.urlopen(url) as answer:  # noqa: S310 - our own server
-        return str(answer.read(), "utf-8")
-
-
 def test_every_panel_asks_what_prometheus_reads() -> None:
     parser = pytest.importorskip("promql_parser", reason="pip install 'germline[deploy]'")
     dashboard = json.loads((DEPLOY / "observe" / "grafana" / "germline.json").read_text())
-    asked = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    asked = [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", ())]
     assert len(asked) > len(dashboard["panels"])
     for expression in asked:
-        parser.parse(expression)
+        parser.parse(expression.replace("$__rate_interval", "1m"))
     with pytest.raises(ValueError, match=r"\S"):
         parser.parse("rate(germline_frames_total[1m]")
 

@@ -27,6 +27,7 @@ from worker.connection.wire import Identity
 from worker.connection.worker_state import LinkSettings
 from worker.playing.engine import Evaluation, Played
 from worker.playing.lease_work import LeaseKey
+from worker.playing.stages import Stages
 
 PATIENCE_S, HEARTBEAT_S = 20.0, 10.0
 PAUSE_S = 3 * HEARTBEAT_S + 1
@@ -52,6 +53,8 @@ class Engine:
 
     def submit(self, evaluation: Evaluation[LeaseKey]) -> None:
         self._playing.append(evaluation)
+
+    stages = Stages()
 
     def in_play(self) -> list[LeaseKey]:
         return [each.key for each in self._playing]

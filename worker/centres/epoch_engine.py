@@ -18,6 +18,7 @@ from germline.eggroll import Evolution, centre_file
 from germline.pairs import Slice, members
 from worker.centres.members import centre_member
 from worker.playing.engine import Engine, Evaluation, Key, Played
+from worker.playing.stages import Stage, StageClock, Stages
 
 logger = logging.getLogger(__name__)
 
@@ -117,6 +118,8 @@ class EpochEngine(Generic[Key]):
         self._engine: Engine[tuple[Key, int]] | None = None
         self._refresh: Callable[[], None] = _nothing
         self._frames_before = 0
+        self._stages_before = Stages()
+        self._clock = StageClock()
         self._slots = 0
         self._open: dict[Key, _Open[Key]] = {}
         self._later: list[Evaluation[Key]] = []
@@ -134,6 +137,12 @@ class EpochEngine(Generic[Key]):
     def frames(self) -> int:
         """Emulator frames so far, of unfinished episodes too."""
         return self._frames_before + (self._engine.frames if self._engine else 0)
+
+    @property
+    def stages(self) -> Stages:
+        """Where the time of ticks and updates went."""
+        playing = [self._engine.stages] if self._engine else []
+        return Stages.total([self._stages_before, self._clock.read(), *playing])
 
     def room(self) -> int:
         """Always enough: what cannot be played yet waits here."""
@@ -205,9 +214,10 @@ class EpochEngine(Generic[Key]):
             if epoch > self.epoch:
                 logger.warning("epoch %d closed, but this centre stands at %d", epoch, self.epoch)
             return False
-        self._evolution.tell(fitness)
-        self._keep_if_asked_for()
-        self._go_on()
+        with self._clock.during(Stage.UPDATE):
+            self._evolution.tell(fitness)
+            self._keep_if_asked_for()
+            self._go_on()
         return True
 
     def load(self, data: bytes) -> bool:
@@ -243,6 +253,7 @@ class EpochEngine(Generic[Key]):
         self._open.clear()
         if self._engine:
             self._frames_before, self._slots = self.frames, self._engine.slots
+            self._stages_before = Stages.total([self._stages_before, self._engine.stages])
             self._engine.close()
             self._engine, self._refresh = None, _nothing  # which knows the population
 

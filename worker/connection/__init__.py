@@ -1,4 +1,4 @@
 """The stream to the master: connects, greets, obeys, tells.
 
-Imported by: the loop, and the machine that says who it is.
+Imported by: the loop, the metrics, and the machine that says who it is.
 """

@@ -43,6 +43,8 @@ class LeaseBook:
         self._waiting = 0
         self._sequence = 0
         self._granted = 0
+        self.evaluations = 0
+        self.play_s = 0.0
 
     def begin_stream(self) -> None:
         """Forget the credit of the stream before; a new one starts with none."""
@@ -82,6 +84,8 @@ class LeaseBook:
     def score(self, scores: Iterable[Score]) -> int:
         """Note what was played and return how many count: scores of leases dropped meanwhile are not told."""
         wanted = [score for score in scores if score.key in self._unplayed]
+        self.evaluations += sum(self._unplayed[score.key] for score in wanted)
+        self.play_s += sum(score.play_s for score in wanted)
         self.revoke(score.key for score in wanted)
         self._untold.extend(wanted)
         return len(wanted)

@@ -72,7 +72,14 @@ def results(batch: Batch) -> worker_pb2.WorkerMessage:
 
 def heartbeat(pulse: Pulse, slots: int) -> worker_pb2.WorkerMessage:
     """Still alive, and playing so many evaluations at a time by now."""
-    beat = worker_pb2.Heartbeat(busy_share=pulse.busy_share, frames=pulse.frames, slots=slots)
+    spent = worker_pb2.Stages(
+        fill_s=pulse.stages.fill_s,
+        infer_s=pulse.stages.infer_s,
+        emulate_s=pulse.stages.emulate_s,
+        report_s=pulse.stages.report_s,
+        update_s=pulse.stages.update_s,
+    )
+    beat = worker_pb2.Heartbeat(busy_share=pulse.busy_share, frames=pulse.frames, slots=slots, stages=spent)
     return worker_pb2.WorkerMessage(heartbeat=beat)
 
 

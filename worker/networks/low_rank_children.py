@@ -58,7 +58,7 @@ class LitterPopulation:
         self.slots, self.rows = slots, rows
         self._actions = spaces.actions
         self._rank = rank
-        self._cache = ParentCache(Layout.of(policy), torch.device("cpu"), cache_bytes)
+        self.cache = ParentCache(Layout.of(policy), torch.device("cpu"), cache_bytes)
         self._family = FamilyForward(
             cast(Staged, policy), Space.of(policy, rank), spaces, slots, rows, DTYPES[precision], bases=slots
         )
@@ -83,7 +83,7 @@ class LitterPopulation:
         return choose(self._actions, self._family(observations, active))
 
     def _join(self, slot: int, base: Genome, key: NoiseKey, scale: float) -> None:
-        weights = self._cache.weights_of(base)
+        weights = self.cache.weights_of(base)
         self._base_of_slot[slot] = None
         self._family.bind(slot, self._base(base, weights), weights, key, scale)
         self._base_of_slot[slot] = self._bases[base.id]

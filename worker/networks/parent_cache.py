@@ -16,6 +16,10 @@ class ParentCache:
     """The most recently used ancestors' weights, `[size]` float32 each, within a bound on their bytes.
 
     An evicted ancestor's memory is used again for the next one.
+
+    Attributes:
+        hits: how often weights were asked for that were kept, and
+        misses: how often they had to be made.
     """
 
     def __init__(self, layout: Layout, device: torch.device, max_bytes: int) -> None:
@@ -23,6 +27,7 @@ class ParentCache:
         self._layout, self._device = layout, device
         self._capacity = max_bytes // (layout.size * 4)
         self._kept: OrderedDict[int, Tensor] = OrderedDict()
+        self.hits = self.misses = 0
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -41,7 +46,7 @@ class ParentCache:
         if base is None:
             base = self._keep(parent)
         else:
-            self._kept.move_to_end(parent.id)
+            self._use(parent)
         if base is None or child.last is None:
             weights.rebuild(child, self._layout, out)
         else:
@@ -51,7 +56,7 @@ class ParentCache:
         """A genome's weights, kept from now on; to be read before the next call, and not to be changed."""
         found = self._kept.get(genome.id)
         if found is not None:
-            self._kept.move_to_end(genome.id)
+            self._use(genome)
             return found
         kept = self._keep(genome)
         if kept is None:
@@ -59,8 +64,13 @@ class ParentCache:
             weights.rebuild(genome, self._layout, kept)
         return kept
 
+    def _use(self, genome: Genome) -> None:
+        self._kept.move_to_end(genome.id)
+        self.hits += 1
+
     def _keep(self, genome: Genome) -> Tensor | None:
         """Rebuild a genome from its nearest kept ancestor, and keep it. None if nothing can be kept."""
+        self.misses += 1
         if not self._capacity:
             return None
         made, start = self._nearest(genome)

@@ -88,7 +88,7 @@ class DensePopulation:
         self._actions = spaces.actions
         self._layout = Layout.of(policy)
         self._weights = torch.zeros(slots, self._layout.size, device=device)
-        self._cache = ParentCache(self._layout, device, cache_bytes)
+        self.cache = ParentCache(self._layout, device, cache_bytes)
         self._forward = make_forward(
             policy, self._layout, spaces.observation_shape, slots, rows, DTYPES[precision], device
         )
@@ -101,7 +101,7 @@ class DensePopulation:
         if parent is None:
             weights.initialise(genome.init_seed, self._layout, row)
         else:
-            self._cache.write_child(parent, genome, row)
+            self.cache.write_child(parent, genome, row)
         self._forward.load(slot, row)
 
     def begin(self, slot: int, row: int) -> None:

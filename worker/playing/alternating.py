@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Generic
 
 from worker.playing.engine import Engine, Evaluation, Key, Played
+from worker.playing.stages import Stages
 
 
 class Alternating(Generic[Key]):
@@ -29,6 +30,11 @@ class Alternating(Generic[Key]):
     def frames(self) -> int:
         """Emulator frames so far, of unfinished episodes too."""
         return sum(engine.frames for engine in self._engines)
+
+    @property
+    def stages(self) -> Stages:
+        """Where the time of all of them went."""
+        return Stages.total(engine.stages for engine in self._engines)
 
     def room(self) -> int:
         """How many more evaluations fill the slots."""

@@ -8,6 +8,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 from germline.genome import Genome
 from germline.pairs import Slice
 from worker.networks.population import Individual
+from worker.playing.stages import Stages
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -71,6 +72,11 @@ class Engine(Protocol[Key]):
     @property
     def frames(self) -> int:
         """Emulator frames so far, of unfinished episodes too."""
+        ...
+
+    @property
+    def stages(self) -> Stages:
+        """Where the time of its ticks went, since it was built."""
         ...
 
     def room(self) -> int:

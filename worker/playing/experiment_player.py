@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable
 from worker.centres.epoch_engine import Evolving
 from worker.playing.engine import Engine
 from worker.playing.lease_work import Assignment, LeaseKey, Score
+from worker.playing.stages import Stages
 from worker.tasks.base import close_quietly
 
 
@@ -22,6 +23,7 @@ class ExperimentPlayer:
         self._engine: Engine[LeaseKey] | None = None
         self._waiting: deque[Assignment] = deque()
         self._playing: set[LeaseKey] = set()
+        self._stages_before = Stages()
 
     @property
     def has_work(self) -> bool:
@@ -42,6 +44,12 @@ class ExperimentPlayer:
     def frames(self) -> int:
         """Emulator frames since the engine was built, of unfinished episodes too."""
         return self._engine.frames if self._engine else 0
+
+    @property
+    def stages(self) -> Stages:
+        """Where time went, of engines that are gone, too."""
+        playing = [self._engine.stages] if self._engine else []
+        return Stages.total([self._stages_before, *playing])
 
     def lend(self, assignments: Iterable[Assignment]) -> None:
         """Queue work."""
@@ -96,4 +104,5 @@ class ExperimentPlayer:
         self._playing.clear()
         if self._engine:
             close_quietly(self._engine)
-            self._engine = None
+            stages, self._engine = self.stages, None
+            self._stages_before = stages

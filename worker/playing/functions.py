@@ -17,6 +17,7 @@ from germline.weights import Layout
 from worker.networks.parent_cache import ParentCache
 from worker.networks.population import expect_genome
 from worker.playing.engine import Evaluation, Key, Played
+from worker.playing.stages import Stage, StageClock, Stages
 from worker.plugins import described
 from worker.tasks.base import RAISED, SetupError, WeightsTask
 
@@ -45,17 +46,23 @@ class FunctionEngine(Generic[Key]):
         self._task = task
         self._layout = Layout.of(policy)
         self._weights = torch.zeros(self._layout.size)
-        self._cache = ParentCache(self._layout, torch.device("cpu"), cache_bytes)
+        self.cache = ParentCache(self._layout, torch.device("cpu"), cache_bytes)
         self._queue: deque[Evaluation[Key]] = deque()
         self._returns: list[float] = []  # of the oldest evaluation
         self._behaviour = behaviour
         self._behaviours: list[Numbers] = []  # beside its returns
         self._start_s = 0.0
+        self._clock = StageClock()
 
     @property
     def frames(self) -> int:
         """Calls so far."""
         return self._frames
+
+    @property
+    def stages(self) -> Stages:
+        """Where the time went."""
+        return self._clock.read(self)
 
     def submit(self, evaluation: Evaluation[Key]) -> None:
         """Queue an evaluation."""
@@ -103,9 +110,12 @@ class FunctionEngine(Generic[Key]):
         """Call the function once; whether that was the evaluation's last seed."""
         if not self._returns:
             self._start_s = time.perf_counter()
-            self._rebuild(evaluation)
+            with self._clock.during(Stage.FILL):
+                self._rebuild(evaluation)
         seed = evaluation.episode_seeds[len(self._returns)]
-        self._returns.append(self._told(self._task.measure(self._weights.numpy(), seed)))
+        with self._clock.during(Stage.EMULATE):
+            measured = self._task.measure(self._weights.numpy(), seed)
+        self._returns.append(self._told(measured))
         self._frames += 1
         return len(self._returns) == len(evaluation.episode_seeds)
 
@@ -136,4 +146,4 @@ class FunctionEngine(Generic[Key]):
         if parent is None:
             weights.initialise(genome.init_seed, self._layout, self._weights)
         else:
-            self._cache.write_child(parent, genome, self._weights)
+            self.cache.write_child(parent, genome, self._weights)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from worker.playing.engine import Evaluation, Played
+from worker.playing.stages import Stages
 
 
 class ExperimentKey(NamedTuple):
@@ -78,7 +79,15 @@ Notice = CentreReport | Checkpoint
 
 
 class Pulse(NamedTuple):
-    """What a heartbeat tells: the share of the time spent playing, and the frames played."""
+    """What a heartbeat tells: the share of the time spent playing, the frames played, and where time went."""
 
     busy_share: float
+    frames: int
+    stages: Stages = Stages()
+
+
+class PlayedSoFar(NamedTuple):
+    """What a worker has played since its start."""
+
+    busy_s: float
     frames: int

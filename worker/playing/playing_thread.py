@@ -24,11 +24,13 @@ from worker.playing.lease_work import (
     ExperimentKey,
     Failure,
     LeaseKey,
+    PlayedSoFar,
     Pulse,
     Score,
     Step,
 )
 from worker.playing.outbox import Outbox
+from worker.playing.stages import Stages
 from worker.plugins import described
 from worker.tasks.base import RAISED, SetupError
 
@@ -53,6 +55,7 @@ class PlayingThread:
         self._failed: dict[ExperimentKey, str] = {}
         self._last_work_s: dict[ExperimentKey, float] = {}
         self._meter = _Meter(clock)
+        self._stages_gone = self._stages_told = Stages()
         self._since_s = 0.0
         self._acting: ExperimentKey | None = None  # whose code has been running since then
         self.broke = ""
@@ -98,7 +101,18 @@ class PlayingThread:
 
     def pulse(self) -> Pulse:
         """What was played since the last call."""
-        return self._meter.read()
+        before, self._stages_told = self._stages_told, self.stages
+        return self._meter.read()._replace(stages=self._stages_told.since(before))
+
+    @property
+    def stages(self) -> Stages:
+        """Where the time went since the start. Added up when somebody asks, from any thread."""
+        return Stages.total([self._stages_gone, *(player.stages for player in list(self._players.values()))])
+
+    @property
+    def played(self) -> PlayedSoFar:
+        """What was played since the start; from any thread."""
+        return self._meter.so_far()
 
     @property
     def step(self) -> Step | None:
@@ -208,7 +222,9 @@ class PlayingThread:
         self, experiment: ExperimentKey, build: Callable[[], Engine[LeaseKey]], longest_s: float
     ) -> None:
         for former in [key for key in self._players if key.number == experiment.number]:
-            self._players.pop(former).rest()
+            gone = self._players.pop(former)
+            gone.rest()
+            self._stages_gone = Stages.total([self._stages_gone, gone.stages])
             self._failed.pop(former, None)
             self._last_work_s.pop(former, None)
         self._players[experiment] = ExperimentPlayer(build, longest_s)
@@ -250,6 +266,7 @@ class _Meter:
         self._entered_s: float | None = None
         self._read_s = clock()
         self._frames = 0
+        self._before = PlayedSoFar(0.0, 0)
 
     def __enter__(self) -> None:
         with self._lock:
@@ -278,5 +295,15 @@ class _Meter:
             elapsed_s, self._read_s = now_s - self._read_s, now_s
             share = min(1.0, self._busy_s / elapsed_s) if elapsed_s > 0 else 0.0
             pulse = Pulse(share, self._frames)
+            self._before = self._sum()
             self._busy_s, self._frames = 0.0, 0
         return pulse
+
+    def so_far(self) -> PlayedSoFar:
+        """Everything since the start."""
+        with self._lock:
+            self._settle(self._clock())
+            return self._sum()
+
+    def _sum(self) -> PlayedSoFar:
+        return PlayedSoFar(self._before.busy_s + self._busy_s, self._before.frames + self._frames)

@@ -27,6 +27,7 @@ import torch
 from germline.behaviour import Numbers, Range, mean, pack
 from worker.networks.population import Population
 from worker.playing.engine import Evaluation, Key, Played
+from worker.playing.stages import Stage, StageClock, Stages
 from worker.plugins import described
 from worker.tasks.base import (
     RAISED,
@@ -92,6 +93,7 @@ class Rollout(Generic[Key]):
         self._make_lanes, self._make_population = make_lanes, make_population
         self._max_episode_s, self._clock, self._behaviour = max_episode_s, clock, behaviour
         self._look_s = clock()
+        self._stage = StageClock()
         self._queue: deque[Evaluation[Key]] = deque()
         self._alone: deque[Evaluation[Key]] = deque()  # to be played one by one; the first may be playing
         self._done: list[Played[Key]] = []
@@ -126,6 +128,11 @@ class Rollout(Generic[Key]):
         """Emulator frames so far, of unfinished episodes too."""
         return self._frames
 
+    @property
+    def stages(self) -> Stages:
+        """Where the time of its ticks went."""
+        return self._stage.read(self._population)
+
     def submit(self, evaluation: Evaluation[Key]) -> None:
         """Queue an evaluation. More than there is room for is kept until there is."""
         if not evaluation.episode_seeds:
@@ -147,6 +154,7 @@ class Rollout(Generic[Key]):
 
     def tick(self) -> list[Played[Key]]:
         """Finish the step that is under way, and start the next one."""
+        self._stage.switch(Stage.REPORT)
         try:
             self._finish_step()
             self._give_up_overdue()
@@ -158,6 +166,8 @@ class Rollout(Generic[Key]):
             raise
         except RAISED as error:
             self._find_out(described(error))
+        finally:
+            self._stage.switch(Stage.NOTHING)
         done, self._done = self._done, []
         return done
 
@@ -181,6 +191,7 @@ class Rollout(Generic[Key]):
         close_quietly(self._lanes)
 
     def _fill_slots(self) -> None:
+        self._stage.switch(Stage.FILL)
         for index, slot in enumerate(self._slots):
             if slot is None and (evaluation := self._next()) is not None:
                 self._begin_evaluation(index, evaluation)
@@ -214,7 +225,9 @@ class Rollout(Generic[Key]):
         """Let a row play the evaluation's next episode."""
         seed = slot.evaluation.episode_seeds[slot.begun]
         slot.since_s[row] = self._clock()
+        before = self._stage.switch(Stage.EMULATE)
         self._lanes.begin(np.array([index * self._rows + row]), [seed])
+        self._stage.switch(before)
         self._population.begin(index, row)
         slot.episode_of_row[row], slot.frames_of_row[row] = slot.begun, 0
         slot.begun += 1
@@ -224,7 +237,9 @@ class Rollout(Generic[Key]):
         lanes = np.flatnonzero(self._active)
         if not lanes.size:
             return
+        self._stage.switch(Stage.INFER)
         actions = self._population.act(self._observations, self._active)
+        self._stage.switch(Stage.EMULATE)
         self._lanes.send(lanes, actions[self._active])
         self._stepping = lanes
 
@@ -232,7 +247,9 @@ class Rollout(Generic[Key]):
         if self._stepping is None:
             return
         lanes, self._stepping = self._stepping.tolist(), None
+        self._stage.switch(Stage.EMULATE)
         stepped = self._lanes.receive()
+        self._stage.switch(Stage.REPORT)
         self._frames += int(stepped.frames.sum())
         for place, reason in stepped.failures.items():
             index = lanes[place] // self._rows

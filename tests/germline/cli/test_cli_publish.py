@@ -12,7 +12,7 @@ from germline.cli.app import run
 from germline.cli.archive import Archive
 from germline.cli.folder import RunFolder
 from germline.cli.publication import Contents, Publication
-from germline.client import Experiment, HistoryPoint, Individual, KnownReturns, RefusedError
+from germline.client import Experiment, HistoryPoint, Individual, KnownReturns, RefusedError, Worker
 from germline.destinations import DestinationError, Folder
 from germline.genome import Genome, Mutation, float32, format_id
 
@@ -28,6 +28,9 @@ class Told:
     def __init__(self, look: Experiment) -> None:
         self.look = look
         self.genomes = {FIRST.id: FIRST, SECOND.id: SECOND}
+
+    def workers(self) -> list[Worker]:
+        return []
 
     def experiment(self) -> Experiment:
         return self.look

@@ -21,6 +21,7 @@ from worker.connection.wire import Identity
 from worker.connection.worker_state import LinkSettings
 from worker.playing.engine import Evaluation, Played
 from worker.playing.lease_work import CentreReport, ExperimentKey, Hang, LeaseKey
+from worker.playing.stages import Stages
 from worker.tasks.base import SetupError
 
 PATIENCE_S = 20.0
@@ -167,6 +168,8 @@ class Echo:
     def submit(self, evaluation: Evaluation[LeaseKey]) -> None:
         self.submitted.append(evaluation)
         self._playing.append(evaluation)
+
+    stages = Stages()
 
     def in_play(self) -> list[LeaseKey]:
         return [each.key for each in self._playing]

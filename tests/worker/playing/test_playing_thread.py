@@ -15,6 +15,7 @@ from worker.playing.experiment_player import ExperimentPlayer
 from worker.playing.lease_work import Assignment, ExperimentKey, Failure, LeaseKey, Score
 from worker.playing.outbox import ENOUGH, Outbox
 from worker.playing.playing_thread import PlayingThread
+from worker.playing.stages import Stages
 from worker.tasks.base import SetupError
 
 FOUNDER = Genome.founder(1)
@@ -43,6 +44,8 @@ class OneByOne:
     def submit(self, evaluation: Evaluation[LeaseKey]) -> None:
         self.playing.append(evaluation)
         self.most_playing = max(self.most_playing, len(self.playing))
+
+    stages = Stages()
 
     def in_play(self) -> list[LeaseKey]:
         return [each.key for each in self.playing]
