@@ -128,6 +128,13 @@ def test_the_wheel_holds_every_module_and_every_stub(wheel: Path) -> None:
     assert {name for name in there if name.split("/")[0] in OURS} == ours
 
 
+def test_the_wheel_holds_every_file_that_the_dashboards_pages_need(wheel: Path) -> None:
+    static = ROOT / "germline" / "dashboard" / "static"
+    ours = {str(path.relative_to(ROOT)) for path in static.rglob("*") if path.is_file()}
+    assert ours
+    assert ours <= set(zipfile.ZipFile(wheel).namelist())
+
+
 def test_without_extras_every_console_script_helps(environment: Path) -> None:
     scripts, distributions = json.loads(ran(environment / "python", "-c", INSTALLED, cwd=environment.parent))
     assert scripts == ["germline"]

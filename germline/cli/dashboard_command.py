@@ -10,8 +10,10 @@ import typer
 
 from germline import logs, settings
 from germline.cli.errors import CommandError, Exit, needs_extra
+from germline.cli.left_behind import LeftBehind
 from germline.cli.output import emit
 from germline.cli.target import JsonOption, Target, client_of, with_target
+from germline.connection import Security
 
 if TYPE_CHECKING:
     from germline.dashboard.server import Dashboard
@@ -52,6 +54,11 @@ def dashboard(
         typer.Option(exists=True, dir_okay=False, rich_help_panel=_SERVING, show_default=False,
                      help="Private key of the certificate, a PEM file."),
     ] = None,
+    metrics: Annotated[
+        str,
+        typer.Option(rich_help_panel=_SERVING, show_default=False,
+                     help="Where the master's metrics are, such as http://localhost:7701, for Health."),
+    ] = "",
     insecure: Annotated[
         bool,
         typer.Option("--insecure", rich_help_panel=_SERVING,
@@ -77,25 +84,30 @@ def dashboard(
     Example: germline dashboard --master localhost:7700 --listen localhost:8080
     """
     with needs_extra("dashboard"):
+        from germline.dashboard.metrics import MetricsReader
         from germline.dashboard.server import AddressError, serve
         from germline.dashboard.settings import DashboardSettings
     host, port = _split(listen)
-    address, security = target.whom()
-    with client_of(address, security) as client:
-        try:
-            token = settings.secret("serve_token", serve_token_file, None) or security.token
-            serving = DashboardSettings(
-                host=host, port=port, token=token, tls_cert=serve_cert, tls_key=serve_key,
-                host_names=tuple(host_name or ()), insecure=insecure, allow_control=allow_control,
-                allow_code=allow_code if target.run is None else None,
-            )  # fmt: skip
-        except ValueError as error:
-            raise CommandError(str(error), Exit.USAGE) from None
-        logs.configure()
-        try:
-            asyncio.run(serve(client, serving, lambda started: _say(started, serving, as_json=as_json)))
-        except AddressError as error:
-            raise CommandError(str(error)) from None
+    folder = target.left_behind
+    try:
+        address, security = target.whom() if folder is None else ("", Security())
+        source = client_of(address, security) if folder is None else LeftBehind(folder)
+        serving = DashboardSettings(
+            host=host, port=port, tls_cert=serve_cert, tls_key=serve_key,
+            token=settings.secret("serve_token", serve_token_file, None) or security.token,
+            host_names=tuple(host_name or ()), insecure=insecure, allow_control=allow_control,
+            allow_code=allow_code if target.run is None else None,
+            metrics=MetricsReader(metrics, security.token, security.ca) if metrics else None,
+        )  # fmt: skip
+    except ValueError as error:
+        raise CommandError(str(error), Exit.USAGE) from None
+    logs.configure()
+    try:
+        asyncio.run(serve(source, serving, lambda started: _say(started, serving, as_json=as_json)))
+    except AddressError as error:
+        raise CommandError(str(error)) from None
+    finally:
+        source.close()
 
 
 def _say(started: Dashboard, serving: DashboardSettings, *, as_json: bool) -> None:

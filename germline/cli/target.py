@@ -107,6 +107,12 @@ class Target:
         with client_of(*self.whom()) as client:
             yield client
 
+    @property
+    def left_behind(self) -> RunFolder | None:
+        """The folder, if no master is up in it."""
+        folder = None if self.run is None else _existing(self.run)
+        return None if folder is None or folder.is_running else folder
+
     def whom(self) -> tuple[str, Security]:
         """Where the master is, or the folder's master, which must be up; and how to talk to it."""
         if self.run is None:

@@ -12,11 +12,11 @@ _LONGEST = 1e15  # from here on numbers are written with a power of ten
 
 
 def number(value: float | None, digits: int | None = None) -> str:
-    """A number for people; a dash for none.
+    """A number for people; a dash for none, and for what is no number.
 
     Without `digits` it has one behind the point, and more where that would leave nothing of a small number.
     """
-    if value is None:
+    if value is None or math.isnan(value):
         return "-"
     size = abs(value)
     if size >= _LONGEST:

@@ -16,6 +16,7 @@ from germline.dashboard import answers, watching
 from germline.dashboard.curves import Curves
 from germline.dashboard.endpoints import caught, wanted_id, whole
 from germline.dashboard.feeds import MOST_READERS, Feeds, Producer
+from germline.dashboard.metrics import MetricsReader
 from germline.dashboard.replay_api import ReplayApi
 from germline.dashboard.safety import remember
 from germline.dashboard.settings_table import settings_table
@@ -35,10 +36,17 @@ class Api:
     """Reads a source for browsers."""
 
     def __init__(
-        self, source: Source, visitors: Visitors, *, allow_control: bool, allow_code: str | None
+        self,
+        source: Source,
+        visitors: Visitors,
+        *,
+        allow_control: bool,
+        allow_code: str | None,
+        metrics: MetricsReader | None,
     ) -> None:
         self._source, self._visitors, self._allow_control = source, visitors, allow_control
         self._threads, self._feeds, self._curves = Threads(), Feeds(), Curves(source)
+        self._metrics = metrics
         self._replays = ReplayApi(source, self._threads, allow_code=allow_code)
 
     def close(self) -> None:
@@ -56,6 +64,7 @@ class Api:
             Route("/api/stream", self._stream),
             Route("/api/experiments", caught(self._experiments)),
             Route("/api/workers", caught(self._workers)),
+            Route("/api/health", caught(self._health)),
             Route(experiment, caught(self._experiment)),
             Route(experiment + "/settings", caught(self._settings)),
             Route(experiment + "/curve", caught(self._curve)),
@@ -102,6 +111,8 @@ class Api:
             return f"experiment {name}", watching.experiment(self._source, name)
         if "workers" in request.query_params:
             return "workers", watching.workers(self._source)
+        if "health" in request.query_params:
+            return "health", watching.health(self._source, self._metrics)
         return "experiments", watching.experiments(self._source)
 
     async def _experiments(self, request: Request) -> Json:
@@ -137,6 +148,10 @@ class Api:
     async def _workers(self, request: Request) -> Json:
         del request
         return await self._threads.ask(watching.fleet, self._source)
+
+    async def _health(self, request: Request) -> Json:
+        del request
+        return await self._threads.ask(watching.health_of, self._source, self._metrics)
 
     async def _steer(self, request: Request) -> Json:
         """Pause, resume or stop: there only where the dashboard was started with --allow-control."""

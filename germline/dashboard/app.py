@@ -19,7 +19,7 @@ from germline.dashboard.shell import Shell
 from germline.dashboard.source import Source
 from germline.dashboard.visitors import Visitors
 
-PAGES = ("/", "/workers", "/e/{name}", "/e/{name}/{page}", "/e/{name}/i/{id}")
+PAGES = ("/", "/workers", "/health", "/e/{name}", "/e/{name}/{page}", "/e/{name}/i/{id}")
 
 
 class Application:
@@ -39,6 +39,7 @@ class Application:
             self.visitors,
             allow_control=settings.allow_control,
             allow_code=settings.allow_code,
+            metrics=settings.metrics,
         )
         self._shell = shell
         self.asgi: ASGIApp = Safety(self._application(), settings, self.visitors, shell)

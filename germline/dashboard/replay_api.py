@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 from itertools import islice
 
@@ -12,7 +13,7 @@ from starlette.routing import Route
 
 from germline.cli.output import Json
 from germline.cli.playing import fresh_seeds
-from germline.client import Experiment, Individual, MasterError
+from germline.client import Experiment, Individual, MasterError, RefusedError
 from germline.dashboard import answers
 from germline.dashboard.endpoints import caught, wanted_id
 from germline.dashboard.replays import MOST_WAITING, Job, Replay, Replays
@@ -143,9 +144,10 @@ class ReplayApi:
             return dict(zip(starts, found.start_returns, strict=True))
         if genome is None:
             return {}
-        for each in islice(self._source.returns(experiment.name), _MOST_SEARCHED):
-            if each.genome.id == genome.id and len(each.seeds) == len(each.returns):
-                return dict(zip(each.seeds, each.returns, strict=True))
+        with contextlib.suppress(RefusedError):  # nothing is kept of episodes
+            for each in islice(self._source.returns(experiment.name), _MOST_SEARCHED):
+                if each.genome.id == genome.id and len(each.seeds) == len(each.returns):
+                    return dict(zip(each.seeds, each.returns, strict=True))
         return {}
 
 

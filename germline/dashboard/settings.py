@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from germline.connection import check_token, is_loopback
+from germline.dashboard.metrics import MetricsReader
 from germline.settings import SECRET
 
 MIN_TOKEN = 16
@@ -26,6 +27,7 @@ class DashboardSettings:
         host_names: names under which browsers come, besides the loopback names and addresses.
         insecure: serve a network without a token or without TLS.
         allow_control: let visitors pause, resume and stop experiments.
+        metrics: where the master's metrics are read; None for nowhere.
         allow_code: code that experiments may have imported here for replays, as for a worker; None for any.
     """
 
@@ -38,6 +40,7 @@ class DashboardSettings:
     insecure: bool = False
     allow_control: bool = False
     allow_code: str | None = ""
+    metrics: MetricsReader | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot work, or would be open to a network; raises ValueError."""

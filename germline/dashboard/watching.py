@@ -9,6 +9,8 @@ from germline.cli.output import Json
 from germline.client import Experiment, MasterError, NotReachableError
 from germline.dashboard import answers
 from germline.dashboard.feeds import Producer
+from germline.dashboard.health import Seen, report
+from germline.dashboard.metrics import Metrics, MetricsReader
 from germline.dashboard.source import Source
 
 _INTERVAL_S = 1.0
@@ -54,6 +56,32 @@ def fleet(source: Source) -> Json:
     return answers.finite(
         {"workers": list(map(answers.worker, found)), "quarantined": list(map(answers.quarantined, away))}
     )
+
+
+def health(source: Source, reader: MetricsReader | None) -> Producer:
+    """How the fleet fares."""
+
+    def look() -> Iterator[Json]:
+        yield health_of(source, reader)
+
+    return _again_and_again(look, _LIST_S)
+
+
+def health_of(source: Source, reader: MetricsReader | None) -> Json:
+    """How the fleet fares now."""
+    metrics, note = _metrics(reader)
+    seen = Seen(source.experiments(), source.workers(), source.quarantined(), metrics)
+    return answers.finite({**report(seen), "note": note})
+
+
+def _metrics(reader: MetricsReader | None) -> tuple[Metrics | None, str]:
+    """What the master counts, or why that is not known."""
+    if reader is None:
+        return None, "Store and journal are shown, too, when --metrics says where the master's metrics are."
+    try:
+        return reader.read(), ""
+    except (OSError, ValueError) as error:
+        return None, f"{reader.url} cannot be read: {error}"
 
 
 def _again_and_again(look: Callable[[], Iterator[Json]], pause_s: float) -> Producer:

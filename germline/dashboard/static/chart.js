@@ -143,7 +143,7 @@ function drawn(host, { x, lines, bands, height, newest, setAt }) {
     cursor: { points: { size: 7 }, drag: { x: true, y: false, setScale: false, dist: 6 }, y: false },
     scales: { x: { time: false }, y: { range: (_, low, high) => padded(low, high) } },
     axes: [
-      { ...axis, space: 90, size: 34, values: (_, at) => at.map(brief) },
+      { ...axis, space: 70, size: 34, values: (_, at) => at.map(brief) },
       { ...axis, size: (_, at) => (at ? Math.max(40, 14 + 7 * Math.max(...at.map((each) => each.length))) : 50), values: (_, at) => at.map((each) => compact(each)) },
     ],
     series: [{}, ...lines.map((line) => drawnLine(line))],

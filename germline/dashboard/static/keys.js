@@ -7,12 +7,12 @@ const KEYS = [
   ["/", "search, where a page has a search"],
   ["j  k", "next and previous row; Enter opens it"],
   ["p", "stop live updates, and let them go on"],
-  ["g e   g w", "to the experiments, to the workers"],
+  ["g e   g w   g h", "to the experiments, the workers, the health"],
   ["← →", "move along a chart that has the focus; Home and End to its ends"],
   ["+  −  0", "zoom in a chart, out, and all of it"],
   ["?", "this help"],
 ];
-const PLACES = { e: "/", w: "/workers" };
+const PLACES = { e: "/", w: "/workers", h: "/health" };
 
 /** Listens for keys, unless a person is writing. */
 export function Keys({ onHelp }) {

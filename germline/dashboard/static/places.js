@@ -3,8 +3,9 @@
 export const PAGES = [
   ["/", () => import("./pages/experiments.js")],
   ["/workers", () => import("./pages/workers.js")],
+  ["/health", () => import("./pages/health.js")],
   ["/e/:name", () => import("./pages/experiment.js")],
   ["/e/:name/i/:id", () => import("./pages/replay.js")],
 ];
 
-export const HEAD = [["/", "Experiments"], ["/workers", "Workers"]];
+export const HEAD = [["/", "Experiments"], ["/workers", "Workers"], ["/health", "Health"]];

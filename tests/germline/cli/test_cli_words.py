@@ -36,6 +36,7 @@ def shown(what: RenderableType) -> str:
     ("value", "text"),
     [
         (None, "-"),
+        (float("nan"), "-"),
         (0.0, "0.0"),
         (-0.0, "0.0"),
         (-12.96, "-13.0"),

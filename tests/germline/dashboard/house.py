@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 from grpc import aio
 from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import TimeoutError as NotSeenError
 
 from germline import noise
 from germline.client import Client
@@ -199,7 +200,11 @@ class Visit:
 
     async def sees(self, text: str | re.Pattern[str]) -> None:
         """Wait until this text can be seen."""
-        await self.page.get_by_text(text).first.wait_for(state="visible")
+        try:
+            await self.page.get_by_text(text).first.wait_for(state="visible")
+        except NotSeenError:
+            said = await self.page.inner_text("body")
+            raise AssertionError(f"{text} is not in: {said}; {self.errors}") from None
 
     async def until(self, expression: str) -> None:
         """Wait until this JavaScript holds; the browser's own way of waiting is kept away by our policy."""

@@ -59,6 +59,7 @@ async def test_axe_finds_nothing_and_nothing_is_wider_than_the_page(
         await populate(master)
         await worker.play(60)
         for path, sign in (("/?compare=one,two&of=median", "Compared"), ("/workers", "by-hand"),
+                           ("/health", "Checks"),
                            ("/e/one", "Table of"), ("/e/nobody", "It is not here.")):  # fmt: skip
             await visit.open(path)
             await visit.sees(sign)

@@ -99,6 +99,37 @@ async def test_a_master_that_dies_is_missed_and_found_again(tmp_path: Path, brow
         visit.check(allowed=["503", "ERR_"])
 
 
+@pytest.mark.browser
+async def test_a_folder_without_a_master_shows_how_its_run_stood(tmp_path: Path, browser: Browser) -> None:
+    spec = ("name = 'short'", "[task.function]", "path = 'worker.tasks.function:noisy_sphere'",
+            "dimension = 5", "[policy]", "name = 'vector'", "[algorithm.ga]", "window = 10", "parents = 2",
+            "[stop]", "evaluations = 400")  # fmt: skip
+    (tmp_path / "short.toml").write_text("\n".join(spec))
+    program = "from germline.cli import main; main()"
+    ran = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, "run", "short.toml", "--workers", "1", "--json", "--verdict", "0",
+        cwd=tmp_path, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    async with asyncio.timeout(PATIENCE_S):
+        assert await ran.wait() == 0
+    shows = ("germline.dashboard", "--run", "runs/short", "--listen", "127.0.0.1:0", "--json")
+    async with AsyncExitStack() as stack:
+        started = await stack.enter_async_context(process(*shows, cwd=tmp_path))
+        address = (await link_of(started)).rstrip("/")
+        visit = await stack.enter_async_context(visiting(browser, address))
+        await visit.open("/")
+        await visit.page.get_by_role("link", name="short").click()
+        await visit.sees("complete")
+        await visit.sees("Table of")
+        assert "400" in await visit.page.locator(".facts").inner_text()
+        await visit.text()
+        await visit.open("/workers")
+        await visit.sees("No worker is connected")
+        await visit.open("/e/short/i/champion")
+        await visit.sees("There is nothing to watch.")
+        visit.check()
+
+
 def create(address: str) -> None:
     with Client(address) as client:
         client.wait_until_ready(PATIENCE_S)
