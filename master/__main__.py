@@ -19,7 +19,8 @@ from master.errors import StoreFailingError
 from master.gateways import GatewayError
 from master.journal.journal import OtherStoreError, SupersededError
 from master.journal.store import StoreError
-from master.server import AddressError, Master
+from master.listening import AddressError
+from master.server import Master
 
 _SWITCH_S = 0.0005
 

@@ -6,10 +6,8 @@ import asyncio
 import contextlib
 import logging
 import secrets
-import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from functools import partial
-from pathlib import Path
 from time import monotonic
 from types import MappingProxyType
 from typing import NoReturn
@@ -21,7 +19,6 @@ from grpc_reflection.v1alpha import reflection
 from prometheus_client.core import GaugeMetricFamily
 
 from germline.limits import MAX_MESSAGE_BYTES
-from germline.metrics_server import serve_metrics
 from germline.v1 import (
     experiment_pb2,
     experiment_pb2_grpc,
@@ -32,12 +29,13 @@ from germline.v1 import (
 )
 from master import embedded_metrics, pulse
 from master.archive.opening import open_archive
-from master.config import MasterConfig, split_address
+from master.config import MasterConfig
 from master.experiments.registry import Registry
 from master.gateways import GATEWAYS, GatewayError, House
 from master.journal.journal import Journal
 from master.journal.keys import Keys
 from master.journal.store import open_store, patiently
+from master.listening import bind, serve_metrics_of
 from master.metrics import Metrics
 from master.steady_clock import SteadyClock
 from master.wire.door import Door
@@ -66,10 +64,6 @@ _OPTIONS = (
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
 )
-
-
-class AddressError(Exception):
-    """An address cannot be served on."""
 
 
 class Master:
@@ -206,7 +200,11 @@ class Master:
         """Answer on the ports, if only that this master waits."""
         self._metrics.watch(partial(_read_on, asyncio.get_running_loop(), self._gauges))
         if self._config.metrics_port >= 0:
-            stack.callback(self._serve_metrics())
+            tokens = self._access.tokens
+            self.metrics_address, close = serve_metrics_of(
+                self._metrics.registry, self._config, tokens, self._why_shut
+            )
+            stack.callback(close)
         self._server = self._make_server()
         await self._say_health()
         await self._server.start()
@@ -218,7 +216,7 @@ class Master:
             house = House(
                 address, self._config, self._environment, self.registry, self.dispatcher, self.journal,
                 self._clock, partial(AccessInterceptor, self._access, self._streams), self._door,
-                partial(self._bind, f"the address of gateway {name}"),
+                partial(bind, self._config, f"the address of gateway {name}"),
             )  # fmt: skip
             self.gateways[name] = await GATEWAYS[name](house, stack)
             logger.info("serving clients of %s on %s", name, self.gateways[name])
@@ -281,45 +279,8 @@ class Master:
         reflection.enable_server_reflection(
             [*_services(), health.SERVICE_NAME, reflection.SERVICE_NAME], server
         )
-        self.address = self._bind("listen", server, self._config.listen)
+        self.address = bind(self._config, "listen", server, self._config.listen)
         return server
-
-    def _bind(self, setting: str, server: grpc.aio.Server, address: str) -> str:
-        """Have a server listen on an address, which a setting names, with this master's certificate."""
-        host = split_address(address)[0]
-        try:
-            if self._config.tls_cert is None or self._config.tls_key is None:
-                port = server.add_insecure_port(address)
-            else:
-                port = server.add_secure_port(address, _credentials(self._config))
-        except RuntimeError as error:
-            raise AddressError(
-                f"{setting} is {address}, which cannot be served on: {_reason(error)}"
-            ) from None
-        if port == 0:
-            raise AddressError(f"{setting} is {address}, which cannot be served on")
-        return f"{host}:{port}"
-
-    def _serve_metrics(self) -> Callable[[], None]:
-        host, port = self._config.metrics_host, self._config.metrics_port
-        is_open, tokens = self._config.metrics_are_open, self._access.tokens
-        tls = None if is_open else _tls(self._config)
-        is_known = None if is_open or tokens is None else lambda token: tokens.role_of(token) is not None
-        try:
-            server = serve_metrics(
-                self._metrics.registry, host, port, tls=tls, is_known=is_known, why_shut=self._why_shut
-            )
-        except OSError as error:
-            raise AddressError(
-                f"metrics_port is {port}, which cannot be served on: {error.strerror}"
-            ) from None
-        self.metrics_address = f"{host}:{server.server_port}"
-
-        def close() -> None:
-            server.shutdown()
-            server.server_close()
-
-        return close
 
     async def _tick(self) -> None:
         while True:
@@ -359,34 +320,3 @@ def _read_on(
         return list(read())
 
     return asyncio.run_coroutine_threadsafe(read_all(), loop).result(_GAUGES_S)
-
-
-def _credentials(config: MasterConfig) -> grpc.ServerCredentials:
-    cert, key = _read(config.tls_cert), _read(config.tls_key)
-    authorities = _read(config.tls_client_ca) if config.tls_client_ca else None
-    return grpc.ssl_server_credentials(
-        [(key, cert)], root_certificates=authorities, require_client_auth=authorities is not None
-    )
-
-
-def _tls(config: MasterConfig) -> ssl.SSLContext | None:
-    """What HTTP is encrypted with: the certificate that gRPC has."""
-    if config.tls_cert is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(config.tls_cert, config.tls_key)
-    except OSError as error:  # ssl.SSLError is one
-        raise AddressError(f"{config.tls_cert} cannot be used: {error.strerror}") from None
-    return context
-
-
-def _read(path: Path | None) -> bytes:
-    try:
-        return path.read_bytes() if path else b""
-    except OSError as error:
-        raise AddressError(f"{path} cannot be read: {error.strerror}") from None
-
-
-def _reason(error: Exception) -> str:
-    return str(error).splitlines()[0]

@@ -27,7 +27,8 @@ from master.config import MasterConfig
 from master.experiments.experiment import Experiment
 from master.experiments.workers import WorkerIdentity
 from master.journal.store import connect
-from master.server import AddressError, Master
+from master.listening import AddressError
+from master.server import Master
 from master.work.leases import Key
 from master.work.pending_work import Work
 
