@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
+from germline.bottleneck import STAGES
 from germline.cli.output import Json
 from germline.cli.words import cut_text, mean_text, played_word, until_text
 from germline.client import Experiment, HistoryPoint, Individual, QuarantinedWorker, Worker
@@ -130,6 +131,7 @@ def worker(seen: Worker) -> dict[str, Json]:
         "evaluations": seen.evaluations,
         "busy": round(seen.busy_share, 3),
         "frames_per_second": round(seen.frames_per_second, 1),
+        "stages": {name: round(share, 3) for name, share in zip(STAGES, seen.stage_shares, strict=False)},
         "connected": seen.connected.timestamp(),
         "trouble": seen.trouble,
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from germline.bottleneck import in_words, weighted
 from germline.cli.output import Json
 from germline.cli.words import counted, number
 from germline.client import Experiment, QuarantinedWorker, Worker
@@ -73,12 +74,13 @@ def _of_workers(workers: Sequence[Worker], wanted: int, metrics: Metrics | None)
     if busy >= _BUSY and wanted > len(workers):
         return (
             f"Workers: {counted(len(workers), 'worker')}, busy {share} of the time, and "
-            f"{_could_use(wanted)}. More of them make it faster."
+            f"{_could_use(wanted)}. More of them make it faster." + _stage(workers)
         )
     if busy >= _BUSY:
         return (
             f"The machines themselves: their workers play {share} of the time, and there are as many as the "
             "experiments can use. Faster machines or a cheaper precision make it faster, more workers do not."
+            + _stage(workers)
         )
     if metrics and (late_s := metrics.value("germline_loop_late_most_seconds")) and late_s > _LATE_S:
         return f"The master: workers play only {share} of the time, and its loop was late by {late_s:.2f} s."
@@ -93,6 +95,13 @@ def _of_workers(workers: Sequence[Worker], wanted: int, metrics: Metrics | None)
             "that is usual; if it stays, look at the network to the master, and at games that are very short."
         )
     return f"Nothing stands out: workers play {share} of the time, and {_could_use(wanted)}."
+
+
+def _stage(workers: Sequence[Worker]) -> str:
+    """What most of their time goes into, as a sentence of its own; empty while they do not say."""
+    told = ((each.stage_shares, each.busy_share * each.slots) for each in workers)
+    words = in_words(weighted(told))
+    return f" {words[0].upper()}{words[1:]}." if words else ""
 
 
 def _could_use(wanted: int) -> str:

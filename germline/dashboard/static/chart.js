@@ -79,7 +79,7 @@ export function Chart({ label, x, lines, bands = [], marks = [], range = null, o
           <button type="button" class="quiet" onClick=${() => onRange(null)} disabled=${!range}>All</button>
         </div>` : null}
       </div>
-      <div class="plot" ref=${host} role="img" tabindex="0" aria-label=${`${label}. ${sentence}`} onKeyDown=${pressed} onClick=${() => at !== null && onPick?.(at)} onBlur=${() => setAt(null)}></div>
+      <div class="plot" style=${{ minHeight: `${height}px` }} ref=${host} role="img" tabindex="0" aria-label=${`${label}. ${sentence}`} onKeyDown=${pressed} onClick=${() => at !== null && onPick?.(at)} onBlur=${() => setAt(null)}></div>
       <${Said} text=${at === null ? "" : values(x, lines, place)} />
       <details class="as-table"><summary>Table of ${whole(x.values.length)} points</summary>
         <${ChartTable} label=${label} x=${x} lines=${lines} /></details>

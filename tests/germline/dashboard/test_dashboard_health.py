@@ -26,6 +26,9 @@ RUNNING = Experiment(
 )  # fmt: skip
 
 
+STAGES = (0.05, 0.25, 0.6, 0.1, 0.0)
+
+
 def fleet(count: int, busy: float = 0.97, speed: float = 100.0) -> list[Worker]:
     return [Worker(f"w{place}", "cpu", 8, 8, 10, busy, speed, NOW) for place in range(count)]
 
@@ -36,6 +39,12 @@ def fleet(count: int, busy: float = 0.97, speed: float = 100.0) -> list[Worker]:
         ([], [], None, "Nothing is running"),
         ([RUNNING], [], None, "No worker is connected.* can use 4"),
         ([RUNNING], fleet(2), None, "Workers: 2 workers, busy 97 % .* can use 4. More of them"),
+        (
+            [RUNNING],
+            [dataclasses.replace(each, stage_shares=STAGES) for each in fleet(2)],
+            None,
+            "Workers: .* Playing the task takes 60%",
+        ),
         ([RUNNING], fleet(4), None, "The machines themselves: .* more workers do not"),
         ([RUNNING], fleet(9, busy=0.2), None, "The search: 9 workers, busy only 20 %"),
         ([RUNNING], fleet(2, busy=0.2), None, "Workers wait"),

@@ -35,11 +35,20 @@ const Nobody = () => html`
     <${Command} line="germline worker --master HOST:PORT" />
   </section>`;
 
+const STAGES = { fill: "building networks", infer: "networks", emulate: "playing", report: "adding up", update: "the centre" };
+
+/** The two stages that take most. */
+function stages(shares) {
+  const most = Object.entries(shares).sort(([, one], [, other]) => other - one).slice(0, 2).filter(([, share]) => share >= 0.01);
+  return most.length ? most.map(([name, share]) => `${STAGES[name]} ${percent(share)}`).join(", ") : html`<span class="soft">not told yet</span>`;
+}
+
 function Fleet({ workers, old }) {
   const columns = [
     ["Worker", (each) => html`<b>${each.id}</b>`],
     ["Device", (each) => each.device],
     ["Busy", (each) => html`<span class="bar"><meter min="0" max="1" value=${each.busy} aria-label=${`${each.id} is busy`}></meter>${percent(each.busy)}</span>`],
+    ["Its time goes into", (each) => stages(each.stages)],
     ["Frames or steps /s", (each) => whole(each.frames_per_second), true],
     ["Evaluations", (each) => whole(each.evaluations), true],
     ["Held of slots", (each) => `${whole(each.leased)} of ${whole(each.slots)}`, true],
