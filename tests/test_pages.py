@@ -41,7 +41,11 @@ def has_something_to_run(page: Page) -> bool:
     return any(each.language in ("console", "python") or each.title for each in page.all_blocks())
 
 
-ALSO = ("docs/guides/environment.md", "docs/start.md")  # other tests look at parts of these
+ALSO = (
+    "docs/guides/environment.md",
+    "docs/policies.md",
+    "docs/start.md",
+)  # other tests look at parts of these
 STORIES = [
     page
     for page in all_pages()
@@ -134,6 +138,7 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("page", STORIES, ids=lambda page: page.path)
 def test_a_page_does_what_it_says_from_top_to_bottom(page: Page, reader: Reader) -> None:
     for block in page.all_blocks():
