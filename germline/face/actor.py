@@ -21,6 +21,7 @@ with needs_extra("worker"):
     from worker.networks.fixed_weights import centre_weights
     from worker.playing.engine_builder import engine_settings
     from worker.playing.playable import playable
+    from worker.plugins import described
     from worker.serving.policy import player_maker
     from worker.tasks.base import ContinuousActions, EpisodicTask
     from worker.tasks.gym import GymTask
@@ -61,9 +62,11 @@ class Actor:
     def _seen(self, observation: object) -> npt.NDArray[np.float64]:
         shape = self._spaces.observation_shape
         try:
+            if isinstance(self._task, GymTask):
+                observation = self._task.to_observation(observation)
             seen = np.asarray(observation, np.float64)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"the observation is no array of numbers: {error}") from None
+        except (TypeError, ValueError, LookupError) as error:
+            raise ValueError(f"the observation is none of the task's: {described(error)}") from None
         if seen.shape != shape:
             raise ValueError(f"the observation has shape {seen.shape}; allowed: {shape}, what the task shows")
         return seen

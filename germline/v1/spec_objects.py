@@ -43,7 +43,8 @@ class AtariTask:
 
 @dataclass(frozen=True, kw_only=True)
 class GymTask:
-    r"""A Gymnasium environment with a Box observation and a Discrete or Box action."""
+    r"""A Gymnasium environment with a Discrete or Box action. A Box is seen as it is; a Discrete,
+    MultiDiscrete or MultiBinary observation as ones and zeros, a one for each value that it has."""
 
     kind: ClassVar[str] = "gym"
 
@@ -56,6 +57,15 @@ class GymTask:
     arguments: Mapping[str, object] | None = None
     r"""Keyword arguments of the environment, which get the types that TOML gives them. In this message each
     is a TOML value as text; a text that is no other TOML value may stand without its quotes."""
+
+    flatten: bool | None = None
+    r"""Whether an observation becomes one row of numbers: the parts of a Dict, in the order of their names,
+    or of a Tuple, one after the other; without it those two are refused. Absent: false."""
+
+    bounds: str | None = None
+    r"""How outputs become the numbers of a Box action. "squash": tanh, stretched to the bounds, and a number
+    without bounds on both sides is only clipped. "clip": as they are, cut at the bounds. Absent:
+    "squash"."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,12 +109,12 @@ class Policy:
 
     name: str
     r""""motion" (small, sees what moves), "dqn2015" (Mnih et al. 2015), "uber2018" (the large network of
-    Such et al. 2018), "mlp", "linear" (one layer), "vector" (for function tasks), "own" (for own tasks),
-    a name in the entry-point group `germline.policies`, or the import path "package.module:Class" of any
-    torch module."""
+    Such et al. 2018), "convolution" (images of any shape), "mlp", "linear" (one layer), "gru" and "lstm"
+    (which remember), "vector" (for function tasks), "own" (for own tasks), a name in the entry-point
+    group `germline.policies`, or the import path "package.module:Class" of any torch module."""
 
     hidden: Sequence[int] = ()
-    r"""Widths of the hidden layers of an "mlp"."""
+    r"""Widths of the hidden layers of an "mlp", or of those behind the maps of a "convolution"."""
 
     arguments: Mapping[str, object] | None = None
     r"""Handed to the class as keyword arguments; see `GymTask.arguments`."""

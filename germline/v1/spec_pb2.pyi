@@ -613,7 +613,9 @@ Global___AtariTask: _TypeAlias = AtariTask  # noqa: Y015
 
 @_typing.final
 class GymTask(_message.Message):
-    """A Gymnasium environment with a Box observation and a Discrete or Box action."""
+    """A Gymnasium environment with a Discrete or Box action. A Box is seen as it is; a Discrete, MultiDiscrete or MultiBinary
+    observation as ones and zeros, a one for each value that it has.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -640,10 +642,20 @@ class GymTask(_message.Message):
     ID_FIELD_NUMBER: _builtins.int
     MAX_STEPS_FIELD_NUMBER: _builtins.int
     ARGUMENTS_FIELD_NUMBER: _builtins.int
+    FLATTEN_FIELD_NUMBER: _builtins.int
+    BOUNDS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The registered id, such as "CartPole-v1"; "package.module:Env-v0" imports the package first."""
     max_steps: _builtins.int
     """Steps after which an episode is cut. Absent: the environment's own limit."""
+    flatten: _builtins.bool
+    """Whether an observation becomes one row of numbers: the parts of a Dict, in the order of their names, or of a Tuple, one
+    after the other; without it those two are refused. Absent: false.
+    """
+    bounds: _builtins.str
+    """How outputs become the numbers of a Box action. "squash": tanh, stretched to the bounds, and a number without bounds on
+    both sides is only clipped. "clip": as they are, cut at the bounds. Absent: "squash".
+    """
     @_builtins.property
     def arguments(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Keyword arguments of the environment, which get the types that TOML gives them. In this message each is a TOML
@@ -656,13 +668,24 @@ class GymTask(_message.Message):
         id: _builtins.str = ...,
         max_steps: _builtins.int | None = ...,
         arguments: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        flatten: _builtins.bool | None = ...,
+        bounds: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_steps", b"_max_steps", "max_steps", b"max_steps"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_bounds", b"_bounds", "_flatten", b"_flatten", "_max_steps", b"_max_steps", "bounds", b"bounds", "flatten", b"flatten", "max_steps", b"max_steps"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_steps", b"_max_steps", "arguments", b"arguments", "id", b"id", "max_steps", b"max_steps"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_bounds", b"_bounds", "_flatten", b"_flatten", "_max_steps", b"_max_steps", "arguments", b"arguments", "bounds", b"bounds", "flatten", b"flatten", "id", b"id", "max_steps", b"max_steps"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__bounds: _TypeAlias = _typing.Literal["bounds"]  # noqa: Y015
+    _WhichOneofArgType__bounds: _TypeAlias = _typing.Literal["_bounds", b"_bounds"]  # noqa: Y015
+    _WhichOneofReturnType__flatten: _TypeAlias = _typing.Literal["flatten"]  # noqa: Y015
+    _WhichOneofArgType__flatten: _TypeAlias = _typing.Literal["_flatten", b"_flatten"]  # noqa: Y015
     _WhichOneofReturnType__max_steps: _TypeAlias = _typing.Literal["max_steps"]  # noqa: Y015
     _WhichOneofArgType__max_steps: _TypeAlias = _typing.Literal["_max_steps", b"_max_steps"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__bounds) -> _WhichOneofReturnType__bounds | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__flatten) -> _WhichOneofReturnType__flatten | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_steps) -> _WhichOneofReturnType__max_steps | None: ...
 
 Global___GymTask: _TypeAlias = GymTask  # noqa: Y015
@@ -775,7 +798,7 @@ class Policy(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"motion" (small, sees what moves), "dqn2015" (Mnih et al. 2015), "uber2018" (the large network of Such et al. 2018),
-    "mlp", "linear" (one layer), "vector" (for function tasks), "own" (for own tasks), a name in the entry-point group
+    "convolution" (images of any shape), "mlp", "linear" (one layer), "gru" and "lstm" (which remember), "vector" (for function tasks), "own" (for own tasks), a name in the entry-point group
     `germline.policies`, or the import path "package.module:Class" of any torch module.
     """
     version: _builtins.int
@@ -784,7 +807,7 @@ class Policy(_message.Message):
     """
     @_builtins.property
     def hidden(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Widths of the hidden layers of an "mlp"."""
+        """Widths of the hidden layers of an "mlp", or of those behind the maps of a "convolution"."""
 
     @_builtins.property
     def arguments(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:

@@ -141,8 +141,10 @@ def _pushed(actions: StickActions, outputs: Outputs) -> Actions:
 
 
 def _bounded(actions: ContinuousActions, outputs: Outputs) -> npt.NDArray[np.float32]:
-    """tanh, stretched to the bounds; a number without bounds on both sides is only clipped."""
+    """tanh, stretched to the bounds; a number without bounds on both sides is only clipped, or all are."""
     low, high = actions.low, actions.high
+    if not actions.squash:
+        return np.clip(outputs, low, high).astype(np.float32)
     bounded = np.isfinite(low) & np.isfinite(high)
     bottom, top = np.where(bounded, low, -1) / 2, np.where(bounded, high, 1) / 2  # halved: no sum overflows
     stretched = (top + bottom) + (top - bottom) * np.tanh(outputs)

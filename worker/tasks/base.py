@@ -48,11 +48,19 @@ class DiscreteActions:
 
 @dataclass(frozen=True, slots=True)
 class ContinuousActions:
-    """A vector of numbers, each between its bounds; `shape` is what the environment wants."""
+    """A vector of numbers, each between its bounds.
+
+    Attributes:
+        low: the lowest of each, flat; minus infinity for none.
+        high: the highest, in the same manner.
+        shape: what the environment wants.
+        squash: whether an answer goes through tanh and is stretched to the bounds; else it is cut at them.
+    """
 
     low: npt.NDArray[np.float32]
     high: npt.NDArray[np.float32]
     shape: tuple[int, ...]
+    squash: bool = True
 
     @property
     def outputs(self) -> int:

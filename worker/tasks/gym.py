@@ -1,11 +1,11 @@
-"""Any environment that Gymnasium can make, with a Box observation and a Discrete or Box action."""
+"""Any environment that Gymnasium can make, with a Discrete or Box action."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium
 import numpy as np
@@ -26,6 +26,7 @@ from worker.tasks.base import (
     close_quietly,
 )
 from worker.tasks.gym_actions import actions_of, converter
+from worker.tasks.gym_observations import as_array, bare_space, seen, with_arrays
 from worker.tasks.gym_repeats import Environment, repeats
 
 logger = logging.getLogger(__name__)
@@ -44,6 +45,8 @@ class GymTask:
         id: str,
         max_steps: int | None = None,
         arguments: Mapping[str, object] | None = None,
+        flatten: bool = False,
+        bounds: Literal["squash", "clip"] = "squash",
         behaviour: Mapping[str, Any] | None = None,
     ) -> None:
         """Make the environment once to see its spaces.
@@ -52,6 +55,8 @@ class GymTask:
             id: the registered id; "package.module:Env-v0" imports that module, as :mod:`worker.plugins` does.
             max_steps: steps after which an episode is cut; the environment's own limit by default.
             arguments: keyword arguments of the environment.
+            flatten: make one row of each observation, and of the parts of a Dict or a Tuple.
+            bounds: "squash": tanh stretches an answer to the bounds of a Box action; "clip" cuts it there.
             behaviour: the `indices` of the numbers of the last observation that say what an episode did,
                 and, unless the environment's own bounds are meant, `low` and `high` of each. Without
                 indices, steps tell it in their info, under "behaviour".
@@ -60,9 +65,12 @@ class GymTask:
             SetupError: if it cannot be made, or its spaces are of other kinds.
         """
         self._id, self._max_steps, self._arguments = id, max_steps, dict(arguments or {})
+        self._flatten = flatten
         environment = self.make()
-        self.spaces = Spaces(*_seen(id, environment), actions_of(id, environment.action_space))
+        actions = actions_of(id, environment.action_space, squash=bounds == "squash")
+        self.spaces = Spaces(*seen(id, environment.observation_space), actions)
         self.to_action = converter(environment.action_space)
+        self.shown = bare_space(environment)
         self.indices, self.measures = _measured(id, environment, behaviour or {})
         environment.close()
         self.fresh_each_time = self._wants_fresh_environments()
@@ -70,6 +78,10 @@ class GymTask:
     def make_lanes(self, count: int) -> GymLanes:
         """Make the environment `count` times."""
         return GymLanes(self, count)
+
+    def to_observation(self, shown: object) -> npt.NDArray[Any]:
+        """What a network sees of what the bare environment shows."""
+        return as_array(shown, self.shown, self.spaces.observation_shape)
 
     def make(self) -> Environment:
         """A fresh environment.
@@ -82,7 +94,7 @@ class GymTask:
             import_module("task.gym.id", self._id, module)
         settings: dict[str, Any] = {"max_episode_steps": self._max_steps, **self._arguments}
         try:
-            return gymnasium.make(self._id, **settings)
+            return with_arrays(gymnasium.make(self._id, **settings), flatten=self._flatten)
         except gymnasium.error.Error as error:
             raise SetupError(f"task.gym.id is {self._id!r}; Gymnasium cannot make it: {error}") from error
         except (Exception, SystemExit) as error:  # whatever somebody's constructor does
@@ -154,10 +166,10 @@ class GymLanes:
         for i, lane in enumerate(self._lanes):
             try:
                 action = self._task.to_action(self._actions[i])
-                seen, reward, terminated, truncated, info = self._environments[lane].step(action)
+                shown, reward, terminated, truncated, info = self._environments[lane].step(action)
                 if self._task.measures and not self._task.indices:
                     self._told[lane] = info["behaviour"]
-                self.observations[lane] = seen
+                self.observations[lane] = shown
                 rewards[i], ended[i] = reward, terminated or truncated
             except RAISED as error:
                 failures[i], ended[i] = described(error), True
@@ -214,10 +226,3 @@ def _measured(
         )
     named = zip(indices, low, high, strict=True)
     return indices, [Measure(f"observation {index}", least, most) for index, least, most in named]
-
-
-def _seen(id: str, environment: Environment) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    space = environment.observation_space
-    if not isinstance(space, gym_spaces.Box):
-        raise SetupError(f"task.gym.id is {id!r}, whose observation is {space}; allowed: a Box")
-    return tuple(space.shape), np.dtype(np.uint8 if space.dtype == np.uint8 else np.float32)

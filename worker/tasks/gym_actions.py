@@ -19,13 +19,19 @@ ToAction = Callable[[Any], Any]
 """From one row of actions to what the environment's step takes."""
 
 
-def actions_of(id: str, space: gym_spaces.Space[Any]) -> DiscreteActions | ContinuousActions:
-    """What a policy has to answer. Raises SetupError, with the environment's id, for other spaces."""
+def actions_of(
+    id: str, space: gym_spaces.Space[Any], *, squash: bool = True
+) -> DiscreteActions | ContinuousActions:
+    """What a policy has to answer; numbers go through tanh, or are clipped.
+
+    Raises:
+        SetupError: with the environment's id, for other spaces.
+    """
     if isinstance(space, gym_spaces.Discrete):
         return DiscreteActions(int(space.n))
     if isinstance(space, gym_spaces.Box):
         low, high = (_bounds(bound, _is_whole(space)) for bound in (space.low, space.high))
-        return ContinuousActions(low, high, tuple(space.shape))
+        return ContinuousActions(low, high, tuple(space.shape), squash)
     raise SetupError(f"task.gym.id is {id!r}, whose action is {space}; allowed: Discrete or Box")
 
 

@@ -223,7 +223,11 @@ def test_a_function_task_has_as_many_weights_as_its_dimension() -> None:
 @pytest.mark.parametrize(
     ("name", "task", "complaint"),
     [
-        ("dqn2016", Screen(), "policy.name is 'dqn2016'; allowed: dqn2015, linear, mlp, motion, uber2018"),
+        (
+            "dqn2016",
+            Screen(),
+            "'dqn2016'; allowed: convolution, dqn2015, gru, linear, lstm, mlp, motion, uber2018",
+        ),
         ("dqn2015", Vectors(), r"shape \(4, 84, 84\); the task's have shape \(8,\)"),
         ("uber2018", Screen((3, 84, 84)), r"'uber2018', .* have shape \(3, 84, 84\)"),
         (

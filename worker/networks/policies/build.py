@@ -32,8 +32,8 @@ def make_policy(
 ) -> nn.Module:
     """Build a policy for a task.
 
-    A class is called with its `arguments`, and with `observation_shape`, `outputs` and `hidden` where it
-    takes them.
+    A class is called with its `arguments`, and with `observation_shape`, `observation_dtype`, `outputs` and
+    `hidden` where it takes them.
 
     Args:
         name: an entry point of ``germline.policies``, "vector", or the import path of a torch module's class.
@@ -95,6 +95,7 @@ def _keywords(
     offered: dict[str, object] = {
         "observation_shape": spaces.observation_shape,
         "outputs": spaces.actions.outputs,
+        "observation_dtype": str(spaces.observation_dtype),
     }
     if hidden:
         offered["hidden"] = tuple(hidden)

@@ -81,7 +81,8 @@ def _preprocessing(network: nn.Module) -> str:
 def _action(actions: ActionSpace) -> dict[str, object]:
     """What becomes of the outputs."""
     if isinstance(actions, ContinuousActions):
-        how = "tanh, stretched to the bounds; a number without bounds on both sides is only clipped"
+        squashed = "tanh, stretched to the bounds; a number without bounds on both sides is only clipped"
+        how = squashed if actions.squash else "clipped to the bounds"
         bounds = {"low": actions.low.ravel().tolist(), "high": actions.high.ravel().tolist()}
         return {"kind": "continuous", "how": how, **bounds}
     if isinstance(actions, StickActions):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 class Gru(nn.Module):
     """A linear layer, gated units that remember (Cho et al. 2014), and a linear layer.
 
-    An example of a :class:`.recurrent.Recurrent` policy: it keeps nothing itself.
+    A :class:`.recurrent.Recurrent` policy: it keeps nothing itself.
     """
 
     def __init__(self, *, observation_shape: tuple[int, ...], outputs: int, units: int = 32) -> None:
