@@ -1,7 +1,7 @@
-"""A maze seen from above that misleads: the way to the goal leads away from it, twice.
+"""A maze seen from above that misleads: the way to the goal leads away from it.
 
 After the "image hard maze" of Such et al. 2018 (arXiv 1712.06567), in a drawing of our own. A policy sees a
-picture, 20 x 20, of the walls and of itself, and takes steps of one pixel. The return is by how much nearer
+picture, 12 x 12, of the walls and of itself, and takes steps of one pixel. The return is by how much nearer
 to the goal, as the crow flies, it ended: so whoever climbs gathers under the wall below the goal.
 """
 
@@ -12,31 +12,23 @@ import numpy as np
 from gymnasium import spaces
 
 DRAWING = (
-    "####################",
-    "#..................#",
-    "#.G................#",
-    "#..................#",
-    "##############.....#",
-    "#..................#",
-    "#..................#",
-    "#..................#",
-    "#..................#",
-    "#..................#",
-    "#..................#",
-    "#..................#",
-    "#..................#",
-    "#..................#",
-    "#..................#",
-    "#..................#",
-    "#..................#",
-    "#....S.............#",
-    "#..................#",
-    "####################",
+    "############",
+    "#..........#",
+    "#.G........#",
+    "########...#",
+    "#..........#",
+    "#..........#",
+    "#..........#",
+    "#..........#",
+    "#..........#",
+    "#.S........#",
+    "#..........#",
+    "############",
 )
-STEPS = 80
+STEPS = 40
 MOVES = ((-1, 0), (1, 0), (0, -1), (0, 1))  # up, down, left, right
 WALL, SELF = 96, 255
-REACH = 2  # of the spot that a policy sees itself as: near places look alike
+REACH = 1  # of the spot that a policy sees itself as: near places look alike
 
 
 def _find(mark):

@@ -12,15 +12,17 @@ All sums are correctly rounded (`math.fsum`), so every machine shapes to the sam
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-ShapingName = Literal["centred_rank", "z_score", "group_mean", "pair_sign"]
+ShapingName = Literal["centred_rank", "z_score", "group_mean", "pair_sign", "weighted_ranks"]
 SHAPINGS: tuple[str, ...] = get_args(ShapingName)
 
+WHOLE = 64
+"""The weights of several rankings together, see :func:`weighted_ranks`."""
 Z_UNIT = 2.0**-10  # standardised fitness is rounded to a multiple of this
 _Floats = npt.NDArray[np.float64]
 _Ints = npt.NDArray[np.int64]
@@ -47,6 +49,7 @@ def shape(fitness: npt.ArrayLike, shaping: ShapingName = "centred_rank", group_p
         fitness: `[2 * pairs]`, always maximised, in the order of :func:`germline.pairs.members`.
         shaping: ``centred_rank`` (ties share their average rank), ``z_score``, ``group_mean`` (each group's
             own mean is subtracted; one standard deviation for all), or ``pair_sign`` (who won, pair by pair).
+            ``weighted_ranks``: it is shaped already, by :func:`weighted_ranks`.
         group_pairs: pairs in a group, for ``group_mean`` only.
 
     Raises:
@@ -62,7 +65,8 @@ def shape(fitness: npt.ArrayLike, shaping: ShapingName = "centred_rank", group_p
     weights = np.zeros(alive.size, dtype=np.int64)
     unit = 0.0
     if alive.any():
-        weights[alive], unit = _SHAPERS[shaping](_scaled(by_pair[alive]), groups[alive])
+        counted = by_pair[alive] if shaping == "weighted_ranks" else _scaled(by_pair[alive])
+        weights[alive], unit = _SHAPERS[shaping](counted, groups[alive])
     return Shaped(weights, unit, 2 * int(alive.sum()))
 
 
@@ -88,6 +92,8 @@ def largest_weight_sum(shaping: ShapingName, pairs: int) -> int:
         return pairs
     if shaping == "centred_rank":
         return 2 * pairs * pairs  # winners hold the upper ranks: sum of 2 * (rank+ - rank-) = 2 * pairs**2
+    if shaping == "weighted_ranks":
+        return WHOLE * 2 * pairs * pairs
     # The sum of |z| is at most that of the members, as the sum of z**2 is; half a unit each for the rounding.
     return math.ceil(2 * pairs / Z_UNIT) + pairs
 
@@ -100,11 +106,41 @@ def _scaled(by_pair: _Floats) -> _Floats:
 
 def _centred_rank(by_pair: _Floats, _groups: _Ints) -> tuple[_Ints, float]:
     """Twice the average rank, of variance ``(n*n - 1) / 3`` without ties; centring cancels within a pair."""
-    _, inverse, counts = np.unique(by_pair, return_inverse=True, return_counts=True)
-    first = np.cumsum(counts) - counts
-    twice_rank = (2 * first + counts)[inverse]
+    twice_rank = _twice_rank(by_pair)
     n = by_pair.size
     return twice_rank[:, 0] - twice_rank[:, 1], math.sqrt(3.0 / (n * n - 1.0))
+
+
+def weighted_ranks(columns: Sequence[npt.ArrayLike], weights: Sequence[int]) -> _Floats:
+    """The weighted sum of several rankings of an epoch's members: whole numbers, to be shaped as they are.
+
+    Args:
+        columns: each `[2 * pairs]`; a pair with a missing or infinite number in one of them does not count.
+        weights: of each ranking; together :data:`WHOLE`.
+
+    Returns:
+        `[2 * pairs]` float64; NaN for both members of a pair that does not count.
+    """
+    by_pair = [np.asarray(column, np.float64).reshape(-1, 2) for column in columns]
+    alive = np.logical_and.reduce([np.isfinite(column).all(axis=1) for column in by_pair])
+    summed = np.full(by_pair[0].shape, np.nan)
+    if alive.any():
+        ranks = [_twice_rank(column[alive]) for column in by_pair]
+        summed[alive] = sum(weight * rank for weight, rank in zip(weights, ranks, strict=True))
+    return summed.ravel()
+
+
+def _twice_rank(by_pair: _Floats) -> _Ints:
+    """Twice the average rank of each, ties shared."""
+    _, inverse, counts = np.unique(by_pair, return_inverse=True, return_counts=True)
+    twice: _Ints = (2 * (np.cumsum(counts) - counts) + counts)[inverse].reshape(by_pair.shape)
+    return twice
+
+
+def _ranks_as_they_are(by_pair: _Floats, _groups: _Ints) -> tuple[_Ints, float]:
+    """Whole numbers already; their variance is at most that of ranks at the whole weight."""
+    n = by_pair.size
+    return (by_pair[:, 0] - by_pair[:, 1]).astype(np.int64), math.sqrt(3.0 / (n * n - 1.0)) / WHOLE
 
 
 def _standardised(by_pair: _Floats, groups: _Ints) -> tuple[_Ints, float]:
@@ -133,4 +169,5 @@ _SHAPERS: dict[str, Callable[[_Floats, _Ints], tuple[_Ints, float]]] = {
     "z_score": _standardised,
     "group_mean": _standardised,
     "pair_sign": _pair_sign,
+    "weighted_ranks": _ranks_as_they_are,
 }

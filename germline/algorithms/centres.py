@@ -20,15 +20,19 @@ from germline.algorithms.draws import Dice
 from germline.algorithms.eggroll_settings import EggrollSettings
 from germline.algorithms.means import mean_of, standard_error
 
-_CENTRE_TICKET = 2**64 - 1  # no piece of work has it
+_CENTRE_TICKET = 2**64 - 1  # no piece of work has it, nor any a little below
 
 
-def centre_seed(experiment_seed: int) -> int:
-    """The initialisation seed of the first centre: a founder, drawn from the experiment's seed.
+def centre_seed(experiment_seed: int, number: int = 0) -> int:
+    """The initialisation seed of a first centre: a founder, drawn from the experiment's seed.
 
     A seed of its own, since the founder's noise and that of the pairs would otherwise share streams.
+
+    Args:
+        experiment_seed: the experiment's.
+        number: which of several centres that take turns.
     """
-    return Dice(experiment_seed, _CENTRE_TICKET).seed
+    return Dice(experiment_seed, _CENTRE_TICKET - number).seed
 
 
 class MeasuredCentre(NamedTuple):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -21,6 +22,7 @@ from germline.algorithms.base import (
     UnknownTicketError,
     check_result,
 )
+from germline.algorithms.centre_novelty import CentreNovelty
 from germline.algorithms.centres import MeasuredCentre, NewBestCentre, measured
 from germline.algorithms.draws import Dice
 from germline.algorithms.eggroll_settings import EggrollSettings
@@ -60,6 +62,10 @@ class Eggroll:
         self._unasked: OrderedDict[int, None] = OrderedDict()  # places, the next one first
         self._set_aside: dict[int, None] = {}  # places
         self._last_sorted: list[float] = []
+        self._novelty = CentreNovelty(settings.novelty, seed) if settings.novelty else None
+        self._behaviours: list[bytes] = []  # of the open epoch's members, empty where one is missing
+        self._centre_told: tuple[bytes, float] | None = None  # what the open epoch's centre did, and its mean
+        self._former_best: MeasuredCentre | None = None
         self._open(0)
 
     def ask(self, n: int) -> list[SliceAsk]:
@@ -81,12 +87,15 @@ class Eggroll:
         if ask is None:
             raise self._no_such(result.ticket)
         check_result(result, ask.episodes)
+        if self._novelty is not None:
+            self._novelty.check(result.behaviour, 2 * ask.pairs or 1)
         scores = self._scores(ask.scored(result.returns))
         centre = None if ask.pairs else measured(self.settings, ask.epoch, result.returns)
         # Nothing has changed so far, and nothing fails from here on.
         del self._pending[result.ticket]
         self._count(result, ask)
         self._note(scores)
+        self._note_behaviour(ask, result)
         events = [] if centre is None else self._rank(centre)
         return events + self._close_if_complete()
 
@@ -103,7 +112,7 @@ class Eggroll:
         if ask is None:
             raise self._no_such(ticket)
         scored = ask.scored(returns)
-        scores = self._scores(scored)
+        scores = self._scores(scored) if self._novelty is None else {}  # nobody knows what these did
         del self._pending[ticket]
         self._note(scores)
         self.evaluations += 2 * len(scored)
@@ -128,8 +137,9 @@ class Eggroll:
         if ask.pairs:
             first = 2 * ask.first_pair
             self._fitness[first : first + 2 * ask.pairs] = [math.nan] * (2 * ask.pairs)
+            self._behaviours[first : first + 2 * ask.pairs] = [b""] * (2 * ask.pairs)
         else:
-            self._told_centre, self.best = False, self._former_best
+            self._told_centre, self.best, self._centre_told = False, self._former_best, None
         return ask
 
     def close_early(self) -> list[EggrollEvent]:
@@ -159,6 +169,7 @@ class Eggroll:
         """Take an epoch as closed that closed early before a restart; False if its scores closed it."""
         closed_early = closed.epoch == self.epoch
         if closed_early:
+            self._closing()  # which comes to the same
             self._finish(closed)
         return closed_early
 
@@ -178,6 +189,11 @@ class Eggroll:
     def freeze(self) -> Callable[[], dict[str, JsonValue]]:
         """The state as it is now, and what writes it as :meth:`snapshot` does; that may be later."""
         fitness, frozen = list(self._fitness), self._frozen()
+        if self._novelty is not None:
+            frozen["novelty"] = self._novelty.snapshot()
+            frozen["behaviours"] = [behaviour.hex() for behaviour in self._behaviours]
+            told = self._centre_told
+            frozen["centre"] = [told[0].hex(), told[1]] if told else None
         return lambda: frozen | {"fitness": [None if math.isnan(score) else score for score in fitness]}
 
     def _frozen(self) -> dict[str, JsonValue]:
@@ -202,6 +218,11 @@ class Eggroll:
         self._open(int(snapshot["epoch"]))
         self._fitness = [math.nan if score is None else float(score) for score in snapshot["fitness"]]
         self._told_centre = bool(snapshot["told_centre"])
+        if self._novelty is not None:
+            self._novelty.restore(snapshot["novelty"])
+            self._behaviours = [bytes.fromhex(behaviour) for behaviour in snapshot["behaviours"]]
+            told = snapshot["centre"]
+            self._centre_told = (bytes.fromhex(told[0]), float(told[1])) if told else None
         self._last_sorted = [float(score) for score in snapshot["last"]]
         self.best = MeasuredCentre.from_json(snapshot["best"]) if snapshot["best"] else None
         former = snapshot.get("former_best")  # snapshots of earlier builds have none
@@ -229,6 +250,8 @@ class Eggroll:
     def _open(self, epoch: int) -> None:
         self.epoch = epoch
         self._fitness = [math.nan] * (2 * self.settings.pairs)
+        self._behaviours = [b""] * (2 * self.settings.pairs) if self._novelty is not None else []
+        self._centre_told = None
         self._pending = {}
         self._set_aside = {}
         every = self.settings.validation_epochs
@@ -271,6 +294,17 @@ class Eggroll:
         for place, score in scores.items():
             self._fitness[place] = score
 
+    def _note_behaviour(self, ask: SliceAsk, result: Result) -> None:
+        """What the members of a slice did, or the centre."""
+        if self._novelty is None:
+            return
+        if not ask.pairs:
+            self._centre_told = result.behaviour, mean_of(result.returns)
+            return
+        size, first = len(result.behaviour) // (2 * ask.pairs), 2 * ask.first_pair
+        for number in range(2 * ask.pairs):
+            self._behaviours[first + number] = result.behaviour[number * size : (number + 1) * size]
+
     def _rank(self, centre: MeasuredCentre) -> list[EggrollEvent]:
         """Note that the centre is measured; it may be the best so far."""
         self._told_centre = True
@@ -283,12 +317,23 @@ class Eggroll:
         return [] if self._pending or self._unasked else [self._close()]
 
     def _close(self) -> EpochClosed:
-        closed = EpochClosed(self.epoch, tuple(self._fitness))
+        closed = self._closing()
         self._finish(closed)
         return closed
 
+    def _closing(self) -> EpochClosed:
+        """What the open epoch comes to; where novelty counts, it is part of the past from now on."""
+        novelty = self._novelty
+        if novelty is None:
+            return EpochClosed(self.epoch, tuple(self._fitness))
+        if self._centre_told is not None:
+            novelty.measured(self.epoch, *self._centre_told)
+        utilities = novelty.utilities(self._fitness, self._behaviours)
+        return EpochClosed(self.epoch, utilities, novelty.take_turns(self.epoch))
+
     def _finish(self, closed: EpochClosed) -> None:
-        fitness = np.sort(np.array(closed.fitness, np.float64))  # what is missing comes last
+        scores = closed.fitness if self._novelty is None else self._fitness
+        fitness = np.sort(np.array(scores, np.float64))  # what is missing comes last
         self._last_sorted = fitness[: np.count_nonzero(~np.isnan(fitness))].tolist()
         self._open(closed.epoch + 1)
 
@@ -302,4 +347,5 @@ class Eggroll:
         """What must be the same for a snapshot to make sense."""
         s = self.settings
         centre: list[JsonValue] = [s.validation_epochs, s.validation_episodes, s.reported_episodes]
-        return [s.pairs, s.slice_pairs, s.episodes, *centre, list(s.starts)]
+        novelty: list[JsonValue] = [asdict(s.novelty)] if s.novelty else []
+        return [s.pairs, s.slice_pairs, s.episodes, *centre, list(s.starts), *novelty]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from germline.algorithms.centre_novelty import CentreNoveltySettings
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EggrollSettings:
@@ -20,6 +22,7 @@ class EggrollSettings:
             decided is reported, too, as before there were any.
         starts: an episode seed for each start, where the protocol has finitely many and some are reported:
             then a measurement plays each start once, in place of both.
+        novelty: what novelty means to the strategy; None: nothing.
     """
 
     pairs: int = 64
@@ -30,6 +33,7 @@ class EggrollSettings:
     validation_episodes: int = 10
     reported_episodes: int = 10
     starts: tuple[int, ...] = ()
+    novelty: CentreNoveltySettings | None = None
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense, by the field's name."""
@@ -39,6 +43,8 @@ class EggrollSettings:
         for field in ("validation_epochs", "reported_episodes"):
             if getattr(self, field) < 0:
                 raise ValueError(f"{field} is {getattr(self, field)}; allowed: at least 0")
+        if self.novelty is not None and self.validation_epochs != 1:
+            raise ValueError(f"validation_epochs is {self.validation_epochs}; allowed with novelty: 1")
         if not 0 < self.close_share <= 1:
             raise ValueError(f"close_share is {self.close_share}; allowed: above 0 and at most 1")
 

@@ -46,8 +46,11 @@ class EpochClosed:
 
     Attributes:
         epoch: the epoch that closed.
-        fitness: of its members: pair after pair, plus before minus; NaN for a member that is missing.
+        fitness: of its members: pair after pair, plus before minus; NaN for a member that is missing. Where
+            novelty counts, what moves the centre instead, by :func:`germline.shaping.weighted_ranks`.
+        next_centre: which of the centres that take turns the next epoch plays around.
     """
 
     epoch: int
     fitness: tuple[float, ...]
+    next_centre: int = 0

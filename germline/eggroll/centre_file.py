@@ -7,6 +7,8 @@ epoch, and goes on with the same bits. No pickle.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -21,6 +23,7 @@ from germline.eggroll.evolution import Evolution
 FORMAT = "germline.centre/1"
 _LENGTH_BYTES = _ALIGNMENT = 8  # of the safetensors format
 _MOMENT = "moment:"  # no parameter's name holds a colon
+_OTHER = "centre:"  # of one that takes turns with it: its number, and then as above
 
 
 class StoredCentre(NamedTuple):
@@ -32,6 +35,8 @@ class StoredCentre(NamedTuple):
         digest: of the weights.
         parameters: by name, float32.
         moments: by name, flat float64.
+        turn: its number among the centres that take turns; 0 where it is alone.
+        others: the others by their number: flat weights, float32, steps, and moments by name.
     """
 
     epoch: int
@@ -39,6 +44,8 @@ class StoredCentre(NamedTuple):
     digest: str
     parameters: dict[str, Tensor]
     moments: dict[str, Tensor]
+    turn: int = 0
+    others: Mapping[int, tuple[Tensor, int, dict[str, Tensor]]] = MappingProxyType({})
 
 
 def write(evolution: Evolution) -> bytes:
@@ -53,6 +60,13 @@ def write(evolution: Evolution) -> bytes:
         "steps": str(moments.steps),
         "digest": evolution.digest(),
     }
+    if evolution.others:
+        metadata["turn"] = str(evolution.turn)
+    for number, (centre, remembered) in evolution.others.items():
+        tensors[f"{_OTHER}{number}:"] = centre.contiguous().cpu()
+        metadata[f"{_OTHER}{number}"] = str(remembered.steps)
+        for name, vector in remembered.vectors.items():
+            tensors[f"{_OTHER}{number}:{_MOMENT}{name}"] = vector.contiguous().cpu()
     return save_tensors(tensors, metadata)
 
 
@@ -67,14 +81,35 @@ def read(data: bytes) -> StoredCentre:
         tensors = load_tensors(data)
         if metadata["format"] != FORMAT:
             raise ValueError(f"its format is {metadata['format']!r}; this reads {FORMAT}")
+        others = _others(metadata, tensors)
+        tensors = {name: value for name, value in tensors.items() if not name.startswith(_OTHER)}
         parameters = {name: value for name, value in tensors.items() if not name.startswith(_MOMENT)}
         moments = {n.removeprefix(_MOMENT): v for n, v in tensors.items() if n.startswith(_MOMENT)}
         centre = StoredCentre(
-            int(metadata["epoch"]), int(metadata["steps"]), metadata["digest"], parameters, moments
+            int(metadata["epoch"]),
+            int(metadata["steps"]),
+            metadata["digest"],
+            parameters,
+            moments,
+            int(metadata.get("turn", 0)),
+            others,
         )
     except Exception as error:
         raise ValueError(f"{len(data)} bytes are no centre of an evolution strategy: {error}") from error
     return centre
+
+
+def _others(
+    metadata: Mapping[str, str], tensors: Mapping[str, Tensor]
+) -> dict[int, tuple[Tensor, int, dict[str, Tensor]]]:
+    """The centres that take turns with the one in the file."""
+    found = {}
+    for name, steps in metadata.items():
+        if name.startswith(_OTHER):
+            moments = f"{name}:{_MOMENT}"
+            vectors = {n.removeprefix(moments): v for n, v in tensors.items() if n.startswith(moments)}
+            found[int(name.removeprefix(_OTHER))] = tensors[f"{name}:"], int(steps), vectors
+    return found
 
 
 def annotate(data: bytes, **notes: str) -> bytes:
@@ -126,8 +161,16 @@ def restore(evolution: Evolution, data: bytes) -> None:
     flat = torch.cat([centre.parameters[name].flatten() for name in shapes])
     if weights.digest(flat) != centre.digest:
         raise ValueError(f"the centre's weights do not have the digest {centre.digest} that it names")
+    numbers, known = {centre.turn, *centre.others}, {evolution.turn, *evolution.others}
+    if numbers != known or any(other.shape != flat.shape for other, _, _ in centre.others.values()):
+        raise ValueError(f"the file has {len(numbers)} centres that take turns; this evolution {len(known)}")
     here = evolution.centre.device
     moments = {name: vector.to(here) for name, vector in centre.moments.items()}
     evolution.epoch, evolution.moments = centre.epoch, Moments(centre.steps, moments)
+    evolution.turn = centre.turn
+    evolution.others = {
+        number: (weights_.to(here), Moments(steps, {name: vector.to(here) for name, vector in told.items()}))
+        for number, (weights_, steps, told) in centre.others.items()
+    }
     evolution.centre.copy_(flat.to(here))
     evolution.space.write(evolution.centre, evolution.network)

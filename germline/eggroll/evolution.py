@@ -67,6 +67,8 @@ class Evolution:
         centre: `[space.size]` float32, the current centre; the network's weights are a copy of it.
         epoch: how many epochs have been told.
         moments: what the optimiser remembers.
+        turn: which of several centres that take turns this one is; 0 where there is one.
+        others: the centres whose turn it is not, and what the optimiser remembers of each.
     """
 
     def __init__(
@@ -93,6 +95,8 @@ class Evolution:
         self.centre = self.space.read(network)
         self.epoch = 0
         self.moments = Moments()
+        self.turn = 0
+        self.others: dict[int, tuple[Tensor, Moments]] = {}
         self.optimiser = named_optimiser(optimiser) if isinstance(optimiser, str) else optimiser
         is_rule = hasattr(self.optimiser, "step") and not isinstance(self.optimiser, type)
         self.torch_optimiser = None if is_rule else self._make(self.optimiser)
@@ -167,6 +171,28 @@ class Evolution:
             self._move(update.estimate(self.space, self.key(), shaped, self.sigma, drawn, self.centre.device))
         self.epoch += 1
         return told
+
+    @torch.no_grad()
+    def add_centre(self, centre: Tensor) -> None:
+        """Let one more centre take turns, `[space.size]` float32; its number is how many there were."""
+        self.others[1 + len(self.others)] = centre.to(self.centre).clone(), Moments()
+
+    @torch.no_grad()
+    def turn_to(self, number: int) -> None:
+        """Go on around another one of the centres that take turns; to this one is nothing.
+
+        Raises:
+            ValueError: there is no such centre.
+        """
+        if number == self.turn:
+            return
+        if number not in self.others:
+            raise ValueError(f"next_centre is {number}; there are {1 + len(self.others)} centres, from 0")
+        self.others[self.turn] = self.centre.clone(), self.moments
+        centre, self.moments = self.others.pop(number)
+        self.centre.copy_(centre)
+        self.space.write(self.centre, self.network)
+        self.turn = number
 
     def digest(self) -> str:
         """A short digest of the centre: equal on every machine that was told the same."""

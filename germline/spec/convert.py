@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import TypedDict
 
 from germline.algorithms.cells import MapSettings
+from germline.algorithms.centre_novelty import CentreNoveltySettings
+from germline.algorithms.centre_novelty import Objective as CentreObjective
 from germline.algorithms.eggroll_settings import EggrollSettings
 from germline.algorithms.ga_settings import CapSchedule, GaSettings, PowerSchedule, Replacement, Selection
 from germline.algorithms.novelty_settings import NoveltySettings, Objective
@@ -36,6 +38,12 @@ _OBJECTIVES: dict[int, Objective] = {
     spec_pb2.NOVELTY_OBJECTIVE_ADAPTIVE: "adaptive",
     spec_pb2.NOVELTY_OBJECTIVE_DOMINATED: "dominated",
     spec_pb2.NOVELTY_OBJECTIVE_TIE_BREAK: "tie_break",
+}
+
+_CENTRE_OBJECTIVES: dict[int, CentreObjective] = {
+    spec_pb2.CENTRE_OBJECTIVE_NOVELTY: "novelty",
+    spec_pb2.CENTRE_OBJECTIVE_MIXED: "mixed",
+    spec_pb2.CENTRE_OBJECTIVE_ADAPTIVE: "adaptive",
 }
 
 _CAP_SCHEDULES: dict[int, CapSchedule] = {
@@ -191,4 +199,19 @@ def eggroll_settings(spec: spec_pb2.ExperimentSpec) -> EggrollSettings:
         validation_episodes=eggroll.validation_episodes,
         reported_episodes=eggroll.reported_episodes,
         starts=starts_of(spec) if eggroll.reported_episodes else (),
+        novelty=_centre_novelty(spec) if eggroll.HasField("novelty") else None,
+    )
+
+
+def _centre_novelty(spec: spec_pb2.ExperimentSpec) -> CentreNoveltySettings:
+    novelty = spec.algorithm.eggroll.novelty
+    return CentreNoveltySettings(
+        dimensions=behaviour_dimensions(spec),
+        objective=_CENTRE_OBJECTIVES[novelty.objective],
+        centres=novelty.centres,
+        neighbours=novelty.neighbours,
+        archive_size=novelty.archive_size,
+        weight=novelty.weight,
+        weight_step=novelty.weight_step,
+        patience=novelty.patience,
     )

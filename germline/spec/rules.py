@@ -78,6 +78,10 @@ def _rules(
     )
     yield ("evaluation.cap_frames", "evaluation.frame_bonus"), lambda: _a_bonus_is_bounded(spec.evaluation)
     if spec.algorithm.HasField("eggroll"):
+        yield (
+            _below(_EGGROLL, "novelty", "shaping", "validation_epochs", "start"),
+            lambda: _centres_can_be_novel(spec.algorithm.eggroll),
+        )
         yield (_EGGROLL + "start",), lambda: _first_centre_is_a_genome(spec.algorithm.eggroll)
         yield (
             _below(_EGGROLL, "close_share", "close_after_s"),
@@ -250,6 +254,7 @@ def _behaviours_are_known(spec: spec_pb2.ExperimentSpec) -> Iterator[Problem]:
     compares = {
         _MAP_ELITES: spec.algorithm.HasField("map_elites"),
         _GA + "novelty.": spec.algorithm.ga.HasField("novelty"),
+        _EGGROLL + "novelty.": spec.algorithm.eggroll.HasField("novelty"),
     }
     for table, needs in compares.items():
         if needs and not spec.HasField("behaviour"):
@@ -300,6 +305,21 @@ def _first_centre_is_a_genome(eggroll: spec_pb2.Eggroll) -> Iterator[Problem]:
         shown = eggroll.start if len(eggroll.start) <= _SHOWN else eggroll.start[:_SHOWN] + "..."
         allowed = f"the file of a policy card, .toml, or a genome as cards spell it ({error})"
         yield wrong_value(_EGGROLL + "start", shown, allowed)
+
+
+def _centres_can_be_novel(eggroll: spec_pb2.Eggroll) -> Iterator[Problem]:
+    """Novelty is among measured centres, and shapes by ranks."""
+    if not eggroll.HasField("novelty"):
+        return
+    needs = "with [algorithm.eggroll.novelty]"
+    if eggroll.validation_epochs != 1:
+        yield wrong_value(_EGGROLL + "validation_epochs", eggroll.validation_epochs, f"1 {needs}")
+    if eggroll.shaping != spec_pb2.SHAPING_CENTRED_RANK:
+        word = spec_pb2.Shaping.Name(eggroll.shaping).removeprefix("SHAPING_").lower()
+        yield wrong_value(_EGGROLL + "shaping", word, f'"centred_rank" {needs}')
+    if eggroll.HasField("start") and eggroll.novelty.centres > 1:
+        allowed = "1, since all would start at the same algorithm.eggroll.start"
+        yield wrong_value(_EGGROLL + "novelty.centres", eggroll.novelty.centres, allowed)
 
 
 def _early_close_has_a_deadline(eggroll: spec_pb2.Eggroll) -> Iterator[Problem]:

@@ -285,21 +285,27 @@ class EpochClosed(_message.Message):
 
     EPOCH_FIELD_NUMBER: _builtins.int
     FITNESS_FIELD_NUMBER: _builtins.int
+    NEXT_CENTRE_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
     """The epoch."""
+    next_centre: _builtins.int
+    """The centre that the next epoch plays around."""
     @_builtins.property
     def fitness(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """Fitness of its members, plus before minus, pair after pair; NaN for a member that is missing."""
+        """Fitness of its members, plus before minus, pair after pair; NaN for a member that is missing. As in EpochUpdate of
+        worker.proto, what moves the centre instead where novelty counts.
+        """
 
     def __init__(
         self,
         *,
         epoch: _builtins.int = ...,
         fitness: _abc.Iterable[_builtins.float] | None = ...,
+        next_centre: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "fitness", b"fitness"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "fitness", b"fitness", "next_centre", b"next_centre"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -279,6 +279,37 @@ class GeneticAlgorithm:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CentreNovelty:
+    r"""What novelty means to an evolution strategy (NS-ES and its kin, arXiv 1712.06560): how far an
+    individual's behaviour is from its nearest neighbours among those of earlier centres. It needs a
+    `behaviour`, `shaping = "centred_rank"` and `validation_epochs = 1`, as a centre's behaviour is told
+    with its measurement. A table of its own, which may be left out."""
+
+    objective: Literal["novelty", "mixed", "adaptive"] | None = None
+    r"""What moves a centre. Default: 'novelty'."""
+
+    centres: int | None = None
+    r"""Centres that take turns, one an epoch: the next one is drawn by how novel each was when it was
+    measured last. Default: 3."""
+
+    neighbours: int | None = None
+    r"""Over how many nearest neighbours the mean distance is taken. Default: 10."""
+
+    archive_size: int | None = None
+    r"""How many measured centres the archive keeps, of which the oldest leaves. Default: 10000."""
+
+    weight: int | None = None
+    r"""For "mixed": how much reward counts, in 64ths; the rest is novelty's. Default: 32."""
+
+    weight_step: int | None = None
+    r"""For "adaptive": by how much the weight of reward moves, in 64ths; 0.05 of the whole in the paper.
+    Default: 3."""
+
+    patience: int | None = None
+    r"""For "adaptive": epochs without a better measured centre after which reward counts less. Default: 50."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Eggroll:
     r"""EGGROLL (arXiv 2511.16652): an evolution strategy whose noise on every matrix is a product of two
     thin factors. One epoch plays `pairs` antithetic pairs around the same centre, then every worker
@@ -355,6 +386,9 @@ class Eggroll:
     the spec's folder. What travels and is stored is the card's genome, as cards spell it, and that may
     be given in place of the file. The card's policy must be the spec's. Absent: a random network, drawn
     from the experiment's seed."""
+
+    novelty: CentreNovelty | None = None
+    r"""What novelty means to the strategy. Absent: nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)

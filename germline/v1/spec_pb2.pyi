@@ -263,6 +263,34 @@ MUTATION_KIND_LOW_RANK: MutationKind.ValueType  # 2
 """Each matrix gets a product of two thin factors (as in EGGROLL, arXiv 2511.16652)."""
 Global___MutationKind: _TypeAlias = MutationKind  # noqa: Y015
 
+class _CentreObjective:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CentreObjectiveEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CentreObjective.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CENTRE_OBJECTIVE_UNSPECIFIED: _CentreObjective.ValueType  # 0
+    """Not an objective; refused."""
+    CENTRE_OBJECTIVE_NOVELTY: _CentreObjective.ValueType  # 1
+    """The ranks of novelty alone (NS-ES)."""
+    CENTRE_OBJECTIVE_MIXED: _CentreObjective.ValueType  # 2
+    """The ranks of reward and of novelty, at a fixed `weight` (NSR-ES)."""
+    CENTRE_OBJECTIVE_ADAPTIVE: _CentreObjective.ValueType  # 3
+    """The same at a weight that begins with reward alone, rises with a better centre and falls without one (NSRA-ES)."""
+
+class CentreObjective(_CentreObjective, metaclass=_CentreObjectiveEnumTypeWrapper):
+    """What moves a centre where novelty counts."""
+
+CENTRE_OBJECTIVE_UNSPECIFIED: CentreObjective.ValueType  # 0
+"""Not an objective; refused."""
+CENTRE_OBJECTIVE_NOVELTY: CentreObjective.ValueType  # 1
+"""The ranks of novelty alone (NS-ES)."""
+CENTRE_OBJECTIVE_MIXED: CentreObjective.ValueType  # 2
+"""The ranks of reward and of novelty, at a fixed `weight` (NSR-ES)."""
+CENTRE_OBJECTIVE_ADAPTIVE: CentreObjective.ValueType  # 3
+"""The same at a weight that begins with reward alone, rises with a better centre and falls without one (NSRA-ES)."""
+Global___CentreObjective: _TypeAlias = CentreObjective  # noqa: Y015
+
 class _Optimiser:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -1430,6 +1458,7 @@ class Eggroll(_message.Message):
     VALIDATION_EPISODES_FIELD_NUMBER: _builtins.int
     REPORTED_EPISODES_FIELD_NUMBER: _builtins.int
     START_FIELD_NUMBER: _builtins.int
+    NOVELTY_FIELD_NUMBER: _builtins.int
     pairs: _builtins.int
     """Antithetic pairs of one epoch; the population has twice as many members."""
     rank: _builtins.int
@@ -1482,6 +1511,10 @@ class Eggroll(_message.Message):
     What travels and is stored is the card's genome, as cards spell it, and that may be given in place of the file. The
     card's policy must be the spec's. Absent: a random network, drawn from the experiment's seed.
     """
+    @_builtins.property
+    def novelty(self) -> Global___CentreNovelty:
+        """What novelty means to the strategy. Absent: nothing."""
+
     def __init__(
         self,
         *,
@@ -1504,10 +1537,11 @@ class Eggroll(_message.Message):
         validation_episodes: _builtins.int | None = ...,
         reported_episodes: _builtins.int | None = ...,
         start: _builtins.str | None = ...,
+        novelty: Global___CentreNovelty | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_checkpoint_epochs", b"_checkpoint_epochs", "_close_after_s", b"_close_after_s", "_close_share", b"_close_share", "_learning_rate", b"_learning_rate", "_learning_rate_decay", b"_learning_rate_decay", "_momentum", b"_momentum", "_noise_reuse", b"_noise_reuse", "_optimiser", b"_optimiser", "_pairs", b"_pairs", "_rank", b"_rank", "_reported_episodes", b"_reported_episodes", "_shaping", b"_shaping", "_sigma", b"_sigma", "_sigma_decay", b"_sigma_decay", "_slice_pairs", b"_slice_pairs", "_start", b"_start", "_validation_episodes", b"_validation_episodes", "_validation_epochs", b"_validation_epochs", "_weight_decay", b"_weight_decay", "checkpoint_epochs", b"checkpoint_epochs", "close_after_s", b"close_after_s", "close_share", b"close_share", "learning_rate", b"learning_rate", "learning_rate_decay", b"learning_rate_decay", "momentum", b"momentum", "noise_reuse", b"noise_reuse", "optimiser", b"optimiser", "pairs", b"pairs", "rank", b"rank", "reported_episodes", b"reported_episodes", "shaping", b"shaping", "sigma", b"sigma", "sigma_decay", b"sigma_decay", "slice_pairs", b"slice_pairs", "start", b"start", "validation_episodes", b"validation_episodes", "validation_epochs", b"validation_epochs", "weight_decay", b"weight_decay"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_checkpoint_epochs", b"_checkpoint_epochs", "_close_after_s", b"_close_after_s", "_close_share", b"_close_share", "_learning_rate", b"_learning_rate", "_learning_rate_decay", b"_learning_rate_decay", "_momentum", b"_momentum", "_noise_reuse", b"_noise_reuse", "_optimiser", b"_optimiser", "_pairs", b"_pairs", "_rank", b"_rank", "_reported_episodes", b"_reported_episodes", "_shaping", b"_shaping", "_sigma", b"_sigma", "_sigma_decay", b"_sigma_decay", "_slice_pairs", b"_slice_pairs", "_start", b"_start", "_validation_episodes", b"_validation_episodes", "_validation_epochs", b"_validation_epochs", "_weight_decay", b"_weight_decay", "checkpoint_epochs", b"checkpoint_epochs", "close_after_s", b"close_after_s", "close_share", b"close_share", "learning_rate", b"learning_rate", "learning_rate_decay", b"learning_rate_decay", "momentum", b"momentum", "noise_reuse", b"noise_reuse", "novelty", b"novelty", "optimiser", b"optimiser", "pairs", b"pairs", "rank", b"rank", "reported_episodes", b"reported_episodes", "shaping", b"shaping", "sigma", b"sigma", "sigma_decay", b"sigma_decay", "slice_pairs", b"slice_pairs", "start", b"start", "validation_episodes", b"validation_episodes", "validation_epochs", b"validation_epochs", "weight_decay", b"weight_decay"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_checkpoint_epochs", b"_checkpoint_epochs", "_close_after_s", b"_close_after_s", "_close_share", b"_close_share", "_learning_rate", b"_learning_rate", "_learning_rate_decay", b"_learning_rate_decay", "_momentum", b"_momentum", "_noise_reuse", b"_noise_reuse", "_optimiser", b"_optimiser", "_pairs", b"_pairs", "_rank", b"_rank", "_reported_episodes", b"_reported_episodes", "_shaping", b"_shaping", "_sigma", b"_sigma", "_sigma_decay", b"_sigma_decay", "_slice_pairs", b"_slice_pairs", "_start", b"_start", "_validation_episodes", b"_validation_episodes", "_validation_epochs", b"_validation_epochs", "_weight_decay", b"_weight_decay", "checkpoint_epochs", b"checkpoint_epochs", "close_after_s", b"close_after_s", "close_share", b"close_share", "learning_rate", b"learning_rate", "learning_rate_decay", b"learning_rate_decay", "momentum", b"momentum", "noise_reuse", b"noise_reuse", "optimiser", b"optimiser", "pairs", b"pairs", "rank", b"rank", "reported_episodes", b"reported_episodes", "shaping", b"shaping", "sigma", b"sigma", "sigma_decay", b"sigma_decay", "slice_pairs", b"slice_pairs", "start", b"start", "validation_episodes", b"validation_episodes", "validation_epochs", b"validation_epochs", "weight_decay", b"weight_decay"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_checkpoint_epochs", b"_checkpoint_epochs", "_close_after_s", b"_close_after_s", "_close_share", b"_close_share", "_learning_rate", b"_learning_rate", "_learning_rate_decay", b"_learning_rate_decay", "_momentum", b"_momentum", "_noise_reuse", b"_noise_reuse", "_optimiser", b"_optimiser", "_pairs", b"_pairs", "_rank", b"_rank", "_reported_episodes", b"_reported_episodes", "_shaping", b"_shaping", "_sigma", b"_sigma", "_sigma_decay", b"_sigma_decay", "_slice_pairs", b"_slice_pairs", "_start", b"_start", "_validation_episodes", b"_validation_episodes", "_validation_epochs", b"_validation_epochs", "_weight_decay", b"_weight_decay", "checkpoint_epochs", b"checkpoint_epochs", "close_after_s", b"close_after_s", "close_share", b"close_share", "learning_rate", b"learning_rate", "learning_rate_decay", b"learning_rate_decay", "momentum", b"momentum", "noise_reuse", b"noise_reuse", "novelty", b"novelty", "optimiser", b"optimiser", "pairs", b"pairs", "rank", b"rank", "reported_episodes", b"reported_episodes", "shaping", b"shaping", "sigma", b"sigma", "sigma_decay", b"sigma_decay", "slice_pairs", b"slice_pairs", "start", b"start", "validation_episodes", b"validation_episodes", "validation_epochs", b"validation_epochs", "weight_decay", b"weight_decay"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__checkpoint_epochs: _TypeAlias = _typing.Literal["checkpoint_epochs"]  # noqa: Y015
     _WhichOneofArgType__checkpoint_epochs: _TypeAlias = _typing.Literal["_checkpoint_epochs", b"_checkpoint_epochs"]  # noqa: Y015
@@ -1587,6 +1621,82 @@ class Eggroll(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__weight_decay) -> _WhichOneofReturnType__weight_decay | None: ...
 
 Global___Eggroll: _TypeAlias = Eggroll  # noqa: Y015
+
+@_typing.final
+class CentreNovelty(_message.Message):
+    """What novelty means to an evolution strategy (NS-ES and its kin, arXiv 1712.06560): how far an individual's behaviour is
+    from its nearest neighbours among those of earlier centres. It needs a `behaviour`, `shaping = "centred_rank"` and
+    `validation_epochs = 1`, as a centre's behaviour is told with its measurement. A table of its own, which may be left out.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OBJECTIVE_FIELD_NUMBER: _builtins.int
+    CENTRES_FIELD_NUMBER: _builtins.int
+    NEIGHBOURS_FIELD_NUMBER: _builtins.int
+    ARCHIVE_SIZE_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    WEIGHT_STEP_FIELD_NUMBER: _builtins.int
+    PATIENCE_FIELD_NUMBER: _builtins.int
+    objective: Global___CentreObjective.ValueType
+    """What moves a centre."""
+    centres: _builtins.int
+    """Centres that take turns, one an epoch: the next one is drawn by how novel each was when it was measured last."""
+    neighbours: _builtins.int
+    """Over how many nearest neighbours the mean distance is taken."""
+    archive_size: _builtins.int
+    """How many measured centres the archive keeps, of which the oldest leaves."""
+    weight: _builtins.int
+    """For "mixed": how much reward counts, in 64ths; the rest is novelty's."""
+    weight_step: _builtins.int
+    """For "adaptive": by how much the weight of reward moves, in 64ths; 0.05 of the whole in the paper."""
+    patience: _builtins.int
+    """For "adaptive": epochs without a better measured centre after which reward counts less."""
+    def __init__(
+        self,
+        *,
+        objective: Global___CentreObjective.ValueType | None = ...,
+        centres: _builtins.int | None = ...,
+        neighbours: _builtins.int | None = ...,
+        archive_size: _builtins.int | None = ...,
+        weight: _builtins.int | None = ...,
+        weight_step: _builtins.int | None = ...,
+        patience: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_archive_size", b"_archive_size", "_centres", b"_centres", "_neighbours", b"_neighbours", "_objective", b"_objective", "_patience", b"_patience", "_weight", b"_weight", "_weight_step", b"_weight_step", "archive_size", b"archive_size", "centres", b"centres", "neighbours", b"neighbours", "objective", b"objective", "patience", b"patience", "weight", b"weight", "weight_step", b"weight_step"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_archive_size", b"_archive_size", "_centres", b"_centres", "_neighbours", b"_neighbours", "_objective", b"_objective", "_patience", b"_patience", "_weight", b"_weight", "_weight_step", b"_weight_step", "archive_size", b"archive_size", "centres", b"centres", "neighbours", b"neighbours", "objective", b"objective", "patience", b"patience", "weight", b"weight", "weight_step", b"weight_step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__archive_size: _TypeAlias = _typing.Literal["archive_size"]  # noqa: Y015
+    _WhichOneofArgType__archive_size: _TypeAlias = _typing.Literal["_archive_size", b"_archive_size"]  # noqa: Y015
+    _WhichOneofReturnType__centres: _TypeAlias = _typing.Literal["centres"]  # noqa: Y015
+    _WhichOneofArgType__centres: _TypeAlias = _typing.Literal["_centres", b"_centres"]  # noqa: Y015
+    _WhichOneofReturnType__neighbours: _TypeAlias = _typing.Literal["neighbours"]  # noqa: Y015
+    _WhichOneofArgType__neighbours: _TypeAlias = _typing.Literal["_neighbours", b"_neighbours"]  # noqa: Y015
+    _WhichOneofReturnType__objective: _TypeAlias = _typing.Literal["objective"]  # noqa: Y015
+    _WhichOneofArgType__objective: _TypeAlias = _typing.Literal["_objective", b"_objective"]  # noqa: Y015
+    _WhichOneofReturnType__patience: _TypeAlias = _typing.Literal["patience"]  # noqa: Y015
+    _WhichOneofArgType__patience: _TypeAlias = _typing.Literal["_patience", b"_patience"]  # noqa: Y015
+    _WhichOneofReturnType__weight: _TypeAlias = _typing.Literal["weight"]  # noqa: Y015
+    _WhichOneofArgType__weight: _TypeAlias = _typing.Literal["_weight", b"_weight"]  # noqa: Y015
+    _WhichOneofReturnType__weight_step: _TypeAlias = _typing.Literal["weight_step"]  # noqa: Y015
+    _WhichOneofArgType__weight_step: _TypeAlias = _typing.Literal["_weight_step", b"_weight_step"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__archive_size) -> _WhichOneofReturnType__archive_size | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__centres) -> _WhichOneofReturnType__centres | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__neighbours) -> _WhichOneofReturnType__neighbours | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__objective) -> _WhichOneofReturnType__objective | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__patience) -> _WhichOneofReturnType__patience | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__weight) -> _WhichOneofReturnType__weight | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__weight_step) -> _WhichOneofReturnType__weight_step | None: ...
+
+Global___CentreNovelty: _TypeAlias = CentreNovelty  # noqa: Y015
 
 @_typing.final
 class Stop(_message.Message):

@@ -797,13 +797,18 @@ class EpochUpdate(_message.Message):
     EXPERIMENT_FIELD_NUMBER: _builtins.int
     EPOCH_FIELD_NUMBER: _builtins.int
     FITNESS_FIELD_NUMBER: _builtins.int
+    NEXT_CENTRE_FIELD_NUMBER: _builtins.int
     experiment: _builtins.int
     """Number of the experiment."""
     epoch: _builtins.int
     """The epoch that closed."""
+    next_centre: _builtins.int
+    """The centre that the next epoch plays around, of those that take turns; 0 where there is one."""
     @_builtins.property
     def fitness(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """Fitness of its members, plus before minus, pair after pair; NaN for a member that is missing."""
+        """Fitness of its members, plus before minus, pair after pair; NaN for a member that is missing. Where the spec has a
+        novelty of centres, what moves the centre instead: whole numbers.
+        """
 
     def __init__(
         self,
@@ -811,10 +816,11 @@ class EpochUpdate(_message.Message):
         experiment: _builtins.int = ...,
         epoch: _builtins.int = ...,
         fitness: _abc.Iterable[_builtins.float] | None = ...,
+        next_centre: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "experiment", b"experiment", "fitness", b"fitness"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "experiment", b"experiment", "fitness", b"fitness", "next_centre", b"next_centre"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

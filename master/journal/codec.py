@@ -220,7 +220,10 @@ def write_snapshot(snapshot: Snapshot) -> bytes:
         progress=_pack_json(snapshot.progress),
         workers=[worker_message(worker) for worker in snapshot.workers],
         closed_epochs=snapshot.closed_epochs,
-        epochs=[journal_pb2.EpochClosed(epoch=e.epoch, fitness=e.fitness) for e in snapshot.epochs],
+        epochs=[
+            journal_pb2.EpochClosed(epoch=e.epoch, fitness=e.fitness, next_centre=e.next_centre)
+            for e in snapshot.epochs
+        ],
         checkpoints=[checkpoint_message(checkpoint) for checkpoint in snapshot.checkpoints],
         trouble=snapshot.trouble,
         quarantined=map(quarantined_message, snapshot.quarantined),
@@ -252,7 +255,7 @@ def _read_snapshot(message: journal_pb2.Snapshot) -> Snapshot:
         progress=_unpack_json(message.progress),
         workers=[read_worker(worker) for worker in message.workers],
         closed_epochs=message.closed_epochs,
-        epochs=tuple(EpochClosed(e.epoch, tuple(e.fitness)) for e in message.epochs),
+        epochs=tuple(EpochClosed(e.epoch, tuple(e.fitness), e.next_centre) for e in message.epochs),
         checkpoints=tuple(map(read_checkpoint, message.checkpoints)),
         told=tuple(map(read_told, message.told)),
         trouble=message.trouble,

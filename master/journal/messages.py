@@ -78,6 +78,7 @@ def write_rare(message: journal_pb2.Event, event: Rare) -> None:
     elif isinstance(event, EpochClosed):
         message.epoch_closed.epoch = event.epoch
         message.epoch_closed.fitness.extend(event.fitness)
+        message.epoch_closed.next_centre = event.next_centre
     elif isinstance(event, CheckpointStored):
         message.checkpoint_stored.CopyFrom(checkpoint_message(event))
     elif isinstance(event, Discarded):
@@ -104,7 +105,7 @@ _READERS: dict[str, Callable[[journal_pb2.Event], Rare]] = {
     "state_changed": lambda event: _read_state(event.state_changed),
     "stop_changed": lambda event: StopChanged(event.stop_changed.stop.SerializeToString(deterministic=True)),
     "worker_seen": lambda event: read_worker(event.worker_seen),
-    "epoch_closed": lambda event: EpochClosed(event.epoch_closed.epoch, tuple(event.epoch_closed.fitness)),
+    "epoch_closed": lambda event: _read_closed(event.epoch_closed),
     "checkpoint_stored": lambda event: read_checkpoint(event.checkpoint_stored),
     "discarded": lambda event: Discarded(event.discarded.worker, tuple(event.discarded.tickets)),
     "set_aside": lambda event: _read_set_aside(event.set_aside),
@@ -112,6 +113,10 @@ _READERS: dict[str, Callable[[journal_pb2.Event], Rare]] = {
     "released": lambda event: Released(event.released.worker_id),
     "members_told": lambda event: _read_members(event.members_told),
 }
+
+
+def _read_closed(message: journal_pb2.EpochClosed) -> EpochClosed:
+    return EpochClosed(message.epoch, tuple(message.fitness), message.next_centre)
 
 
 def _read_members(message: journal_pb2.MembersTold) -> MembersTold:

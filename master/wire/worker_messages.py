@@ -203,6 +203,7 @@ class OrderWriter:
             message = worker_pb2.MasterMessage()
             message.epoch.experiment, message.epoch.epoch = order.number, order.closed.epoch
             message.epoch.fitness.extend(order.closed.fitness)
+            message.epoch.next_centre = order.closed.next_centre
             self._update = order, message
         return self._update[1]
 

@@ -3,8 +3,17 @@
 import pytest
 
 from germline.algorithms.cells import MapSettings
+from germline.algorithms.centre_novelty import CentreNoveltySettings
 from germline.algorithms.novelty_settings import NoveltySettings
-from germline.spec import SpecError, behaviour_dimensions, complete, ga_settings, loads, to_toml
+from germline.spec import (
+    SpecError,
+    behaviour_dimensions,
+    complete,
+    eggroll_settings,
+    ga_settings,
+    loads,
+    to_toml,
+)
 
 TASKS = {
     "atari": '[task.atari]\ngame = "venture"\n[policy]\nname = "motion"\n',
@@ -151,3 +160,39 @@ def test_what_a_search_by_behaviour_cannot_be_is_refused_by_name(
 def test_ties_may_be_broken_by_novelty_whatever_the_selection() -> None:
     novel = '[algorithm.ga]\n[algorithm.ga.novelty]\nobjective = "tie_break"\n'
     assert not ga_settings(loads(HEAD + novel + PLACE)).novelty.chooses  # type: ignore[union-attr]
+
+
+CENTRES = "[algorithm.eggroll]\nvalidation_epochs = 1\n[algorithm.eggroll.novelty]\n"
+
+
+def test_novelty_of_centres_has_its_defaults_from_the_paper() -> None:
+    settings = eggroll_settings(loads(HEAD + CENTRES + PLACE)).novelty
+    assert settings == CentreNoveltySettings(dimensions=2)
+    assert settings is not None
+    assert (settings.neighbours, settings.centres, settings.patience) == (10, 3, 50)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "path", "sentence"),
+    [
+        (CENTRES, "behaviour", "is missing; [algorithm.eggroll.novelty] needs it"),
+        (
+            CENTRES.replace("validation_epochs = 1", "validation_epochs = 5") + PLACE,
+            "algorithm.eggroll.validation_epochs",
+            "is 5; allowed: 1 with [algorithm.eggroll.novelty]",
+        ),
+        (
+            CENTRES.replace("validation", 'shaping = "z_score"\nvalidation', 1) + PLACE,
+            "algorithm.eggroll.shaping",
+            'is "z_score"; allowed: "centred_rank" with',
+        ),
+    ],
+)
+def test_what_novelty_of_centres_cannot_be_is_refused_by_name(
+    algorithm: str, path: str, sentence: str
+) -> None:
+    with pytest.raises(SpecError) as caught:
+        loads(HEAD + algorithm)
+    found = {problem.path: problem.text for problem in caught.value.problems}
+    assert list(found) == [path]
+    assert sentence in found[path]

@@ -48,8 +48,8 @@ class Evolving(Protocol):
         """Digest of the centre."""
         ...
 
-    def update(self, epoch: int, fitness: Sequence[float]) -> bool:
-        """Apply a closed epoch; False if it is not the next one."""
+    def update(self, epoch: int, fitness: Sequence[float], next_centre: int = 0) -> bool:
+        """Apply a closed epoch, and turn to the next one's centre; False if it is not the next one."""
         ...
 
     def load(self, data: bytes) -> bool:
@@ -204,11 +204,11 @@ class EpochEngine(Generic[Key]):
         """Digest of the centre."""
         return self._evolution.digest()
 
-    def update(self, epoch: int, fitness: Sequence[float]) -> bool:
-        """Apply a closed epoch; False if it is not the next one.
+    def update(self, epoch: int, fitness: Sequence[float], next_centre: int = 0) -> bool:
+        """Apply a closed epoch, and turn to the next one's centre; False if it is not the next one.
 
         Raises:
-            ValueError: if it has not a fitness for each member.
+            ValueError: if it has not a fitness for each member, or there is no such centre.
         """
         if epoch != self.epoch:
             if epoch > self.epoch:
@@ -216,6 +216,7 @@ class EpochEngine(Generic[Key]):
             return False
         with self._clock.during(Stage.UPDATE):
             self._evolution.tell(fitness)
+            self._evolution.turn_to(next_centre)
             self._keep_if_asked_for()
             self._go_on()
         return True

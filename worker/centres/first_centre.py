@@ -35,6 +35,7 @@ class CentreSettings:
         measured_every: epochs between two measurements of the centre; 0 for none.
         checkpoint_every: epochs between two checkpoints of the centre; 0 for none.
         start: the first centre; None for the founder whose seed is drawn from the experiment's.
+        centres: how many take turns.
     """
 
     seed: int
@@ -52,6 +53,7 @@ class CentreSettings:
     measured_every: int
     checkpoint_every: int = 0
     start: Genome | None = None
+    centres: int = 1
 
 
 def build_evolving(
@@ -92,7 +94,7 @@ def first_evolution(policy: nn.Module, settings: CentreSettings) -> Evolution:
     """
     write_genome(policy, settings.start or Genome.founder(centre_seed(settings.seed)))
     try:
-        return Evolution(
+        evolution = Evolution(
             policy,
             Settings(
                 pairs=settings.pairs,
@@ -107,6 +109,11 @@ def first_evolution(policy: nn.Module, settings: CentreSettings) -> Evolution:
         )
     except ValueError as error:
         raise SetupError(f"algorithm.eggroll does not hold: {error}") from error
+    for number in range(1, settings.centres):
+        write_genome(policy, Genome.founder(centre_seed(settings.seed, number)))
+        evolution.add_centre(evolution.space.read(policy))
+    evolution.space.write(evolution.centre, policy)
+    return evolution
 
 
 def write_genome(policy: nn.Module, genome: Genome) -> None:

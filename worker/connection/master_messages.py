@@ -112,7 +112,9 @@ class MasterMessages:
 
     def _on_epoch(self, message: worker_pb2.MasterMessage) -> None:
         closed = message.epoch
-        self._evolve(closed.experiment, partial(_update, epoch=closed.epoch, fitness=tuple(closed.fitness)))
+        fitness, turn = tuple(closed.fitness), closed.next_centre
+        update = partial(_update, epoch=closed.epoch, fitness=fitness, next_centre=turn)
+        self._evolve(closed.experiment, update)
 
     def _on_checkpoint(self, message: worker_pb2.MasterMessage) -> None:
         data = self._assembly.add(message.checkpoint)
@@ -154,8 +156,8 @@ class MasterMessages:
             logger.warning("an operator has taken this worker back; the master lends it work again")
 
 
-def _update(centre: Evolving, epoch: int, fitness: tuple[float, ...]) -> None:
-    centre.update(epoch, fitness)
+def _update(centre: Evolving, epoch: int, fitness: tuple[float, ...], next_centre: int) -> None:
+    centre.update(epoch, fitness, next_centre)
 
 
 def _load(centre: Evolving, data: bytes) -> None:

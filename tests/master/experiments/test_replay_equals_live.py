@@ -72,6 +72,14 @@ archive_size = 3
 neighbours = 2
 patience = 3
 {_BEHAVED}"""
+NOVEL_BOWL = f"""{BOWL.replace("validation_epochs = 2", "validation_epochs = 1")}
+[algorithm.eggroll.novelty]
+objective = "adaptive"
+centres = 2
+neighbours = 2
+archive_size = 3
+patience = 2
+{_BEHAVED}"""
 MAP = f"""{POPULATION.partition("[algorithm.ga]")[0]}
 [algorithm.map_elites]
 grid = [3, 2]
@@ -272,6 +280,12 @@ class RebirthOfAPopulationThatLooksForNovelty(RebirthOfAPopulation):
     spec = NOVEL
 
 
+class RebirthOfNovelCentres(Rebirth):
+    """The same where centres take turns, moved by what members did."""
+
+    spec = NOVEL_BOWL
+
+
 class RebirthOfAMap(RebirthOfAPopulation):
     """The same where the population is the elites of cells."""
 
@@ -298,6 +312,8 @@ TestRebirthOfAPopulationThatLooksForNovelty = RebirthOfAPopulationThatLooksForNo
 TestRebirthOfAPopulationThatLooksForNovelty.settings = settings(
     max_examples=10, stateful_step_count=40, deadline=None
 )
+TestRebirthOfNovelCentres = RebirthOfNovelCentres.TestCase
+TestRebirthOfNovelCentres.settings = settings(max_examples=20, stateful_step_count=40, deadline=None)
 TestRebirthOfAMap = RebirthOfAMap.TestCase
 TestRebirthOfAMap.settings = settings(max_examples=10, stateful_step_count=40, deadline=None)
 TestRebirthOfACappedPopulation = RebirthOfACappedPopulation.TestCase

@@ -32,7 +32,7 @@ from master.centres.centre import Checkpoint
 from master.centres.consequences import discredit, keep_checkpoint
 from master.experiments.algorithm_seam import EggrollSearch
 from master.experiments.distrust import distrust, trust_again
-from master.experiments.events import cap_of
+from master.experiments.events import cap_of, evaluations_of, returns_of
 from master.experiments.experiment import Experiment
 from master.experiments.own import OwnWork
 from master.experiments.registry import Registry
@@ -106,6 +106,22 @@ validation_episodes = 2
 objective = "adaptive"
 archive_share = 0.5
 patience = 3
+{_BEHAVED}"""
+NOVEL_CENTRES_SPEC = f"""
+name = "golden-novel-centres"
+seed = 7
+[task.function]
+path = "germline.functions:place"
+[policy]
+name = "vector"
+[algorithm.eggroll]
+pairs = 4
+slice_pairs = 2
+validation_epochs = 1
+validation_episodes = 1
+[algorithm.eggroll.novelty]
+objective = "adaptive"
+centres = 2
 {_BEHAVED}"""
 MAP_SPEC = f"""
 name = "golden-map"
@@ -252,7 +268,15 @@ def _seen_centre(experiment: Experiment) -> Json:
         "pending": [ask.ticket for ask in search.pending()],
         "next": [[ask.ticket, *ask.episode_seeds] for ask in search.ask(9)],
         **_seen_measurement(experiment),
+        **_seen_turns(experiment),
     }
+
+
+def _seen_turns(experiment: Experiment) -> Json:
+    """Nothing where one centre moves: earlier files have none of it."""
+    updates = experiment.centre.updates if experiment.centre is not None else ()
+    turns = [closed.next_centre for closed in updates]
+    return {"turns": turns} if any(turns) else {}
 
 
 def _seen_measurement(experiment: Experiment) -> Json:
@@ -394,6 +418,32 @@ def _play_behaving(experiment: Experiment, evaluations: int) -> None:
         result = Result(ask.ticket, (ask.ticket % 7,), 100, 100, behaviour=behaviour)
         told.append((Key(experiment.number, ask.ticket, lease.attempt), result))
     assert not experiment.tell(identity, told)
+
+
+async def write_novel_centres(path: Path) -> None:
+    """Centres take turns, moved by what their members did: before a snapshot and after."""
+    async with master() as (registry, journal, client):
+        experiment = registry.create(loads(NOVEL_CENTRES_SPEC))
+        for turn in range(14):
+            _tell_behaving(experiment, 2)
+            await journal.flush(10.0, with_snapshots=turn == 6)
+        assert experiment.centre is not None
+        assert {closed.next_centre for closed in experiment.centre.updates} == {0, 1}
+        _write(path, [await _dump(client, experiment)])
+
+
+def _tell_behaving(experiment: Experiment, pieces: int) -> None:
+    identity = WorkerIdentity("w", "cpu", {"torch": "2.13.0"})
+    told = []
+    for ask, lease in experiment.lend("w", 4 * pieces, (), 0)[:pieces]:
+        returns = tuple(float((ask.ticket + number) % 5) for number in range(returns_of(ask)))
+        behaviour = bytes((7 * ask.ticket + place) % 256 for place in range(4 * evaluations_of(ask)))
+        result = Result(ask.ticket, returns, 400, 100, behaviour=behaviour)
+        told.append((Key(experiment.number, ask.ticket, lease.attempt), result))
+    assert not experiment.tell(identity, told)
+    assert experiment.centre is not None
+    for closed in experiment.centre.unannounced():
+        experiment.centre.announce(closed)
 
 
 async def write_quarantine(path: Path) -> None:
@@ -559,6 +609,7 @@ FILES = {
     "extended-v1": write_extended,
     "capped-v1": write_capped,
     "behaviour-v1": write_behaviour,
+    "novel-centres-v1": write_novel_centres,
     "quarantine-v1": write_quarantine,
     "own-v1": write_own,
 }
