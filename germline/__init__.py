@@ -5,6 +5,7 @@ The names that most people look for, each loaded when it is first asked for::
     policy = germline.load("champion.toml")          # act, evaluate, record, weights, network
     result = germline.run("experiments/pong.toml")   # a master and workers, on this machine
     client = germline.connect("master-host:7700")    # a master that somebody else started
+    history = germline.experiment(client).history()  # arrays; a notebook shows experiments and champions
     print(germline.Spec.load("experiments/pong.toml"))
 """
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from germline.algorithms.ga_settings import GaSettings
     from germline.face.connecting import connect
     from germline.face.errors import GermlineError
+    from germline.face.experiment import experiment
     from germline.face.policy import Policy, load
     from germline.face.run import run
     from germline.spec.problems import SpecError
@@ -32,6 +34,7 @@ _HOMES = {
     "Spec": "germline.spec.typed",
     "SpecError": "germline.spec.problems",
     "connect": "germline.face.connecting",
+    "experiment": "germline.face.experiment",
     "load": "germline.face.policy",
     "run": "germline.face.run",
 }
@@ -46,6 +49,7 @@ __all__ = [
     "SpecError",
     "connect",
     "eggroll",
+    "experiment",
     "load",
     "run",
     "spec",
