@@ -23,7 +23,6 @@ from germline.client.views import (
     Worker,
 )
 from germline.connection import Security
-from germline.spec.travelling import for_any_build
 from germline.v1 import experiment_pb2, spec_pb2
 from germline.v1.experiment_pb2_grpc import ExperimentServiceStub
 
@@ -102,7 +101,7 @@ class Client:
 
     def create(self, spec: spec_pb2.ExperimentSpec) -> Experiment:
         """Start an experiment, or find the one of this name and spec that is there already."""
-        request = experiment_pb2.CreateExperimentRequest(spec=for_any_build(spec))
+        request = experiment_pb2.CreateExperimentRequest(spec=spec)
         return Experiment.of(self._call(lambda stub: stub.CreateExperiment, request).experiment)
 
     def experiment(self, name: str) -> Experiment:
