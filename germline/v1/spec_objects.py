@@ -71,7 +71,7 @@ class GymTask:
 @dataclass(frozen=True, kw_only=True)
 class FunctionTask:
     r"""A Python function `f(weights, seed) -> float`: weights is a float32 numpy vector, the result is a
-    return."""
+    return. With `batch`, it takes many vectors at a time."""
 
     kind: ClassVar[str] = "function"
 
@@ -80,6 +80,11 @@ class FunctionTask:
 
     dimension: int | None = None
     r"""How many weights the function takes; the policy must be "vector" and has as many. Default: 100."""
+
+    batch: int | None = None
+    r"""Calls that are made as one, for functions of many: `f(weights[P, D])` or `f(weights[P, D],
+    seeds[P])`, which return P numbers, each of its own row alone. So many rows a call has at most,
+    unless one individual has more seeds. Absent: one call for each, `f(weights, seed)`."""
 
 
 @dataclass(frozen=True, kw_only=True)

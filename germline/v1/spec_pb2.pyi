@@ -720,28 +720,42 @@ Global___GymTask: _TypeAlias = GymTask  # noqa: Y015
 
 @_typing.final
 class FunctionTask(_message.Message):
-    """A Python function `f(weights, seed) -> float`: weights is a float32 numpy vector, the result is a return."""
+    """A Python function `f(weights, seed) -> float`: weights is a float32 numpy vector, the result is a return. With `batch`, it
+    takes many vectors at a time.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     PATH_FIELD_NUMBER: _builtins.int
     DIMENSION_FIELD_NUMBER: _builtins.int
+    BATCH_FIELD_NUMBER: _builtins.int
     path: _builtins.str
     """Import path, "package.module:function". Workers must be able to import it."""
     dimension: _builtins.int
     """How many weights the function takes; the policy must be "vector" and has as many."""
+    batch: _builtins.int
+    """Calls that are made as one, for functions of many: `f(weights[P, D])` or `f(weights[P, D], seeds[P])`, which return P
+    numbers, each of its own row alone. So many rows a call has at most, unless one individual has more seeds. Absent: one
+    call for each, `f(weights, seed)`.
+    """
     def __init__(
         self,
         *,
         path: _builtins.str = ...,
         dimension: _builtins.int | None = ...,
+        batch: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_dimension", b"_dimension", "dimension", b"dimension"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_batch", b"_batch", "_dimension", b"_dimension", "batch", b"batch", "dimension", b"dimension"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dimension", b"_dimension", "dimension", b"dimension", "path", b"path"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_batch", b"_batch", "_dimension", b"_dimension", "batch", b"batch", "dimension", b"dimension", "path", b"path"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__batch: _TypeAlias = _typing.Literal["batch"]  # noqa: Y015
+    _WhichOneofArgType__batch: _TypeAlias = _typing.Literal["_batch", b"_batch"]  # noqa: Y015
     _WhichOneofReturnType__dimension: _TypeAlias = _typing.Literal["dimension"]  # noqa: Y015
     _WhichOneofArgType__dimension: _TypeAlias = _typing.Literal["_dimension", b"_dimension"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__batch) -> _WhichOneofReturnType__batch | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__dimension) -> _WhichOneofReturnType__dimension | None: ...
 
 Global___FunctionTask: _TypeAlias = FunctionTask  # noqa: Y015

@@ -1,12 +1,14 @@
-"""The engine for tasks without episodes: one call of a function for each seed."""
+"""The engine for tasks without episodes: one call of a function for each seed, or for many of them."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Collection
-from typing import Generic
+from collections.abc import Collection, Sequence
+from itertools import islice
+from typing import Generic, cast
 
+import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
@@ -19,7 +21,7 @@ from worker.networks.population import expect_genome
 from worker.playing.engine import Evaluation, Key, Played
 from worker.playing.stages import Stage, StageClock, Stages
 from worker.plugins import described
-from worker.tasks.base import RAISED, SetupError, WeightsTask
+from worker.tasks.base import RAISED, BatchTask, SetupError, WeightsTask
 
 
 class FunctionEngine(Generic[Key]):
@@ -41,7 +43,11 @@ class FunctionEngine(Generic[Key]):
 
         With the ranges of a `behaviour`, a call answers with a pair: the return, and what was done.
         """
-        self.slots = slots
+        self._batch = (
+            task.batch or 0 if isinstance(task, BatchTask) else 0
+        )  # rows of one call at most; 0: one
+        self.slots = max(slots, self._batch)
+        self._alone = 0  # evaluations to be measured one by one, since a call for many of them failed
         self._frames = 0
         self._task = task
         self._layout = Layout.of(policy)
@@ -78,12 +84,17 @@ class FunctionEngine(Generic[Key]):
 
     def in_play(self) -> list[Key]:
         """What is being measured now."""
+        if self._batch and not self._alone:
+            return [evaluation.key for evaluation in self._taken()]
         return [self._queue[0].key] if self._queue else []
 
     def tick(self) -> list[Played[Key]]:
         """Measure the oldest evaluation under its next seed."""
         if not self._queue:
             return []
+        if self._batch and not self._alone:
+            return self._tick_many()
+        self._alone = max(0, self._alone - 1)
         try:
             is_done = self._measure(self._queue[0])
         except SetupError:
@@ -91,6 +102,57 @@ class FunctionEngine(Generic[Key]):
         except RAISED as error:
             return [self._finish(described(error))]
         return [self._finish()] if is_done else []
+
+    def _tick_many(self) -> list[Played[Key]]:
+        """Measure as many of the oldest evaluations as one call takes; one by one, if that fails."""
+        taken = self._taken()
+        self._start_s = time.perf_counter()
+        seeds = [seed for evaluation in taken for seed in evaluation.episode_seeds]
+        try:
+            told = self._measured(taken, seeds)
+            answers = iter([self._told(each) for each in told])
+        except SetupError:
+            raise
+        except RAISED as error:
+            self._returns, self._behaviours = [], []
+            if len(taken) == 1:
+                return [self._finish(described(error))]
+            self._alone = len(taken)
+            return []
+        behaviours, self._behaviours = iter(self._behaviours), []
+        self._frames += len(seeds)
+        played = []
+        for evaluation in taken:
+            count = len(evaluation.episode_seeds)
+            self._returns = list(islice(answers, count))
+            self._behaviours = list(islice(behaviours, count))
+            played.append(self._finish())
+        return played
+
+    def _taken(self) -> list[Evaluation[Key]]:
+        """The oldest evaluations whose seeds are rows of one call; the oldest of all in any case."""
+        taken: list[Evaluation[Key]] = []
+        rows = 0
+        for evaluation in self._queue:
+            rows += len(evaluation.episode_seeds)
+            if taken and rows > self._batch:
+                break
+            taken.append(evaluation)
+        return taken
+
+    def _measured(
+        self, taken: Sequence[Evaluation[Key]], seeds: Sequence[int]
+    ) -> Sequence[float | tuple[float, npt.ArrayLike]]:
+        """What the task says of their weights, a row for each seed."""
+        rows = np.empty((len(seeds), self._layout.size), np.float32)
+        place = 0
+        with self._clock.during(Stage.FILL):
+            for evaluation in taken:
+                self._rebuild(evaluation)
+                rows[place : place + len(evaluation.episode_seeds)] = self._weights.numpy()
+                place += len(evaluation.episode_seeds)
+        with self._clock.during(Stage.EMULATE):
+            return cast(BatchTask, self._task).measure_many(rows, seeds)
 
     def cancel(self, keys: Collection[Key]) -> None:
         """Measure these no more."""

@@ -190,6 +190,19 @@ class WeightsTask(Protocol):
         ...
 
 
+@runtime_checkable
+class BatchTask(Protocol):
+    """A task of weights that measures many at a time; None for `batch` means that it does not."""
+
+    batch: int | None
+
+    def measure_many(
+        self, weights: npt.NDArray[np.float32], seeds: Sequence[int]
+    ) -> Sequence[float | tuple[float, npt.ArrayLike]]:
+        """What :meth:`WeightsTask.measure` says of each row of weights, `[P, dimension]`, under its seed."""
+        ...
+
+
 Task = EpisodicTask | WeightsTask
 
 
