@@ -63,7 +63,7 @@ class MasterConfig:
     """
 
     archive: str = ""
-    """Where a record of every evaluation is kept: a folder, s3://BUCKET/PREFIX (the extra `aws`), or none.
+    """Where a record of every evaluation is kept: a folder, s3://BUCKET/PREFIX (the extra aws), or none.
     Without it, the folder archive in `store_folder`, and none for a `store` at a URL. Masters that share a
     store need an archive that all of them reach.
     """

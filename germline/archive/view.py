@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from functools import partial
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from germline.archive.files import ArchiveFiles, Part
 from germline.archive.part import read_columns, read_numbers
 from germline.archive.record import RECORD, Records
 
-Column = NDArray[np.generic]
+Column = NDArray[Any]
 
 NUMBER = "number"
 """The column of the records' own numbers: they count an experiment's evaluations from 0."""
@@ -151,13 +152,15 @@ class View:
             return HeldPiece(0, _NOTHING).column(name)
         return columns[0] if len(columns) == 1 else np.concatenate(columns)
 
-    def derived(self, name: str, make: Callable[[Piece], Column]) -> Column:
-        """A column that is computed, a piece at a time, and kept where a piece never changes."""
-        columns = [
-            self._trimmed(piece, piece.derived(name, lambda piece=piece: make(piece)))  # type: ignore[misc]
-            for piece in self.pieces
-        ]
-        return np.concatenate(columns) if columns else make(HeldPiece(0, _NOTHING))
+    def partly(self, name: str, make: Callable[[Piece | HeldRange], Column]) -> list[Column]:
+        """What is computed of each piece by itself; kept of a piece that is seen whole and never changes."""
+        found = []
+        for piece in self.pieces:
+            if self._first <= piece.first and piece.end <= self._end:
+                found.append(piece.derived(name, partial(make, piece)))
+            else:
+                found.append(make(HeldRange(self, piece.first, piece.end)))
+        return found
 
     def numbers(self) -> NDArray[np.int64]:
         """`[N]` the records' numbers."""
@@ -165,16 +168,47 @@ class View:
 
     def records(self) -> Records:
         """All columns together; of few records."""
-        found = np.zeros(len(self.numbers()), _NOTHING.dtype)
-        for name in _NOTHING.dtype.names or ():
-            found[name] = self.column(name)
+        return self.at(np.arange(len(self.numbers())))
+
+    def at(self, rows: NDArray[np.int64]) -> Records:
+        """The records of these rows, in this order; quick for few of many."""
+        found, offset = np.zeros(len(rows), RECORD), 0
+        for piece in self.pieces:
+            numbers = piece.column(NUMBER)
+            low, high = np.searchsorted(numbers, (self._first, self._end))
+            here = np.flatnonzero((rows >= offset) & (rows < offset + high - low))
+            for name in RECORD.names or () if len(here) else ():
+                found[name][here] = piece.column(name)[rows[here] - offset + low]
+            offset += high - low
         return found
+
+    def where(self, name: str, value: int) -> NDArray[np.int64]:
+        """The rows in which a column of whole numbers has this value."""
+        found, offset = [np.zeros(0, np.int64)], 0
+        for piece in self.pieces:
+            column = self._trimmed(piece, piece.column(name))
+            found.append(np.flatnonzero(column == column.dtype.type(value)) + offset)
+            offset += len(column)
+        return np.concatenate(found)
 
     def _trimmed(self, piece: Piece, column: Column) -> Column:
         if self._first <= piece.first and piece.end <= self._end:
             return column
         low, high = np.searchsorted(piece.column(NUMBER), (self._first, self._end))
         return column[low:high]
+
+
+class HeldRange:
+    """Some records of a view together: what is computed of them is not kept."""
+
+    def __init__(self, view: View, first: int, end: int) -> None:
+        """See only these numbers."""
+        self.first, self.end = first, end
+        self._view = view.between(first, end)
+
+    def column(self, name: str) -> Column:
+        """One column."""
+        return self._view.column(name)
 
 
 def stored_pieces(files: ArchiveFiles, parts: Sequence[Part], cache: ColumnCache) -> list[StoredPiece]:

@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from germline.cli import (
+    archive_commands,
     backup,
     bench_command,
     certificates,
@@ -100,6 +101,7 @@ for module in (
     steer,
     inspect,
     individuals,
+    archive_commands,
     policies,
     seeds_command,
     publish,

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from germline.behaviour import pack
+from germline.cli import archived
 from germline.cli.errors import CommandError, Exit
 from germline.cli.folder import RunFolder, reading
 from germline.client import (
@@ -17,6 +18,7 @@ from germline.client import (
     HistoryPoint,
     Individual,
     KnownReturns,
+    Life,
     Unscored,
     Verification,
     Worker,
@@ -36,13 +38,13 @@ class Archive:
         Raises:
             CommandError: if there is not.
         """
-        self._path = folder.path
+        self._path, self._store = folder.path, folder.store
         if not (self._path / "experiment.json").exists():
             raise CommandError(
                 f"{self._path} has no master up and left no results; {folder.how_to_start}", Exit.UNREACHABLE
             )
         with reading(self._path / "experiment.json") as fields:
-            held = str(fields["name"])
+            held = self._name = str(fields["name"])
         if name not in (None, held):
             raise CommandError(f"{self._path} holds the run of {held!r}, and none of {name!r}", Exit.REFUSED)
 
@@ -90,6 +92,14 @@ class Archive:
     def workers(self) -> list[Worker]:
         """Nobody is at work."""
         return []
+
+    def life(self, individual_id: int) -> Life:
+        """An individual of any time, from the archive."""
+        return archived.life_of(self._store, self._name, individual_id)
+
+    def archive_parts(self) -> Iterator[bytes]:
+        """Every evaluation, as parts of an archive."""
+        return archived.parts_of(self._store, self._name)
 
     def back_up(self) -> bytes:
         """Only a master can."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-from germline.client import Client, Experiment, HistoryPoint, Individual, KnownReturns, Worker
+from germline.client import Client, Experiment, HistoryPoint, Individual, KnownReturns, Life, Worker
 
 
 class Source(Protocol):
@@ -51,6 +51,18 @@ class Source(Protocol):
         ...
 
 
+class ArchiveSource(Source, Protocol):
+    """A source that has the archive, too."""
+
+    def life(self, individual_id: int) -> Life:
+        """An individual of any time, from the archive."""
+        ...
+
+    def archive_parts(self) -> Iterator[bytes]:
+        """Every evaluation, as parts of an archive."""
+        ...
+
+
 class MasterSource:
     """One experiment on a master. A Source."""
 
@@ -92,6 +104,14 @@ class MasterSource:
     def workers(self) -> list[Worker]:
         """The workers that the master sees."""
         return self._client.workers()
+
+    def life(self, individual_id: int) -> Life:
+        """An individual of any time, from the archive."""
+        return self._client.life(self._name, individual_id)
+
+    def archive_parts(self) -> Iterator[bytes]:
+        """Every evaluation, as parts of an archive."""
+        return self._client.archive_parts(self._name)
 
     def back_up(self) -> bytes:
         """All of it, as it stands and is durable."""

@@ -17,7 +17,7 @@ from germline import settings
 from germline.cli.archive import Archive
 from germline.cli.errors import CommandError, Exit
 from germline.cli.folder import RunFolder
-from germline.cli.source import MasterSource, Source
+from germline.cli.source import ArchiveSource, MasterSource
 from germline.client import Client
 from germline.client.client import DEFAULT_ADDRESS
 from germline.connection import Security, check_addresses
@@ -123,7 +123,7 @@ class Target:
         return folder.master(), Security(token=folder.token())
 
     @contextmanager
-    def source(self, name: str | None) -> Iterator[Source]:
+    def source(self, name: str | None) -> Iterator[ArchiveSource]:
         """The experiment of this name; of a folder without a master, what its run left behind."""
         if self.run is not None and not _existing(self.run).is_running:
             yield Archive(RunFolder(self.run), name)

@@ -9,6 +9,16 @@ Example::
         print(client.individual("pong").genome)
 """
 
+from germline.client.archive_views import (
+    Ancestors,
+    Ancestry,
+    Bands,
+    BehaviourAxes,
+    BehaviourMap,
+    Evaluations,
+    EvaluationsPage,
+    Life,
+)
 from germline.client.client import Client
 from germline.client.errors import MasterError, NotReachableError, RefusedError
 from germline.client.views import (
@@ -26,12 +36,20 @@ from germline.client.views import (
 )
 
 __all__ = [
+    "Ancestors",
+    "Ancestry",
+    "Bands",
+    "BehaviourAxes",
+    "BehaviourMap",
     "Checkpoint",
     "Client",
+    "Evaluations",
+    "EvaluationsPage",
     "Experiment",
     "HistoryPoint",
     "Individual",
     "KnownReturns",
+    "Life",
     "MasterError",
     "NotReachableError",
     "QuarantinedWorker",

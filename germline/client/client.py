@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
 import grpc
 
+from germline.client.archive import ArchiveReader
 from germline.client.errors import NotReachableError, from_rpc
 from germline.client.masters import Masters
 from germline.client.views import (
@@ -24,7 +25,6 @@ from germline.client.views import (
 )
 from germline.connection import Security
 from germline.v1 import experiment_pb2, spec_pb2
-from germline.v1.experiment_pb2_grpc import ExperimentServiceStub
 
 _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
@@ -34,7 +34,7 @@ _PART_BYTES = 1 << 20
 _TRANSFER_S = 120.0  # for what may be large
 
 
-class Client:
+class Client(ArchiveReader):
     """Talks to one master, or of several on one store to the one that serves.
 
     Use it in a `with` statement, or close it.
@@ -102,32 +102,32 @@ class Client:
     def create(self, spec: spec_pb2.ExperimentSpec) -> Experiment:
         """Start an experiment, or find the one of this name and spec that is there already."""
         request = experiment_pb2.CreateExperimentRequest(spec=spec)
-        return Experiment.of(self._call(lambda stub: stub.CreateExperiment, request).experiment)
+        return Experiment.of(self._ask(lambda stub: stub.CreateExperiment, request).experiment)
 
     def experiment(self, name: str) -> Experiment:
         """One experiment as it stands."""
         request = experiment_pb2.GetExperimentRequest(name=name)
-        return Experiment.of(self._call(lambda stub: stub.GetExperiment, request).experiment)
+        return Experiment.of(self._ask(lambda stub: stub.GetExperiment, request).experiment)
 
     def experiments(self) -> list[Experiment]:
         """All experiments, oldest first."""
-        found = self._call(lambda stub: stub.ListExperiments, experiment_pb2.ListExperimentsRequest())
+        found = self._ask(lambda stub: stub.ListExperiments, experiment_pb2.ListExperimentsRequest())
         return [Experiment.of(message) for message in found.experiments]
 
     def pause(self, name: str) -> Experiment:
         """Lend no more work of it until :meth:`resume`."""
         request = experiment_pb2.PauseExperimentRequest(name=name)
-        return Experiment.of(self._call(lambda stub: stub.PauseExperiment, request).experiment)
+        return Experiment.of(self._ask(lambda stub: stub.PauseExperiment, request).experiment)
 
     def resume(self, name: str) -> Experiment:
         """Undo a pause."""
         request = experiment_pb2.ResumeExperimentRequest(name=name)
-        return Experiment.of(self._call(lambda stub: stub.ResumeExperiment, request).experiment)
+        return Experiment.of(self._ask(lambda stub: stub.ResumeExperiment, request).experiment)
 
     def stop(self, name: str) -> Experiment:
         """End it; its individuals stay."""
         request = experiment_pb2.StopExperimentRequest(name=name)
-        return Experiment.of(self._call(lambda stub: stub.StopExperiment, request).experiment)
+        return Experiment.of(self._ask(lambda stub: stub.StopExperiment, request).experiment)
 
     def extend(self, name: str, stop: spec_pb2.Stop, *, only: bool = False) -> Experiment:
         """Change when it is complete; one that is complete or stopped goes on.
@@ -138,11 +138,11 @@ class Client:
             only: forget the conditions that are absent from `stop`.
         """
         request = experiment_pb2.ExtendExperimentRequest(name=name, stop=stop, only=only)
-        return Experiment.of(self._call(lambda stub: stub.ExtendExperiment, request).experiment)
+        return Experiment.of(self._ask(lambda stub: stub.ExtendExperiment, request).experiment)
 
     def delete(self, name: str) -> None:
         """Forget an experiment that is over, with everything that was stored of it."""
-        self._call(lambda stub: stub.DeleteExperiment, experiment_pb2.DeleteExperimentRequest(name=name))
+        self._ask(lambda stub: stub.DeleteExperiment, experiment_pb2.DeleteExperimentRequest(name=name))
 
     def back_up(self, name: str) -> bytes:
         """An experiment as it stands and is durable, for :meth:`restore`."""
@@ -172,24 +172,24 @@ class Client:
     def repair(self, name: str) -> Repaired:
         """Bring a damaged experiment back as it was before the first damage."""
         request = experiment_pb2.RepairExperimentRequest(name=name)
-        return Repaired.of(self._call(lambda stub: stub.RepairExperiment, request))
+        return Repaired.of(self._ask(lambda stub: stub.RepairExperiment, request))
 
     def individuals(self, name: str, limit: int = 100, *, with_genomes: bool = False) -> list[Individual]:
         """Members of the population, best first, at most `limit` (1 to 10,000)."""
         request = experiment_pb2.ListIndividualsRequest(name=name, limit=limit, with_genomes=with_genomes)
-        found = self._call(lambda stub: stub.ListIndividuals, request)
+        found = self._ask(lambda stub: stub.ListIndividuals, request)
         return [Individual.of(message) for message in found.individuals]
 
     def individual(self, name: str, individual_id: int | None = None) -> Individual:
         """One individual with its genome; without an id the champion, or the best while there is none."""
         request = experiment_pb2.GetIndividualRequest(name=name, id=individual_id)
-        return Individual.of(self._call(lambda stub: stub.GetIndividual, request).individual)
+        return Individual.of(self._ask(lambda stub: stub.GetIndividual, request).individual)
 
     def returns(self, name: str) -> Iterator[KnownReturns]:
         """What is known of individuals by their episodes, in the order of their ids; asks page by page."""
         request = experiment_pb2.ListReturnsRequest(name=name)
         while True:
-            page = self._call(lambda stub: stub.ListReturns, request)
+            page = self._ask(lambda stub: stub.ListReturns, request)
             yield from map(KnownReturns.of, page.individuals)
             if not page.HasField("next"):
                 return
@@ -199,22 +199,22 @@ class Client:
         """The curve of the run, oldest point first."""
         request = experiment_pb2.GetHistoryRequest(name=name)
         return [
-            HistoryPoint.of(message) for message in self._call(lambda stub: stub.GetHistory, request).points
+            HistoryPoint.of(message) for message in self._ask(lambda stub: stub.GetHistory, request).points
         ]
 
     def workers(self) -> list[Worker]:
         """The workers that the master sees, longest connected first."""
-        found = self._call(lambda stub: stub.ListWorkers, experiment_pb2.ListWorkersRequest())
+        found = self._ask(lambda stub: stub.ListWorkers, experiment_pb2.ListWorkersRequest())
         return [Worker.of(message) for message in found.workers]
 
     def quarantined(self) -> list[QuarantinedWorker]:
         """The workers that were proven wrong and get no work, connected or not."""
-        found = self._call(lambda stub: stub.ListWorkers, experiment_pb2.ListWorkersRequest())
+        found = self._ask(lambda stub: stub.ListWorkers, experiment_pb2.ListWorkersRequest())
         return [QuarantinedWorker.of(message) for message in found.quarantined]
 
     def release(self, worker_id: str) -> None:
         """Take a worker back that was proven wrong."""
-        self._call(lambda stub: stub.ReleaseWorker, experiment_pb2.ReleaseWorkerRequest(worker_id=worker_id))
+        self._ask(lambda stub: stub.ReleaseWorker, experiment_pb2.ReleaseWorkerRequest(worker_id=worker_id))
 
     def checkpoint(self, name: str) -> Checkpoint:
         """An evolution strategy's best measured centre, or its newest stored one while none is measured."""
@@ -246,13 +246,3 @@ class Client:
                 self._masters.go_on()
             else:
                 return
-
-    def _call(
-        self,
-        method: Callable[[ExperimentServiceStub], grpc.UnaryUnaryMultiCallable[_Request, _Response]],
-        request: _Request,
-    ) -> _Response:
-        def ask(stub: ExperimentServiceStub, left_s: float) -> _Response:
-            return method(stub)(request, timeout=left_s, metadata=self._metadata)
-
-        return self._masters.call(ask, self._deadline_s)

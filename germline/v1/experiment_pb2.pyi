@@ -21,6 +21,66 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _Axis:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AxisEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Axis.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    AXIS_UNSPECIFIED: _Axis.ValueType  # 0
+    """Evaluations."""
+    AXIS_EVALUATIONS: _Axis.ValueType  # 1
+    """Evaluations, from 0."""
+    AXIS_FRAMES: _Axis.ValueType  # 2
+    """Emulator frames."""
+    AXIS_RUNNING_S: _Axis.ValueType  # 3
+    """Running time, in seconds."""
+
+class Axis(_Axis, metaclass=_AxisEnumTypeWrapper):
+    """What evaluations are counted along."""
+
+AXIS_UNSPECIFIED: Axis.ValueType  # 0
+"""Evaluations."""
+AXIS_EVALUATIONS: Axis.ValueType  # 1
+"""Evaluations, from 0."""
+AXIS_FRAMES: Axis.ValueType  # 2
+"""Emulator frames."""
+AXIS_RUNNING_S: Axis.ValueType  # 3
+"""Running time, in seconds."""
+Global___Axis: _TypeAlias = Axis  # noqa: Y015
+
+class _Order:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OrderEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Order.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ORDER_UNSPECIFIED: _Order.ValueType  # 0
+    """Oldest first."""
+    ORDER_OLDEST: _Order.ValueType  # 1
+    """Oldest first."""
+    ORDER_NEWEST: _Order.ValueType  # 2
+    """Newest first."""
+    ORDER_BEST: _Order.ValueType  # 3
+    """Highest fitness first."""
+    ORDER_ID: _Order.ValueType  # 4
+    """Lowest id first."""
+
+class Order(_Order, metaclass=_OrderEnumTypeWrapper):
+    """How evaluations are ordered; of equal ones the older comes first."""
+
+ORDER_UNSPECIFIED: Order.ValueType  # 0
+"""Oldest first."""
+ORDER_OLDEST: Order.ValueType  # 1
+"""Oldest first."""
+ORDER_NEWEST: Order.ValueType  # 2
+"""Newest first."""
+ORDER_BEST: Order.ValueType  # 3
+"""Highest fitness first."""
+ORDER_ID: Order.ValueType  # 4
+"""Lowest id first."""
+Global___Order: _TypeAlias = Order  # noqa: Y015
+
 class _ExperimentState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -60,6 +120,851 @@ EXPERIMENT_STATE_DAMAGED: ExperimentState.ValueType  # 5
 and nothing else; its name stays taken until then.
 """
 Global___ExperimentState: _TypeAlias = ExperimentState  # noqa: Y015
+
+@_typing.final
+class GetBandsRequest(_message.Message):
+    """Asks for bands."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    AXIS_FIELD_NUMBER: _builtins.int
+    LOW_FIELD_NUMBER: _builtins.int
+    HIGH_FIELD_NUMBER: _builtins.int
+    POINTS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The experiment's name."""
+    axis: Global___Axis.ValueType
+    """What `low` and `high` are counted in."""
+    low: _builtins.float
+    """Where to begin; absent: at the beginning."""
+    high: _builtins.float
+    """Where to end, not with it; absent: at the end."""
+    points: _builtins.int
+    """At most so many points, 2 to 500; absent: 500."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        axis: Global___Axis.ValueType = ...,
+        low: _builtins.float | None = ...,
+        high: _builtins.float | None = ...,
+        points: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_high", b"_high", "_low", b"_low", "_points", b"_points", "high", b"high", "low", b"low", "points", b"points"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_high", b"_high", "_low", b"_low", "_points", b"_points", "axis", b"axis", "high", b"high", "low", b"low", "name", b"name", "points", b"points"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__high: _TypeAlias = _typing.Literal["high"]  # noqa: Y015
+    _WhichOneofArgType__high: _TypeAlias = _typing.Literal["_high", b"_high"]  # noqa: Y015
+    _WhichOneofReturnType__low: _TypeAlias = _typing.Literal["low"]  # noqa: Y015
+    _WhichOneofArgType__low: _TypeAlias = _typing.Literal["_low", b"_low"]  # noqa: Y015
+    _WhichOneofReturnType__points: _TypeAlias = _typing.Literal["points"]  # noqa: Y015
+    _WhichOneofArgType__points: _TypeAlias = _typing.Literal["_points", b"_points"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__high) -> _WhichOneofReturnType__high | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__low) -> _WhichOneofReturnType__low | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__points) -> _WhichOneofReturnType__points | None: ...
+
+Global___GetBandsRequest: _TypeAlias = GetBandsRequest  # noqa: Y015
+
+@_typing.final
+class GetBandsResponse(_message.Message):
+    """Bands: a bin of consecutive evaluations for each place in all of these lists. Bins of 1,024 and more evaluations begin at
+    multiples of their width, so the first and the last may reach beyond what was asked for.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIRST_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    RECORDS_FIELD_NUMBER: _builtins.int
+    Q00_FIELD_NUMBER: _builtins.int
+    Q10_FIELD_NUMBER: _builtins.int
+    Q50_FIELD_NUMBER: _builtins.int
+    Q90_FIELD_NUMBER: _builtins.int
+    Q100_FIELD_NUMBER: _builtins.int
+    FRAMES_FIELD_NUMBER: _builtins.int
+    RUNNING_S_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def first(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Number of the first evaluation of each bin, from 0."""
+
+    @_builtins.property
+    def end(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Number behind the last."""
+
+    @_builtins.property
+    def records(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Evaluations that the archive still holds of it; fewer than there were where it was thinned."""
+
+    @_builtins.property
+    def q00(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """The lowest fitness,"""
+
+    @_builtins.property
+    def q10(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """10 per cent are lower,"""
+
+    @_builtins.property
+    def q50(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """half are,"""
+
+    @_builtins.property
+    def q90(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """90 per cent are,"""
+
+    @_builtins.property
+    def q100(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """the highest."""
+
+    @_builtins.property
+    def frames(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Emulator frames of the experiment up to its end."""
+
+    @_builtins.property
+    def running_s(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Running time at its end, in seconds."""
+
+    def __init__(
+        self,
+        *,
+        first: _abc.Iterable[_builtins.int] | None = ...,
+        end: _abc.Iterable[_builtins.int] | None = ...,
+        records: _abc.Iterable[_builtins.int] | None = ...,
+        q00: _abc.Iterable[_builtins.float] | None = ...,
+        q10: _abc.Iterable[_builtins.float] | None = ...,
+        q50: _abc.Iterable[_builtins.float] | None = ...,
+        q90: _abc.Iterable[_builtins.float] | None = ...,
+        q100: _abc.Iterable[_builtins.float] | None = ...,
+        frames: _abc.Iterable[_builtins.int] | None = ...,
+        running_s: _abc.Iterable[_builtins.float] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "first", b"first", "frames", b"frames", "q00", b"q00", "q10", b"q10", "q100", b"q100", "q50", b"q50", "q90", b"q90", "records", b"records", "running_s", b"running_s"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetBandsResponse: _TypeAlias = GetBandsResponse  # noqa: Y015
+
+@_typing.final
+class ListEvaluationsRequest(_message.Message):
+    """Asks for a page of evaluations."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    WITH_REPLAYS_FIELD_NUMBER: _builtins.int
+    FIRST_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    CELLS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The experiment's name."""
+    order: Global___Order.ValueType
+    """How they are ordered."""
+    limit: _builtins.int
+    """At most so many, 1 to 1,000; absent: 100."""
+    after: _builtins.str
+    """`next` of the page before; empty: the first page."""
+    with_replays: _builtins.bool
+    """True to have the fresh episodes of known individuals, too."""
+    first: _builtins.int
+    """Only those with numbers from here on; absent: from 0."""
+    end: _builtins.int
+    """Only those with numbers below; absent: all."""
+    @_builtins.property
+    def cells(self) -> Global___CellRange:
+        """Only those that lie in these cells of a map; absent: all."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        order: Global___Order.ValueType = ...,
+        limit: _builtins.int | None = ...,
+        after: _builtins.str = ...,
+        with_replays: _builtins.bool = ...,
+        first: _builtins.int | None = ...,
+        end: _builtins.int | None = ...,
+        cells: Global___CellRange | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_end", b"_end", "_first", b"_first", "_limit", b"_limit", "cells", b"cells", "end", b"end", "first", b"first", "limit", b"limit"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_end", b"_end", "_first", b"_first", "_limit", b"_limit", "after", b"after", "cells", b"cells", "end", b"end", "first", b"first", "limit", b"limit", "name", b"name", "order", b"order", "with_replays", b"with_replays"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__end: _TypeAlias = _typing.Literal["end"]  # noqa: Y015
+    _WhichOneofArgType__end: _TypeAlias = _typing.Literal["_end", b"_end"]  # noqa: Y015
+    _WhichOneofReturnType__first: _TypeAlias = _typing.Literal["first"]  # noqa: Y015
+    _WhichOneofArgType__first: _TypeAlias = _typing.Literal["_first", b"_first"]  # noqa: Y015
+    _WhichOneofReturnType__limit: _TypeAlias = _typing.Literal["limit"]  # noqa: Y015
+    _WhichOneofArgType__limit: _TypeAlias = _typing.Literal["_limit", b"_limit"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__end) -> _WhichOneofReturnType__end | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__first) -> _WhichOneofReturnType__first | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__limit) -> _WhichOneofReturnType__limit | None: ...
+
+Global___ListEvaluationsRequest: _TypeAlias = ListEvaluationsRequest  # noqa: Y015
+
+@_typing.final
+class CellRange(_message.Message):
+    """Some cells of a map, both ends among them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AXES_FIELD_NUMBER: _builtins.int
+    X_FIRST_FIELD_NUMBER: _builtins.int
+    X_LAST_FIELD_NUMBER: _builtins.int
+    Y_FIRST_FIELD_NUMBER: _builtins.int
+    Y_LAST_FIELD_NUMBER: _builtins.int
+    x_first: _builtins.int
+    """First column, 0 to 127."""
+    x_last: _builtins.int
+    """Last column."""
+    y_first: _builtins.int
+    """First row."""
+    y_last: _builtins.int
+    """Last row."""
+    @_builtins.property
+    def axes(self) -> Global___BehaviourAxes:
+        """Where the map's axes lie."""
+
+    def __init__(
+        self,
+        *,
+        axes: Global___BehaviourAxes | None = ...,
+        x_first: _builtins.int = ...,
+        x_last: _builtins.int = ...,
+        y_first: _builtins.int = ...,
+        y_last: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["axes", b"axes"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["axes", b"axes", "x_first", b"x_first", "x_last", b"x_last", "y_first", b"y_first", "y_last", b"y_last"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CellRange: _TypeAlias = CellRange  # noqa: Y015
+
+@_typing.final
+class ListEvaluationsResponse(_message.Message):
+    """A page."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVALUATIONS_FIELD_NUMBER: _builtins.int
+    NEXT_FIELD_NUMBER: _builtins.int
+    next: _builtins.str
+    """To ask for the next page with; empty: this was the last."""
+    @_builtins.property
+    def evaluations(self) -> Global___Evaluations:
+        """In the order that was asked for."""
+
+    def __init__(
+        self,
+        *,
+        evaluations: Global___Evaluations | None = ...,
+        next: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["evaluations", b"evaluations"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["evaluations", b"evaluations", "next", b"next"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListEvaluationsResponse: _TypeAlias = ListEvaluationsResponse  # noqa: Y015
+
+@_typing.final
+class Evaluations(_message.Message):
+    """Evaluations, column by column: one for each place in all of these lists."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    INDIVIDUAL_FIELD_NUMBER: _builtins.int
+    PARENT_FIELD_NUMBER: _builtins.int
+    MUTATION_FIELD_NUMBER: _builtins.int
+    POWER_FIELD_NUMBER: _builtins.int
+    RANK_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
+    FITNESS_FIELD_NUMBER: _builtins.int
+    EPISODES_FIELD_NUMBER: _builtins.int
+    FRAMES_FIELD_NUMBER: _builtins.int
+    CAP_FRAMES_FIELD_NUMBER: _builtins.int
+    RUNNING_S_FIELD_NUMBER: _builtins.int
+    WORKER_FIELD_NUMBER: _builtins.int
+    FLAGS_FIELD_NUMBER: _builtins.int
+    BEHAVIOUR_FIELD_NUMBER: _builtins.int
+    BEHAVIOURS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def number(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """They count from 0, in the order in which they were accepted."""
+
+    @_builtins.property
+    def individual(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Who played: the genome's id; of a member of an epoch, the epoch in the upper 32 bits and in the lower the member, of
+        whose pairs plus comes before minus; 4294967295 is the centre itself.
+        """
+
+    @_builtins.property
+    def parent(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Its parent; 0: none."""
+
+    @_builtins.property
+    def mutation(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Seed of the mutation that made it of its parent; of a founder, its initialisation seed."""
+
+    @_builtins.property
+    def power(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Power of that mutation."""
+
+    @_builtins.property
+    def rank(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Rank of that mutation; 0: dense."""
+
+    @_builtins.property
+    def seed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Seed of its first episode."""
+
+    @_builtins.property
+    def fitness(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Mean return."""
+
+    @_builtins.property
+    def episodes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Episodes that this is the mean of."""
+
+    @_builtins.property
+    def frames(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Emulator frames of all episodes."""
+
+    @_builtins.property
+    def cap_frames(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Frames after which episodes were cut; 0: whole games."""
+
+    @_builtins.property
+    def running_s(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Running time of the experiment when it was accepted, in seconds."""
+
+    @_builtins.property
+    def worker(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Number of the worker in the experiment, from 1; 0: nobody knows; 65535: that, or a later one."""
+
+    @_builtins.property
+    def flags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Sum of: 1 a founder, 2 fresh episodes of a known individual, 4 such that decide nothing, 8 a member of an epoch."""
+
+    @_builtins.property
+    def behaviour(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The first 8 numbers of each behaviour, 0 to 65535, one evaluation's after the other's."""
+
+    @_builtins.property
+    def behaviours(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """How many of these 8 count."""
+
+    def __init__(
+        self,
+        *,
+        number: _abc.Iterable[_builtins.int] | None = ...,
+        individual: _abc.Iterable[_builtins.int] | None = ...,
+        parent: _abc.Iterable[_builtins.int] | None = ...,
+        mutation: _abc.Iterable[_builtins.int] | None = ...,
+        power: _abc.Iterable[_builtins.float] | None = ...,
+        rank: _abc.Iterable[_builtins.int] | None = ...,
+        seed: _abc.Iterable[_builtins.int] | None = ...,
+        fitness: _abc.Iterable[_builtins.float] | None = ...,
+        episodes: _abc.Iterable[_builtins.int] | None = ...,
+        frames: _abc.Iterable[_builtins.int] | None = ...,
+        cap_frames: _abc.Iterable[_builtins.int] | None = ...,
+        running_s: _abc.Iterable[_builtins.float] | None = ...,
+        worker: _abc.Iterable[_builtins.int] | None = ...,
+        flags: _abc.Iterable[_builtins.int] | None = ...,
+        behaviour: _abc.Iterable[_builtins.int] | None = ...,
+        behaviours: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["behaviour", b"behaviour", "behaviours", b"behaviours", "cap_frames", b"cap_frames", "episodes", b"episodes", "fitness", b"fitness", "flags", b"flags", "frames", b"frames", "individual", b"individual", "mutation", b"mutation", "number", b"number", "parent", b"parent", "power", b"power", "rank", b"rank", "running_s", b"running_s", "seed", b"seed", "worker", b"worker"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Evaluations: _TypeAlias = Evaluations  # noqa: Y015
+
+@_typing.final
+class GetLifeRequest(_message.Message):
+    """Asks for an individual of any time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The experiment's name."""
+    id: _builtins.int
+    """Its id."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        id: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetLifeRequest: _TypeAlias = GetLifeRequest  # noqa: Y015
+
+@_typing.final
+class GetLifeResponse(_message.Message):
+    """All that is known of an individual."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GENOME_FIELD_NUMBER: _builtins.int
+    NO_GENOME_FIELD_NUMBER: _builtins.int
+    EVALUATIONS_FIELD_NUMBER: _builtins.int
+    EVALUATIONS_IN_ALL_FIELD_NUMBER: _builtins.int
+    CHILDREN_FIELD_NUMBER: _builtins.int
+    CHILDREN_IN_ALL_FIELD_NUMBER: _builtins.int
+    BEST_CHILD_FIELD_NUMBER: _builtins.int
+    genome: _builtins.bytes
+    """Its genome's byte encoding; empty for a member of an epoch, and where an ancestor is missing in the archive."""
+    no_genome: _builtins.str
+    """Why there is no genome, for people; empty if there is one."""
+    evaluations_in_all: _builtins.int
+    """How many there are."""
+    children_in_all: _builtins.int
+    """How many there are."""
+    best_child: _builtins.float
+    """The highest fitness of these first evaluations; absent without children."""
+    @_builtins.property
+    def evaluations(self) -> Global___Evaluations:
+        """Its evaluations, oldest first; at most 1,000."""
+
+    @_builtins.property
+    def children(self) -> Global___Evaluations:
+        """The first evaluation of each of its children, oldest first; at most 100."""
+
+    def __init__(
+        self,
+        *,
+        genome: _builtins.bytes = ...,
+        no_genome: _builtins.str = ...,
+        evaluations: Global___Evaluations | None = ...,
+        evaluations_in_all: _builtins.int = ...,
+        children: Global___Evaluations | None = ...,
+        children_in_all: _builtins.int = ...,
+        best_child: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_best_child", b"_best_child", "best_child", b"best_child", "children", b"children", "evaluations", b"evaluations"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_best_child", b"_best_child", "best_child", b"best_child", "children", b"children", "children_in_all", b"children_in_all", "evaluations", b"evaluations", "evaluations_in_all", b"evaluations_in_all", "genome", b"genome", "no_genome", b"no_genome"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__best_child: _TypeAlias = _typing.Literal["best_child"]  # noqa: Y015
+    _WhichOneofArgType__best_child: _TypeAlias = _typing.Literal["_best_child", b"_best_child"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__best_child) -> _WhichOneofReturnType__best_child | None: ...
+
+Global___GetLifeResponse: _TypeAlias = GetLifeResponse  # noqa: Y015
+
+@_typing.final
+class GetAncestryRequest(_message.Message):
+    """Asks where a population comes from."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The experiment's name."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetAncestryRequest: _TypeAlias = GetAncestryRequest  # noqa: Y015
+
+@_typing.final
+class GetAncestryResponse(_message.Message):
+    """Where a population comes from, in a size that a screen can show."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRUNK_FIELD_NUMBER: _builtins.int
+    TRUNK_LENGTH_FIELD_NUMBER: _builtins.int
+    GAINS_FIELD_NUMBER: _builtins.int
+    COMMON_FIELD_NUMBER: _builtins.int
+    CROWN_FIELD_NUMBER: _builtins.int
+    LIVING_FIELD_NUMBER: _builtins.int
+    MOMENTS_FIELD_NUMBER: _builtins.int
+    SHARES_FIELD_NUMBER: _builtins.int
+    SWEEPS_FIELD_NUMBER: _builtins.int
+    CHAMPION_FIELD_NUMBER: _builtins.int
+    trunk_length: _builtins.int
+    """How long the line is, its founder included."""
+    common: _builtins.int
+    """Place in the trunk of the youngest that all of the living descend from; absent: there is none."""
+    living: _builtins.int
+    """Members of the population that the archive holds."""
+    champion: _builtins.int
+    """Who leads."""
+    @_builtins.property
+    def trunk(self) -> Global___Ancestors:
+        """The champion's line, founder first, thinned to 500; the 20 largest gains stay."""
+
+    @_builtins.property
+    def gains(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Each one's fitness less its parent's; 0 for the founder."""
+
+    @_builtins.property
+    def crown(self) -> Global___Ancestors:
+        """At most 600 of the living, the champion among them, and where their lines part; parents first."""
+
+    @_builtins.property
+    def moments(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Evaluations up to which shares were taken; at most 300."""
+
+    @_builtins.property
+    def shares(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """For each moment, the shares of the last evaluations before it: first those that descend from no sweep, then those whose
+        youngest ancestor among the sweeps is the first, and so on.
+        """
+
+    @_builtins.property
+    def sweeps(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Members of the trunk whose descendants had become half of the last evaluations, oldest first; at most 7."""
+
+    def __init__(
+        self,
+        *,
+        trunk: Global___Ancestors | None = ...,
+        trunk_length: _builtins.int = ...,
+        gains: _abc.Iterable[_builtins.float] | None = ...,
+        common: _builtins.int | None = ...,
+        crown: Global___Ancestors | None = ...,
+        living: _builtins.int = ...,
+        moments: _abc.Iterable[_builtins.int] | None = ...,
+        shares: _abc.Iterable[_builtins.float] | None = ...,
+        sweeps: _abc.Iterable[_builtins.int] | None = ...,
+        champion: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_common", b"_common", "common", b"common", "crown", b"crown", "trunk", b"trunk"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_common", b"_common", "champion", b"champion", "common", b"common", "crown", b"crown", "gains", b"gains", "living", b"living", "moments", b"moments", "shares", b"shares", "sweeps", b"sweeps", "trunk", b"trunk", "trunk_length", b"trunk_length"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__common: _TypeAlias = _typing.Literal["common"]  # noqa: Y015
+    _WhichOneofArgType__common: _TypeAlias = _typing.Literal["_common", b"_common"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__common) -> _WhichOneofReturnType__common | None: ...
+
+Global___GetAncestryResponse: _TypeAlias = GetAncestryResponse  # noqa: Y015
+
+@_typing.final
+class Ancestors(_message.Message):
+    """Individuals of a tree, column by column."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    PARENT_FIELD_NUMBER: _builtins.int
+    BORN_FIELD_NUMBER: _builtins.int
+    FITNESS_FIELD_NUMBER: _builtins.int
+    DEPTH_FIELD_NUMBER: _builtins.int
+    LIVING_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def id(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Its id."""
+
+    @_builtins.property
+    def parent(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Place of its parent, or of its next ancestor, in these lists; -1: none."""
+
+    @_builtins.property
+    def born(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Number of its first evaluation."""
+
+    @_builtins.property
+    def fitness(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Fitness in that."""
+
+    @_builtins.property
+    def depth(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Mutations from its founder."""
+
+    @_builtins.property
+    def living(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Members of the population that descend from it, itself among them."""
+
+    def __init__(
+        self,
+        *,
+        id: _abc.Iterable[_builtins.int] | None = ...,
+        parent: _abc.Iterable[_builtins.int] | None = ...,
+        born: _abc.Iterable[_builtins.int] | None = ...,
+        fitness: _abc.Iterable[_builtins.float] | None = ...,
+        depth: _abc.Iterable[_builtins.int] | None = ...,
+        living: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["born", b"born", "depth", b"depth", "fitness", b"fitness", "id", b"id", "living", b"living", "parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Ancestors: _TypeAlias = Ancestors  # noqa: Y015
+
+@_typing.final
+class GetBehaviourMapRequest(_message.Message):
+    """Asks for a map."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    NUMBERS_FIELD_NUMBER: _builtins.int
+    PRINCIPAL_FIELD_NUMBER: _builtins.int
+    AXES_FIELD_NUMBER: _builtins.int
+    FIRST_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The experiment's name."""
+    principal: _builtins.bool
+    """True for the two directions in which behaviours differ most."""
+    first: _builtins.int
+    """Only evaluations with numbers from here on; absent: from 0."""
+    end: _builtins.int
+    """Only those with numbers below; absent: all."""
+    @_builtins.property
+    def numbers(self) -> Global___TwoNumbers:
+        """Two numbers of the behaviour."""
+
+    @_builtins.property
+    def axes(self) -> Global___BehaviourAxes:
+        """Those of an earlier map, so that points stay where they are."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        numbers: Global___TwoNumbers | None = ...,
+        principal: _builtins.bool = ...,
+        axes: Global___BehaviourAxes | None = ...,
+        first: _builtins.int | None = ...,
+        end: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_end", b"_end", "_first", b"_first", "axes", b"axes", "axes_are", b"axes_are", "end", b"end", "first", b"first", "numbers", b"numbers", "principal", b"principal"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_end", b"_end", "_first", b"_first", "axes", b"axes", "axes_are", b"axes_are", "end", b"end", "first", b"first", "name", b"name", "numbers", b"numbers", "principal", b"principal"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__end: _TypeAlias = _typing.Literal["end"]  # noqa: Y015
+    _WhichOneofArgType__end: _TypeAlias = _typing.Literal["_end", b"_end"]  # noqa: Y015
+    _WhichOneofReturnType__first: _TypeAlias = _typing.Literal["first"]  # noqa: Y015
+    _WhichOneofArgType__first: _TypeAlias = _typing.Literal["_first", b"_first"]  # noqa: Y015
+    _WhichOneofReturnType_axes_are: _TypeAlias = _typing.Literal["numbers", "principal", "axes"]  # noqa: Y015
+    _WhichOneofArgType_axes_are: _TypeAlias = _typing.Literal["axes_are", b"axes_are"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__end) -> _WhichOneofReturnType__end | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__first) -> _WhichOneofReturnType__first | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_axes_are) -> _WhichOneofReturnType_axes_are | None: ...
+
+Global___GetBehaviourMapRequest: _TypeAlias = GetBehaviourMapRequest  # noqa: Y015
+
+@_typing.final
+class TwoNumbers(_message.Message):
+    """Two numbers of a behaviour."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    X_FIELD_NUMBER: _builtins.int
+    Y_FIELD_NUMBER: _builtins.int
+    x: _builtins.int
+    """Place of the one along x, 0 to 7."""
+    y: _builtins.int
+    """Place of the one along y, 0 to 7."""
+    def __init__(
+        self,
+        *,
+        x: _builtins.int = ...,
+        y: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["x", b"x", "y", b"y"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TwoNumbers: _TypeAlias = TwoNumbers  # noqa: Y015
+
+@_typing.final
+class BehaviourAxes(_message.Message):
+    """Where a map's axes lie in the space of behaviours, whose numbers count as 0 to 1 there."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WEIGHTS_FIELD_NUMBER: _builtins.int
+    LOW_FIELD_NUMBER: _builtins.int
+    HIGH_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def weights(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """8 weights of x, then 8 of y."""
+
+    @_builtins.property
+    def low(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Lowest place on x and on y."""
+
+    @_builtins.property
+    def high(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Highest place on x and on y."""
+
+    def __init__(
+        self,
+        *,
+        weights: _abc.Iterable[_builtins.float] | None = ...,
+        low: _abc.Iterable[_builtins.float] | None = ...,
+        high: _abc.Iterable[_builtins.float] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["high", b"high", "low", b"low", "weights", b"weights"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BehaviourAxes: _TypeAlias = BehaviourAxes  # noqa: Y015
+
+@_typing.final
+class GetBehaviourMapResponse(_message.Message):
+    """A map: a cell in which anybody was for each place in all of these lists."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AXES_FIELD_NUMBER: _builtins.int
+    X_FIELD_NUMBER: _builtins.int
+    Y_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    BEST_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    INDIVIDUAL_FIELD_NUMBER: _builtins.int
+    NEWEST_FIELD_NUMBER: _builtins.int
+    EVALUATIONS_FIELD_NUMBER: _builtins.int
+    NUMBERS_FIELD_NUMBER: _builtins.int
+    evaluations: _builtins.int
+    """Evaluations in all cells."""
+    numbers: _builtins.int
+    """How many numbers of a behaviour the experiment's archive keeps, 0 to 8; 0: its spec asks for none."""
+    @_builtins.property
+    def axes(self) -> Global___BehaviourAxes:
+        """Where its axes lie."""
+
+    @_builtins.property
+    def x(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Column, 0 to 127."""
+
+    @_builtins.property
+    def y(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Row, 0 to 127."""
+
+    @_builtins.property
+    def size(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Evaluations in it."""
+
+    @_builtins.property
+    def best(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """The highest fitness of these,"""
+
+    @_builtins.property
+    def number(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """the number of that evaluation, the oldest of equal ones, and"""
+
+    @_builtins.property
+    def individual(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """who that was."""
+
+    @_builtins.property
+    def newest(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The newest evaluation in it."""
+
+    def __init__(
+        self,
+        *,
+        axes: Global___BehaviourAxes | None = ...,
+        x: _abc.Iterable[_builtins.int] | None = ...,
+        y: _abc.Iterable[_builtins.int] | None = ...,
+        size: _abc.Iterable[_builtins.int] | None = ...,
+        best: _abc.Iterable[_builtins.float] | None = ...,
+        number: _abc.Iterable[_builtins.int] | None = ...,
+        individual: _abc.Iterable[_builtins.int] | None = ...,
+        newest: _abc.Iterable[_builtins.int] | None = ...,
+        evaluations: _builtins.int = ...,
+        numbers: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["axes", b"axes"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["axes", b"axes", "best", b"best", "evaluations", b"evaluations", "individual", b"individual", "newest", b"newest", "number", b"number", "numbers", b"numbers", "size", b"size", "x", b"x", "y", b"y"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetBehaviourMapResponse: _TypeAlias = GetBehaviourMapResponse  # noqa: Y015
+
+@_typing.final
+class ReadArchiveRequest(_message.Message):
+    """Asks for records."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    FIRST_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The experiment's name."""
+    first: _builtins.int
+    """The first record number that is wanted."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        first: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first", b"first", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadArchiveRequest: _TypeAlias = ReadArchiveRequest  # noqa: Y015
+
+@_typing.final
+class ReadArchiveResponse(_message.Message):
+    """Some records."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PART_FIELD_NUMBER: _builtins.int
+    part: _builtins.bytes
+    """A part of an archive, as its files are: docs/archive.md. At most 65,536 records."""
+    def __init__(
+        self,
+        *,
+        part: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadArchiveResponse: _TypeAlias = ReadArchiveResponse  # noqa: Y015
 
 @_typing.final
 class BackUpExperimentRequest(_message.Message):

@@ -131,6 +131,36 @@ class ExperimentServiceStub:
                 request_serializer=germline_dot_v1_dot_experiment__pb2.RepairExperimentRequest.SerializeToString,
                 response_deserializer=germline_dot_v1_dot_experiment__pb2.RepairExperimentResponse.FromString,
                 _registered_method=True)
+        self.GetBands = channel.unary_unary(
+                '/germline.v1.ExperimentService/GetBands',
+                request_serializer=germline_dot_v1_dot_experiment__pb2.GetBandsRequest.SerializeToString,
+                response_deserializer=germline_dot_v1_dot_experiment__pb2.GetBandsResponse.FromString,
+                _registered_method=True)
+        self.ListEvaluations = channel.unary_unary(
+                '/germline.v1.ExperimentService/ListEvaluations',
+                request_serializer=germline_dot_v1_dot_experiment__pb2.ListEvaluationsRequest.SerializeToString,
+                response_deserializer=germline_dot_v1_dot_experiment__pb2.ListEvaluationsResponse.FromString,
+                _registered_method=True)
+        self.GetLife = channel.unary_unary(
+                '/germline.v1.ExperimentService/GetLife',
+                request_serializer=germline_dot_v1_dot_experiment__pb2.GetLifeRequest.SerializeToString,
+                response_deserializer=germline_dot_v1_dot_experiment__pb2.GetLifeResponse.FromString,
+                _registered_method=True)
+        self.GetAncestry = channel.unary_unary(
+                '/germline.v1.ExperimentService/GetAncestry',
+                request_serializer=germline_dot_v1_dot_experiment__pb2.GetAncestryRequest.SerializeToString,
+                response_deserializer=germline_dot_v1_dot_experiment__pb2.GetAncestryResponse.FromString,
+                _registered_method=True)
+        self.GetBehaviourMap = channel.unary_unary(
+                '/germline.v1.ExperimentService/GetBehaviourMap',
+                request_serializer=germline_dot_v1_dot_experiment__pb2.GetBehaviourMapRequest.SerializeToString,
+                response_deserializer=germline_dot_v1_dot_experiment__pb2.GetBehaviourMapResponse.FromString,
+                _registered_method=True)
+        self.ReadArchive = channel.unary_stream(
+                '/germline.v1.ExperimentService/ReadArchive',
+                request_serializer=germline_dot_v1_dot_experiment__pb2.ReadArchiveRequest.SerializeToString,
+                response_deserializer=germline_dot_v1_dot_experiment__pb2.ReadArchiveResponse.FromString,
+                _registered_method=True)
 
 
 class ExperimentServiceServicer:
@@ -279,6 +309,52 @@ class ExperimentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetBands(self, request, context):
+        """The archive: every evaluation, long after the population has forgotten it. FAILED_PRECONDITION where the master keeps
+        none; UNAVAILABLE while it cannot be read.
+
+        Quantile bands of all evaluations, exact, in a bounded number of points.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListEvaluations(self, request, context):
+        """Evaluations, page by page.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetLife(self, request, context):
+        """An individual of any time: its genome, its evaluations, its children. NOT_FOUND for one that was never evaluated.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetAncestry(self, request, context):
+        """Where the population comes from: the champion's line, the tree of the living, and whose descendants took over when.
+        FAILED_PRECONDITION for an evolution strategy, whose members live for an epoch.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetBehaviourMap(self, request, context):
+        """What was done, as a map of 128 by 128 cells.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadArchive(self, request, context):
+        """The records themselves, as the parts of which the archive's files are made.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ExperimentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -376,6 +452,36 @@ def add_ExperimentServiceServicer_to_server(servicer, server):
                     servicer.RepairExperiment,
                     request_deserializer=germline_dot_v1_dot_experiment__pb2.RepairExperimentRequest.FromString,
                     response_serializer=germline_dot_v1_dot_experiment__pb2.RepairExperimentResponse.SerializeToString,
+            ),
+            'GetBands': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetBands,
+                    request_deserializer=germline_dot_v1_dot_experiment__pb2.GetBandsRequest.FromString,
+                    response_serializer=germline_dot_v1_dot_experiment__pb2.GetBandsResponse.SerializeToString,
+            ),
+            'ListEvaluations': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListEvaluations,
+                    request_deserializer=germline_dot_v1_dot_experiment__pb2.ListEvaluationsRequest.FromString,
+                    response_serializer=germline_dot_v1_dot_experiment__pb2.ListEvaluationsResponse.SerializeToString,
+            ),
+            'GetLife': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetLife,
+                    request_deserializer=germline_dot_v1_dot_experiment__pb2.GetLifeRequest.FromString,
+                    response_serializer=germline_dot_v1_dot_experiment__pb2.GetLifeResponse.SerializeToString,
+            ),
+            'GetAncestry': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetAncestry,
+                    request_deserializer=germline_dot_v1_dot_experiment__pb2.GetAncestryRequest.FromString,
+                    response_serializer=germline_dot_v1_dot_experiment__pb2.GetAncestryResponse.SerializeToString,
+            ),
+            'GetBehaviourMap': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetBehaviourMap,
+                    request_deserializer=germline_dot_v1_dot_experiment__pb2.GetBehaviourMapRequest.FromString,
+                    response_serializer=germline_dot_v1_dot_experiment__pb2.GetBehaviourMapResponse.SerializeToString,
+            ),
+            'ReadArchive': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadArchive,
+                    request_deserializer=germline_dot_v1_dot_experiment__pb2.ReadArchiveRequest.FromString,
+                    response_serializer=germline_dot_v1_dot_experiment__pb2.ReadArchiveResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -893,6 +999,168 @@ class ExperimentService:
             '/germline.v1.ExperimentService/RepairExperiment',
             germline_dot_v1_dot_experiment__pb2.RepairExperimentRequest.SerializeToString,
             germline_dot_v1_dot_experiment__pb2.RepairExperimentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetBands(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/germline.v1.ExperimentService/GetBands',
+            germline_dot_v1_dot_experiment__pb2.GetBandsRequest.SerializeToString,
+            germline_dot_v1_dot_experiment__pb2.GetBandsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListEvaluations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/germline.v1.ExperimentService/ListEvaluations',
+            germline_dot_v1_dot_experiment__pb2.ListEvaluationsRequest.SerializeToString,
+            germline_dot_v1_dot_experiment__pb2.ListEvaluationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetLife(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/germline.v1.ExperimentService/GetLife',
+            germline_dot_v1_dot_experiment__pb2.GetLifeRequest.SerializeToString,
+            germline_dot_v1_dot_experiment__pb2.GetLifeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetAncestry(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/germline.v1.ExperimentService/GetAncestry',
+            germline_dot_v1_dot_experiment__pb2.GetAncestryRequest.SerializeToString,
+            germline_dot_v1_dot_experiment__pb2.GetAncestryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetBehaviourMap(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/germline.v1.ExperimentService/GetBehaviourMap',
+            germline_dot_v1_dot_experiment__pb2.GetBehaviourMapRequest.SerializeToString,
+            germline_dot_v1_dot_experiment__pb2.GetBehaviourMapResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadArchive(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/germline.v1.ExperimentService/ReadArchive',
+            germline_dot_v1_dot_experiment__pb2.ReadArchiveRequest.SerializeToString,
+            germline_dot_v1_dot_experiment__pb2.ReadArchiveResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -89,6 +89,24 @@ class ExperimentServiceStub:
     """Brings a damaged experiment back as it was before the first journal entry that cannot be read, and forgets the rest.
     If nothing of it can be read, or a checkpoint is lost, FAILED_PRECONDITION: then only a backup helps.
     """
+    GetBands: _grpc.UnaryUnaryMultiCallable[_experiment_pb2.GetBandsRequest, _experiment_pb2.GetBandsResponse]
+    """The archive: every evaluation, long after the population has forgotten it. FAILED_PRECONDITION where the master keeps
+    none; UNAVAILABLE while it cannot be read.
+
+    Quantile bands of all evaluations, exact, in a bounded number of points.
+    """
+    ListEvaluations: _grpc.UnaryUnaryMultiCallable[_experiment_pb2.ListEvaluationsRequest, _experiment_pb2.ListEvaluationsResponse]
+    """Evaluations, page by page."""
+    GetLife: _grpc.UnaryUnaryMultiCallable[_experiment_pb2.GetLifeRequest, _experiment_pb2.GetLifeResponse]
+    """An individual of any time: its genome, its evaluations, its children. NOT_FOUND for one that was never evaluated."""
+    GetAncestry: _grpc.UnaryUnaryMultiCallable[_experiment_pb2.GetAncestryRequest, _experiment_pb2.GetAncestryResponse]
+    """Where the population comes from: the champion's line, the tree of the living, and whose descendants took over when.
+    FAILED_PRECONDITION for an evolution strategy, whose members live for an epoch.
+    """
+    GetBehaviourMap: _grpc.UnaryUnaryMultiCallable[_experiment_pb2.GetBehaviourMapRequest, _experiment_pb2.GetBehaviourMapResponse]
+    """What was done, as a map of 128 by 128 cells."""
+    ReadArchive: _grpc.UnaryStreamMultiCallable[_experiment_pb2.ReadArchiveRequest, _experiment_pb2.ReadArchiveResponse]
+    """The records themselves, as the parts of which the archive's files are made."""
 
 @_typing.type_check_only
 class ExperimentServiceAsyncStub(ExperimentServiceStub):
@@ -151,6 +169,24 @@ class ExperimentServiceAsyncStub(ExperimentServiceStub):
     """Brings a damaged experiment back as it was before the first journal entry that cannot be read, and forgets the rest.
     If nothing of it can be read, or a checkpoint is lost, FAILED_PRECONDITION: then only a backup helps.
     """
+    GetBands: _aio.UnaryUnaryMultiCallable[_experiment_pb2.GetBandsRequest, _experiment_pb2.GetBandsResponse]  # type: ignore[assignment]
+    """The archive: every evaluation, long after the population has forgotten it. FAILED_PRECONDITION where the master keeps
+    none; UNAVAILABLE while it cannot be read.
+
+    Quantile bands of all evaluations, exact, in a bounded number of points.
+    """
+    ListEvaluations: _aio.UnaryUnaryMultiCallable[_experiment_pb2.ListEvaluationsRequest, _experiment_pb2.ListEvaluationsResponse]  # type: ignore[assignment]
+    """Evaluations, page by page."""
+    GetLife: _aio.UnaryUnaryMultiCallable[_experiment_pb2.GetLifeRequest, _experiment_pb2.GetLifeResponse]  # type: ignore[assignment]
+    """An individual of any time: its genome, its evaluations, its children. NOT_FOUND for one that was never evaluated."""
+    GetAncestry: _aio.UnaryUnaryMultiCallable[_experiment_pb2.GetAncestryRequest, _experiment_pb2.GetAncestryResponse]  # type: ignore[assignment]
+    """Where the population comes from: the champion's line, the tree of the living, and whose descendants took over when.
+    FAILED_PRECONDITION for an evolution strategy, whose members live for an epoch.
+    """
+    GetBehaviourMap: _aio.UnaryUnaryMultiCallable[_experiment_pb2.GetBehaviourMapRequest, _experiment_pb2.GetBehaviourMapResponse]  # type: ignore[assignment]
+    """What was done, as a map of 128 by 128 cells."""
+    ReadArchive: _aio.UnaryStreamMultiCallable[_experiment_pb2.ReadArchiveRequest, _experiment_pb2.ReadArchiveResponse]  # type: ignore[assignment]
+    """The records themselves, as the parts of which the archive's files are made."""
 
 class ExperimentServiceServicer(metaclass=_abc_1.ABCMeta):
     """Creates, shows and steers experiments. Experiments are named by their `name`. Unknown names are NOT_FOUND, bad
@@ -324,5 +360,59 @@ class ExperimentServiceServicer(metaclass=_abc_1.ABCMeta):
         """Brings a damaged experiment back as it was before the first journal entry that cannot be read, and forgets the rest.
         If nothing of it can be read, or a checkpoint is lost, FAILED_PRECONDITION: then only a backup helps.
         """
+
+    @_abc_1.abstractmethod
+    def GetBands(
+        self,
+        request: _experiment_pb2.GetBandsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_experiment_pb2.GetBandsResponse, _abc.Awaitable[_experiment_pb2.GetBandsResponse]]:
+        """The archive: every evaluation, long after the population has forgotten it. FAILED_PRECONDITION where the master keeps
+        none; UNAVAILABLE while it cannot be read.
+
+        Quantile bands of all evaluations, exact, in a bounded number of points.
+        """
+
+    @_abc_1.abstractmethod
+    def ListEvaluations(
+        self,
+        request: _experiment_pb2.ListEvaluationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_experiment_pb2.ListEvaluationsResponse, _abc.Awaitable[_experiment_pb2.ListEvaluationsResponse]]:
+        """Evaluations, page by page."""
+
+    @_abc_1.abstractmethod
+    def GetLife(
+        self,
+        request: _experiment_pb2.GetLifeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_experiment_pb2.GetLifeResponse, _abc.Awaitable[_experiment_pb2.GetLifeResponse]]:
+        """An individual of any time: its genome, its evaluations, its children. NOT_FOUND for one that was never evaluated."""
+
+    @_abc_1.abstractmethod
+    def GetAncestry(
+        self,
+        request: _experiment_pb2.GetAncestryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_experiment_pb2.GetAncestryResponse, _abc.Awaitable[_experiment_pb2.GetAncestryResponse]]:
+        """Where the population comes from: the champion's line, the tree of the living, and whose descendants took over when.
+        FAILED_PRECONDITION for an evolution strategy, whose members live for an epoch.
+        """
+
+    @_abc_1.abstractmethod
+    def GetBehaviourMap(
+        self,
+        request: _experiment_pb2.GetBehaviourMapRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_experiment_pb2.GetBehaviourMapResponse, _abc.Awaitable[_experiment_pb2.GetBehaviourMapResponse]]:
+        """What was done, as a map of 128 by 128 cells."""
+
+    @_abc_1.abstractmethod
+    def ReadArchive(
+        self,
+        request: _experiment_pb2.ReadArchiveRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_experiment_pb2.ReadArchiveResponse], _abc.AsyncIterator[_experiment_pb2.ReadArchiveResponse]]:
+        """The records themselves, as the parts of which the archive's files are made."""
 
 def add_ExperimentServiceServicer_to_server(servicer: ExperimentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -19,6 +19,7 @@ from master.experiments.backup import back_up
 from master.experiments.experiment import Experiment
 from master.experiments.registry import Registry
 from master.journal.journal import Journal
+from master.wire.archive_service import ArchiveCalls
 from master.wire.experiment_messages import (
     write_damaged,
     write_experiment,
@@ -39,7 +40,7 @@ _PART_BYTES = 1 << 20
 Context: TypeAlias = "grpc.aio.ServicerContext[object, object]"
 
 
-class ExperimentService(experiment_pb2_grpc.ExperimentServiceServicer):
+class ExperimentService(ArchiveCalls, experiment_pb2_grpc.ExperimentServiceServicer):
     """Creates, shows and steers experiments. What it answers about a change is durable."""
 
     def __init__(self, registry: Registry, dispatcher: Dispatcher, journal: Journal) -> None:
