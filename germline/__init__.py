@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from germline.face.connecting import connect
     from germline.face.errors import GermlineError
     from germline.face.experiment import experiment
+    from germline.face.objects import here
     from germline.face.policy import Policy, load
     from germline.face.run import run
     from germline.spec.problems import SpecError
@@ -35,6 +36,7 @@ _HOMES = {
     "SpecError": "germline.spec.problems",
     "connect": "germline.face.connecting",
     "experiment": "germline.face.experiment",
+    "here": "germline.face.objects",
     "load": "germline.face.policy",
     "run": "germline.face.run",
 }
@@ -50,6 +52,7 @@ __all__ = [
     "connect",
     "eggroll",
     "experiment",
+    "here",
     "load",
     "run",
     "spec",

@@ -47,8 +47,12 @@ class Ending(enum.Enum):
     """What it played never came back: it should be started again."""
 
 
-async def work(config: WorkerConfig) -> Ending:
+async def work(config: WorkerConfig, heed: Callable[[asyncio.Event], None] | None = None) -> Ending:
     """Play what the master lends until told to stop, or until the playing hangs.
+
+    Args:
+        config: the settings.
+        heed: is given what stops the worker once it is set; signals do that, without it.
 
     Raises:
         RefusedError: if the master refuses this worker for good.
@@ -72,7 +76,7 @@ async def work(config: WorkerConfig) -> Ending:
     )
     end_metrics = metrics.serve(config, link.state, link.state.settings.identity)
     stop = asyncio.Event()
-    _heed_signals(stop)
+    (heed or _heed_signals)(stop)
     link.state.playing.start()
     watches = [
         asyncio.create_task(watch_notice(config.spot_notice, stop)),

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 
 from germline.toml import read_value
+from worker import objects
 from worker.tasks.base import EpisodicTask, SetupError, Task, WeightsTask
 
 TASKS = "germline.tasks"
@@ -46,7 +47,7 @@ def _expect_of_package(field: str, path: str, found: object) -> None:
     """A module's own things may be named, and not whatever it has imported, such as os.system."""
     home = getattr(found, "__module__", None) if isinstance(found, type | _FUNCTIONS) else None
     root = path.partition(":")[0].partition(".")[0]
-    if isinstance(home, str) and home.partition(".")[0] != root:
+    if root != objects.HOME and isinstance(home, str) and home.partition(".")[0] != root:
         raise SetupError(f"{field} is {path!r}, which is of {home}; allowed: what the package {root} defines")
 
 
@@ -83,6 +84,8 @@ def registered(group: str, field: str, name: str) -> object:
     Raises:
         SetupError: if nothing is registered under the name, or it cannot be loaded.
     """
+    if name.startswith(objects.HOME + "."):
+        return _here(field, name)
     found = entry_points(group=group, name=name)
     if not found:
         known = ", ".join(sorted({point.name for point in entry_points(group=group)}))
@@ -92,6 +95,14 @@ def registered(group: str, field: str, name: str) -> object:
         return point.load()
     except (Exception, SystemExit) as error:  # whatever the package does while it is imported
         raise SetupError(f"{field} is {name!r}; its package cannot be loaded: {error}") from error
+
+
+def _here(field: str, name: str) -> object:
+    """What this process keeps under a name. Raises SetupError."""
+    try:
+        return objects.kept(name.removeprefix(objects.HOME + "."))
+    except LookupError as error:
+        raise SetupError(f"{field} is {name!r}; {error}") from None
 
 
 def values(arguments: Mapping[str, str]) -> dict[str, object]:

@@ -15,6 +15,7 @@ from germline.cli.preflight import check_hostable, check_not_own, check_playable
 from germline.cli.verdict import DEFAULT_EPISODES, Judge
 from germline.client import HistoryPoint, Individual
 from germline.face.errors import in_words
+from germline.face.objects import is_here
 from germline.face.running import Callbacks, Job, Running, RunResult
 from germline.spec import Spec, load
 from germline.spec.load import TEXT, is_text
@@ -124,7 +125,8 @@ def _job(
     code = check_playable(wanted.spec, source)
     check_hostable()
     place = RunFolder(Path(folder) if folder else Path("runs") / wanted.spec.name)
-    crew = Crew(workers or default_workers(), device, wanted.spec.parallelism)
+    size = workers or (1 if is_here(wanted.spec) else default_workers())  # threads share one interpreter
+    crew = Crew(size, device, wanted.spec.parallelism)
     return Job(place, wanted, crew, tuple(code), Judge(verdict, device, _shown(progress)), seconds)
 
 

@@ -22,6 +22,7 @@ from germline.cli.sitting import Sitting
 from germline.cli.verdict import Judge, Verdict
 from germline.client import Client, Experiment, HistoryPoint, Individual, State
 from germline.face.errors import in_words
+from germline.face.objects import is_here
 from germline.face.policy import Policy, load
 
 _CURVE_S = 1.0  # between two looks at the curve
@@ -113,6 +114,11 @@ class Job:
         with self.place.locked():
             self.place.check_holds(self.wanted.spec.name)
             hired = hire(self.place, self.crew, self.code)
+            if is_here(self.wanted.spec):
+                from germline.face.thread_worker import thread_workers
+
+                workers = thread_workers(self.crew, hired.address, hired.token, self.place.logs)
+                hired.fleet.workers[:] = workers
             sitting = Sitting(
                 self.place,
                 self.wanted,
