@@ -151,7 +151,9 @@ class Evaluation:
 
     max_episode_s: float | None = None
     r"""How long one episode may take; one that takes longer could not be scored. Choose far more than the
-    longest takes on the slowest worker. Default: 3600.0."""
+    longest takes on the slowest worker. A single step of an Atari game or of a Gymnasium environment
+    that hangs is given up sooner: after a hundred times the longest step that its worker saw, and 600 s
+    at least. Default: 3600.0."""
 
     starts: Literal["auto", "seeds", "common"] | None = None
     r"""Which episodes an individual plays. Default: 'auto'."""

@@ -905,7 +905,8 @@ class Evaluation(_message.Message):
     """
     max_episode_s: _builtins.float
     """How long one episode may take; one that takes longer could not be scored. Choose far more than the longest takes on
-    the slowest worker.
+    the slowest worker. A single step of an Atari game or of a Gymnasium environment that hangs is given up sooner: after
+    a hundred times the longest step that its worker saw, and 600 s at least.
     """
     starts: Global___Starts.ValueType
     """Which episodes an individual plays."""

@@ -10,7 +10,7 @@ from germline.v1 import worker_pb2
 from worker.centres.epoch_engine import Evolving
 from worker.connection import wire
 from worker.connection.worker_state import Introduced, WorkerState
-from worker.playing.engine_builder import max_episode_s
+from worker.playing.engine_builder import patience_with
 from worker.playing.lease_work import ExperimentKey
 
 logger = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ class MasterMessages:
                 self._wake()
             state.introduced[experiment.number] = introduced
             build = state.settings.build
-            state.playing.introduce(experiment, lambda: build(spec), max_episode_s(spec))
+            state.playing.introduce(experiment, lambda: build(spec), patience_with(spec))
             logger.info("experiment %s is %s", experiment, spec.name)
         if spec.algorithm.WhichOneof("kind") == "eggroll":  # the master compares where its workers stand
             state.playing.evolve(experiment, lambda _: None)

@@ -22,6 +22,7 @@ from worker.centres.first_centre import CentreSettings, build_evolving
 from worker.playing.engine import Engine
 from worker.playing.engines import build_engine
 from worker.playing.lease_work import LeaseKey
+from worker.playing.patience import Patience
 from worker.playing.playable import EngineSettings, code_named_by
 from worker.plugins import values
 from worker.tasks.base import SetupError
@@ -116,6 +117,11 @@ def engine_settings(spec: spec_pb2.ExperimentSpec) -> EngineSettings:
         dimensions=behaviour_dimensions(spec),
         bounds=tuple(bounds(spec)),
     )
+
+
+def patience_with(spec: spec_pb2.ExperimentSpec) -> Patience:
+    """How long a step of an experiment may take."""
+    return Patience(max_episode_s(spec), alike=spec.task.WhichOneof("kind") in ("atari", "gym"))
 
 
 def max_episode_s(spec: spec_pb2.ExperimentSpec) -> float:

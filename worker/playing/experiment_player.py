@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
 
 from worker.centres.epoch_engine import Evolving
 from worker.playing.engine import Engine
 from worker.playing.lease_work import Assignment, LeaseKey, Score
+from worker.playing.patience import Patience
 from worker.playing.stages import Stages
 from worker.tasks.base import close_quietly
 
@@ -16,14 +16,19 @@ from worker.tasks.base import close_quietly
 class ExperimentPlayer:
     """Plays the leases of one experiment. Its engine is built with the first work; :meth:`rest` frees it."""
 
-    def __init__(self, build: Callable[[], Engine[LeaseKey]], longest_s: float = math.inf) -> None:
-        """Own whatever `build` makes; a tick of it takes no longer than that, unless it hangs."""
-        self.longest_s = longest_s
+    def __init__(self, build: Callable[[], Engine[LeaseKey]], patience: Patience | None = None) -> None:
+        """Own whatever `build` makes; a tick of it takes no longer than `patience` says, unless it hangs."""
+        self._patience = patience or Patience()
         self._build = build
         self._engine: Engine[LeaseKey] | None = None
         self._waiting: deque[Assignment] = deque()
         self._playing: set[LeaseKey] = set()
         self._stages_before = Stages()
+
+    @property
+    def longest_s(self) -> float:
+        """How long what is done now may take."""
+        return self._patience.longest_s
 
     @property
     def has_work(self) -> bool:
@@ -71,7 +76,8 @@ class ExperimentPlayer:
                 assignment = self._waiting.popleft()
                 self._playing.add(assignment.key)
                 engine.submit(assignment)
-        scores = engine.tick()
+        with self._patience.step():
+            scores = engine.tick()
         self._playing.difference_update(score.key for score in scores)
         return scores
 

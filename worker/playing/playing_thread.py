@@ -30,6 +30,7 @@ from worker.playing.lease_work import (
     Step,
 )
 from worker.playing.outbox import Outbox
+from worker.playing.patience import Patience
 from worker.playing.stages import Stages
 from worker.plugins import described
 from worker.tasks.base import RAISED, SetupError
@@ -75,13 +76,16 @@ class PlayingThread:
         return not self._thread.is_alive()
 
     def introduce(
-        self, experiment: ExperimentKey, build: Callable[[], Engine[LeaseKey]], longest_s: float = math.inf
+        self,
+        experiment: ExperimentKey,
+        build: Callable[[], Engine[LeaseKey]],
+        patience: Patience | None = None,
     ) -> None:
         """Play this experiment with what `build` makes; drops work under another meaning of the number.
 
-        No step of it takes longer than `longest_s`, unless it hangs.
+        No step of it takes longer than `patience` says, unless it hangs.
         """
-        self._order(partial(self._introduce, experiment, build, longest_s))
+        self._order(partial(self._introduce, experiment, build, patience))
 
     def lend(self, assignments: Iterable[Assignment]) -> None:
         """Queue work of experiments that were introduced."""
@@ -219,7 +223,7 @@ class PlayingThread:
         self._outbox.fail(Failure(experiment, reason))
 
     def _introduce(
-        self, experiment: ExperimentKey, build: Callable[[], Engine[LeaseKey]], longest_s: float
+        self, experiment: ExperimentKey, build: Callable[[], Engine[LeaseKey]], patience: Patience | None
     ) -> None:
         for former in [key for key in self._players if key.number == experiment.number]:
             gone = self._players.pop(former)
@@ -227,7 +231,7 @@ class PlayingThread:
             self._stages_gone = Stages.total([self._stages_gone, gone.stages])
             self._failed.pop(former, None)
             self._last_work_s.pop(former, None)
-        self._players[experiment] = ExperimentPlayer(build, longest_s)
+        self._players[experiment] = ExperimentPlayer(build, patience)
 
     def _lend(self, assignments: list[Assignment]) -> None:
         by_experiment: defaultdict[ExperimentKey, list[Assignment]] = defaultdict(list)

@@ -14,6 +14,7 @@ from worker.playing.engine import Evaluation, Played
 from worker.playing.experiment_player import ExperimentPlayer
 from worker.playing.lease_work import Assignment, ExperimentKey, Failure, LeaseKey, Score
 from worker.playing.outbox import ENOUGH, Outbox
+from worker.playing.patience import Patience
 from worker.playing.playing_thread import PlayingThread
 from worker.playing.stages import Stages
 from worker.tasks.base import SetupError
@@ -177,7 +178,7 @@ async def test_what_a_step_is_of_is_known_while_it_lasts() -> None:
     listener, gate = Listener(), threading.Event()
     async with playing(listener) as stage:
         assert stage.longest_s == math.inf
-        stage.introduce(ExperimentKey(1), lambda: Stuck(gate), 30.0)
+        stage.introduce(ExperimentKey(1), lambda: Stuck(gate), Patience(30.0))
         stage.lend([work(4)])
         async with asyncio.timeout(PATIENCE_S):
             while not (stage.step and stage.step.playing):
