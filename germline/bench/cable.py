@@ -60,7 +60,7 @@ class Cable:
         writers, tasks = [writer], []
         try:
             await self._admit()
-            answers, upstream = await asyncio.open_connection(self._host, self._server)
+            answers, upstream = await self._reach()
             writers.append(upstream)
             sides = (self._carry(reader, upstream), self._carry(answers, writer))
             tasks = [asyncio.ensure_future(side) for side in sides]
@@ -79,6 +79,10 @@ class Cable:
             await self._pass()
             target.write(data)
             await target.drain()
+
+    async def _reach(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection to the server."""
+        return await asyncio.open_connection(self._host, self._server)
 
     async def _admit(self) -> None:
         """Before a connection is made."""

@@ -23,6 +23,7 @@ from master.journal.store import StoreError
 logger = logging.getLogger(__name__)
 
 _ASKS_S = 0.5  # a waiting master asks so often whether the owner is still there
+_ANSWER_S = 2.0  # for which it waits for the store's answer, before it asks on another connection
 _RENEWALS = 4  # of an ownership, while it lasts
 _MARGIN = 0.95  # of it, for clocks that do not run alike
 _RECOVERY_S = 60.0  # while it reads a long journal, a new owner may be busy for so long
@@ -163,7 +164,7 @@ class Ownership:
         reminded_s, lost_s, owner = float("-inf"), None, None
         while True:
             try:
-                async with asyncio.timeout(self.lasts_s):
+                async with asyncio.timeout(min(self.lasts_s, _ANSWER_S)):
                     lost_s = await self._lost_since(lost_s)
                     if lost_s is None or self._clock() - lost_s > self.lasts_s:
                         owner = await self.take()

@@ -1,5 +1,6 @@
 """Who owns a store, and for how long; on a real server and the test's clock."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
+from germline.bench.cable import Cable
+from master.journal import ownership
 from master.journal.fenced import FencedStore, SupersededError
 from master.journal.keys import Keys
 from master.journal.ownership import Holder, Ownership
@@ -144,3 +147,49 @@ async def test_a_store_that_fell_back_behind_a_takeover_has_lost_something(
     await second.claim()
     with pytest.raises(SupersededError):
         await first.settle()
+
+
+class StickyCable(Cable):
+    """To a server's socket; its connections can be stuck for good, while new ones carry."""
+
+    def __init__(self, socket: str) -> None:
+        super().__init__(socket, 0)
+        self._stuck = 0
+
+    def stick(self) -> None:
+        self._stuck += 1
+
+    async def _reach(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_unix_connection(self._host)
+
+    async def _carry(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        made = self._stuck
+        while data := await source.read(65_536):
+            if made < self._stuck:
+                await asyncio.Event().wait()
+            target.write(data)
+            await target.drain()
+
+
+async def test_who_waits_does_not_wait_for_a_connection_that_is_stuck(
+    client: Redis, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ownership, "_ANSWER_S", 0.2)
+    cable = StickyCable(client.connection_pool.connection_kwargs["path"])
+    await cable.lay()
+    theirs = connect(f"redis://{cable.host}:{cable.port}/0")
+    try:
+        owner = Ownership(FencedStore(client, KEYS), "a:1", 3_600.0, clock=clock)
+        waits = Ownership(FencedStore(theirs, KEYS), "b:2", 3_600.0, clock=clock)
+        assert await owner.take() is None
+        assert await waits.take() is not None  # over a connection that is kept
+        cable.stick()
+        await owner.release()
+        async with asyncio.timeout(
+            20
+        ):  # and not the hour that an ownership lasts, nor as long as a reply may take
+            await waits.wait()
+        assert waits.is_held
+    finally:
+        await theirs.aclose()
+        await cable.take_away()
