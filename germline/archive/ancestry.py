@@ -158,8 +158,8 @@ def _sweeps(
     moment, the middle one of all evaluations' youngest ancestors in the line. Seven such moments, evenly
     spread, name the sweeps.
     """
-    ends = np.unique(np.linspace(0, len(parents), MOST_MOMENTS + 1).astype(np.int64)[1:])
-    width = int(max(1, min(_SAMPLE, ends[0])))
+    width = min(_SAMPLE, max(1, len(parents) // 20))
+    ends = np.unique(np.linspace(width, len(parents), MOST_MOMENTS).astype(np.int64))
     rows = ends[:, None] - 1 - np.arange(width)
     windows = np.sort(_youngest_in_line(parents, line, rows), axis=1)
     middles = windows[:, (width - 1) // 2]

@@ -13,6 +13,7 @@ from starlette.routing import Route
 from germline.cli.output import Json
 from germline.client import HistoryPoint, MasterError
 from germline.dashboard import answers, watching
+from germline.dashboard.archive_api import ArchiveApi
 from germline.dashboard.curves import Curves
 from germline.dashboard.endpoints import caught, wanted_id, whole
 from germline.dashboard.feeds import MOST_READERS, Feeds, Producer
@@ -72,6 +73,7 @@ class Api:
             Route(experiment + "/individuals/{id}", caught(self._individual)),
         ]
         routes += self._replays.routes()
+        routes += ArchiveApi(self._source, self._threads).routes()
         if self._allow_control:
             routes.append(Route(experiment + "/{verb}", caught(self._steer), methods=["POST"]))
         return routes

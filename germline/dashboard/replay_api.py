@@ -15,6 +15,7 @@ from germline.cli.output import Json
 from germline.cli.playing import fresh_seeds
 from germline.client import Experiment, Individual, MasterError, RefusedError
 from germline.dashboard import answers
+from germline.dashboard.archive_api import archived_returns, of_any_time
 from germline.dashboard.endpoints import caught, wanted_id
 from germline.dashboard.replays import MOST_WAITING, Job, Replay, Replays
 from germline.dashboard.source import Source, Threads
@@ -132,7 +133,7 @@ class ReplayApi:
         wanted = wanted_id(request)
         if experiment.spec.algorithm.HasField("eggroll"):
             return experiment, experiment.champion, None
-        found = self._source.individual(experiment.name, wanted)
+        found = of_any_time(self._source, experiment.name, wanted)
         champion = experiment.champion
         scored = champion if champion is not None and champion.id == found.id else found
         return experiment, scored, found.genome
@@ -148,6 +149,8 @@ class ReplayApi:
             for each in islice(self._source.returns(experiment.name), _MOST_SEARCHED):
                 if each.genome.id == genome.id and len(each.seeds) == len(each.returns):
                     return dict(zip(each.seeds, each.returns, strict=True))
+        with contextlib.suppress(RefusedError):
+            return archived_returns(self._source, experiment.name, genome.id)
         return {}
 
 

@@ -3,7 +3,7 @@ import { html, useEffect } from "./vendor/htm-preact.module.js";
 import { State, When } from "./parts.js";
 
 /** The pages of an experiment by the end of their addresses; places.js says what is there. */
-const TABS = [["", "Overview"], ["/i/champion", "Replay"]];
+const TABS = [["", "Overview"], ["/i/champion", "Replay"], ["/lineage", "Lineage"], ["/behaviour", "Behaviour"]];
 
 /** look: as /api/stream has it; about: as /api/experiments/NAME; both may be null while they are asked for. */
 export function Heading({ name, look, about, tab }) {

@@ -6,6 +6,8 @@ export const PAGES = [
   ["/health", () => import("./pages/health.js")],
   ["/e/:name", () => import("./pages/experiment.js")],
   ["/e/:name/i/:id", () => import("./pages/replay.js")],
+  ["/e/:name/lineage", () => import("./pages/lineage.js")],
+  ["/e/:name/behaviour", () => import("./pages/behaviour.js")],
 ];
 
 export const HEAD = [["/", "Experiments"], ["/workers", "Workers"], ["/health", "Health"]];

@@ -1,0 +1,191 @@
+"""What the pages Lineage and Behaviour ask: a master's archive, in the few numbers that a screen can show."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.routing import Route
+
+from germline.cli.output import Json
+from germline.client import (
+    Ancestors,
+    Ancestry,
+    BehaviourAxes,
+    BehaviourMap,
+    Evaluations,
+    Individual,
+    MasterError,
+    RefusedError,
+)
+from germline.client.archive import ArchiveReader, Cells
+from germline.dashboard.answers import short
+from germline.dashboard.endpoints import caught, whole
+from germline.dashboard.source import Source, Threads
+from germline.genome import format_id
+
+CELLS = 128
+_MOST_LISTED = 50
+_NUMBERS = 8
+_ORDERS = ("oldest", "newest", "best", "id")
+_FAR = 10**15
+
+
+class ArchiveApi:
+    """Reads the archive of a source that has one: a master's."""
+
+    def __init__(self, source: Source, threads: Threads) -> None:
+        self._source, self._threads = source, threads
+
+    def routes(self) -> list[Route]:
+        """All that can be asked."""
+        experiment = "/api/experiments/{name}"
+        return [
+            Route(experiment + "/lineage", caught(self._lineage)),
+            Route(experiment + "/behaviour", caught(self._behaviour)),
+            Route(experiment + "/evaluations", caught(self._evaluations)),
+        ]
+
+    @property
+    def _archive(self) -> ArchiveReader:
+        if isinstance(self._source, ArchiveReader):
+            return self._source
+        raise MasterError("FAILED_PRECONDITION", "the archive is shown while the master is up")
+
+    async def _lineage(self, request: Request) -> Json:
+        found = await self._threads.ask(self._archive.ancestry, request.path_params["name"])
+        return _ancestry(found)
+
+    async def _behaviour(self, request: Request) -> Json:
+        axes = _axes(request)
+        first, end = whole(request, "first", 0, 0, _FAR), whole(request, "end", _FAR, 0, _FAR)
+        name = request.path_params["name"]
+        found = await self._threads.ask(self._archive.behaviour_map, name, axes, first, end)
+        return _map(found)
+
+    async def _evaluations(self, request: Request) -> Json:
+        order = request.query_params.get("order", "best")
+        if order not in ("oldest", "newest", "best", "id"):
+            raise MasterError(
+                "INVALID_ARGUMENT", f"order is {order[:50]!r}; allowed: oldest, newest, best, id"
+            )
+        page = await self._threads.ask(
+            self._archive.evaluations,
+            request.path_params["name"],
+            order,  # type: ignore[arg-type]  # it was just looked at
+            whole(request, "limit", 25, 1, _MOST_LISTED),
+            request.query_params.get("after", ""),
+            first=whole(request, "first", 0, 0, _FAR),
+            end=whole(request, "end", _FAR, 0, _FAR),
+            cells=_cells(request),
+        )
+        return {"evaluations": _rows(page.evaluations), "next": page.next}
+
+
+def _ancestry(found: Ancestry) -> dict[str, Json]:
+    return {
+        "trunk": _ancestors(found.trunk) | {"gain": [short(each) for each in found.gains]},
+        "trunk_length": found.trunk_length,
+        "common": found.common,
+        "crown": _ancestors(found.crown),
+        "living": found.living,
+        "moments": list(found.moments),
+        "shares": [round(each, 3) for each in found.shares],
+        "sweeps": [format_id(each) for each in found.sweeps],
+        "champion": format_id(found.champion),
+    }
+
+
+def _ancestors(found: Ancestors) -> dict[str, Json]:
+    return {
+        "id": [format_id(each) for each in found.id],
+        "parent": list(found.parent),
+        "born": list(found.born),
+        "fitness": [short(each) for each in found.fitness],
+        "depth": list(found.depth),
+        "living": list(found.living),
+    }
+
+
+def _map(found: BehaviourMap) -> dict[str, Json]:
+    return {
+        "axes": [*found.axes.weights, *found.axes.low, *found.axes.high],
+        "cell": [y * CELLS + x for x, y in zip(found.x, found.y, strict=True)],
+        "size": list(found.size),
+        "best": [short(each) for each in found.best],
+        "evaluations": found.evaluations,
+        "numbers": found.numbers,
+    }
+
+
+def _rows(told: Evaluations) -> list[Json]:
+    return [
+        {
+            "number": told.number[place],
+            "id": name,
+            "parent": format_id(told.parent[place]) if told.parent[place] else None,
+            "fitness": told.fitness[place],
+            "running_s": told.running_s[place],
+            "behaviour": list(told.behaviour_of(place)),
+        }
+        for place, name in enumerate(told.names())
+    ]
+
+
+def _axes(request: Request) -> BehaviourAxes | tuple[int, int] | None:
+    """Which axes a map has: given ones, principal ones (None), or two numbers. Raises MasterError."""
+    if text := request.query_params.get("axes"):
+        try:
+            numbers = [float(each) for each in text[:2_000].split(",")]
+        except ValueError:
+            raise MasterError("INVALID_ARGUMENT", "axes holds something that is no number") from None
+        weights = 2 * _NUMBERS
+        return BehaviourAxes(
+            tuple(numbers[:weights]), tuple(numbers[weights : weights + 2]), tuple(numbers[weights + 2 :])
+        )
+    if request.query_params.get("by") == "principal":
+        return None
+    last = _NUMBERS - 1
+    return whole(request, "x", 0, 0, last), whole(request, "y", 1, 0, last)
+
+
+def _cells(request: Request) -> Cells | None:
+    """The cells that are asked for, on given axes; None for all."""
+    axes = _axes(request)
+    if not isinstance(axes, BehaviourAxes):
+        return None
+    columns, rows = (
+        tuple(whole(request, name, default, 0, CELLS - 1) for name, default in names)
+        for names in ((("left", 0), ("right", CELLS - 1)), (("bottom", 0), ("top", CELLS - 1)))
+    )
+    return axes, (columns[0], columns[1]), (rows[0], rows[1])
+
+
+def of_any_time(source: Source, name: str, individual: int | None) -> Individual:
+    """An individual that the population knows, or else as the archive has it. Raises MasterError."""
+    try:
+        return source.individual(name, individual)
+    except RefusedError as error:
+        if individual is None or error.code != "NOT_FOUND" or not isinstance(source, ArchiveReader):
+            raise
+    life = source.life(name, individual)
+    if life.genome is None:
+        raise MasterError("NOT_FOUND", f"{format_id(individual)} cannot be played again: {life.no_genome}")
+    told = life.evaluations
+    return Individual(
+        individual,
+        told.fitness[0],
+        len(life.genome),
+        None,
+        0,
+        None,
+        life.genome,
+        cap_frames=told.cap_frames[0],
+    )
+
+
+def archived_returns(source: Source, name: str, individual: int) -> dict[int, float]:
+    """Returns of whole single episodes of an individual, by their seeds, as the archive has them."""
+    if not isinstance(source, ArchiveReader):
+        return {}
+    told = source.life(name, individual).evaluations
+    places = [place for place in range(len(told)) if told.episodes[place] == 1 and not told.cap_frames[place]]
+    return {told.seed[place]: told.fitness[place] for place in places}
