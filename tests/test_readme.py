@@ -117,7 +117,7 @@ def check(words: list[str]) -> None:
     name = " ".join(words[:2]) if words[0] == "bench" else words[0]
     if name == "bench":  # all of them
         return
-    rest = list(itertools.takewhile(lambda word: word != ">", words[len(name.split()) :]))
+    rest = list(itertools.takewhile(lambda word: word not in (">", "|"), words[len(name.split()) :]))
     if not rest:  # a sentence that speaks of the command
         assert name in COMMANDS
         return
