@@ -32,6 +32,7 @@ REFUSING_CODES = frozenset(
     }
 )
 TAKEN_CODE = grpc.StatusCode.ALREADY_EXISTS  # at any time: another process works under this worker's id
+_SOMEBODY_ELSE = "Received http2 header with status"  # what stands before a master, and knows none just now
 
 
 class RefusedError(Exception):
@@ -105,7 +106,8 @@ def _explain(failures: BaseExceptionGroup[BaseException], welcomed: bool) -> str
     failure = failures.exceptions[0]
     if isinstance(failure, aio.AioRpcError):
         code, details = failure.code(), failure.details() or "no details"
-        if code is TAKEN_CODE or (code in REFUSING_CODES and not welcomed):
+        is_ours = not details.startswith(_SOMEBODY_ELSE)
+        if code is TAKEN_CODE or (code in REFUSING_CODES and not welcomed and is_ours):
             raise RefusedError(f"the master refuses this worker: {details} ({code.name})")
         return f"{code.name}: {details}"
     if isinstance(failure, TimeoutError):

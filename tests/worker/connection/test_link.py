@@ -14,7 +14,7 @@ from grpc import aio
 from germline.genome import Genome, Mutation
 from germline.v1 import genome_pb2, spec_pb2, worker_pb2
 from germline.v1.worker_pb2_grpc import WorkerServiceServicer, add_WorkerServiceServicer_to_server
-from worker.connection import backoff
+from worker.connection import backoff, link
 from worker.connection.link import Link, RefusedError
 from worker.connection.results_log import ResultsLog
 from worker.connection.wire import Identity
@@ -489,6 +489,16 @@ async def test_a_worker_that_the_master_refuses_for_good_gives_up(
     async with working(fleet.link()) as (_, task), fleet.master.refusing(code, after_welcome=False):
         with pytest.raises(RefusedError, match="as the test says"):
             await task
+
+
+def test_what_a_proxy_answers_while_it_knows_no_master_refuses_nobody() -> None:
+    """A proxy says 404 in HTTP, which grpc calls UNIMPLEMENTED: who heeded that would be gone for good."""
+    said = "Received http2 header with status: 404"
+    answer = aio.AioRpcError(grpc.StatusCode.UNIMPLEMENTED, aio.Metadata(), aio.Metadata(), said)
+    assert link._explain(ExceptionGroup("one", [answer]), welcomed=False) == f"UNIMPLEMENTED: {said}"
+    ours = aio.AioRpcError(grpc.StatusCode.UNIMPLEMENTED, aio.Metadata(), aio.Metadata(), "Method not found!")
+    with pytest.raises(RefusedError, match="Method not found!"):
+        link._explain(ExceptionGroup("one", [ours]), welcomed=False)
 
 
 async def test_a_worker_whose_id_another_process_took_gives_up(fleet: Fleet) -> None:
