@@ -220,7 +220,8 @@ def test_what_a_laptop_is_shown_works_on_a_real_run(
         _, *words = shlex.split(line.replace("--episodes 30", "--episodes 2"))
         assert run(words) == 0, capsys.readouterr().err
         said[words[0]] = capsys.readouterr().out
-    assert set(said) == {"champion", "evaluate", "record", "lineage", "plot", "doctor"}
+    assert set(said) == {"champion", "evaluate", "record", "lineage", "plot", "track", "doctor"}
+    assert list(Path("runs/pong").rglob("events.out.tfevents.*")), "TensorBoard can open what was tracked"
     assert parse_card(said["champion"]).experiment == "pong"
     assert len(said["doctor"].splitlines()) == 8, "the README says in eight lines"
     assert run(["status", "--run", "runs/pong", "--json"]) == 0
