@@ -57,7 +57,7 @@ bench: setup ## measure against the references (minutes; wants a quiet machine)
 	$(BIN)/germline bench all
 
 qd: setup ## MAP-Elites against pyribs at equal evaluations (minutes); installs ribs beside the rest
-	$(BIN)/pip install --quiet --constraint constraints.txt ribs==0.12.0
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS),qd]'
 	$(BIN)/python -m germline.bench.qd
 
 TAKEOVERS ?= 150

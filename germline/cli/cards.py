@@ -27,6 +27,7 @@ class Playable:
         about: where it comes from, in words.
         card: its policy card; None for a centre.
         kernels: families of the kernels that played its score.
+        evaluations: of its experiment when it was read; 0 for a file, which does not say.
     """
 
     spec: spec_pb2.ExperimentSpec
@@ -35,6 +36,7 @@ class Playable:
     about: str
     card: PolicyCard | None = None
     kernels: tuple[str, ...] = ()
+    evaluations: int = 0
 
 
 def of_experiment(experiment: Experiment, individual: Individual) -> Playable:
@@ -42,13 +44,21 @@ def of_experiment(experiment: Experiment, individual: Individual) -> Playable:
     card = card_of(experiment, individual)
     name = format_id(individual.id)
     about = f"{name} of {experiment.name}, {line_text(experiment, individual)}"
-    return Playable(experiment.spec, card.genome, name, about, card, experiment.kernels)
+    kernels, evaluations = experiment.kernels, experiment.evaluations
+    return Playable(experiment.spec, card.genome, name, about, card, kernels, evaluations)
 
 
 def of_centre(experiment: Experiment, centre: bytes) -> Playable:
     """The stored centre of an evolution strategy."""
     about = f"the centre of {experiment.name}"
-    return Playable(experiment.spec, centre, experiment.name, about, kernels=experiment.kernels)
+    return Playable(
+        experiment.spec,
+        centre,
+        experiment.name,
+        about,
+        kernels=experiment.kernels,
+        evaluations=experiment.evaluations,
+    )
 
 
 def of_file(path: Path) -> Playable:

@@ -34,7 +34,10 @@ def plot(
         Axis, typer.Option(help="What the curve runs over; outside emulators, frames are steps.")
     ] = "frames",
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="A .png, .svg or .pdf file; default NAME.png.")
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="A .png, .svg or .pdf file; default NAME.png, of --run in its folder."
+        ),
     ] = None,
     force: ForceOption = False,
 ) -> None:
@@ -44,7 +47,7 @@ def plot(
     """
     with target.source(name) as source:
         experiment, history = source.experiment(), source.history()
-    file = output or Path(f"{experiment.name}.png")
+    file = output or (target.run / f"curve-{over}.png" if target.run else Path(f"{experiment.name}.png"))
     check_free(file, (".png", ".svg", ".pdf"), force=force)
     points = [point for point in history if len(point.fitness_quantiles) == 5]
     if not points:

@@ -109,7 +109,8 @@ def record(
     target: Target,
     card: CardArgument = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="An .mp4 file; default ID.mp4.")
+        Path | None,
+        typer.Option("--output", "-o", help="An .mp4 file; default ID.mp4, of --run in its folder."),
     ] = None,
     force: ForceOption = False,
     seed: SeedOption = 0,
@@ -124,7 +125,7 @@ def record(
     Example: germline record runs/pong/champion.toml --output pong.mp4
     """
     policy = _policy(target, card, experiment, individual)
-    file = output or Path(f"{policy.name}.mp4")
+    file = output or _file(target, policy, ".mp4")
     check_free(file, (".mp4",), force=force)
     with Video(file) as video:
         returned = film(policy.spec, policy.policy, fresh_seeds(seed, 1)[0], device, video, speed)
@@ -139,7 +140,10 @@ def export(
     target: Target,
     card: CardArgument = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="A .safetensors file; default ID.safetensors.")
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="A .safetensors file; default ID.safetensors, of --run in its folder."
+        ),
     ] = None,
     force: ForceOption = False,
     experiment: ExperimentOption = None,
@@ -153,7 +157,7 @@ def export(
     Example: germline export --run runs/pong --output pong.safetensors
     """
     policy = _policy(target, card, experiment, individual)
-    file = output or Path(f"{policy.name}.safetensors")
+    file = output or _file(target, policy, ".safetensors")
     check_free(file, (".safetensors",), force=force)
     beside = file.with_suffix(".toml") if policy.card else None
     if beside:
@@ -237,6 +241,13 @@ def _notes(spec: spec_pb2.ExperimentSpec, built: BuiltPlayable) -> dict[str, str
         arguments=settings.policy_arguments,
     )
     return {"spec": to_toml(spec), "spec_format": str(SPEC_FORMAT), "network": json.dumps(network)}
+
+
+def _file(target: Target, policy: Playable, suffix: str) -> Path:
+    """Where it goes if nobody says: a run's into its folder, under names that sort by when they were made."""
+    if target.run is None:
+        return Path(policy.name + suffix)
+    return target.run / f"{policy.evaluations:09d}-{policy.name}{suffix}"
 
 
 def _policy(target: Target, card: Path | None, experiment: str | None, individual: str | None) -> Playable:

@@ -20,7 +20,7 @@ import pytest
 from germline import noise
 from germline.genome import Genome, Mutation
 from germline.ports import free_port
-from germline.spec import loads
+from germline.spec import behaviour_dimensions, loads
 from germline.v1 import experiment_pb2, worker_pb2
 from germline.v1.experiment_pb2_grpc import ExperimentServiceStub
 from germline.v1.worker_pb2_grpc import WorkerServiceStub
@@ -37,6 +37,32 @@ name = "vector"
 window = 50
 parents = 5
 """)
+BEHAVED = """
+name = "killed"
+[task.function]
+path = "germline.functions:place"
+[policy]
+name = "vector"
+[behaviour]
+descriptor = "task"
+dimensions = 2
+low = [0.0]
+high = [1.0]
+"""
+SPECS = {
+    "reward": SPEC,
+    "novelty": loads(f"""{BEHAVED}
+[algorithm.ga]
+window = 50
+parents = 5
+selection = "tournament"
+[algorithm.ga.novelty]
+objective = "adaptive"
+archive_share = 0.2
+patience = 10
+"""),
+    "map": loads(f"{BEHAVED}[algorithm.map_elites]\ngrid = [8, 8]\nfounders = 30\n"),
+}
 
 
 class House:
@@ -101,7 +127,8 @@ def house(tmp_path: Path) -> Iterator[House]:
 class Worker:
     """Keeps its word: a result is repeated until it is acknowledged."""
 
-    def __init__(self) -> None:
+    def __init__(self, behaviour_bytes: int = 0) -> None:
+        self.behaviour_bytes = behaviour_bytes
         self.acknowledged = 0
         self.refused: list[worker_pb2.Refusal] = []
         self.individuals: dict[int, int] = {}  # ticket to genome id, as lent last
@@ -179,7 +206,8 @@ class Stream:
             assert worker.certain.get(ticket, genome.id) == genome.id, "a ticket names one individual"
             worker.individuals[ticket] = genome.id
             score = worker._random.random()
-            results.results.add(lease=lease.key, returns=[score], frames=100, steps=25)
+            behaviour = worker._random.randbytes(worker.behaviour_bytes)
+            results.results.add(lease=lease.key, returns=[score], frames=100, steps=25, behaviour=behaviour)
         worker.unacknowledged[worker.sequence] = results
         worker.lent_by[worker.sequence] = len(worker.individuals)
         self.say(results=results)
@@ -193,11 +221,13 @@ class Stream:
         self.worker.acknowledged += len(results.results) - len(acknowledgement.refused)
 
 
-def test_a_master_that_is_killed_misses_no_acknowledged_evaluation(house: House) -> None:
-    worker = Worker()
+@pytest.mark.parametrize("search", SPECS)
+def test_a_master_that_is_killed_misses_no_acknowledged_evaluation(house: House, search: str) -> None:
+    spec = SPECS[search]
+    worker = Worker(2 * behaviour_dimensions(spec))
     master = house.serve("--snapshot-interval-s", "0.2")
     with worker.connected(house.address) as stream:
-        stream.people.CreateExperiment(experiment_pb2.CreateExperimentRequest(spec=SPEC))
+        stream.people.CreateExperiment(experiment_pb2.CreateExperimentRequest(spec=spec))
         stream.play(300)
     for _ in range(3):
         with contextlib.suppress(grpc.RpcError, StopIteration), worker.connected(house.address) as stream:

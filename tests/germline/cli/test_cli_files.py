@@ -1,6 +1,7 @@
 """Files: nothing is written over or in half, and what is damaged or closed has a sentence."""
 
 import contextlib
+import json
 import os
 import shutil
 import sys
@@ -53,6 +54,23 @@ def test_no_file_is_written_over_without_being_told(
     assert f"{overwritten} is there already; write over it with --force" in capsys.readouterr().err
     assert (tmp_path / overwritten).read_text() == "mine"
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([overwritten, "run"])
+
+
+def test_what_is_made_of_a_run_lands_in_its_folder_under_names_that_sort(
+    archived: str, tmp_path: Path
+) -> None:
+    assert run(["export", "--run", archived]) == 0
+    assert run(["plot", "--run", archived, "--over", "evaluations"]) == 0
+    before = sorted(path.name for path in Path(archived).glob("*.safetensors"))
+    experiment = json.loads((Path(archived) / "experiment.json").read_text()) | {"evaluations": 12_000}
+    (Path(archived) / "experiment.json").write_text(json.dumps(experiment))
+    assert run(["export", "--run", archived]) == 0
+    after = sorted(path.name for path in Path(archived).glob("*.safetensors"))
+    assert [name[:10] for name in after] == ["000000003-", "000012000-"], "the later one comes last"
+    assert after[0] == before[0]
+    assert (Path(archived) / after[0]).with_suffix(".toml").exists()
+    assert (Path(archived) / "curve-evaluations.png").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
 def test_force_writes_over_a_file(archived: str, tmp_path: Path) -> None:
