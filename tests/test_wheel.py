@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import urllib.request
 import zipfile
 from pathlib import Path
 
@@ -148,3 +149,22 @@ def test_without_extras_the_services_of_the_wheel_help_and_its_requirements_agre
         shown = ran(environment / "germline", service, "--help", cwd=environment.parent)
         assert "--master" in shown or "--listen" in shown
     ran(environment / "pip", "check", cwd=environment.parent)
+
+
+def test_the_dashboard_of_the_wheel_serves_its_pages_with_its_extra_and_nothing_else(
+    wheel: Path, environment: Path
+) -> None:
+    pins = ROOT / "constraints.txt"
+    ran(environment / "pip", "install", *QUIET, "--constraint", pins, f"{wheel}[dashboard]", cwd=wheel.parent)
+    program = [str(environment / "germline"), "dashboard", "--listen", "127.0.0.1:0", "--json"]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, cwd=wheel.parent, text=True) as serving:
+        try:
+            assert serving.stdout is not None
+            address = json.loads(serving.stdout.readline())["address"]
+            with urllib.request.urlopen(address, timeout=20) as page:  # noqa: S310 - our own
+                text = page.read().decode()
+            for file in re.findall(r'(?:src|href)="(/static/[^"]+)"', text):
+                with urllib.request.urlopen(address + file, timeout=20) as answer:  # noqa: S310 - our own
+                    assert answer.read()
+        finally:
+            serving.terminate()

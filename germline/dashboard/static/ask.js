@@ -53,3 +53,18 @@ export function useAnswer(path) {
   }, [again]);
   return { ...known, again };
 }
+
+/** Do something after a while or, where the tab is hidden then, once it is seen again. Returns how to call it off. */
+export function later(what, wait) {
+  const timer = setTimeout(() => (document.hidden ? document.addEventListener("visibilitychange", seen) : what()), wait);
+  function seen() {
+    if (document.hidden) return;
+    off();
+    what();
+  }
+  function off() {
+    clearTimeout(timer);
+    document.removeEventListener("visibilitychange", seen);
+  }
+  return off;
+}

@@ -1,6 +1,6 @@
 // Two to four curves on one chart.
 import { html, useEffect, useState } from "./vendor/htm-preact.module.js";
-import { ask } from "./ask.js";
+import { ask, later } from "./ask.js";
 import { Chart } from "./chart.js";
 import { axes } from "./fitness.js";
 import { Choice, Section } from "./parts.js";
@@ -33,17 +33,17 @@ function useCurves(names) {
   const [curves, setCurves] = useState({});
   const key = names.join(",");
   useEffect(() => {
-    let over = false, timer = null;
+    let over = false, callOff = () => {};
     const look = async () => {
       const found = await Promise.all(names.map((name) => ask(`/api/experiments/${encodeURIComponent(name)}/curve?points=300`).catch(() => null)));
       if (over) return;
       setCurves(Object.fromEntries(names.map((name, place) => [name, found[place]])));
-      timer = setTimeout(look, EVERY_MS);
+      callOff = later(look, EVERY_MS);
     };
     look();
     return () => {
       over = true;
-      clearTimeout(timer);
+      callOff();
     };
   }, [key]);
   return curves;

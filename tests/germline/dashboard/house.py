@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import importlib.resources
 import json
 import os
 import re
@@ -224,6 +225,22 @@ class Visit:
         wrong = [error for error in self.errors if not any(part in error for part in allowed)]
         assert wrong == []
         assert self.strangers == []
+
+
+AXE = (importlib.resources.files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+
+async def found_by_axe(page: Page) -> list[str]:
+    """What is wrong, by rule and place."""
+    await page.evaluate(AXE)
+    options = {"runOnly": {"type": "tag", "values": RULES}}
+    found: dict[str, Any] = await page.evaluate("options => axe.run(document, options)", options)
+    return [
+        f"{each['id']}: {node['target']} {node['failureSummary']}"
+        for each in found["violations"]
+        for node in each["nodes"]
+    ]
 
 
 @asynccontextmanager

@@ -1,9 +1,7 @@
 """Everybody can use it: axe finds nothing in both themes and at both widths, and keys reach everything."""
 
 import asyncio
-import importlib.resources
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.async_api import Browser, Page
@@ -11,24 +9,9 @@ from playwright.async_api import Browser, Page
 from germline.client import Client
 from germline.dashboard.server import Dashboard
 from master.server import Master
-from tests.germline.dashboard.house import hand_worker, mastered, shown, spec_of, visiting
+from tests.germline.dashboard.house import found_by_axe, hand_worker, mastered, shown, spec_of, visiting
 
 pytestmark = pytest.mark.browser
-
-AXE = (importlib.resources.files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-
-
-async def found_by_axe(page: Page) -> list[str]:
-    """What is wrong, by rule and place."""
-    await page.evaluate(AXE)
-    options = {"runOnly": {"type": "tag", "values": RULES}}
-    found: dict[str, Any] = await page.evaluate("options => axe.run(document, options)", options)
-    return [
-        f"{each['id']}: {node['target']} {node['failureSummary']}"
-        for each in found["violations"]
-        for node in each["nodes"]
-    ]
 
 
 async def populate(master: Master) -> None:

@@ -9,9 +9,14 @@ from playwright.async_api import Browser
 from germline.client import Client
 from germline.dashboard.server import Dashboard
 from master.server import Master
-from tests.germline.dashboard.house import STRANGE, hand_worker, spec_of, visiting
+from tests.germline.dashboard.house import STRANGE, hand_worker, shown, spec_of, visiting
 
 pytestmark = pytest.mark.browser
+
+SEEN = """
+    Object.defineProperty(document, "hidden", {{ configurable: true, get: () => {} }});
+    document.dispatchEvent(new Event("visibilitychange"));
+"""
 
 
 async def create(master: Master, name: str = "one", more: str = "") -> None:
@@ -163,4 +168,44 @@ async def test_zoom_axis_and_range_are_in_the_address_and_survive_a_reload(
         await visit.page.reload()
         await visit.page.get_by_role("button", name="All", exact=True).click()
         await visit.page.wait_for_url(re.compile(r"axis=frames$"))
+        visit.check()
+
+
+async def test_who_may_steer_steers(master: Master, browser: Browser) -> None:
+    await create(master)
+    async with (
+        shown(master.address, allow_control=True) as dashboard,
+        visiting(browser, dashboard.address) as visit,
+    ):
+        await visit.open("/e/one")
+        await visit.page.get_by_role("button", name="Pause").click()
+        await visit.sees("Nothing new is lent")
+        await visit.page.get_by_role("button", name="Resume").click()
+        await visit.page.get_by_text("Nothing new is lent").wait_for(state="detached")
+        await visit.page.get_by_role("button", name="Stop…").click()
+        await visit.page.get_by_role("button", name="Leave it").click()
+        await visit.page.get_by_role("button", name="Stop…").click()
+        await visit.page.get_by_role("button", name="Stop it").click()
+        await visit.sees("stopped")
+        visit.check()
+    with Client(master.address) as client:
+        assert (await asyncio.to_thread(client.experiment, "one")).state == "stopped"
+
+
+async def test_a_hidden_tab_asks_for_nothing_and_is_up_to_date_when_it_is_seen_again(
+    master: Master, dashboard: Dashboard, browser: Browser
+) -> None:
+    await create(master)
+    async with hand_worker(master.address) as worker, visiting(browser, dashboard.address) as visit:
+        await worker.play(3)
+        await visit.open("/e/one")
+        await visit.page.locator(".fact-value[title='3']").wait_for()
+        await visit.page.evaluate(SEEN.format("true"))
+        asked: list[str] = []
+        visit.page.on("request", lambda request: asked.append(request.url))
+        await worker.play(2)
+        await visit.page.wait_for_timeout(2_500)  # in which a tab that is seen would have asked
+        assert asked == []
+        await visit.page.evaluate(SEEN.format("false"))
+        await visit.page.locator(".fact-value[title='5']").wait_for()
         visit.check()

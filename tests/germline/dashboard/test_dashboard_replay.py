@@ -17,7 +17,7 @@ from germline.dashboard.server import Dashboard
 from germline.genome import Genome
 from germline.spec import loads, to_toml
 from master.server import Master
-from tests.germline.dashboard.house import fetch, spec_of, visiting
+from tests.germline.dashboard.house import fetch, found_by_axe, spec_of, visiting
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -96,6 +96,9 @@ async def test_a_champion_is_played_again_and_returns_what_it_returned(
         await visit.until("document.querySelector('video').currentTime > 6")
         await visit.sees(re.compile(r"Step 100, \w+"))
         await visit.text()
+        for theme in ("light", "dark"):
+            await page.emulate_media(color_scheme=theme)
+            assert await found_by_axe(page) == []
         visit.check()
         film = await page.get_by_role("link", name="Download the film").get_attribute("href")
         part = await fetch(dashboard.address, str(film), headers={"range": "bytes=100-199"})

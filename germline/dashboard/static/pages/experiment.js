@@ -1,10 +1,10 @@
 // One experiment: is it learning, is it stuck, is it still running, when is it done?
-import { html, useEffect, useState } from "../vendor/htm-preact.module.js";
-import { ask, useAnswer } from "../ask.js";
+import { html, useEffect, useMemo, useState } from "../vendor/htm-preact.module.js";
+import { ask, later, useAnswer } from "../ask.js";
 import { Fitness } from "../fitness.js";
 import { Heading } from "../heading.js";
 import { useLive } from "../live.js";
-import { Choice, Command, Fact, Loading, Notice, Section } from "../parts.js";
+import { Choice, Command, Fact, Loading, Notice, Section, When } from "../parts.js";
 import { setQuery } from "../router.js";
 import { Connection, isOld, sentence, Standing } from "../states.js";
 import { brief, counted, duration, number, percent, whole } from "../words.js";
@@ -91,10 +91,15 @@ function Curve({ name, look, query, old }) {
   const range = to > from ? [from, to] : null;
   const path = `/api/experiments/${encodeURIComponent(name)}/curve?axis=${axis}${range ? `&from=${from}&to=${to}` : ""}`;
   const { value, error, again } = useAnswer(path);
+  const happened = useAnswer(`/api/experiments/${encodeURIComponent(name)}/events`);
+  const events = happened.value?.events ?? [];
+  const marks = useMemo(() => events.map((event) => ({ at: event[axis], text: event.text })), [happened.value, axis]);
+  useEffect(() => {
+    happened.again();
+  }, [look.state, look.trouble, look.failed, value]);
   useEffect(() => {
     if (old || !look.evaluations) return undefined;
-    const timer = setTimeout(again, value && value.points > 40 ? CURVE_MS : 1000);
-    return () => clearTimeout(timer);
+    return later(again, value && value.points > 40 ? CURVE_MS : 1000);
   }, [look.evaluations, value, again]);
   const played = look.played;
   const axes = [["evaluations", "Evaluations"], ["frames", played.charAt(0).toUpperCase() + played.slice(1)], ["seconds", "Time"]];
@@ -103,9 +108,11 @@ function Curve({ name, look, query, old }) {
   return html`
     <${Section} title="Fitness" aside=${aside} wide>
       ${error && !value ? html`<${Notice} kind="warn">${sentence(error.message)}<//>` : null}
-      ${value?.points ? html`<${Fitness} curve=${value} axis=${axis} played=${played} range=${range} onRange=${zoom} marks=${[]} old=${old} />`
+      ${value?.points ? html`<${Fitness} curve=${value} axis=${axis} played=${played} range=${range} onRange=${zoom} marks=${marks} old=${old} />`
         : error ? null : html`<p class="empty">${look.evaluations && range ? "No point lies in this range." : "The curve begins with the first evaluations."}
             ${range ? html` <button type="button" class="quiet" onClick=${() => zoom(null)}>Show all</button>` : null}</p>`}
+      ${events.length ? html`<h3>What happened while this dashboard looked</h3><ol class="events">${events.toReversed().slice(0, 20).map((event) => html`
+        <li><span class="soft">${counted(event.evaluations, "evaluation")}, <${When} at=${event.at} /></span> ${sentence(event.text)}</li>`)}</ol>` : null}
     <//>`;
 }
 

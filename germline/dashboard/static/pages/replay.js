@@ -1,6 +1,6 @@
 // A replay: what does it do? One episode as a film, with what the network saw and each step beside it.
 import { html, useEffect, useRef, useState } from "../vendor/htm-preact.module.js";
-import { ask, useAnswer } from "../ask.js";
+import { ask, later, useAnswer } from "../ask.js";
 import { Heading } from "../heading.js";
 import { Chart } from "../chart.js";
 import { Command, Loading, Notice, Section } from "../parts.js";
@@ -41,8 +41,7 @@ function Episode({ name, id, path, known, about, query }) {
   };
   useEffect(() => {
     if (!replay?.key || replay.state === "done" || replay.state === "failed") return undefined;
-    const timer = setTimeout(() => ask(`/api/replays/${replay.key}`).then(setReplay, setError), ASK_MS);
-    return () => clearTimeout(timer);
+    return later(() => ask(`/api/replays/${replay.key}`).then(setReplay, setError), ASK_MS);
   }, [replay]);
   useEffect(() => setReplay(null), [chosen.key]);
   const busy = replay && (replay.state === "waiting" || replay.state === "playing");
