@@ -27,6 +27,7 @@ _TREE = struct.Struct("<QII")
 _RUN = struct.Struct("<IfB")
 _POSITION = struct.Struct("<I")
 _SEED_BYTES = 8
+_MANY = 10_000
 
 
 def pack(genomes: Sequence[Genome]) -> bytes:
@@ -38,8 +39,11 @@ def pack(genomes: Sequence[Genome]) -> bytes:
     for genome in distinct:
         parts.append(_pack_branch(genome, shared_mutations(before, genome) if before is not None else 0))
         before = genome
-    parts.extend(_POSITION.pack(positions[genome.id]) for genome in genomes)
-    return b"".join(parts)
+    places = np.fromiter((positions[genome.id] for genome in genomes), "<u4", len(genomes))
+    packed = bytearray()
+    for part in parts:  # one after the other: to join a million at once lets nobody else in meanwhile
+        packed += part
+    return bytes(packed + places.tobytes())
 
 
 def unpack(packed: bytes) -> list[Genome]:
@@ -80,8 +84,21 @@ def in_order_of_lines(genomes: Iterable[Genome]) -> list[Genome]:
         genome = waiting.pop()
         if genome.id in wanted:
             ordered.append(genome)
-        waiting += sorted(children[genome.id].values(), key=lambda child: child.last or (), reverse=True)
+        waiting += _by_falling_mutation(list(children[genome.id].values()))
     return ordered
+
+
+def _by_falling_mutation(children: list[Genome]) -> list[Genome]:
+    """Sort children of one parent, of which a leader may have hundreds of thousands: see below."""
+    if len(children) < _MANY:
+        return sorted(children, key=lambda child: child.last or (), reverse=True)
+    last = [child.last or Mutation(0, 0.0, 0) for child in children]
+    keys = (  # the last one counts first
+        np.fromiter((each.rank for each in last), np.uint8, len(last)),
+        np.fromiter((each.power for each in last), np.float64, len(last)),
+        np.fromiter((each.seed for each in last), np.uint64, len(last)),
+    )
+    return [children[place] for place in np.lexsort(keys)[::-1]]
 
 
 def _by_falling_seed(founders: list[Genome]) -> list[Genome]:

@@ -59,6 +59,10 @@ def targets() -> dict[str, Callable[[], Target]]:
         "own-message": _own_message,
         "own-snapshot": _own_snapshot,
         "evochi-request": _evochi_request,
+        "neuro-evaluation": _neuro_evaluation,
+        "pasted-seeds": _pasted_seeds,
+        "gateway-keys": _gateway_keys,
+        "signed-call": _signed_call,
         "value": _value,
         "frame": _frame,
     }
@@ -362,6 +366,76 @@ def _tell_own(parts: Sequence[Any]) -> None:
         check_parts([Slice(0, 2)], parts)
         for part in parts:
             OwnEpoch(5).tell(part)
+
+
+def _neuro_evaluation() -> Target:
+    """What workers of cshenton/neuroevolution say, and the genome that is made of it."""
+    from google.protobuf.message import DecodeError
+
+    from germline.peers import neuro_pb2 as pb
+    from master.gateways.neuro.breeding import genome_of, seeds_of
+
+    def decode(data: bytes) -> None:
+        evaluation = pb.Evaluation.FromString(data)
+        seeds_of(genome_of(evaluation.individual.seeds, 0.005))
+
+    individuals = [pb.Individual(seeds=seeds) for seeds in ([], [7], [1, 2**32 - 1, 3])]
+    valid = [pb.Evaluation(individual=each, score=1.5).SerializeToString() for each in individuals]
+    return Target(decode, (DecodeError,), valid)
+
+
+def _pasted_seeds() -> Target:
+    from germline.compat.neuroevolution import read_seeds
+
+    return Target(lambda data: read_seeds(_text(data)), (ValueError,), [b"[1, 2, 4294967295]", b"7\n8;9"])
+
+
+def _gateway_keys() -> Target:
+    """A file of those whose signed calls are let in."""
+    from cryptography.hazmat.primitives import serialization as form
+
+    from worker.serving.gateway_keys import GatewayKeys
+
+    path = _scratch("keys")
+
+    def decode(data: bytes) -> None:
+        path.write_bytes(data)
+        GatewayKeys(path)
+
+    key = _rsa_key().public_key()
+    valid = key.public_bytes(form.Encoding.PEM, form.PublicFormat.SubjectPublicKeyInfo)
+    return Target(decode, (ValueError,), [valid, b"# a comment\n" + valid + valid])
+
+
+def _signed_call() -> Target:
+    """The three headers of a call that is signed, one in a line, and the message in the first of them."""
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives import serialization as form
+    from cryptography.hazmat.primitives.asymmetric import padding
+
+    from worker.serving import gateway_keys as keys
+
+    key, message = _rsa_key(), json.dumps({"model_id": "m", "timestamp": 1e9}).encode()
+    shown = form.Encoding.PEM, form.PublicFormat.SubjectPublicKeyInfo
+    path = _scratch("keys")
+    path.write_bytes(key.public_key().public_bytes(*shown))
+    known = keys.GatewayKeys(path, lambda: 1e9)
+    der = key.public_key().public_bytes(form.Encoding.DER, shown[1])
+    signature = key.sign(message, padding.PKCS1v15(), hashes.SHA256())
+
+    def decode(data: bytes) -> None:
+        said, signed, by, *_ = [*_text(data).split("\n"), "", ""]
+        known.why_not("m", {keys.MESSAGE: said, keys.SIGNATURE: signed, keys.KEY: by})
+        known.why_not_said("m", data)
+
+    return Target(decode, (), [b"\n".join(map(base64.b64encode, (message, signature, der))), message])
+
+
+def _rsa_key() -> Any:
+    """A key of the length that model-runner-client has."""
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    return rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
 
 
 def _value() -> Target:

@@ -24,6 +24,7 @@ from germline.client.views import (
     Worker,
 )
 from germline.connection import Security
+from germline.spec.travelling import for_any_build
 from germline.v1 import experiment_pb2, spec_pb2
 
 _Request = TypeVar("_Request")
@@ -101,7 +102,7 @@ class Client(ArchiveReader):
 
     def create(self, spec: spec_pb2.ExperimentSpec) -> Experiment:
         """Start an experiment, or find the one of this name and spec that is there already."""
-        request = experiment_pb2.CreateExperimentRequest(spec=spec)
+        request = experiment_pb2.CreateExperimentRequest(spec=for_any_build(spec))
         return Experiment.of(self._ask(lambda stub: stub.CreateExperiment, request).experiment)
 
     def experiment(self, name: str) -> Experiment:

@@ -16,6 +16,7 @@ from germline.dashboard import answers, watching
 from germline.dashboard.archive_api import ArchiveApi
 from germline.dashboard.curves import Curves
 from germline.dashboard.endpoints import caught, wanted_id, whole
+from germline.dashboard.events import Events
 from germline.dashboard.feeds import MOST_READERS, Feeds, Producer
 from germline.dashboard.metrics import MetricsReader
 from germline.dashboard.replay_api import ReplayApi
@@ -47,11 +48,16 @@ class Api:
     ) -> None:
         self._source, self._visitors, self._allow_control = source, visitors, allow_control
         self._threads, self._feeds, self._curves = Threads(), Feeds(), Curves(source)
-        self._metrics = metrics
+        self._metrics, self._events = metrics, Events(source)
         self._replays = ReplayApi(source, self._threads, allow_code=allow_code)
+
+    def start(self) -> None:
+        """Begin to look by itself."""
+        self._events.start()
 
     def close(self) -> None:
         """Send everybody home; nothing is waited for."""
+        self._events.close()
         self._feeds.close()
         self._replays.close()
         self._source.close()
@@ -69,6 +75,7 @@ class Api:
             Route(experiment, caught(self._experiment)),
             Route(experiment + "/settings", caught(self._settings)),
             Route(experiment + "/curve", caught(self._curve)),
+            Route(experiment + "/events", caught(self._happened)),
             Route(experiment + "/individuals", caught(self._individuals)),
             Route(experiment + "/individuals/{id}", caught(self._individual)),
         ]
@@ -136,6 +143,9 @@ class Api:
         points = whole(request, "points", MOST_POINTS, 2, MOST_POINTS)
         found = await self._threads.ask(self._curves.of, request.path_params["name"])
         return answers.curve(_between(found, request), points)
+
+    async def _happened(self, request: Request) -> Json:
+        return {"events": [event.told() for event in self._events.of(request.path_params["name"])]}
 
     async def _individuals(self, request: Request) -> Json:
         limit = whole(request, "limit", 50, 1, _MOST_LISTED)

@@ -57,7 +57,12 @@ def _check_cells(file: parquet.ParquetFile) -> None:
     cells = metadata.num_rows * len(columns)
     if cells > MAX_CELLS:
         raise TableError(f"a table has {cells:,} cells; allowed: up to {MAX_CELLS:,}")
-    groups = map(metadata.row_group, range(metadata.num_row_groups))
+    groups = [metadata.row_group(place) for place in range(metadata.num_row_groups)]
+    rows = [group.num_rows for group in groups]
+    if min(rows, default=0) < 0 or sum(rows) != metadata.num_rows:  # room is made for as many as they say
+        raise TableError(
+            f"a table says that it has {metadata.num_rows:,} rows, and its pieces have {sum(rows):,}"
+        )
     size = metadata.num_rows * sum(max(8, column.length) for column in columns)
     _check_size(max(size, sum(group.total_byte_size for group in groups)))
 

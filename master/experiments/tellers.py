@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import TypeAlias
 
 from germline.algorithms.base import Ask
@@ -52,10 +52,10 @@ class Tellers:
         for key in [key for key in self._results if key[0] in gone]:
             del self._results[key]
 
-    def entries(self) -> list[Entry]:
-        """Everything that is remembered, oldest first."""
+    def entries(self) -> Collection[Entry]:
+        """Everything that is remembered, oldest first. There may be a million: copied in one go."""
         self._sort_in()
-        return list(self._results.items())
+        return self._results.copy().items()
 
     def restore(self, entries: Iterable[Entry]) -> None:
         """Become what :meth:`entries` gave."""

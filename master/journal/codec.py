@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from google.protobuf.message import DecodeError
@@ -84,7 +84,7 @@ class Snapshot(NamedTuple):
     trouble: str = ""
     stop: bytes | None = None
     quarantined: Sequence[Quarantined] = ()
-    tellers: Sequence[tuple[tuple[int, int], int]] = ()
+    tellers: Collection[tuple[tuple[int, int], int]] = ()
     frozen: Callable[[], dict[str, JsonValue]] | None = None
 
     def written(self) -> Snapshot:

@@ -118,11 +118,27 @@ def test_a_later_worker_plays_for_an_earlier_master_which_refuses_what_it_does_n
     start("worker", ROOT, "--master", address, "--device", "cpu")
     with Client(address) as client:
         client.wait_until_ready(PATIENCE_S)
-        refused = submit(ROOT, address, SPHERE, tmp_path)
+        refused = submit(ROOT, address, STRIPS, tmp_path)
         assert refused.returncode == 4
         assert "which this build does not know: a later one wrote it" in refused.stderr
-        assert submit(earlier, address, SPHERE, tmp_path).returncode == 0
+        assert submit(ROOT, address, SPHERE, tmp_path).returncode == 0
         wait_for("it plays", lambda: played(client, "sphere") > 100)
+
+
+def test_an_earlier_worker_plays_what_is_new_after_its_master_was_upgraded(
+    earlier: Path, start: Callable[..., None], tmp_path: Path
+) -> None:
+    address = master(start, ROOT, tmp_path / "store")
+    start("worker", earlier, "--master", address, "--device", "cpu")
+    with Client(address) as client:
+        client.wait_until_ready(PATIENCE_S)
+        for spec in (
+            SPHERE,
+            SPHERE.replace('name = "sphere"', 'name = "evolving"').replace("ga]", "eggroll]"),
+        ):
+            assert submit(ROOT, address, spec, tmp_path).returncode == 0
+        for name in ("sphere", "evolving"):
+            wait_for(f"it plays {name}", lambda: played(client, name) > 100)  # noqa: B023 - done with at once
 
 
 def test_a_later_master_goes_on_with_what_an_earlier_one_kept_and_with_its_workers(

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from germline import genome_forest
 from germline.genome import Genome, Mutation, float32, format_id
 from germline.genome_forest import in_order_of_lines, pack, shared_mutations, unpack
 
@@ -43,6 +44,14 @@ def test_frozen_bytes_still_hold_the_frozen_genomes() -> None:
     genomes = unpack(packed)
     assert [format_id(genome.id) for genome in genomes] == GOLDEN["ids"]
     assert pack(genomes) == packed
+
+
+@given(forests())
+def test_large_families_are_packed_as_small_ones_are(genomes: list[Genome]) -> None:
+    packed = pack(genomes)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(genome_forest, "_MANY", 2)
+        assert pack(genomes) == packed
 
 
 def test_shared_lines_are_written_once() -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
@@ -60,9 +60,9 @@ class GatewayKeys:
             key.verify(signature, message, padding.PKCS1v15(), hashes.SHA256())
         except InvalidSignature:
             return f"{SIGNATURE} is not that of the message by the key"
-        return self._why_not_said(model_id, message)
+        return self.why_not_said(model_id, message)
 
-    def _why_not_said(self, model_id: str, message: bytes) -> str:
+    def why_not_said(self, model_id: str, message: bytes) -> str:
         """What is wrong with a message that is signed well."""
         try:
             said = json.loads(message)
@@ -87,7 +87,7 @@ def _key(block: str, path: Path) -> rsa.RSAPublicKey:
             key: object = x509.load_pem_x509_certificate(block.encode()).public_key()
         else:
             key = serialization.load_pem_public_key(block.encode())
-    except ValueError as error:
+    except (ValueError, UnsupportedAlgorithm) as error:
         raise ValueError(f"{path} holds a block that is no public key: {error}") from None
     if not isinstance(key, rsa.RSAPublicKey):
         raise ValueError(f"{path} holds a key that is not RSA; model-runner-client signs with RSA alone")

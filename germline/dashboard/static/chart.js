@@ -92,7 +92,7 @@ function Legend({ x, lines, bands, place, isNow }) {
   return html`<ul class="legend">
     <li class="legend-at">${x.values.length ? (isNow ? "Now, " : "") + x.text(x.values[place]) : ""}</li>
     ${shown.map((line) => html`<li><span class=${`swatch line ${line.colour} ${line.dash ? "dashed" : ""}`} aria-hidden="true"></span>${line.name}
-      <b>${written(line, place)}</b></li>`)}
+      <b>${written(line, known(line, place))}</b></li>`)}
     ${bands.map((band) => html`<li><span class=${`swatch band ${band.colour}`} aria-hidden="true"></span>${band.name}
       <b>${band.text ? band.text(lines, place) : ""}</b></li>`)}
   </ul>`;
@@ -123,6 +123,12 @@ function ChartTable({ label, x, lines }) {
 /** What is drawn of a line: one that only the table has may hold anything. */
 const numbers = (line) => (line.text && line.hidden ? line.values.map(() => null) : line.values);
 const written = (line, place) => (line.text ?? number)(line.values[place]);
+/** The last place that a line has a value at, up to this one: lines of several runs do not share all places. */
+function known(line, place) {
+  let at = place;
+  while (at > 0 && line.values[at] === null) at -= 1;
+  return at;
+}
 const values = (x, lines, place) => [x.text(x.values[place]), ...lines.filter((line) => !line.hidden).map((line) => `${line.name} ${written(line, place)}`)].join(", ");
 const ends = (values) => (values.length ? (values.length > 1 ? [values[0], values.at(-1)] : [values[0] - 1, values[0] + 1]) : [0, 1]);
 

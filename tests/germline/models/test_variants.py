@@ -130,6 +130,14 @@ def test_what_is_inside_of_a_small_table_is_counted_before_it_is_unpacked(
         decode(packed)
 
 
+def test_a_table_whose_pieces_say_that_they_are_longer_is_refused() -> None:
+    data = encode(pd.DataFrame({"c": np.arange(100)})).value
+    place = data.rindex(b"\x16\xc8\x01")  # a field that is twice a hundred, the last one: rows of a piece
+    longer = Variant(type=PARQUET, value=data[: place + 1] + b"\xc8\x02" + data[place + 3 :])
+    with pytest.raises(VariantError, match=r"^a table says that it has 100 rows, and its pieces have 164$"):
+        decode(longer)
+
+
 def test_a_table_that_is_damaged_anywhere_ends_nothing() -> None:
     whole = encode(pd.DataFrame({"a": [1.5, None], "b": ["x", "y"]})).value
     read = 0

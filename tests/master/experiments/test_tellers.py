@@ -37,9 +37,9 @@ def test_they_come_back_as_they_were() -> None:
     tellers, again = (Tellers(lambda _: True, ROOM) for _ in range(2))
     for individual, worker in ((1, 1), (2, 1), (1, 1), (1, 2)):
         tellers.note(ask(individual), worker)
-    assert tellers.entries() == [((1, 1), 2), ((2, 1), 1), ((1, 2), 1)]
+    assert list(tellers.entries()) == [((1, 1), 2), ((2, 1), 1), ((1, 2), 1)]
     again.restore(tellers.entries())
-    assert again.entries() == tellers.entries()
+    assert list(again.entries()) == list(tellers.entries())
 
 
 def test_memory_is_bounded_by_twice_what_counts() -> None:

@@ -81,6 +81,10 @@ def test_several_keys_are_known_at_once(tmp_path: Path) -> None:
         ("", "holds no key; allowed: RSA public keys"),
         (pem(ec.generate_private_key(ec.SECP256R1())), "a key that is not RSA"),
         ("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "a block that is no public key"),
+        (
+            pem(OURS).replace("hkiG9w0BAQEF", "hkiLpw0BAQEF"),
+            "a block that is no public key: Unknown key type",
+        ),
     ],
 )
 def test_a_file_without_such_keys_is_refused(text: str, sentence: str, tmp_path: Path) -> None:
