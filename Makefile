@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 EXTRAS := worker,local,models,sweep,dashboard,tensorboard,wandb,mlflow,dev,docs
 
-.PHONY: help setup pong test test-deploy images peers lint docs mutants bench qd takeovers chaos fuzz sbom check-games proto clean
+.PHONY: help setup pong test test-deploy images peers lint docs mutants bench dashboard-speed qd takeovers chaos fuzz sbom check-games proto clean
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
 
 setup: $(READY) ## make .venv with everything that germline needs
 
@@ -55,6 +55,10 @@ mutants: setup ## break the code, a token at a time; do the tests notice? MODULE
 
 bench: setup ## measure against the references (minutes; wants a quiet machine)
 	$(BIN)/germline bench all
+
+EVALUATIONS ?= 1000000
+dashboard-speed: setup ## show a run of EVALUATIONS=1000000 in a real browser; does each page come at once? (minutes; wants a quiet machine)
+	GERMLINE_EVALUATIONS=$(EVALUATIONS) $(BIN)/pytest -s tests/germline/dashboard/test_dashboard_speed.py
 
 qd: setup ## MAP-Elites against pyribs at equal evaluations (minutes); installs ribs beside the rest
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS),qd]'
