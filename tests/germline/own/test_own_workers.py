@@ -325,7 +325,9 @@ async def test_it_shows_as_any_other_experiment_does(master: Master) -> None:
     assert [(worker.worker_id, worker.slots, worker.leased) for worker in workers] == [("mine", 4, 4)]
     assert len(history) == 1
     assert all(map(math.isfinite, experiment.fitness_quantiles))
-    gauges = {each.name: each.samples[0].value for each in master.dispatcher.overview.gauges()}
+    gauges = {
+        each.name: each.samples[0].value for each in master.dispatcher.overview.gauges() if each.samples
+    }
     assert (gauges["germline_own_workers"], gauges["germline_workers_wanted"]) == (1, 0)
     stop.set()
     await asyncio.wait_for(working, PATIENCE_S)
