@@ -312,24 +312,26 @@ async def test_it_shows_as_any_other_experiment_does(master: Master) -> None:
     stop = threading.Event()
     sphere.before_evaluate = lambda: stop.wait(PATIENCE_S) if sphere.epoch == 1 else None
     working = run(sphere, master.address, room=4, worker_id="mine")
-    await until(lambda: own_of(master).run.updates == 1 and bool(own_of(master).lent))
+    try:
+        await until(lambda: own_of(master).run.updates == 1 and bool(own_of(master).lent))
 
-    def look() -> tuple[Any, Any, Any]:
-        from germline.client import Client  # noqa: PLC0415
+        def look() -> tuple[Any, Any, Any]:
+            from germline.client import Client  # noqa: PLC0415
 
-        with Client(master.address) as client:
-            return client.experiment("own-sphere"), client.workers(), client.history("own-sphere")
+            with Client(master.address) as client:
+                return client.experiment("own-sphere"), client.workers(), client.history("own-sphere")
 
-    experiment, workers, history = await asyncio.to_thread(look)
-    assert (experiment.evaluations, experiment.epochs, experiment.population) == (10, 1, 10)
-    assert [(worker.worker_id, worker.slots, worker.leased) for worker in workers] == [("mine", 4, 4)]
-    assert len(history) == 1
-    assert all(map(math.isfinite, experiment.fitness_quantiles))
-    gauges = {
-        each.name: each.samples[0].value for each in master.dispatcher.overview.gauges() if each.samples
-    }
-    assert (gauges["germline_own_workers"], gauges["germline_workers_wanted"]) == (1, 0)
-    stop.set()
+        experiment, workers, history = await asyncio.to_thread(look)
+        assert (experiment.evaluations, experiment.epochs, experiment.population) == (10, 1, 10)
+        assert [(worker.worker_id, worker.slots, worker.leased) for worker in workers] == [("mine", 4, 4)]
+        assert len(history) == 1
+        assert all(map(math.isfinite, experiment.fitness_quantiles))
+        gauges = {
+            each.name: each.samples[0].value for each in master.dispatcher.overview.gauges() if each.samples
+        }
+        assert (gauges["germline_own_workers"], gauges["germline_workers_wanted"]) == (1, 0)
+    finally:
+        stop.set()
     await asyncio.wait_for(working, PATIENCE_S)
 
 
