@@ -52,7 +52,7 @@ def test_the_page_runs_from_top_to_bottom(tmp_path: Path) -> None:
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
         if "--name" in words:  # what the page compares later
             for name in ("pong", "balance"):
-                shutil.copytree(tmp_path / "runs" / "strong", tmp_path / "runs" / name)
+                shutil.copytree(tmp_path / "runs" / "strong", tmp_path / "runs" / name, dirs_exist_ok=True)
     made = {"cartpole-v1.toml", "my-pong.toml", "compare.png", "curves.parquet", "pong.csv", "pong.parquet"}
     assert made <= {path.name for path in tmp_path.iterdir()}
     assert not (tmp_path / "runs" / "pong" / "store").exists()

@@ -55,7 +55,9 @@ class Recorder:
 
     def note(self, piece: Ask | SliceAsk, told: Told) -> None:
         """An evaluation was accepted."""
-        if isinstance(piece, Ask):
+        if not self.is_kept:
+            self._batched += 1 if isinstance(piece, Ask) else count_of_slice(piece, told.result.returns)
+        elif isinstance(piece, Ask):
             self._asks.append(piece)
             self._told.append(told)
             if len(self._asks) >= _AT_A_TIME:

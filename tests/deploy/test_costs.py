@@ -51,7 +51,7 @@ def test_the_tables_are_those_that_the_script_prints(costs: ModuleType) -> None:
 def test_frames_are_those_of_the_projects_figures() -> None:
     shown = {
         int(each.replace(",", ""))
-        for each in re.findall(r"\b\d\d?,\d{3}\b", (ROOT / "README.md").read_text())
+        for each in re.findall(r"\b\d\d?,\d{3}\b", (ROOT / "docs" / "results.md").read_text())
     }
     measured = tomllib.loads(PRICES.read_text())["measured"]
     measured.pop("cores")

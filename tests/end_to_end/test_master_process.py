@@ -91,7 +91,9 @@ class House:
             ready = grpc.channel_ready_future(channel)
             while not ready.done():
                 assert master.poll() is None, f"the master ended: {master.communicate()[1]}"
-                assert time.monotonic() < time_up, "the master does not serve"
+                if time.monotonic() > time_up:
+                    master.terminate()
+                    raise AssertionError(f"the master does not serve: {master.communicate(timeout=20)[1]}")
                 with contextlib.suppress(grpc.FutureTimeoutError):
                     ready.result(1.0)
         return master

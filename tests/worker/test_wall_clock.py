@@ -11,7 +11,8 @@ import worker
 
 WALL = {"time.time", "time.time_ns", "time.localtime", "time.gmtime", "time.ctime"}
 WALL |= {f"datetime.{call}" for call in ("now", "utcnow", "today")} | {"date.today"}
-ELSEWHERE = ("cli", "bench", "client", "serving")  # people's side, and what serves a champion to others
+# people's side, and what serves a champion to others
+ELSEWHERE = ("cli", "bench", "client", "serving", "dashboard", "trackers")
 
 
 def readings(source: str) -> Iterator[str]:

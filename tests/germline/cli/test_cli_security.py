@@ -56,19 +56,26 @@ COMMANDS = {
     "export": ["--output", "best.safetensors"],
     "record": [],
     "publish": ["--to", "published", "--once"],
+    "curve": ["--output", "curve.csv"],
+    "elites": ["--output", "elites.csv"],
+    "export-archive": ["sphere", "--output", "all.jsonl"],
+    "individual": ["0000000000000001"],
     "pause": [],
     "resume": [],
     "extend": ["--evaluations", "1000000"],
     "stop": [],
     "watch": ["--plain"],
+    "track": ["--to", "tensorboard", "--no-films"],
     "backup": ["all.backup"],
     "repair": ["sphere"],
     "delete": ["sphere"],
     "restore": ["one.backup"],
 }
-ENDLESS = {"serve"}  # is tried in a process of its own
-OF_WHAT_IS_OVER = {"watch", "delete"}
+ENDLESS = {"serve", "dashboard"}  # are tried in processes of their own
+OF_WHAT_IS_OVER = {"watch", "delete", "track"}
 CANNOT = {  # the master has answered by then
+    "elites": (4, "sphere keeps no elites"),
+    "individual": (4, "has no evaluation of it"),
     "record": (1, "plays no episodes that could be filmed"),
     "repair": (4, "experiment sphere is not damaged"),
     "restore": (4, "data is no backup that this build can read"),

@@ -108,6 +108,7 @@ async def test_a_keyboard_does_it_all(master: Master, dashboard: Dashboard, brow
         await page.keyboard.press("?")
         await visit.sees("Keyboard")
         await page.keyboard.press("Escape")
+        await page.locator("dialog").wait_for(state="detached")
         await page.keyboard.press("g")
         await page.keyboard.press("w")
         await page.wait_for_url(dashboard.address + "/workers")

@@ -91,7 +91,7 @@ def test_an_environment_and_a_policy_of_a_cell_are_played() -> None:
         task=GymTask(id=germline.here(Corridor)),
         policy=Policy(name=germline.here(Tiny)),
         algorithm=GA,
-        stop=Stop(evaluations=60),
+        stop=Stop(evaluations=400),
     )
     points: list[HistoryPoint] = []
     result = run(spec, workers=2, on_point=points.append)

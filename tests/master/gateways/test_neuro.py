@@ -47,7 +47,11 @@ async def serving(
     folder: Path, clock: Callable[[], float] | None = None, **environment: str
 ) -> AsyncIterator[Master]:
     config = MasterConfig(
-        listen="localhost:0", metrics_port=-1, store_folder=folder / "store", gateway="neuro=localhost:0"
+        listen="localhost:0",
+        metrics_port=-1,
+        store_folder=folder / "store",
+        gateway="neuro=localhost:0",
+        archive="none",  # which keeps what was told until it is written
     )
     variables = {f"GERMLINE_NEURO_{name.upper()}": value for name, value in environment.items()}
     async with Master.serving(config, clock, environment=variables) as master:

@@ -14,6 +14,7 @@ from germline import noise
 from germline.genome import Genome, Mutation, format_id
 from germline.limits import MAX_MESSAGE_BYTES
 from germline.spec import loads
+from germline.spec.travelling import for_workers
 from germline.v1 import experiment_pb2, spec_pb2, worker_pb2
 from germline.v1.experiment_pb2_grpc import ExperimentServiceStub
 from germline.v1.worker_pb2_grpc import WorkerServiceStub
@@ -341,7 +342,7 @@ async def test_an_experiment_is_introduced_once_before_its_first_lease(house: Ho
     await worker.say(credit=worker_pb2.Credit(evaluations=1))
     introduction = await worker.call.read()
     assert isinstance(introduction, worker_pb2.MasterMessage)
-    assert introduction.introduction.spec == spec_of()
+    assert introduction.introduction.spec == for_workers(spec_of())
     await worker.hear("leases")
     await worker.say(credit=worker_pb2.Credit(evaluations=1))
     second = await worker.call.read()
