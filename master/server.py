@@ -51,6 +51,7 @@ logger = logging.getLogger(__name__)
 
 _TICK_S = 1.0
 _GRACE_S = 2.0
+_FIRST_FLUSH_S = 60.0
 _LOOK_S = 0.1  # time in which a master that may have been superseded ends its streams
 _READING = "this master reads its journal"
 _GAUGES_S = 10.0  # longest wait of whoever asks for metrics
@@ -180,9 +181,9 @@ class Master:
         if self.archive is not None:
             self._run(self.archive.run(), stack)
         self._run(self.journal.run(), stack)
-        await self.journal.flush(
-            60.0, with_snapshots=True
-        )  # a lease of before a restart is told from one after it
+        # A lease of before a restart is told from one after it.
+        if not await self.journal.flush(_FIRST_FLUSH_S, with_snapshots=True):
+            logger.warning("the first snapshots took longer than %g s; serving meanwhile", _FIRST_FLUSH_S)
         await ownership.settle()
         if self._server is None:
             await self._serve(stack)

@@ -65,6 +65,9 @@ patience = 10
 }
 
 
+START_S = 150.0  # a master may wait a minute for its store's first snapshots, and a client two after refusals
+
+
 class House:
     """A folder, a port, and one master after the other."""
 
@@ -86,7 +89,7 @@ class House:
 
     def serve(self, *flags: str) -> "subprocess.Popen[str]":
         master = self.start(*flags)
-        time_up = time.monotonic() + PATIENCE_S
+        time_up = time.monotonic() + START_S
         with grpc.insecure_channel(self.address) as channel:
             ready = grpc.channel_ready_future(channel)
             while not ready.done():
