@@ -2,7 +2,6 @@
 
 import asyncio
 import gzip
-import importlib.resources
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -15,13 +14,11 @@ from germline.dashboard.server import Dashboard
 from germline.genome import format_id
 from master.config import MasterConfig
 from master.server import Master
-from tests.germline.dashboard.house import fetch, shown, spec_of, visiting
+from tests.germline.dashboard.house import fetch, found_by_axe, shown, spec_of, visiting
 
 pytestmark = pytest.mark.browser
 
-AXE = (importlib.resources.files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
 EVALUATIONS = 6_000
-WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 
 
 @pytest.fixture(scope="module")
@@ -103,10 +100,7 @@ async def test_axe_finds_nothing_on_these_pages(
         for page, text in (("lineage", "Whose descendants"), ("behaviour", "Cells with")):
             await visit.open(f"/e/{NAME}/{page}")
             await visit.sees(text)
-            await visit.page.evaluate(AXE)
-            options = {"runOnly": WCAG}
-            found = await visit.page.evaluate("options => axe.run(document, options)", options)
-            assert [each["id"] for each in found["violations"]] == []
+            assert await found_by_axe(visit.page) == []
             assert await visit.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 

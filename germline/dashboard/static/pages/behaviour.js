@@ -119,7 +119,7 @@ function Who({ path, name, map, cell, end }) {
     ["Fitness", (row) => number(row.fitness), true],
     ["Evaluation", (row) => whole(row.number), true],
     ["Told after", (row) => duration(row.running_s), true],
-    ["", (row) => (row.id.includes(".") ? "a member of an epoch" : link(row.id, "Watch it play"))],
+    ["Replay", (row) => (row.id.includes(".") ? "a member of an epoch" : link(row.id, "Watch it play"))],
   ];
   return html`
     <${Section} title=${`Who was in cell ${x}, ${y}`} wide>

@@ -66,7 +66,7 @@ function Trunk({ found, chosen, name }) {
     ["Mutation", (at) => whole(trunk.depth[at]), true],
     ["Evaluation", (at) => whole(trunk.born[at]), true],
     ["Living descendants", (at) => whole(trunk.living[at]), true],
-    ["", (at) => html`<a href=${`/e/${encodeURIComponent(name)}/i/${trunk.id[at]}`}>Watch</a>`],
+    ["Replay", (at) => html`<a href=${`/e/${encodeURIComponent(name)}/i/${trunk.id[at]}`}>Watch</a>`],
   ];
   return html`
     <${Section} title="The champion's line" wide>
