@@ -99,25 +99,33 @@ class Candidates:
         self.champion: Trial | None = None
         self.measured: Trial | None = None
         self.turn = 0
+        self._best_genome: Genome | None = None
+        self._knows_best = False
         self.know_noise(squares=0.0, weight=0.0)
 
-    def choose(self, window: Window) -> Genome | None:
-        """Who should be re-played next; None if nobody needs to be. Changes nothing."""
-        choice = self._choice(window)
-        return choice[0] if choice else None
-
-    def purpose(self, window: Window) -> Purpose:
-        """Why whoever :meth:`choose` names is re-played."""
-        choice = self._choice(window)
-        return choice[1] if choice else Purpose.VALIDATE
+    def choose(self, window: Window) -> tuple[Genome, Purpose] | None:
+        """Who should be re-played next, and why; None if nobody needs to be. Changes nothing."""
+        need, champion, measured = _TURNS[self.turn % len(_TURNS)], self.champion, self.measured
+        if champion is not None and self._is_measured(need):
+            return champion.genome, Purpose.MEASURE
+        if champion is not None and need == "title" and self._is_open(champion):
+            return champion.genome, Purpose.VALIDATE
+        other = (self._deepest() if need != "breadth" else None) or self._broadest(window) or self._deepest()
+        if other is not None:
+            return other, Purpose.VALIDATE
+        return (
+            (measured.genome, Purpose.MEASURE) if measured is not None and self._is_open(measured) else None
+        )
 
     @property
     def elite(self) -> Genome | None:
         """Who breeds beside the population's best: the best mean of those played enough, sure or not."""
         if self.measured is None:
             return self.champion.genome if self.champion else None
-        best = self._best(self._finished())
-        return best.genome if best else None
+        if not self._knows_best:  # every child's parent is chosen with it, and it seldom changes
+            best = self._best(self._finished())
+            self._best_genome, self._knows_best = best.genome if best else None, True
+        return self._best_genome
 
     def first_seeds(self, dice: Dice) -> tuple[int, ...]:
         """Episodes of a new individual."""
@@ -159,6 +167,7 @@ class Candidates:
         trial = self.trials.get(ask.genome.id)
         if trial is None:
             return None
+        self._knows_best = False
         trial.in_flight = max(0, trial.in_flight - len(returns))
         for value in returns:
             self._learn_noise(trial.add(value), trial.episodes)
@@ -195,7 +204,7 @@ class Candidates:
         """
         kept = {i: trial for i, trial in self.trials.items() if i not in individuals}
         lost_champion = self.champion is not None and self.champion.genome.id not in kept
-        self.trials = kept
+        self.trials, self._knows_best = kept, False
         squares = min(math.fsum(trial.squares for trial in kept.values()), LARGEST_SQUARE)
         self.know_noise(squares, float(sum(max(trial.episodes - 1, 0) for trial in kept.values())))
         if lost_champion:
@@ -250,19 +259,6 @@ class Candidates:
     def _best(self, trials: list[Trial]) -> Trial | None:
         return max(trials, key=lambda trial: (trial.mean, trial.episodes), default=None)
 
-    def _choice(self, window: Window) -> tuple[Genome, Purpose] | None:
-        need, champion, measured = _TURNS[self.turn % len(_TURNS)], self.champion, self.measured
-        if champion is not None and self._is_measured(need):
-            return champion.genome, Purpose.MEASURE
-        if champion is not None and need == "title" and self._is_open(champion):
-            return champion.genome, Purpose.VALIDATE
-        other = (self._deepest() if need != "breadth" else None) or self._broadest(window) or self._deepest()
-        if other is not None:
-            return other, Purpose.VALIDATE
-        return (
-            (measured.genome, Purpose.MEASURE) if measured is not None and self._is_open(measured) else None
-        )
-
     def _is_measured(self, need: str) -> bool:
         """Whether this turn is the measurement's."""
         measured, champion = self.measured, self.champion
@@ -298,7 +294,7 @@ class Candidates:
 
     def _deepest(self) -> Genome | None:
         """The undecided trial that is most surely good."""
-        trials = [t for t in self.trials.values() if t.episodes and self._is_undecided(t)]
+        trials = [trial for trial in self.trials.values() if trial.episodes and self._is_undecided(trial)]
         best = max(trials, key=self._sureness, default=None)
         return best.genome if best else None
 

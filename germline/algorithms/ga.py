@@ -357,12 +357,8 @@ class GeneticAlgorithm:
             seeds = self._candidates.first_seeds(dice)
             ask = Ask(ticket, again, Purpose.EXPLORE, seeds, cap_frames=self._caps.now)
         elif candidate is not None:
-            ask = Ask(
-                ticket,
-                candidate,
-                self._candidates.purpose(self._window),
-                self._candidates.seeds(candidate, dice),
-            )
+            genome, purpose = candidate
+            ask = Ask(ticket, genome, purpose, self._candidates.seeds(genome, dice))
         else:
             parent = self._litter_parent if self._litter_left else self._select(dice)
             genome = self._breed(ticket, parent, dice)
@@ -372,7 +368,7 @@ class GeneticAlgorithm:
         self._lend(ask)
         return ask
 
-    def _candidate_due(self) -> Genome | None:
+    def _candidate_due(self) -> tuple[Genome, Purpose] | None:
         if not self.settings.validates or self._litter_left:
             return None
         if self._validation_credit + self.settings.validation_share < 1:

@@ -101,11 +101,17 @@ class Races:
             return self._starts[: self._episodes]
         return shuffled(self._order, dice.episode_seeds(self._episodes))[: self._episodes]
 
-    def choose(self, window: Window) -> Genome | None:
-        """Who should be re-played next; None if nobody needs to be. Changes nothing."""
+    def choose(self, window: Window) -> tuple[Genome, Purpose] | None:
+        """Who should be re-played next; None if nobody needs to be. Changes nothing.
+
+        The purpose is always the same: what a start says decides and is reported, as all of them are exact.
+        """
         runner = self._next_runner()
-        if runner is not None:
-            return runner.genome
+        genome = runner.genome if runner is not None else self._next_leader(window)
+        return (genome, Purpose.VALIDATE) if genome is not None else None
+
+    def _next_leader(self, window: Window) -> Genome | None:
+        """The best of the window that never raced."""
         leaders = (member.genome for member in window.best(self._limit))
         return next((g for g in leaders if g.id not in self.racing and g.id not in self.given_up), None)
 
@@ -113,10 +119,6 @@ class Races:
     def elite(self) -> Genome | None:
         """Who breeds beside the population's best."""
         return self.champion.genome if self.champion else None
-
-    def purpose(self, window: Window) -> Purpose:
-        """Why: a start that is played decides and is reported, since the mean over all of them is exact."""
-        return Purpose.VALIDATE
 
     def seeds(self, genome: Genome, dice: Dice) -> tuple[int, ...]:
         """The starts of this candidate's next re-play, as episode seeds; nothing is left to dice."""

@@ -65,7 +65,12 @@ patience = 10
 }
 
 
-START_S = 150.0  # a master may wait a minute for its store's first snapshots, and a client two after refusals
+START_S = 90.0  # a master may wait a minute for its store's first snapshots
+CHANNEL = (
+    ("grpc.use_local_subchannel_pool", 1),  # what other channels were refused makes this one wait for nothing
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 500),
+)
 
 
 class House:
@@ -90,7 +95,7 @@ class House:
     def serve(self, *flags: str) -> "subprocess.Popen[str]":
         master = self.start(*flags)
         time_up = time.monotonic() + START_S
-        with grpc.insecure_channel(self.address) as channel:
+        with grpc.insecure_channel(self.address, options=CHANNEL) as channel:
             ready = grpc.channel_ready_future(channel)
             while not ready.done():
                 assert master.poll() is None, f"the master ended: {master.communicate()[1]}"
@@ -145,7 +150,7 @@ class Worker:
 
     @contextlib.contextmanager
     def connected(self, address: str) -> Iterator["Stream"]:
-        with grpc.insecure_channel(address) as channel:
+        with grpc.insecure_channel(address, options=CHANNEL) as channel:
             stream = Stream(self, channel)
             yield stream
             stream.hang_up()

@@ -49,6 +49,12 @@ def turned(pool: Candidates, turn: int) -> Candidates:
     return pool
 
 
+def chosen(pool: Candidates, window: Window) -> Genome | None:
+    """Who is to be re-played."""
+    choice = pool.choose(window)
+    return choice[0] if choice is not None else None
+
+
 def test_a_trial_reports_the_mean_and_standard_error_of_its_fresh_episodes() -> None:
     trial = Trial(BEST)
     assert [trial.add(value) for value in (1.0, 3.0, 8.0)] == [0.0, 2.0, 24.0]
@@ -65,18 +71,18 @@ def test_a_single_episode_tells_nothing_of_the_error() -> None:
 
 def test_breadth_re_plays_the_least_played_leader_and_the_best_of_equals() -> None:
     pool, window = candidates(), leaders()
-    assert pool.choose(window) == BEST
+    assert chosen(pool, window) == BEST
     pool.lend(asked(BEST, 1), window)
-    assert turned(pool, 0).choose(window) == MIDDLE
+    assert chosen(turned(pool, 0), window) == MIDDLE
     pool.lend(asked(MIDDLE, 2), window)
-    assert turned(pool, 0).choose(window) == BEST
+    assert chosen(turned(pool, 0), window) == BEST
 
 
 def test_breadth_ends_where_every_leader_was_played_enough() -> None:
     pool, window = candidates(), leaders()
     for genome in (BEST, MIDDLE):
         pool.lend(asked(genome, ENOUGH - 2), window)
-    assert pool.choose(window) == BEST
+    assert chosen(pool, window) == BEST
     for genome in (BEST, MIDDLE):
         pool.lend(asked(genome, 1), window)
     assert turned(pool, 0).choose(window) is None
@@ -84,13 +90,13 @@ def test_breadth_ends_where_every_leader_was_played_enough() -> None:
 
 def test_depth_goes_on_with_the_surest_open_trial_and_never_with_one_not_begun() -> None:
     pool, window = candidates(), leaders()
-    assert turned(pool, 1).choose(window) == BEST  # nothing is begun: breadth instead
+    assert chosen(turned(pool, 1), window) == BEST  # nothing is begun: breadth instead
     play(pool, WORST, 5.0, 6.0, window=window)
     play(pool, MIDDLE, 5.0, 6.0, 5.5, window=window)
     pool.lend(asked(BEST, 1), window)
-    assert turned(pool, 1).choose(window) == MIDDLE
+    assert chosen(turned(pool, 1), window) == MIDDLE
     pool.lend(asked(MIDDLE, 1), window)
-    assert turned(pool, 3).choose(window) == WORST
+    assert chosen(turned(pool, 3), window) == WORST
 
 
 def test_the_surest_has_the_best_mean_less_one_standard_error_of_a_return() -> None:
@@ -100,26 +106,25 @@ def test_the_surest_has_the_best_mean_less_one_standard_error_of_a_return() -> N
     pool.know_noise(squares=100.0, weight=4.0)
     play(pool, MIDDLE, 8.0, 8.0, 8.0)
     pool.know_noise(squares=100.0, weight=4.0)
-    assert turned(pool, 1).choose(window) == MIDDLE  # 8 - 5 / sqrt(3) beats 10 - 5
+    assert chosen(turned(pool, 1), window) == MIDDLE  # 8 - 5 / sqrt(3) beats 10 - 5
     leading = pool.leading()
     assert leading is not None
     assert (leading.genome, leading.validated) == (MIDDLE, False)
     pool.know_noise(squares=80.0, weight=5.0)  # of 4: 10 - 4 beats 8 - 4 / sqrt(3)
-    assert turned(pool, 1).choose(window) == WORST
+    assert chosen(turned(pool, 1), window) == WORST
 
 
 def test_a_title_is_defended_in_its_turn_up_to_five_times_enough() -> None:
     pool, window = candidates(), leaders(WORST)
-    assert turned(pool, 5).choose(leaders()) == BEST  # nobody has the title: breadth instead
+    assert chosen(turned(pool, 5), leaders()) == BEST  # nobody has the title: breadth instead
     play(pool, BEST, *[1.0] * ENOUGH)
     pool.lend(measuring(BEST, 5 * ENOUGH), window)
-    assert turned(pool, 5).choose(window) == BEST
-    assert pool.purpose(window) is Purpose.VALIDATE
+    assert turned(pool, 5).choose(window) == (BEST, Purpose.VALIDATE)
     pool.lend(asked(BEST, 4 * ENOUGH - 1), window)
-    assert turned(pool, 5).choose(window) == BEST
+    assert chosen(turned(pool, 5), window) == BEST
     pool.lend(asked(BEST, 1), window)
-    assert turned(pool, 5).choose(window) == WORST
-    assert turned(pool, 0).choose(window) == WORST
+    assert chosen(turned(pool, 5), window) == WORST
+    assert chosen(turned(pool, 0), window) == WORST
 
 
 def test_turns_go_round_breadth_twice_depth_between_and_title_last() -> None:
@@ -128,11 +133,11 @@ def test_turns_go_round_breadth_twice_depth_between_and_title_last() -> None:
     pool.lend(measuring(WORST, 5 * ENOUGH), window)
     play(pool, MIDDLE, 9.0, window=window)
     pool.turn = 0
-    chosen = []
+    order = []
     for _ in range(12):
-        chosen.append(pool.choose(window))
+        order.append(chosen(pool, window))
         pool.turn = pool.turn + 1 if pool.turn < 5 else 0
-    assert chosen == [BEST, MIDDLE, BEST, MIDDLE, BEST, WORST] * 2
+    assert order == [BEST, MIDDLE, BEST, MIDDLE, BEST, WORST] * 2
     for turn in range(6):
         pool.turn = turn
         pool.lend(asked(MIDDLE, 0), window)
@@ -225,10 +230,11 @@ def test_a_new_champion_is_measured_first_and_in_every_other_turn() -> None:
     pool.turn = 0
     purposes = []
     for _ in range(4):
-        genome = pool.choose(window)
-        assert genome is not None
-        purposes.append(pool.purpose(window))
-        pool.lend(asked(genome, 1)._replace(purpose=purposes[-1]), window)
+        choice = pool.choose(window)
+        assert choice is not None
+        genome, purpose = choice
+        purposes.append(purpose)
+        pool.lend(asked(genome, 1)._replace(purpose=purpose), window)
     assert purposes == [Purpose.VALIDATE, Purpose.MEASURE] * 2
 
 
@@ -236,10 +242,21 @@ def test_where_nobody_else_needs_to_be_re_played_the_champion_is_measured_up_to_
     pool, window = candidates(), Window(1, "oldest")
     play(pool, BEST, *[9.0] * ENOUGH, window=window)
     pool.turn = 0
-    assert (pool.choose(window), pool.purpose(window)) == (BEST, Purpose.MEASURE)
+    assert pool.choose(window) == (BEST, Purpose.MEASURE)
     pool.lend(measuring(BEST, 5 * ENOUGH), window)
     pool.turn = 0
     assert pool.choose(window) is None
+
+
+def test_the_best_mean_breeds_from_the_moment_it_is_told_or_forgotten() -> None:
+    pool, window = candidates(limit=3), leaders()
+    for genome, mean in ((WORST, 1.0), (MIDDLE, 2.0), (BEST, 3.0)):
+        play(pool, genome, *[mean] * ENOUGH, window=window)
+        assert pool.elite == genome
+    play(pool, BEST, *[-9.0] * ENOUGH, window=window)
+    assert pool.elite == MIDDLE
+    pool.forget([MIDDLE.id], window)
+    assert pool.elite == WORST
 
 
 def test_what_was_measured_of_a_lost_title_is_not_the_new_champions() -> None:
@@ -326,7 +343,7 @@ def test_where_no_noise_is_known_a_mean_is_taken_as_it_is() -> None:
     play(pool, WORST, 10.0)
     play(pool, MIDDLE, 9.8, 9.8, 9.8)
     pool.know_noise(squares=0.0, weight=0.0)
-    assert turned(pool, 1).choose(leaders()) == WORST
+    assert chosen(turned(pool, 1), leaders()) == WORST
 
 
 def test_a_trial_of_which_nothing_is_told_yet_is_not_given_up() -> None:

@@ -274,7 +274,7 @@ def test_a_trial_whose_episodes_are_all_on_their_way_is_not_deepened_further() -
     candidates.lend(asked(genome, 1), window)
     candidates.tell(asked(genome), (1.0,))
     for _ in range(3):
-        assert candidates.choose(window) == genome
+        assert candidates.choose(window) == (genome, Purpose.VALIDATE)
         candidates.lend(asked(genome, 1), window)
     assert candidates.choose(window) is None
 
