@@ -118,7 +118,7 @@ class Window:
         Returns who left.
         """
         gone = self._leaving(member)
-        if member in gone:
+        if gone and gone[0] is member:
             return gone
         for each in gone:
             self._remove(each)
