@@ -17,8 +17,8 @@ from master.archive.opening import ArchiveError
 from master.config import MasterConfig
 from master.errors import StoreFailingError
 from master.gateways import GatewayError
+from master.journal.connection import StoreError
 from master.journal.journal import OtherStoreError, SupersededError
-from master.journal.store import StoreError
 from master.listening import AddressError
 from master.server import Master
 

@@ -30,9 +30,10 @@ from master.archive.opening import FOLDER
 from master.archive.writer import ArchiveWriter
 from master.experiments.registry import Registry
 from master.experiments.workers import WorkerIdentity
+from master.journal.connection import connect
 from master.journal.journal import Journal
 from master.journal.keys import Keys
-from master.journal.store import OwnStore, connect
+from master.journal.own_store import OwnStore
 from master.work.leases import Key
 
 NAME = "many"

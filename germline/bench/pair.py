@@ -118,7 +118,7 @@ class Pair:
 
     async def start_store(self) -> None:
         """Start the store on what is in its folder; all that was ever written to it stays in its log."""
-        from master.journal.store import find_server
+        from master.journal.own_store import find_server
 
         where = (
             () if self._store_place.is_here else ("--bind", self._store_place.host, "--protected-mode", "no")

@@ -60,7 +60,7 @@ Size = tuple[int, float, float]  # evaluations, memory and files in MiB
 
 async def _look_on(master: Served, client: Client, evaluations: int) -> list[Size]:
     """Start the fleet, and look until it has told enough."""
-    from master.journal.store import connect
+    from master.journal.connection import connect
 
     store = connect(f"unix://{master.folder / 'valkey.sock'}")
     fleet = await asyncio.create_subprocess_exec(

@@ -167,7 +167,8 @@ def store() -> str:
 
 
 async def _try_store(folder: Path) -> str:
-    from master.journal.store import OwnStore, connect, find_server
+    from master.journal.connection import connect
+    from master.journal.own_store import OwnStore, find_server
 
     async with OwnStore(folder) as own:
         client = connect(own.url)

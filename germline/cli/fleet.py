@@ -213,7 +213,8 @@ def obituary(child: Child) -> str:
 
 async def close_store(folder: Path) -> None:
     """Stop the store's server that a killed master left behind; its data is on disk already."""
-    from master.journal.store import OwnStore, StoreError
+    from master.journal.connection import StoreError
+    from master.journal.own_store import OwnStore
 
     with contextlib.suppress(StoreError):
         async with OwnStore(folder):

@@ -41,7 +41,8 @@ def check_not_own(spec: spec_pb2.ExperimentSpec, source: str) -> None:
 
 def check_hostable() -> None:
     """Look for what keeps a run's journal. Raises CommandError if there is nothing."""
-    from master.journal.store import StoreError, find_server
+    from master.journal.connection import StoreError
+    from master.journal.own_store import find_server
 
     try:
         find_server()

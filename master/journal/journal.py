@@ -22,11 +22,11 @@ from master.journal.appender import Appender
 from master.journal.channel import Channel, TakeSnapshot
 from master.journal.checkpoints import Checkpoints
 from master.journal.codec import Snapshot, write_snapshot
+from master.journal.connection import StoreError
 from master.journal.fenced import FencedStore, GapError, OtherStoreError, SupersededError
 from master.journal.keys import Keys
 from master.journal.ownership import Ownership
 from master.journal.reading import entries_after, newest_snapshot
-from master.journal.store import StoreError
 from master.journal.values import Values
 from master.journal.waiters import Waiters
 from master.journal.whereabouts import may_be_elsewhere

@@ -17,8 +17,8 @@ from typing import NamedTuple, NoReturn, Self
 from redis.exceptions import RedisError
 
 from master.errors import StoreFailingError
+from master.journal.connection import StoreError
 from master.journal.fenced import FencedStore, GapError, SupersededError
-from master.journal.store import StoreError
 
 logger = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ from germline.spec import behaviour_dimensions, loads
 from germline.v1 import experiment_pb2, worker_pb2
 from germline.v1.experiment_pb2_grpc import ExperimentServiceStub
 from germline.v1.worker_pb2_grpc import WorkerServiceStub
-from master.journal.store import OwnStore
+from master.journal.own_store import OwnStore
 
 PATIENCE_S = 60.0
 SPEC = loads("""

@@ -16,7 +16,7 @@ from germline.ports import free_port
 from germline.spec import loads
 from germline.v1 import worker_pb2
 from germline.v1.worker_pb2_grpc import WorkerServiceStub
-from master.journal.store import OwnStore
+from master.journal.own_store import OwnStore
 
 EVALUATIONS = 4_000
 PATIENCE_S = 120.0

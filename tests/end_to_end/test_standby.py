@@ -21,7 +21,8 @@ from germline.client import Client, NotReachableError
 from germline.ports import free_port
 from germline.spec import loads
 from germline.v1 import experiment_pb2, experiment_pb2_grpc
-from master.journal.store import connect, find_server
+from master.journal.connection import connect
+from master.journal.own_store import find_server
 
 PATIENCE_S = 60.0
 OWNERSHIP_S = 2.0

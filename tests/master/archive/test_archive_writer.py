@@ -17,9 +17,10 @@ from master.archive.writer import ArchiveWriter
 from master.experiments.experiment import Experiment
 from master.experiments.registry import Registry
 from master.experiments.workers import WorkerIdentity
+from master.journal.connection import connect
 from master.journal.journal import Journal
 from master.journal.keys import Keys
-from master.journal.store import OwnStore, connect
+from master.journal.own_store import OwnStore
 from master.work.leases import Key
 
 PATIENCE_S = 30.0

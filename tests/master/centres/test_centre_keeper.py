@@ -18,9 +18,10 @@ from master.experiments.events import CheckpointStored, State, evaluations_of
 from master.experiments.experiment import Experiment
 from master.experiments.registry import Registry
 from master.experiments.workers import WorkerIdentity
+from master.journal.connection import connect
 from master.journal.journal import Journal
 from master.journal.keys import Keys
-from master.journal.store import OwnStore, connect
+from master.journal.own_store import OwnStore
 from master.metrics import Metrics
 from master.work.dispatcher import Dispatcher, Greeting
 from master.work.fleet import (

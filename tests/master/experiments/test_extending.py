@@ -19,9 +19,10 @@ from master.experiments.events import State, returns_of
 from master.experiments.experiment import Experiment, RefusedResult
 from master.experiments.registry import Registry
 from master.experiments.workers import WorkerIdentity
+from master.journal.connection import connect
 from master.journal.journal import Journal
 from master.journal.keys import Keys
-from master.journal.store import OwnStore, connect
+from master.journal.own_store import OwnStore
 from master.work.leases import Key
 from master.work.pending_work import Work
 

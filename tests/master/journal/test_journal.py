@@ -17,9 +17,10 @@ from germline.spec import loads
 from master.errors import JournalFormatError, JournalLostError, StoreFailingError
 from master.experiments.events import Created, Event, State, StateChanged, Told, WorkerSeen
 from master.journal.codec import Snapshot, write_snapshot
+from master.journal.connection import StoreError, connect
 from master.journal.journal import Journal, SupersededError
 from master.journal.keys import Keys
-from master.journal.store import OwnStore, StoreError, connect
+from master.journal.own_store import OwnStore
 
 SPEC = loads("""
 name = "journal"

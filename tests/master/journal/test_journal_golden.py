@@ -37,9 +37,10 @@ from master.experiments.experiment import Experiment
 from master.experiments.own import OwnWork
 from master.experiments.registry import Registry
 from master.experiments.workers import WorkerIdentity
+from master.journal.connection import connect
 from master.journal.journal import Journal
 from master.journal.keys import Keys
-from master.journal.store import OwnStore, connect
+from master.journal.own_store import OwnStore
 from master.work.leases import Key
 
 KEYS = Keys("golden")

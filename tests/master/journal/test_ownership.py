@@ -12,10 +12,11 @@ from redis.asyncio import Redis
 
 from germline.bench.cable import Cable
 from master.journal import ownership
+from master.journal.connection import connect
 from master.journal.fenced import FencedStore, SupersededError
 from master.journal.keys import Keys
+from master.journal.own_store import OwnStore
 from master.journal.ownership import Holder, Ownership
-from master.journal.store import OwnStore, connect
 
 KEYS = Keys("owned")
 LASTS_S = 4.0

@@ -12,9 +12,10 @@ from germline.bench.cable import Cable
 from germline.ports import free_port
 from master.errors import JournalFormatError, StoreFailingError
 from master.journal import fenced
+from master.journal.connection import connect
 from master.journal.fenced import Entry, FencedStore
 from master.journal.keys import Keys
-from master.journal.store import OwnStore, connect
+from master.journal.own_store import OwnStore
 
 KEYS = Keys("read")
 PATIENCE_S = 20.0

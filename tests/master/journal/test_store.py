@@ -13,7 +13,9 @@ from redis.exceptions import TimeoutError
 from germline.connection import is_loopback
 from germline.ports import free_port
 from master.config import MasterConfig, split_address
-from master.journal.store import OwnStore, StoreError, check_server, connect, find_server, open_store
+from master.journal.connection import StoreError, connect
+from master.journal.own_store import OwnStore, find_server
+from master.journal.store import check_server, open_store
 
 PATIENCE_S = 20.0
 
@@ -62,7 +64,7 @@ async def test_a_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
 async def test_a_server_that_does_not_answer_in_time_is_not_left_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("master.journal.store._START_S", 0.0)
+    monkeypatch.setattr("master.journal.own_store._START_S", 0.0)
     monkeypatch.setattr(OwnStore, "_answers", _never)
     started: list[subprocess.Popen[bytes]] = []
     start = OwnStore._start
@@ -95,7 +97,7 @@ async def test_the_server_syncs_every_write_and_evicts_nothing(tmp_path: Path) -
 async def test_a_server_that_never_answers_is_an_error_after_a_while(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("master.journal.store._REPLY_S", 0.05)
+    monkeypatch.setattr("master.journal.connection._REPLY_S", 0.05)
     hung_up = asyncio.Event()
 
     async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -119,7 +121,7 @@ async def test_two_masters_in_one_folder_are_refused(tmp_path: Path) -> None:
 
 async def test_a_server_that_a_killed_master_left_is_taken_over(tmp_path: Path) -> None:
     script = (
-        "import asyncio, os, pathlib, sys; from master.journal.store import OwnStore\n"
+        "import asyncio, os, pathlib, sys; from master.journal.own_store import OwnStore\n"
         "async def main():\n"
         "    store = await OwnStore(pathlib.Path(sys.argv[1])).__aenter__()\n"
         "    os.kill(os.getpid(), 9)\n"

@@ -17,7 +17,8 @@ from germline.client import Client
 from germline.ports import free_port
 from germline.spec import loads
 from master.config import MasterConfig
-from master.journal.store import OwnStore, connect
+from master.journal.connection import connect
+from master.journal.own_store import OwnStore
 from master.server import Master
 
 PATIENCE_S = 30.0

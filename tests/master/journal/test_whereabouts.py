@@ -12,8 +12,10 @@ from redis.exceptions import RedisError
 from germline.ports import free_port
 from germline.spec import loads
 from master.config import MasterConfig
+from master.journal.connection import StoreError, connect
 from master.journal.keys import Keys
-from master.journal.store import StoreError, connect, find_primary, find_server
+from master.journal.own_store import find_server
+from master.journal.store import find_primary
 from master.journal.whereabouts import at_address
 from master.server import Master
 

@@ -20,8 +20,9 @@ from master.centres.consequences import keep_checkpoint
 from master.config import MasterConfig
 from master.experiments.events import returns_of
 from master.experiments.workers import WorkerIdentity
+from master.journal.connection import connect
 from master.journal.keys import Keys
-from master.journal.store import OwnStore, connect
+from master.journal.own_store import OwnStore
 from master.server import Master
 from master.work.leases import Key
 

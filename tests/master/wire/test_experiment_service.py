@@ -26,7 +26,7 @@ from germline.v1.worker_pb2_grpc import WorkerServiceStub
 from master.config import MasterConfig
 from master.experiments.experiment import Experiment
 from master.experiments.workers import WorkerIdentity
-from master.journal.store import connect
+from master.journal.connection import connect
 from master.listening import AddressError
 from master.server import Master
 from master.work.leases import Key
