@@ -27,13 +27,14 @@ class MapElites(GeneticAlgorithm):
     def __init__(self, settings: GaSettings, seed: int) -> None:
         """Begin with all cells empty. Raises ValueError for settings without cells."""
         super().__init__(settings, seed)
-        if not isinstance(self._window, Elites):
+        members = self._population.members
+        if not isinstance(members, Elites):
             raise ValueError("cells is None; allowed: the cells of MAP-Elites")
-        self._cells = self._window.cells
+        self._cells = members.cells
 
     def elites(self) -> list[tuple[int, Member]]:
         """Each cell that is not empty, by number, and who is in it."""
-        found = [(self.cell_of(member), member) for member in self._window]
+        found = [(self.cell_of(member), member) for member in self.population()]
         return sorted(found, key=lambda pair: pair[0])
 
     def cell_of(self, member: Member) -> int:

@@ -6,7 +6,7 @@ import base64
 import binascii
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from germline.algorithms import ga_snapshot as codec
+from germline.algorithms import snapshot_codec as codec
 from germline.algorithms.base import JsonValue
 from germline.algorithms.novelty import Novelty
 from germline.algorithms.window import Member

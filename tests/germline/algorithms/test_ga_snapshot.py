@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from germline.algorithms.base import Result
 from germline.algorithms.ga import GeneticAlgorithm
 from germline.algorithms.ga_settings import GaSettings
-from germline.algorithms.ga_snapshot import GenomeShelf
+from germline.algorithms.snapshot_codec import GenomeShelf
 from germline.genome import Genome
 from germline.genome_forest import unpack
 

@@ -111,8 +111,8 @@ def test_the_past_counts_beside_the_population() -> None:
 def test_about_the_stated_share_of_the_individuals_is_archived() -> None:
     algorithm = search()
     run(algorithm, 2_000)
-    assert algorithm._novelty is not None
-    archived = len(algorithm._novelty.archive)
+    assert algorithm._population.novelty is not None
+    archived = len(algorithm._population.novelty.archive)
     assert 110 <= archived <= 240
 
 
@@ -197,11 +197,11 @@ def test_a_plain_snapshot_has_nothing_of_it() -> None:
 def test_who_is_forgotten_is_nobodys_neighbour() -> None:
     algorithm = search(window=50)
     run(algorithm, 60)
-    assert algorithm._novelty is not None
+    assert algorithm._population.novelty is not None
     some = [each.genome.id for each in algorithm.best(5)]
     algorithm.forget(some)
-    assert len(algorithm._novelty.population) == algorithm.population_size < 46
-    assert not any(individual in algorithm._novelty.archive.behaviours for individual in some)
+    assert len(algorithm._population.novelty.population) == algorithm.population_size < 46
+    assert not any(individual in algorithm._population.novelty.archive.behaviours for individual in some)
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,7 @@ def test_adopting_asks_after_a_restart_gives_the_same_races() -> None:
 
 def test_what_is_kept_is_bounded_by_the_window() -> None:
     algorithm, _ = search(4_000, in_flight=4)
-    races = algorithm._candidates
+    races = algorithm._validation.candidates
     assert isinstance(races, Races)
     most_races = 3 * SETTINGS.candidates + 1 + 4  # the champion's, and those asked since the last tell
     assert len(races.racing) <= most_races

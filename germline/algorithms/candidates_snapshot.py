@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from germline.algorithms import ga_snapshot as codec
+from germline.algorithms import snapshot_codec as codec
 from germline.algorithms.base import JsonValue
-from germline.algorithms.champion import Candidates
-from germline.algorithms.ga_snapshot import GenomeShelf
+from germline.algorithms.champion import Candidates, Trial
 from germline.algorithms.races import Races, Runner
+from germline.algorithms.snapshot_codec import GenomeShelf
 
 _FIELDS = ("known", "racing", "given_up", "bars", "champion")
 
 
-def write_trials(candidates: Candidates | Races, shelf: GenomeShelf) -> dict[str, JsonValue]:
+def write_candidates(candidates: Candidates | Races, shelf: GenomeShelf) -> dict[str, JsonValue]:
     """Trials on fresh episodes, or races over all starts."""
     if isinstance(candidates, Candidates):
-        return codec.write_candidates(candidates, shelf)
+        return _write_trials(candidates, shelf)
     return {
         "known": [[str(individual), _pairs(returns)] for individual, returns in candidates.known.items()],
         "racing": [
@@ -30,12 +30,12 @@ def write_trials(candidates: Candidates | Races, shelf: GenomeShelf) -> dict[str
     }
 
 
-def read_trials(
+def read_candidates(
     candidates: Candidates | Races, written: dict[str, Any], shelf: GenomeShelf, version: int
 ) -> None:
-    """Read what :func:`write_trials` wrote into one that knows nobody."""
+    """Read what :func:`write_candidates` wrote into one that knows nobody."""
     if isinstance(candidates, Candidates):
-        codec.read_candidates(candidates, written, shelf, version)
+        _read_trials(candidates, written, shelf, version)
     else:
         _read_races(candidates, written, shelf)
 
@@ -81,3 +81,44 @@ def _read_pairs(pairs: Iterable[object]) -> Iterable[tuple[int, float]]:
 def _id(text: object) -> int:
     """An individual's id; as text, since JSON's numbers are no 64-bit integers everywhere."""
     return int(codec.check(text, "an individual's id", str))
+
+
+def _write_trials(candidates: Candidates, shelf: GenomeShelf) -> dict[str, JsonValue]:
+    """The trials, in the order in which they opened, and the champion's place among them."""
+    trials = list(candidates.trials.values())
+    return {
+        "trials": [[shelf.place(trial.genome), *_numbers(trial)] for trial in trials],
+        "champion": trials.index(candidates.champion) if candidates.champion else None,
+        "measured": _numbers(candidates.measured) if candidates.measured else None,
+        "turn": candidates.turn,
+        "noise_squares": candidates.noise_squares,
+        "noise_weight": candidates.noise_weight,
+    }
+
+
+def _numbers(trial: Trial) -> list[JsonValue]:
+    return [trial.episodes, trial.mean, trial.squares, trial.in_flight]
+
+
+def _read_trials(candidates: Candidates, written: dict[str, Any], shelf: GenomeShelf, version: int) -> None:
+    """Read what :func:`_write_trials` wrote into a pool without trials; the first had no measurement."""
+    path = "candidates"
+    fields = ("trials", "champion", "turn", "noise_squares", "noise_weight")
+    codec.only(written, path, (*fields, "measured") if version > 1 else fields)
+    for trial_row in codec.rows(written, path, "trials"):
+        place, *others = codec.row(trial_row, f"{path}.trials", int, int, float, float, int)
+        trial = Trial(shelf.at(place, f"{path}.trials"), *others)
+        candidates.trials[trial.genome.id] = trial
+    champion = written["champion"]
+    if champion is not None:
+        trials = list(candidates.trials.values())
+        if not 0 <= codec.value(written, path, "champion", int) < len(trials):
+            raise ValueError(f"{path}.champion is {champion}; there are {len(trials)} trials")
+        candidates.crown(trials[champion])
+        numbers = written.get("measured")
+        if numbers is not None:
+            numbers = codec.row(numbers, f"{path}.measured", int, float, float, int)
+            candidates.measured = Trial(trials[champion].genome, *numbers)
+    candidates.turn = codec.value(written, path, "turn", int)
+    squares, weight = (codec.value(written, path, f"noise_{part}", float) for part in ("squares", "weight"))
+    candidates.know_noise(squares, weight)
