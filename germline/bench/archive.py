@@ -93,7 +93,7 @@ async def fill(folder: Path, evaluations: int) -> None:
         client = connect(store.url)
         journal = Journal(client, Keys(), own_store=True)
         archive = ArchiveWriter(Folder(folder / FOLDER), journal.when_durable, max_bytes=1 << 40)
-        journal.when_archived = archive.when_stored
+        journal.snapshots.when_archived = archive.when_stored
         started = time.monotonic()
         registry = Registry(journal, lambda: time.monotonic() - started, archive)
         await registry.recover()

@@ -37,7 +37,7 @@ def open_archive(config: MasterConfig, journal: Journal) -> ArchiveWriter | None
         max_bytes=config.archive_bytes,
         may_write=lambda: ownership.is_held,
     )
-    journal.when_archived = archive.when_stored
+    journal.snapshots.when_archived = archive.when_stored
     return archive
 
 

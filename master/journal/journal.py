@@ -21,12 +21,13 @@ from master.experiments.events import Event
 from master.journal.appender import Appender
 from master.journal.channel import Channel, TakeSnapshot
 from master.journal.checkpoints import Checkpoints
-from master.journal.codec import Snapshot, write_snapshot
+from master.journal.codec import Snapshot
 from master.journal.connection import StoreError
 from master.journal.fenced import FencedStore, GapError, OtherStoreError, SupersededError
 from master.journal.keys import Keys
 from master.journal.ownership import Ownership
 from master.journal.reading import entries_after, newest_snapshot
+from master.journal.snapshots import Snapshots
 from master.journal.values import Values
 from master.journal.waiters import Waiters
 from master.journal.whereabouts import may_be_elsewhere
@@ -36,8 +37,6 @@ __all__ = ["Journal", "OtherStoreError", "SupersededError", "WriteEvent"]
 logger = logging.getLogger(__name__)
 
 WriteEvent = Callable[[Event], None]
-WhenArchived = Callable[[int, Callable[[], None]], None]
-"""Calls back as soon as all that is durable of this experiment is in its archive, too."""
 
 _COMMIT_PAUSE_S = 0.005  # commits begin at least so far apart: a group is worth its round trip
 _OWNERSHIP_S = 5.0
@@ -74,9 +73,9 @@ class Journal:
       events; where there is an archive, what it deletes is there.
 
     Attributes:
-        when_archived: what a snapshot waits for before it takes the place of the entries.
         trouble: why the store does not take anything just now; empty if it does.
         checkpoints: kept beside the entries.
+        snapshots: in the place of the entries before them.
         ownership: this master's hold on the store; whoever opens the journal without it takes the store over.
     """
 
@@ -107,18 +106,17 @@ class Journal:
             ownership_s: how long this master owns the store without saying so again.
         """
         self.trouble = ""
-        self.when_archived: WhenArchived = lambda _number, callback: callback()
         self._store = FencedStore(client, keys)
         self.ownership = Ownership(
             self._store, address, ownership_s, exclusive=own_store, find_store=revive_store
         )
-        self._snapshot_interval_s = snapshot_interval_s
         self._look_interval_s = look_interval_s
         self._observe_commit = observe_commit
         self._revive_store = revive_store
         self._appender = Appender(self._store)
         self._values = Values(self._store, self._look_now)
         self.checkpoints = Checkpoints(self._store, self._values, self.when_durable)
+        self.snapshots = Snapshots(self._store, self._values, self.when_durable, snapshot_interval_s)
         self._channels: dict[int, Channel] = {}
         self._unnamed: dict[int, str] = {}  # whose names are still to be stored
         self._deleted: list[int] = []
@@ -129,9 +127,6 @@ class Journal:
         self._idle.set()
         self._looks_at_s = monotonic() + look_interval_s
         self._pause_s = 0.0
-        self._snapshots: dict[int, Callable[[], None]] = {}  # what stores those that wait for the archive
-        self._archived = asyncio.Event()
-        self._archived.set()
 
     @property
     def boot(self) -> int:
@@ -201,7 +196,7 @@ class Journal:
     def delete(self, number: int) -> None:
         """Forget an experiment and all that is stored of it, after what is queued now is stored."""
         self._channels.pop(number, None)
-        self._snapshots.pop(number, None)
+        self.snapshots.drop(number)
         self._values.drop(number)
         self.checkpoints.drop(number)
         self._store.last_deleted = max(self._store.last_deleted, number)
@@ -264,7 +259,7 @@ class Journal:
                 await self._stored()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_ARCHIVE_S):
-                        await self._archived.wait()
+                        await self.snapshots.archived.wait()
                 await self._stored()
                 return True
         return False
@@ -323,7 +318,7 @@ class Journal:
         events = sum(len(channel.queued) for channel in ready)
         for channel in ready:
             channel.cut()
-            self._take_snapshot(channel)
+            self.snapshots.take(channel)
         try:
             await self._store_all([channel for channel in ready if channel.has_work])
         except (RedisError, OSError, GapError) as error:
@@ -348,42 +343,6 @@ class Journal:
         if monotonic() >= self._looks_at_s:
             await self._store.look({c.number: c.stored for c in self._channels.values() if not c.trouble})
             self._looks_at_s = monotonic() + self._look_interval_s
-
-    def _take_snapshot(self, channel: Channel) -> None:
-        """Take a snapshot if one is due; it is stored once the entries are that it holds."""
-        if channel.queued or channel.must_refill:
-            return
-        if not channel.is_snapshot_due(self._snapshot_interval_s):
-            return
-        snapshot = channel.cut_snapshot()
-
-        async def publish() -> None:
-            async with channel.saving:
-                if snapshot.position > channel.saved:  # otherwise the store was filled again meanwhile
-                    await self._store.save(channel.number, snapshot.position)
-                    channel.saved = snapshot.position
-
-        key = self._store.keys.snapshot(channel.number)
-        encode = partial(write_snapshot, snapshot)
-        put = partial(self._values.put, key, channel.number, "snapshot", encode, publish, lambda: None)
-        self.when_durable(partial(self._put_when_archived, channel.number, put), (channel.number,))
-
-    def _put_when_archived(self, number: int, put: Callable[[], None]) -> None:
-        """Have a snapshot stored once the archive holds what is deleted then; only the newest one waits."""
-        is_waiting = number in self._snapshots
-        self._snapshots[number] = put
-        self._archived.clear()
-        if not is_waiting:
-            self.when_archived(number, partial(self._put, number, put))
-
-    def _put(self, number: int, put: Callable[[], None]) -> None:
-        newest = self._snapshots.pop(number, None)
-        if newest is put and number in self._channels:
-            put()
-        elif newest is not None:
-            self._put_when_archived(number, newest)
-        if not self._snapshots:
-            self._archived.set()
 
     # Trouble
 

@@ -57,7 +57,7 @@ class Life:
         self.archive = ArchiveWriter(
             folder, self.journal.when_durable, max_bytes=1 << 30, may_write=lambda: self.may_write
         )
-        self.journal.when_archived = self.archive.when_stored
+        self.journal.snapshots.when_archived = self.archive.when_stored
         self.registry = Registry(self.journal, lambda: 0.0, self.archive)
 
     @contextlib.asynccontextmanager
