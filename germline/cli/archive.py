@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from germline.archive.files import ArchiveFiles
 from germline.behaviour import pack
 from germline.cli import archived
 from germline.cli.errors import CommandError, Exit
 from germline.cli.folder import RunFolder, reading
 from germline.client import (
+    Bands,
     Experiment,
     HistoryPoint,
     Individual,
@@ -23,6 +25,7 @@ from germline.client import (
     Verification,
     Worker,
 )
+from germline.client.archive import Axis
 from germline.genome import Genome, format_id, parse_id
 from germline.spec import loads
 
@@ -39,6 +42,7 @@ class Archive:
             CommandError: if there is not.
         """
         self._path, self._store = folder.path, folder.store
+        self._files: ArchiveFiles | None = None
         if not (self._path / "experiment.json").exists():
             raise CommandError(
                 f"{self._path} has no master up and left no results; {folder.how_to_start}", Exit.UNREACHABLE
@@ -100,6 +104,11 @@ class Archive:
     def archive_parts(self) -> Iterator[bytes]:
         """Every evaluation, as parts of an archive."""
         return archived.parts_of(self._store, self._name)
+
+    def bands(self, axis: Axis, low: float | None, high: float | None, points: int | None) -> Bands:
+        """Quantile bands of every evaluation, from the archive."""
+        self._files = self._files or archived.files_of(self._store, self._name)
+        return archived.bands_of(self._files, axis, low, high, points)
 
     def back_up(self) -> bytes:
         """Only a master can."""

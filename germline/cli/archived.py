@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
+from germline.archive import bands as archive_bands
 from germline.archive import family as archive_family
 from germline.archive.family import BrokenLineError, Family
-from germline.archive.files import ArchiveFiles, archives_in
+from germline.archive.files import ArchiveFiles, MovedError, archives_in
 from germline.archive.part import PartError
 from germline.archive.record import MEMBER
 from germline.archive.view import ColumnCache, View
 from germline.cli.errors import CommandError, Exit
-from germline.client import Evaluations, Life
+from germline.client import Bands, Evaluations, Life
+from germline.client.archive import Axis
 from germline.destinations import DestinationError, Folder
 from germline.genome import Genome, format_id
 
@@ -38,6 +41,27 @@ def files_of(store: Path, experiment: str) -> ArchiveFiles:
     except DestinationError as error:
         raise CommandError(str(error)) from None
     return files
+
+
+_KEPT = ColumnCache()
+
+
+def bands_of(
+    files: ArchiveFiles, axis: Axis, low: float | None, high: float | None, points: int | None
+) -> Bands:
+    """Quantile bands of what is in these files by now. Raises CommandError."""
+    try:
+        files.open()
+        found = archive_bands.bands(
+            View.of_files(files, _KEPT),
+            "running" if axis == "seconds" else axis,
+            0.0 if low is None else low,
+            math.inf if high is None else high,
+            points or archive_bands.MOST_POINTS,
+        )
+    except (DestinationError, MovedError, PartError) as error:
+        raise CommandError(f"the archive cannot be read: {error}") from None
+    return Bands.of_arrays(found)
 
 
 def parts_of(store: Path, experiment: str) -> Iterator[bytes]:

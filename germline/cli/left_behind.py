@@ -10,6 +10,7 @@ from germline.cli.archive import Archive
 from germline.cli.errors import CommandError
 from germline.cli.folder import RunFolder
 from germline.client import (
+    Bands,
     Checkpoint,
     Experiment,
     HistoryPoint,
@@ -19,6 +20,7 @@ from germline.client import (
     RefusedError,
     Worker,
 )
+from germline.client.archive import Axis
 
 _Asked = ParamSpec("_Asked")
 _Answer = TypeVar("_Answer")
@@ -44,6 +46,13 @@ class LeftBehind:
         """The curve of the run."""
         self._only(name)
         return _asked(self._archive.history)
+
+    def bands(
+        self, name: str, axis: Axis, low: float | None, high: float | None, points: int | None
+    ) -> Bands:
+        """Quantile bands of every evaluation, from the archive in the folder."""
+        self._only(name)
+        return _asked(self._archive.bands, axis, low, high, points)
 
     def individuals(self, name: str, limit: int = 100) -> list[Individual]:
         """The population as it stood."""

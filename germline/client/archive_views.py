@@ -9,9 +9,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from germline.archive import bands
 from germline.archive.record import BEHAVIOUR_NUMBERS, Records, name_of
 from germline.genome import Genome
 from germline.v1 import experiment_pb2
+
+_QUANTILES = ("q00", "q10", "q50", "q90", "q100")
+_COUNTED = ("first", "end", "records", "frames", "running_s")
 
 
 def _columns(kind: type[Any], message: object) -> dict[str, tuple[Any, ...]]:
@@ -37,6 +41,13 @@ class Bands:
     def of(cls, message: experiment_pb2.GetBandsResponse) -> Self:
         """Read the message."""
         return cls(**_columns(cls, message))
+
+    @classmethod
+    def of_arrays(cls, found: bands.Bands) -> Self:
+        """Read what an archive was asked for by itself."""
+        columns = {name: tuple(getattr(found, name).tolist()) for name in _COUNTED}
+        quantiles = found.quantiles.T.tolist() or [[]] * len(_QUANTILES)
+        return cls(**columns, **{name: tuple(each) for name, each in zip(_QUANTILES, quantiles, strict=True)})
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,9 @@ from collections.abc import Mapping, Sequence
 from germline.bottleneck import STAGES
 from germline.cli.output import Json
 from germline.cli.words import cut_text, mean_text, played_word, until_text
-from germline.client import Experiment, HistoryPoint, Individual, QuarantinedWorker, Worker
+from germline.client import Experiment, Individual, QuarantinedWorker, Worker
 from germline.genome import format_id
 from germline.v1 import spec_pb2
-
-_QUANTILES = ("worst", "low", "median", "high", "best")
 
 
 def finite(value: Json) -> Json:
@@ -92,28 +90,6 @@ def individual(known: Individual) -> dict[str, Json]:
         "cap_frames": known.cap_frames,
         "score": mean_text(known),
     }
-
-
-def curve(points: Sequence[HistoryPoint], most: int) -> dict[str, Json]:
-    """A curve of at most so many points, as columns; the last point is always there."""
-    drawn = [point for point in points if len(point.fitness_quantiles) == len(_QUANTILES)]
-    picked = [drawn[place] for place in evenly(len(drawn), most)]
-    columns: dict[str, Json] = {
-        "evaluations": [point.evaluations for point in picked],
-        "frames": [point.frames for point in picked],
-        "seconds": [round(point.running_s, 2) for point in picked],
-        "champion": [point.champion_mean for point in picked],
-    }
-    for place, name in enumerate(_QUANTILES):
-        columns[name] = [short(point.fitness_quantiles[place]) for point in picked]
-    return {"of": "the population", "points": len(drawn), "columns": columns}
-
-
-def evenly(count: int, most: int) -> list[int]:
-    """At most so many places out of `count`, evenly spread, the first and the last among them."""
-    if count <= most:
-        return list(range(count))
-    return [place * (count - 1) // (most - 1) for place in range(most)]
 
 
 def short(value: float) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from http import HTTPStatus
 
 from starlette.requests import Request
@@ -11,10 +11,10 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from germline.cli.output import Json
-from germline.client import HistoryPoint, MasterError
+from germline.client import MasterError
 from germline.dashboard import answers, watching
 from germline.dashboard.archive_api import ArchiveApi
-from germline.dashboard.curves import Curves
+from germline.dashboard.curves import MOST_POINTS, Curves, Stretch
 from germline.dashboard.endpoints import caught, wanted_id, whole
 from germline.dashboard.events import Events
 from germline.dashboard.feeds import MOST_READERS, Feeds, Producer
@@ -25,13 +25,8 @@ from germline.dashboard.settings_table import settings_table
 from germline.dashboard.source import Source, Threads
 from germline.dashboard.visitors import Visitors
 
-MOST_POINTS = 500
 _MOST_LISTED = 200
-_AXES: dict[str, Callable[[HistoryPoint], float]] = {
-    "evaluations": lambda point: point.evaluations,
-    "frames": lambda point: point.frames,
-    "seconds": lambda point: point.running_s,
-}
+_FAR = 2**53
 
 
 class Api:
@@ -140,9 +135,10 @@ class Api:
         return {"settings": settings_table(found.spec)}
 
     async def _curve(self, request: Request) -> Json:
-        points = whole(request, "points", MOST_POINTS, 2, MOST_POINTS)
-        found = await self._threads.ask(self._curves.of, request.path_params["name"])
-        return answers.curve(_between(found, request), points)
+        found = await self._threads.ask(self._curves.of, request.path_params["name"], _stretch(request))
+        asked = request.query_params
+        behind = whole(request, "behind", 0, 0, _FAR) if "behind" in asked else None
+        return found.told(behind, whole(request, "width", 0, 0, _FAR))
 
     async def _happened(self, request: Request) -> Json:
         return {"events": [event.told() for event in self._events.of(request.path_params["name"])]}
@@ -174,11 +170,14 @@ class Api:
         return answers.look(await self._threads.ask(steer, request.path_params["name"]))
 
 
-def _between(points: list[HistoryPoint], request: Request) -> list[HistoryPoint]:
-    """The points of a range of the axis that is asked for, both ends in it."""
-    places = _AXES.get(request.query_params.get("axis", "evaluations"))
-    if places is None:
-        raise MasterError("INVALID_ARGUMENT", f"axis is unknown; allowed: {', '.join(_AXES)}")
-    low = whole(request, "from", 0, 0, 2**53)
-    high = whole(request, "to", 2**53, 0, 2**53)
-    return [point for point in points if low <= places(point) <= high]
+def _stretch(request: Request) -> Stretch:
+    """The part of a curve that is asked for. Raises MasterError."""
+    axis = request.query_params.get("axis", "evaluations")
+    if axis not in ("evaluations", "frames", "seconds"):
+        raise MasterError("INVALID_ARGUMENT", f"axis is {axis[:50]!r}; allowed: evaluations, frames, seconds")
+    low, high = (
+        whole(request, name, 0, 0, _FAR) if name in request.query_params else None for name in ("from", "to")
+    )
+    points = whole(request, "points", MOST_POINTS, 2, MOST_POINTS)
+    whole_run = low is None and high is None
+    return Stretch("evaluations" if whole_run else axis, low, high, points)  # type: ignore[arg-type]  # it was just looked at

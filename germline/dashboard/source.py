@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, Protocol, TypeVar
 
 from germline.client import (
+    Bands,
     Checkpoint,
     Experiment,
     HistoryPoint,
@@ -16,6 +17,7 @@ from germline.client import (
     QuarantinedWorker,
     Worker,
 )
+from germline.client.archive import Axis
 
 _Asked = ParamSpec("_Asked")
 _Answer = TypeVar("_Answer")
@@ -41,6 +43,12 @@ class Source(Protocol):
 
     def history(self, name: str) -> list[HistoryPoint]:
         """The curve of the run."""
+        ...
+
+    def bands(
+        self, name: str, axis: Axis, low: float | None, high: float | None, points: int | None
+    ) -> Bands:
+        """Quantile bands of every evaluation; refused where there is no archive."""
         ...
 
     def individuals(self, name: str, limit: int = 100) -> list[Individual]:

@@ -129,8 +129,13 @@ class ArchiveWriter:
             self._wake.set()
 
     async def view(self, number: int) -> View:
-        """What the archive holds of an experiment. Raises KeyError, DestinationError and PartError."""
-        return await self._desks[number].archive.view(self._cache)
+        """All that is durable of an experiment, this moment's too.
+
+        Raises KeyError, DestinationError and PartError.
+        """
+        desk = self._desks[number]
+        self._take(number, desk)
+        return await desk.archive.view(self._cache)
 
     async def run(self) -> NoReturn:
         """Write for ever."""

@@ -72,7 +72,7 @@ export function Chart({ label, x, lines, bands = [], marks = [], range = null, o
   return html`
     <figure class=${old ? "chart old" : "chart"}>
       <div class="chart-head">
-        <${Legend} x=${x} lines=${lines} bands=${bands} place=${place} isNow=${at === null} />
+        <${Legend} x=${x} lines=${lines} bands=${bands} place=${place} isNow=${at === null && !range} />
         ${onRange ? html`<div class="zoom" role="group" aria-label="Zoom">
           <button type="button" class="quiet" aria-label="Zoom in" onClick=${() => zoom(0.5)}>+</button>
           <button type="button" class="quiet" aria-label="Zoom out" onClick=${() => zoom(2)} disabled=${!range}>−</button>

@@ -35,7 +35,7 @@ function useCurves(names) {
   useEffect(() => {
     let over = false, callOff = () => {};
     const look = async () => {
-      const found = await Promise.all(names.map((name) => ask(`/api/experiments/${encodeURIComponent(name)}/curve?points=300`).catch(() => null)));
+      const found = await Promise.all(names.map((name) => ask(`/api/experiments/${encodeURIComponent(name)}/curve`).catch(() => null)));
       if (over) return;
       setCurves(Object.fromEntries(names.map((name, place) => [name, found[place]])));
       callOff = later(look, EVERY_MS);

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from germline.client import Experiment, HistoryPoint
+from germline.client import Experiment
 from germline.dashboard import answers
 from germline.dashboard.settings_table import settings_table
 from germline.spec import loads
@@ -51,18 +51,6 @@ def test_who_stands_still_has_no_time_to_go() -> None:
     stop = "[stop]\nevaluations = 400"
     assert answers.time_to_go(experiment(stop, evaluations_per_second=0.0)) == (0.5, None)
     assert answers.time_to_go(experiment(stop, state="paused")) == (0.5, None)
-
-
-def test_a_curve_is_thinned_to_what_is_asked_for_with_both_ends() -> None:
-    points = [HistoryPoint(n, 4 * n, n / 10, (n, n, n, n, n), None) for n in range(1, 2_049)]
-    told = answers.curve(points, 500)
-    columns = told["columns"]
-    assert isinstance(columns, dict)
-    places = columns["evaluations"]
-    assert isinstance(places, list)
-    assert (len(places), places[0], places[-1]) == (500, 1, 2_048)
-    assert places == sorted(set(places))
-    assert columns["median"] == [float(place) for place in places]
 
 
 def test_what_is_no_number_is_null() -> None:

@@ -1,6 +1,7 @@
 // One experiment: is it learning, is it stuck, is it still running, when is it done?
 import { html, useEffect, useMemo, useState } from "../vendor/htm-preact.module.js";
-import { ask, later, useAnswer } from "../ask.js";
+import { ask, useAnswer } from "../ask.js";
+import { upToNow, useCurve } from "../curve.js";
 import { Fitness } from "../fitness.js";
 import { Heading } from "../heading.js";
 import { useLive } from "../live.js";
@@ -8,8 +9,6 @@ import { Choice, Command, Fact, Loading, Notice, Section, When } from "../parts.
 import { setQuery } from "../router.js";
 import { Connection, isOld, sentence, Standing } from "../states.js";
 import { brief, counted, duration, number, percent, whole } from "../words.js";
-
-const CURVE_MS = 5000;
 
 export default function Experiment({ name, query }) {
   const path = `/api/experiments/${encodeURIComponent(name)}`;
@@ -89,18 +88,14 @@ function Curve({ name, look, query, old }) {
   const axis = ["frames", "seconds"].includes(query.get("axis")) ? query.get("axis") : "evaluations";
   const from = Number(query.get("from")), to = Number(query.get("to"));
   const range = to > from ? [from, to] : null;
-  const path = `/api/experiments/${encodeURIComponent(name)}/curve?axis=${axis}${range ? `&from=${from}&to=${to}` : ""}`;
-  const { value, error, again } = useAnswer(path);
+  const { value, error } = useCurve(name, range && { axis, from, to }, look.evaluations, old);
+  const curve = useMemo(() => (value && !range ? upToNow(value, look) : value), [value, look, range?.[0]]);
   const happened = useAnswer(`/api/experiments/${encodeURIComponent(name)}/events`);
   const events = happened.value?.events ?? [];
   const marks = useMemo(() => events.map((event) => ({ at: event[axis], text: event.text })), [happened.value, axis]);
   useEffect(() => {
     happened.again();
   }, [look.state, look.trouble, look.failed, value]);
-  useEffect(() => {
-    if (old || !look.evaluations) return undefined;
-    return later(again, value && value.points > 40 ? CURVE_MS : 1000);
-  }, [look.evaluations, value, again]);
   const played = look.played;
   const axes = [["evaluations", "Evaluations"], ["frames", played.charAt(0).toUpperCase() + played.slice(1)], ["seconds", "Time"]];
   const aside = html`<${Choice} label="Axis" value=${axis} options=${axes} onChange=${(to) => setQuery({ axis: to === "evaluations" ? null : to, from: null, to: null })} />`;
@@ -108,12 +103,21 @@ function Curve({ name, look, query, old }) {
   return html`
     <${Section} title="Fitness" aside=${aside} wide>
       ${error && !value ? html`<${Notice} kind="warn">${sentence(error.message)}<//>` : null}
-      ${value?.points ? html`<${Fitness} curve=${value} axis=${axis} played=${played} range=${range} onRange=${zoom} marks=${marks} old=${old} />`
+      ${curve?.points ? html`<${Fitness} curve=${curve} axis=${axis} played=${played} range=${range} onRange=${zoom} marks=${marks} old=${old} />
+          <p class="soft">${whose(curve, range)}</p>`
         : error ? null : html`<p class="empty">${look.evaluations && range ? "No point lies in this range." : "The curve begins with the first evaluations."}
             ${range ? html` <button type="button" class="quiet" onClick=${() => zoom(null)}>Show all</button>` : null}</p>`}
       ${events.length ? html`<h3>What happened while this dashboard looked</h3><ol class="events">${events.toReversed().slice(0, 20).map((event) => html`
         <li><span class="soft">${counted(event.evaluations, "evaluation")}, <${When} at=${event.at} /></span> ${sentence(event.text)}</li>`)}</ol>` : null}
     <//>`;
+}
+
+/** What the bands are quantiles of. */
+function whose(curve, range) {
+  if (!curve.width) return sentence(curve.note);
+  const missing = curve.columns.first[0] && !range ? ` The first ${whole(curve.columns.first[0])} are not in it.` : "";
+  const each = curve.width === 1 ? "each evaluation is a point" : `exact quantiles of ${whole(curve.width)} evaluations a point`;
+  return `From the archive, which has every evaluation: ${each}.${missing}`;
 }
 
 function Champion({ name, look, about }) {
