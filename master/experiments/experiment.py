@@ -15,7 +15,6 @@ from germline.archive.files import About
 from germline.spec import kernels_of
 from master.centres.centre import Centre
 from master.errors import ConflictError, Refusal, RefusedResultError, UnscoredError
-from master.experiments.algorithm_seam import GaSearch
 from master.experiments.ending import is_over, proven_mean, reached
 from master.experiments.epochs import Epochs
 from master.experiments.events import (
@@ -31,6 +30,7 @@ from master.experiments.events import (
     WorkerSeen,
     unscored_name,
 )
+from master.experiments.ga_search import GaSearch
 from master.experiments.own import OwnWork
 from master.experiments.own_search import OwnSearch
 from master.experiments.progress import Progress, Rates

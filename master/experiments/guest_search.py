@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from germline.algorithms.base import Ask, Purpose
 from germline.genome import Genome
-from master.experiments.algorithm_seam import GaSearch
+from master.experiments.ga_search import GaSearch
 
 _EPISODE = (0,)  # nobody here says which one was played
 

@@ -13,7 +13,9 @@ from germline.algorithms.own import OwnRun
 from germline.spec import breeding_of, complete, eggroll_settings, ga_settings, keep_first_version
 from germline.v1 import spec_pb2
 from master.centres.centre import Centre
-from master.experiments.algorithm_seam import EggrollSearch, GaSearch, Search
+from master.experiments.algorithm_seam import Search
+from master.experiments.eggroll_search import EggrollSearch
+from master.experiments.ga_search import GaSearch
 from master.experiments.guest_search import GuestSearch
 from master.experiments.own_search import OwnSearch
 

@@ -16,7 +16,7 @@ from germline.genome import Genome
 from germline.statistics import half_width
 from germline.v1 import experiment_pb2, spec_pb2
 from master.centres.centre import Centre
-from master.experiments.algorithm_seam import EggrollSearch
+from master.experiments.eggroll_search import EggrollSearch
 from master.experiments.events import Quarantined
 from master.experiments.experiment import Experiment
 from master.experiments.own import OwnWork

@@ -30,8 +30,8 @@ from germline.spec import loads
 from germline.v1 import journal_pb2, spec_pb2
 from master.centres.centre import Checkpoint
 from master.centres.consequences import discredit, keep_checkpoint
-from master.experiments.algorithm_seam import EggrollSearch
 from master.experiments.distrust import distrust, trust_again
+from master.experiments.eggroll_search import EggrollSearch
 from master.experiments.events import cap_of, evaluations_of, returns_of
 from master.experiments.experiment import Experiment
 from master.experiments.own import OwnWork
