@@ -67,8 +67,12 @@ def import_module(field: str, value: str, name: str) -> ModuleType:
         sys.path.append(here)
     try:
         return importlib.import_module(name)
-    except ImportError as error:
-        raise SetupError(f"{field} is {value!r}; this worker cannot import it: {error}") from error
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise SetupError(f"{field} is {value!r}; {name} imports what is not here: {error}") from error
+        raise SetupError(
+            f"{field} is {value!r}; no module {error.name} is in {here}, where this runs, or installed"
+        ) from error
     except (Exception, SystemExit) as error:  # whatever the module does while it is imported
         raise SetupError(f"{field} is {value!r}; importing {name} fails: {described(error)}") from error
 

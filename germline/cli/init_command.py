@@ -28,8 +28,9 @@ def init(
     environment: Annotated[
         str,
         typer.Argument(
-            help="A Gymnasium id (CartPole-v1, package.module:Env-v0), an Atari game (pong), or a function "
-            "of the weights (package.module:function).",
+            help="A Gymnasium id (CartPole-v1, package.module:Env-v0), a class of yours "
+            "(package.module:Env), an Atari game (pong), or a function of the weights "
+            "(package.module:function).",
             show_default=False,
         ),
     ],
@@ -72,7 +73,7 @@ def _text(environment: str, name: str, evaluations: int) -> str:
     games = roms.get_all_rom_ids()
     if (game := _game(environment, games)) is not None:
         return atari_starter(game, game.replace("_", "-"), evaluations)
-    if _FUNCTION.fullmatch(environment):
+    if _FUNCTION.fullmatch(environment) and not _is_class(environment):
         return function_starter(environment, name, evaluations)
     _check_registered(environment, games)
     return gym_starter(environment, name, evaluations, _shown(environment))
@@ -85,6 +86,13 @@ def _game(environment: str, games: list[str]) -> str | None:
         return None
     snake = re.sub(r"(?<!^)(?=[A-Z])", "_", found["game"]).lower()
     return snake if snake in games else None
+
+
+def _is_class(path: str) -> bool:
+    """Whether a path names a class, as environments are, and no function. Raises SetupError."""
+    from worker.plugins import imported
+
+    return isinstance(imported("environment", path), type)
 
 
 def _check_registered(environment: str, games: list[str]) -> None:

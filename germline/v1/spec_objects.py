@@ -49,7 +49,8 @@ class GymTask:
     kind: ClassVar[str] = "gym"
 
     id: str
-    r"""The registered id, such as "CartPole-v1"; "package.module:Env-v0" imports the package first."""
+    r"""The registered id, such as "CartPole-v1"; "package.module:Env-v0" imports the module first, and
+    "package.module:Env" is a class of it that nobody has to register."""
 
     max_steps: int | None = None
     r"""Steps after which an episode is cut. Absent: the environment's own limit."""

@@ -673,7 +673,9 @@ class GymTask(_message.Message):
     FLATTEN_FIELD_NUMBER: _builtins.int
     BOUNDS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """The registered id, such as "CartPole-v1"; "package.module:Env-v0" imports the package first."""
+    """The registered id, such as "CartPole-v1"; "package.module:Env-v0" imports the module first, and "package.module:Env" is
+    a class of it that nobody has to register.
+    """
     max_steps: _builtins.int
     """Steps after which an episode is cut. Absent: the environment's own limit."""
     flatten: _builtins.bool

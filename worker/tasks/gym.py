@@ -11,9 +11,10 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces as gym_spaces
+from gymnasium.envs.registration import EnvSpec
 
 from germline.behaviour import Measure
-from worker.plugins import described, import_module
+from worker.plugins import described, import_module, imported
 from worker.tasks.base import (
     RAISED,
     Actions,
@@ -52,7 +53,8 @@ class GymTask:
         """Make the environment once to see its spaces.
 
         Args:
-            id: the registered id; "package.module:Env-v0" imports that module, as :mod:`worker.plugins` does.
+            id: the registered id; "package.module:Env-v0" imports that module, as :mod:`worker.plugins` does,
+                and "package.module:Env" takes a class of it that nobody registered.
             max_steps: steps after which an episode is cut; the environment's own limit by default.
             arguments: keyword arguments of the environment.
             flatten: make one row of each observation, and of the parts of a Dict or a Tuple.
@@ -89,12 +91,10 @@ class GymTask:
         Raises:
             SetupError: if it cannot be made.
         """
-        module, colon, _ = self._id.partition(":")
-        if colon:
-            import_module("task.gym.id", self._id, module)
+        named = _named(self._id)
         settings: dict[str, Any] = {"max_episode_steps": self._max_steps, **self._arguments}
         try:
-            return with_arrays(gymnasium.make(self._id, **settings), flatten=self._flatten)
+            return with_arrays(gymnasium.make(named, **settings), flatten=self._flatten)
         except gymnasium.error.Error as error:
             raise SetupError(f"task.gym.id is {self._id!r}; Gymnasium cannot make it: {error}") from error
         except (Exception, SystemExit) as error:  # whatever somebody's constructor does
@@ -202,6 +202,27 @@ class GymLanes:
         for environment in self._environments:
             close_quietly(environment)
         self._environments = []
+
+
+def _named(id: str) -> str | EnvSpec:
+    """What Gymnasium makes: an id, whose module is imported, or what a class that has none would have.
+
+    Raises:
+        SetupError: if the module cannot be imported, or the class is none of environments.
+    """
+    module, colon, name = id.partition(":")
+    if not colon:
+        return id
+    found = import_module("task.gym.id", id, module)
+    if name in gymnasium.registry or not hasattr(found, name):
+        return id
+    kind = imported("task.gym.id", id)
+    if not isinstance(kind, type) or not issubclass(kind, gymnasium.Env):
+        raise SetupError(
+            f"task.gym.id is {id!r}, which is no environment; allowed: an id that {module} registers with "
+            "gymnasium.register, or a class of gymnasium.Env in it"
+        )
+    return EnvSpec(name, entry_point=id)
 
 
 def _measured(

@@ -86,6 +86,17 @@ def test_parts_become_a_row_and_continuous_actions_have_bounds() -> None:
     assert spec.task.gym.bounds == "squash"
 
 
+def test_a_class_of_one_s_own_is_an_environment_and_no_function(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "worlds_of_init.py").write_text(
+        "from gymnasium.envs.classic_control import CartPoleEnv\nclass Pole(CartPoleEnv): pass\n"
+    )
+    spec = written("worlds_of_init:Pole")
+    assert (spec.name, spec.task.gym.id, spec.policy.name) == ("pole", "worlds_of_init:Pole", "mlp")
+
+
 def test_a_function_gets_its_weights() -> None:
     spec = written("worker.tasks.function:noisy_sphere")
     assert (spec.policy.name, spec.task.function.path) == ("vector", "worker.tasks.function:noisy_sphere")
@@ -104,8 +115,8 @@ def test_the_file_is_called_after_the_environment_and_none_is_written_over(
     ("environment", "sentence"),
     [
         ("CartPol-v1", "is no environment that is installed here; did you mean CartPole-v1"),
-        ("no_such_package:X-v0", "this worker cannot import it"),
-        ("no_such_package:f", "this worker cannot import it"),
+        ("no_such_package:X-v0", "no module no_such_package is in"),
+        ("no_such_package:f", "no module no_such_package is in"),
         ("--", "names no environment"),
     ],
 )

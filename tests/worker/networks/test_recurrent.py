@@ -151,6 +151,21 @@ class IsOne(LearnsItsBeginning):
         return self.first
 
 
+class HasTwo(LearnsItsBeginning):
+    def initial_state(self, rows: int) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        return super().initial_state(rows), super().initial_state(rows)
+
+
+class HasNone(nn.Module):
+    def __init__(self, observation_shape: tuple[int, ...], outputs: int) -> None:
+        super().__init__()
+        self.memory = nn.RNNCell(observation_shape[0], outputs)
+
+    def forward(self, observations: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        after: Tensor = self.memory(observations, state)
+        return after, after
+
+
 class AlsoKeeps(LearnsItsBeginning):
     last: Tensor | float = 0.0
 
@@ -162,9 +177,20 @@ class AlsoKeeps(LearnsItsBeginning):
 @pytest.mark.parametrize(
     ("policy", "complaint"),
     [
-        (Forgets, r"forward\(observations, state\) gives no \(outputs, state\)"),
-        (Shrinks, r"remembers \(2, 8\) torch.float32 at first, then something else"),
-        (IsOne, r"initial_state\(rows\) is no tensor with so many rows"),
+        (
+            Forgets,
+            r"forward\(observations, state\) gives a tensor \[2, 3\] of float32; allowed: a tuple",
+        ),
+        (
+            Shrinks,
+            r"its state is a tensor \[2, 8\] of float32 at first and a tensor \[2, 4\]",
+        ),
+        (IsOne, r"initial_state\(2\) gives a tensor \[1, 8\] of float32; allowed: one tensor, \[2, ...\]"),
+        (HasTwo, r"initial_state\(2\) gives a tuple; .*torch.cat joins several"),
+        (
+            HasNone,
+            r"'state'; a policy that remembers has a method initial_state\(rows\)",
+        ),
         (AlsoKeeps, "answers the same episode differently when it plays it again"),
     ],
 )

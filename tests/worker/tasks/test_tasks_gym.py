@@ -153,7 +153,7 @@ def test_arguments_reach_the_environment() -> None:
 
 @pytest.mark.parametrize(
     ("name", "complaint"),
-    [("NoSuch-v0", "Gymnasium cannot make it"), ("no_such_package:X-v0", "this worker cannot import it")],
+    [("NoSuch-v0", "Gymnasium cannot make it"), ("no_such_package:X-v0", "no module no_such_package is in")],
 )
 def test_an_environment_that_cannot_be_made_is_refused_by_name(name: str, complaint: str) -> None:
     with pytest.raises(SetupError, match=f"task.gym.id is '{name}'; {complaint}"):

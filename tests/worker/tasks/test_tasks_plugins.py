@@ -136,7 +136,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         ("raise KeyError('weights')", "KeyError: 'weights'"),
         ("import sys; sys.exit(3)", "SystemExit: 3"),
         ("def f(:", "SyntaxError: "),
-        ("import no_such_module", "this worker cannot import it: No module named 'no_such_module'"),
+        ("import no_such_module", "broken_module imports what is not here: No module named 'no_such_module'"),
     ],
 )
 def test_a_module_that_fails_at_import_is_refused_in_one_sentence(
@@ -161,6 +161,37 @@ def test_a_gym_environment_of_the_current_folder_is_found(folder: Path) -> None:
     assert GymTask(id="my_worlds:Mine-v0").spaces.observation_shape == (4,)
 
 
+def test_a_gym_environment_that_nobody_registered_is_found_by_its_class(folder: Path) -> None:
+    (folder / "bare_worlds.py").write_text(
+        "from gymnasium.envs.classic_control import CartPoleEnv\n"
+        "class Bare(CartPoleEnv):\n"
+        "    def __init__(self, size=1, **given):\n"
+        "        super().__init__(**given)\n"
+        "        self.size = size\n"
+    )
+
+    task = GymTask(id="bare_worlds:Bare", max_steps=7, arguments={"size": 3})
+
+    made = task.make()
+    assert getattr(made.unwrapped, "size", None) == 3
+    made.reset(seed=1)
+    steps = (made.step(step % 2) for step in range(7))
+    assert [truncated for _, _, _, truncated, _ in steps] == [False] * 6 + [True]
+
+
+def test_what_is_no_environment_is_refused_with_what_is_allowed(folder: Path) -> None:
+    (folder / "no_worlds.py").write_text("class World: pass\ndef world(): pass\n")
+    for name in ("World", "world"):
+        with pytest.raises(SetupError, match=rf"'no_worlds:{name}', which is no environment; allowed: an id"):
+            GymTask(id=f"no_worlds:{name}")
+
+
+def test_a_class_that_the_module_only_imported_is_no_environment_of_it(folder: Path) -> None:
+    (folder / "lent_worlds.py").write_text("from gymnasium.envs.classic_control import CartPoleEnv\n")
+    with pytest.raises(SetupError, match="which is of gymnasium"):
+        GymTask(id="lent_worlds:CartPoleEnv")
+
+
 def test_a_function_that_takes_other_arguments_is_refused(folder: Path) -> None:
     (folder / "one_argument.py").write_text("def f(weights): return 0.0\n")
     with pytest.raises(SetupError, match=r"takes \(weights\); allowed: a function of \(weights, seed\)"):
@@ -182,7 +213,7 @@ def test_a_task_whose_constructor_fails_is_refused_in_one_sentence(
     ("path", "complaint"),
     [
         ("worker.tasks.function", "allowed: an import path"),
-        ("no_such_module:f", "this worker cannot import it"),
+        ("no_such_module:f", "no module no_such_module is in .*, where this runs, or installed"),
         ("worker.tasks.function:no_such", "the module has no 'no_such'"),
     ],
 )

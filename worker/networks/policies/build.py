@@ -106,7 +106,10 @@ def _keywords(
     try:
         signature.bind(**keywords)
     except TypeError as error:
-        raise SetupError(f"policy.arguments do not fit {name!r}: {error}") from error
+        raise SetupError(
+            f"policy.arguments do not fit {name!r}: {error}; a policy is made with {', '.join(offered)}, as "
+            "far as its constructor takes them, and with policy.arguments"
+        ) from error
     return keywords
 
 

@@ -7,6 +7,7 @@ experiment's precision. Where the answers differ, a score would not be that of a
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -63,22 +64,45 @@ def look(policy: nn.Module, spaces: Spaces, rows: int = _ROWS) -> object:
     except Exception as error:  # whatever somebody's forward does
         raise MisfitError(
             f"cannot see observations of shape {spaces.observation_shape} ({spaces.observation_dtype}): "
-            f"{described(error)}"
+            f"{described(error)}{_without_state(policy)}"
         ) from error
+
+
+def _without_state(policy: nn.Module) -> str:
+    """What a policy lacks whose forward seems to want a state, in words."""
+    if isinstance(policy, Recurrent) or "state" not in inspect.signature(policy.forward).parameters:
+        return ""
+    return "; a policy that remembers has a method initial_state(rows), too: docs/policies.md"
 
 
 def _first_step(policy: Recurrent, blank: Tensor) -> object:
     """The answer of a policy that remembers, and a look at its states."""
     state: object = policy.initial_state(len(blank))
     if not isinstance(state, Tensor) or not state.ndim or len(state) != len(blank):
-        raise MisfitError("remembers, but its initial_state(rows) is no tensor with so many rows")
+        raise MisfitError(
+            f"remembers, but its initial_state({len(blank)}) gives {_shown(state)}; allowed: one tensor, "
+            f"[{len(blank)}, ...]; torch.cat joins several"
+        )
     answered: object = policy(blank, state)
     if not isinstance(answered, tuple) or len(answered) != 2:
-        raise MisfitError("remembers, but its forward(observations, state) gives no (outputs, state)")
+        raise MisfitError(
+            f"remembers, but its forward(observations, state) gives {_shown(answered)}; allowed: a tuple "
+            "(outputs, next state)"
+        )
     answer, after = answered
     if not isinstance(after, Tensor) or (after.shape, after.dtype) != (state.shape, state.dtype):
-        raise MisfitError(f"remembers {tuple(state.shape)} {state.dtype} at first, then something else")
+        raise MisfitError(
+            f"remembers, but its state is {_shown(state)} at first and {_shown(after)} after a step; its "
+            "forward(observations, state) gives (outputs, next state), in this order"
+        )
     return answer
+
+
+def _shown(given: object) -> str:
+    """What somebody's module gave, in words."""
+    if isinstance(given, Tensor):
+        return f"a tensor {list(given.shape)} of {str(given.dtype).removeprefix('torch.')}"
+    return f"a {type(given).__name__}"
 
 
 def try_out(policy: nn.Module, another: nn.Module, spaces: Spaces, precision: str) -> None:
