@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 _BUCKET = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(?P<prefix>.*))?")
 _DRAFT = ".new"
+_PATIENCE: Mapping[str, Any] = {  # of boto3's own, a network that is gone takes five minutes
+    "connect_timeout": 5.0,
+    "read_timeout": 15.0,
+    "retries": {"mode": "standard", "total_max_attempts": 2},
+}
 
 
 class DestinationError(Exception):
@@ -105,12 +110,13 @@ class Bucket:
     def __init__(self, bucket: str, prefix: str) -> None:
         """Ask nothing yet. Raises ModuleNotFoundError if boto3 is missing, ValueError if it knows no way."""
         import boto3  # noqa: PLC0415 - only who has a bucket needs it
+        from botocore.config import Config  # noqa: PLC0415
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
         self._bucket, self._prefix = bucket, prefix
         self._errors = (BotoCoreError, ClientError)
         try:
-            self._client = boto3.client("s3")
+            self._client = boto3.client("s3", config=Config(**_PATIENCE))
         except BotoCoreError as error:
             raise ValueError(f"s3://{bucket} cannot be asked: {error}") from None
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 
 from germline.archive import part as layout
-from germline.archive.files import About, ArchiveFiles, block_of
+from germline.archive.files import About, ArchiveFiles, MovedError, block_of
 from germline.archive.part import read_records
 from germline.archive.record import Records
 from germline.archive.view import ColumnCache, HeldPiece, View, stored_pieces
@@ -18,6 +21,7 @@ from master.archive.recorder import Batch
 from master.archive.thinning import thin
 
 logger = logging.getLogger(__name__)
+_Done = TypeVar("_Done")
 
 MAX_BACKLOG = 500_000
 """Records that wait for a destination that does not take them: 40 MB. Of more, the oldest are given up."""
@@ -36,17 +40,37 @@ class ExperimentArchive:
         given_up: how many records were given up because no file could be written for too long.
     """
 
-    def __init__(self, destination: Destination, identity: int, about: About, begin: int) -> None:
-        """Go on behind record number `begin`; whatever files hold from there on is written again."""
+    def __init__(
+        self,
+        destination: Destination,
+        identity: int,
+        about: About,
+        begin: int,
+        *,
+        may_write: Callable[[], bool] = lambda: True,
+        thread: ThreadPoolExecutor | None = None,
+    ) -> None:
+        """Go on behind record number `begin`; whatever files hold from there on is written again.
+
+        Args:
+            destination: where files are kept.
+            identity: the experiment's, which names its folder.
+            about: whose archive it is.
+            begin: see above.
+            may_write: whether nobody else can own the archive at this moment; asked on any thread.
+            thread: where what waits for the destination runs; the loop's own unless given.
+        """
         self.stored = self.end = begin
         self.given_up = 0
-        self._files = ArchiveFiles(destination, f"{identity:016x}")
+        self._files = ArchiveFiles(destination, f"{identity:016x}", may_write)
+        self._may_write = may_write
+        self._thread = thread
         self._about = about
         self._begin = begin
         self._is_open = False
         self._is_introduced = False
         self._held: list[Batch] = []
-        self._opening = asyncio.Lock()
+        self._changing = asyncio.Lock()  # held by who changes what is known of the files
 
     def add(self, batch: Batch) -> None:
         """Take records in that follow the last one."""
@@ -58,31 +82,40 @@ class ExperimentArchive:
 
     async def open(self) -> None:
         """See what is in the files, once. Raises DestinationError and PartError."""
-        async with self._opening:
+        async with self._changing:
             if not self._is_open:
-                held = await asyncio.to_thread(self._open)
+                held = await self._do(self._open)
                 self._held[:0] = held
                 self._is_open = True
 
-    async def write(self, max_bytes: int, may_write: Callable[[], bool]) -> None:
+    async def write(self, max_bytes: int) -> None:
         """Have everything that is in memory in files, too, and no more than so many bytes of them.
 
         Raises:
             DestinationError: not now.
         """
         await self.open()
-        while self.stored < self.end and may_write():
-            end = min(self.end, block_of(self.stored) + layout.ROWS)
-            first, records = self._unwritten(end)
-            await asyncio.to_thread(self._write, first, end, records)
-            self.stored = max(self.stored, end)
-            self._let_go()
-        if may_write():
-            await asyncio.to_thread(thin, self._files, max_bytes)
+        async with self._changing:
+            while self.stored < self.end and self._may_write():
+                end = min(self.end, block_of(self.stored) + layout.ROWS)
+                first, records = self._unwritten(end)
+                await self._do(partial(self._write, first, end, records))
+                self.stored = max(self.stored, end)
+                self._let_go()
+            if self._may_write():
+                await self._do(partial(self._thin, max_bytes))
 
-    async def view(self, cache: ColumnCache) -> View:
-        """All records up to now. Raises DestinationError and PartError."""
+    async def view(self, cache: ColumnCache, *, again: bool = False) -> View:
+        """All records up to now. Raises DestinationError and PartError.
+
+        Args:
+            cache: what keeps columns that were read.
+            again: see first what files there are: somebody else may have replaced some.
+        """
         await self.open()
+        if again:
+            async with self._changing:
+                await self._do(self._files.open)
         parts = self._files.parts
         stored = stored_pieces(self._files, parts, cache)
         covered = parts[-1].end if parts else 0
@@ -91,7 +124,11 @@ class ExperimentArchive:
 
     async def delete(self) -> None:
         """Forget everything. Raises DestinationError."""
-        await asyncio.to_thread(self._files.delete)
+        await self._do(self._files.delete)
+
+    async def _do(self, wait: Callable[[], _Done]) -> _Done:
+        """What waits for the destination."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, wait)
 
     # On a thread of its own
 
@@ -113,6 +150,12 @@ class ExperimentArchive:
             self._is_introduced = True
         self._files.write(first, end, np.arange(first, end, dtype=np.int64), records)
         self._files.sweep()
+
+    def _thin(self, max_bytes: int) -> None:
+        try:
+            thin(self._files, max_bytes)
+        except MovedError:  # by a master that owned this archive before, and did not know yet
+            self._files.open()
 
     # Inside
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic
-from typing import NoReturn, Protocol
+from typing import NoReturn, Protocol, TypeVar
 
 from germline.archive.files import About
 from germline.archive.part import PartError
@@ -25,6 +26,8 @@ _WRITE_S = 60.0  # after so long at most it is in a file; earlier where the jour
 _ROWS = 65_536  # or so many records
 _FIRST_RETRY_S = 0.5
 _LAST_RETRY_S = 30.0
+_READERS = 4  # threads; who asks for more at a time has to queue
+_Found = TypeVar("_Found")
 
 WhenDurable = Callable[[Callable[[], None], Collection[int] | None], None]
 """Calls back as soon as everything that these experiments wrote so far is durable in the journal."""
@@ -77,8 +80,9 @@ class ArchiveWriter:
     - The journal is not trimmed before what it holds is in files (see :meth:`when_stored`), as long as not
       more than 500,000 records wait for a destination that fails; beyond that the oldest half is given up,
       and said.
-    - One writer: it writes only while `may_write`, which is while this master owns its store. Even if two
-      would, they would write the same records under the same numbers.
+    - One writer: it writes only while `may_write`, which is while this master owns its store. Of what was
+      underway when it lost it, the same records come under the same numbers, and nothing of another's goes.
+    - Whatever waits for the destination does so on threads of its own: of the journal's, none is taken.
 
     Attributes:
         trouble: why the destination takes nothing just now; empty if it does.
@@ -101,21 +105,25 @@ class ArchiveWriter:
         self._desks: dict[int, _Desk] = {}
         self._deleted: list[ExperimentArchive] = []
         self._cache = ColumnCache()
+        self._writing = ThreadPoolExecutor(1, "archive-writer")
+        self._reading = ThreadPoolExecutor(_READERS, "archive-reader")
         self._wake = asyncio.Event()
         self._pause_s = 0.0
 
     def attach(self, experiment: Recorded) -> None:
         """Keep what is recorded of an experiment from now on."""
         recorder = experiment.recorder
-        archive = ExperimentArchive(self._destination, experiment.identity, experiment.about, recorder.begin)
+        archive = ExperimentArchive(
+            self._destination, experiment.identity, experiment.about, recorder.begin,
+            may_write=self._may_write, thread=self._writing,
+        )  # fmt: skip
         self._desks[experiment.number] = _Desk(archive, recorder)
 
     def delete(self, number: int) -> None:
-        """Forget an experiment's archive."""
+        """Forget an experiment's archive, once it is durable that the journal has forgotten it."""
         desk = self._desks.pop(number, None)
         if desk is not None:
-            self._deleted.append(desk.archive)
-            self._wake.set()
+            self._when_durable(partial(self._delete, desk.archive), None)
             for _, callback in desk.waiting:
                 callback()
 
@@ -128,14 +136,22 @@ class ArchiveWriter:
             desk.waiting.append((desk.recorder.count, callback))
             self._wake.set()
 
-    async def view(self, number: int) -> View:
+    async def view(self, number: int, *, again: bool = False) -> View:
         """All that is durable of an experiment, this moment's too.
 
         Raises KeyError, DestinationError and PartError.
+
+        Args:
+            number: the experiment's.
+            again: see first what files there are; where the last view's have moved.
         """
         desk = self._desks[number]
         self._take(number, desk)
-        return await desk.archive.view(self._cache)
+        return await desk.archive.view(self._cache, again=again)
+
+    async def read(self, view: View, read: Callable[[View], _Found]) -> _Found:
+        """Read from a view on a thread. Raises what that raises."""
+        return await asyncio.get_running_loop().run_in_executor(self._reading, read, view)
 
     async def run(self) -> NoReturn:
         """Write for ever."""
@@ -168,6 +184,10 @@ class ArchiveWriter:
         if len(batch.records):
             self._when_durable(partial(self._add, desk, batch), (number,))
 
+    def _delete(self, archive: ExperimentArchive) -> None:
+        self._deleted.append(archive)
+        self._wake.set()
+
     def _add(self, desk: _Desk, batch: Batch) -> None:
         desk.archive.add(batch)
         if desk.waiting:
@@ -180,7 +200,7 @@ class ArchiveWriter:
             del self._deleted[0]
         for desk in list(self._desks.values()):
             if desk.is_due() and self._may_write():
-                await desk.archive.write(self._max_bytes, self._may_write)
+                await desk.archive.write(self._max_bytes)
                 desk.written_s = monotonic()
             desk.call()
 

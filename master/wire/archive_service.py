@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import TypeAlias, TypeVar
@@ -12,7 +11,6 @@ import numpy as np
 
 from germline.archive import ancestry, bands, histogram, listing
 from germline.archive.family import BrokenLineError, Family
-from germline.archive.files import MovedError
 from germline.archive.histogram import Axes
 from germline.archive.part import ROWS, PartError, write_part
 from germline.archive.record import BEHAVIOUR_NUMBERS, MEMBER
@@ -97,10 +95,11 @@ class ArchiveCalls:
         if archive is None:
             raise ConflictError("this master keeps no archive: its setting archive says where one is kept")
         trouble = ""
-        for _ in range(_TRIES):
+        for tried in range(_TRIES):
             try:
-                return await asyncio.to_thread(read, await archive.view(number))
-            except (MovedError, DestinationError, PartError) as error:
+                view = await archive.view(number, again=tried > 1)  # at first, what this master merged itself
+                return await archive.read(view, read)
+            except (DestinationError, PartError) as error:
                 trouble = str(error)
         raise StoreFailingError(f"the archive of {name} cannot be read: {trouble}")
 

@@ -1,6 +1,5 @@
 """`germline publish` to S3, as moto's server speaks it: a real master and worker; a publisher is killed."""
 
-import importlib
 import json
 import signal
 import subprocess
@@ -8,7 +7,6 @@ import sys
 import sysconfig
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +18,8 @@ from germline.cli.app import run
 from germline.client import Client
 from germline.ports import free_port
 from germline.spec import loads
+from tests.buckets import PATIENCE_S, Bucket, served
 
-PATIENCE_S = 120.0
-KEYS = {"AWS_ACCESS_KEY_ID": "of", "AWS_SECRET_ACCESS_KEY": "nobody", "AWS_DEFAULT_REGION": "us-east-1"}
 TASK = '[task.function]\npath = "worker.tasks.function:noisy_sphere"\n[policy]\nname = "vector"\n'
 HILL = f'name = "hill"\n{TASK}[algorithm.ga]\nwindow = 50\nparents = 5\n'
 BOWL = f"""
@@ -45,51 +42,17 @@ def wait_for(what: str, is_so: Callable[[], bool]) -> None:
     raise AssertionError(f"not within {PATIENCE_S:g} s: {what}")
 
 
-class Bucket:
-    """A bucket on moto's server, and what lies in it."""
-
-    def __init__(self, client: Any) -> None:
-        self._client = client
-        client.create_bucket(Bucket="champions")
-
-    def names(self) -> set[str]:
-        found = self._client.list_objects_v2(Bucket="champions").get("Contents", ())
-        return {each["Key"] for each in found}
-
-    def read(self, name: str) -> bytes:
-        return bytes(self._client.get_object(Bucket="champions", Key=name)["Body"].read())
-
-    def published(self, name: str) -> list[dict[str, Any]]:
-        if f"november/{name}/published.json" not in self.names():
-            return []
-        found: list[dict[str, Any]] = json.loads(self.read(f"november/{name}/published.json"))["champions"]
-        return found
-
-
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
-    pytest.importorskip("moto", reason="moto is not here: pip install 'germline[deploy]'")
-    address = f"http://127.0.0.1:{free_port()}"
-    for name, value in (KEYS | {"AWS_ENDPOINT_URL": address}).items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)
-    flags = ("-m", "moto.server", "-H", "127.0.0.1", "-p", address.rpartition(":")[2])
-    server = subprocess.Popen([sys.executable, "-W", "ignore", *flags], stderr=subprocess.DEVNULL)
-    try:
-        yield _asked(importlib.import_module("boto3").client("s3"))
-    finally:
-        server.terminate()
-        server.wait(PATIENCE_S)
+    with served("champions", monkeypatch) as bucket:
+        yield bucket
 
 
-def _asked(client: Any) -> Bucket:
-    errors = importlib.import_module("botocore.exceptions")
-    give_up = time.monotonic() + PATIENCE_S
-    while time.monotonic() < give_up:
-        with suppress(errors.EndpointConnectionError, errors.ConnectionClosedError):
-            return Bucket(client)
-        time.sleep(0.2)
-    raise AssertionError("moto's server does not answer")
+def published(bucket: Bucket, name: str) -> list[dict[str, Any]]:
+    if f"november/{name}/published.json" not in bucket.names():
+        return []
+    found: list[dict[str, Any]] = json.loads(bucket.read(f"november/{name}/published.json"))["champions"]
+    return found
 
 
 @pytest.fixture
@@ -124,17 +87,17 @@ def test_champions_come_to_s3_as_they_are_crowned_and_one_that_is_killed_goes_on
         client.create(loads(HILL))
         first = publisher(master, "--weights")
         try:
-            wait_for("a champion is published", lambda: bool(bucket.published("hill")))
+            wait_for("a champion is published", lambda: bool(published(bucket, "hill")))
         finally:
             first.send_signal(signal.SIGKILL)
             first.wait(PATIENCE_S)
-        before = [each["id"] for each in bucket.published("hill")]
+        before = [each["id"] for each in published(bucket, "hill")]
         second = publisher(master, "--weights", "--backup")
-        wait_for("another one is", lambda: len(bucket.published("hill")) > len(before))
+        wait_for("another one is", lambda: len(published(bucket, "hill")) > len(before))
         client.stop("hill")
         assert second.wait(PATIENCE_S) == 0
         last = client.individual("hill")
-    found = bucket.published("hill")
+    found = published(bucket, "hill")
     ids = [each["id"] for each in found]
     assert ids[: len(before)] == before
     assert {file for each in found for file in each["files"]} <= {
@@ -155,7 +118,7 @@ def test_the_centre_of_an_evolution_strategy_is_published_as_it_can_be_played_ag
         client.create(loads(BOWL))
         where = ("--master", master, "--to", "s3://champions/november", "--interval", "0.2")
         assert run(["publish", "bowl", *where]) == 0
-    newest = bucket.published("bowl")[-1]
+    newest = published(bucket, "bowl")[-1]
     file = tmp_path / "centre.safetensors"
     file.write_bytes(bucket.read(f"november/bowl/champions/{newest['id']}/centre.safetensors"))
     assert bucket.read("november/bowl/centre.safetensors") == file.read_bytes()

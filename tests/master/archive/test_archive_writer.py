@@ -215,7 +215,7 @@ async def test_two_masters_one_after_the_other_and_late_files_of_the_first_give_
             await second.play(20)
             await second.until_archived(50)
             desk = next(iter(first.archive._desks.values()))
-            await desk.archive.write(1 << 30, lambda: True)  # it was about to, and stood still meanwhile
+            await desk.archive.write(1 << 30)  # it was about to, and stood still meanwhile
             assert await second.journal.flush(PATIENCE_S, with_snapshots=True)
             assert (await second.archived())[0] == list(range(50))
     async with begin().lived() as third:

@@ -1,7 +1,9 @@
 """An experiment's archive: whatever is killed whenever, it holds each record once."""
 
 import asyncio
+import contextlib
 import tempfile
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,7 @@ from master.archive.recorder import Batch
 
 ABOUT = About("pong", 1.0)
 PLENTY = 1 << 30
+PATIENCE_S = 30.0
 
 
 class Frail(Folder):
@@ -79,7 +82,7 @@ class Kills(RuleBasedStateMachine):
 
     def write(self) -> bool:
         try:
-            asyncio.run(self.archive.write(PLENTY, lambda: True))
+            asyncio.run(self.archive.write(PLENTY))
         except DestinationError:
             return False
         return True
@@ -133,7 +136,7 @@ async def test_small_parts_are_merged_as_they_come_so_that_there_are_never_many(
     archive = ExperimentArchive(Folder(tmp_path), 5, ABOUT, 0)
     for number in range(1_000):
         archive.add(Batch(number, records(number, number + 1)))
-        await archive.write(PLENTY, lambda: True)
+        await archive.write(PLENTY)
     files = sorted((tmp_path / f"{5:016x}").glob("*.part"))
     assert len(files) <= 10
     assert list(archives_in(tmp_path)) == [(ABOUT, f"{5:016x}")]
@@ -146,7 +149,7 @@ async def test_a_full_part_takes_the_place_of_all_within_it(
     archive = ExperimentArchive(Folder(tmp_path), 5, ABOUT, 0)
     for first in range(0, 200, 10):
         archive.add(Batch(first, records(first, first + 10)))
-        await archive.write(PLENTY, lambda: True)
+        await archive.write(PLENTY)
     names = [file.name[:27] for file in sorted((tmp_path / f"{5:016x}").glob("*.part"))]
     assert names[:3] == [f"{64 * n:013d}-{64 * (n + 1):013d}" for n in range(3)]
 
@@ -161,25 +164,76 @@ async def test_what_waits_too_long_for_a_place_that_fails_is_given_up_from_its_o
     for first in range(0, 130, 10):
         archive.add(Batch(first, records(first, first + 10)))
         with pytest.raises(DestinationError):
-            await archive.write(PLENTY, lambda: True)
+            await archive.write(PLENTY)
     place.fails_in = None
-    await archive.write(PLENTY, lambda: True)
+    await archive.write(PLENTY)
     assert archive.given_up == 50
     assert (await archive.view(ColumnCache())).numbers().tolist() == list(range(50, 130))
 
 
 async def test_nothing_is_written_by_who_may_not(tmp_path: Path) -> None:
-    archive = ExperimentArchive(Folder(tmp_path), 5, ABOUT, 0)
+    archive = ExperimentArchive(Folder(tmp_path), 5, ABOUT, 0, may_write=lambda: False)
     archive.add(Batch(0, records(0, 10)))
-    await archive.write(PLENTY, lambda: False)
+    await archive.write(PLENTY)
     assert archive.stored == 0
     assert not list(tmp_path.iterdir())
+
+
+class Slow(Folder):
+    """A folder whose next change of a kind is underway until it may land."""
+
+    def __init__(self, path: Path, kind: str) -> None:
+        super().__init__(path)
+        self._kind = kind
+        self.is_slow = False
+        self.underway, self.may_land = threading.Event(), threading.Event()
+
+    def write(self, name: str, data: bytes) -> None:
+        self._wait("write")
+        super().write(name, data)
+
+    def delete(self, name: str) -> None:
+        self._wait("delete")
+        super().delete(name)
+
+    def _wait(self, kind: str) -> None:
+        if self.is_slow and kind == self._kind:
+            self.is_slow = False
+            self.underway.set()
+            assert self.may_land.wait(PATIENCE_S)
+
+
+@pytest.mark.parametrize("knows", [True, False], ids=["it knows", "it does not know yet"])
+@pytest.mark.parametrize("kind", ["write", "delete"])
+async def test_what_a_master_has_underway_when_it_loses_its_archive_takes_nothing_from_the_next(
+    tmp_path: Path, kind: str, knows: bool
+) -> None:
+    place, owned = Slow(tmp_path, kind), True
+    first = ExperimentArchive(place, 5, ABOUT, 0, may_write=lambda: owned or not knows)
+    first.add(Batch(0, records(0, 100)))
+    await first.write(PLENTY)
+    first.add(Batch(100, records(100, 200)))
+    place.is_slow = True
+    writing = asyncio.create_task(first.write(PLENTY))
+    await asyncio.to_thread(place.underway.wait, PATIENCE_S)
+    owned = False
+    second = ExperimentArchive(Folder(tmp_path), 5, ABOUT, 100)
+    second.add(Batch(100, records(100, 250)))
+    assert (await second.view(ColumnCache())).numbers().tolist() == list(range(250))
+    place.may_land.set()
+    with contextlib.suppress(DestinationError):
+        await writing
+    for again in (second, ExperimentArchive(Folder(tmp_path), 5, ABOUT, 250)):
+        view = await again.view(ColumnCache(), again=True)
+        assert view.numbers().tolist() == list(range(250))
+        assert view.records().tobytes() == records(0, 250).tobytes()
+        await second.write(PLENTY)
 
 
 async def test_where_the_archive_was_lost_it_goes_on_with_what_the_journal_has(tmp_path: Path) -> None:
     archive = ExperimentArchive(Folder(tmp_path), 5, ABOUT, 70)
     archive.add(Batch(70, records(70, 90)))
-    await archive.write(PLENTY, lambda: True)
+    await archive.write(PLENTY)
     again = ExperimentArchive(Folder(tmp_path), 5, ABOUT, 90)
     view = await again.view(ColumnCache())
     assert view.numbers().tolist() == list(range(70, 90))
