@@ -48,6 +48,7 @@ name = "vector"
 [behaviour]
 descriptor = "task"
 dimensions = 4
+names = ["left", "up", "speed", "turn"]
 low = [0.0]
 high = [1.0]
 [algorithm.ga]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from starlette.requests import Request
 from starlette.routing import Route
 
@@ -13,14 +15,16 @@ from germline.client import (
     BehaviourMap,
     Evaluations,
     Individual,
+    Life,
     MasterError,
     RefusedError,
 )
 from germline.client.archive import ArchiveReader, Cells
 from germline.dashboard.answers import short
-from germline.dashboard.endpoints import caught, whole
+from germline.dashboard.endpoints import caught, wanted_id, whole
 from germline.dashboard.source import Source, Threads
 from germline.genome import format_id
+from germline.spec.behaviour import measures_of
 
 CELLS = 128
 _MOST_LISTED = 50
@@ -42,6 +46,7 @@ class ArchiveApi:
             Route(experiment + "/lineage", caught(self._lineage)),
             Route(experiment + "/behaviour", caught(self._behaviour)),
             Route(experiment + "/evaluations", caught(self._evaluations)),
+            Route(experiment + "/lives/{id}", caught(self._life)),
         ]
 
     @property
@@ -51,15 +56,27 @@ class ArchiveApi:
         raise MasterError("FAILED_PRECONDITION", "the archive is shown while the master is up")
 
     async def _lineage(self, request: Request) -> Json:
-        found = await self._threads.ask(self._archive.ancestry, request.path_params["name"])
+        name = request.path_params["name"]
+        found = await self._threads.ask(self._archive.ancestry, name)
         return _ancestry(found)
+
+    async def _life(self, request: Request) -> Json:
+        """Who somebody was, and where on the page Lineage it, or its youngest ancestor there, is."""
+        name, wanted = request.path_params["name"], wanted_id(request)
+        archive = self._archive
+        ancestry = await self._threads.ask(archive.ancestry, name)
+        life = await self._threads.ask(archive.life, name, ancestry.champion if wanted is None else wanted)
+        return _life(life) | {"shown": _youngest_shown(life, ancestry)}
 
     async def _behaviour(self, request: Request) -> Json:
         axes = _axes(request)
         first, end = whole(request, "first", 0, 0, _FAR), whole(request, "end", _FAR, 0, _FAR)
         name = request.path_params["name"]
         found = await self._threads.ask(self._archive.behaviour_map, name, axes, first, end)
-        return _map(found)
+        experiment = await self._threads.ask(self._source.experiment, name)
+        measures: list[Json] = [list(each) for each in measures_of(experiment.spec)[: found.numbers]]
+        ages: dict[str, Json] = {"newest": list(found.newest)} if "ages" in request.query_params else {}
+        return _map(found) | {"measures": measures} | ages
 
     async def _evaluations(self, request: Request) -> Json:
         order = request.query_params.get("order", "best")
@@ -116,7 +133,31 @@ def _map(found: BehaviourMap) -> dict[str, Json]:
     }
 
 
-def _rows(told: Evaluations) -> list[Json]:
+def _life(found: Life) -> dict[str, Json]:
+    """An individual: its first evaluation, whose child it is and by what, and how it did beside others."""
+    told = found.evaluations
+    (first,) = _rows(told, 1)
+    return {
+        **first,
+        "seed": str(told.mutation[0]),
+        "power": short(told.power[0]),
+        "rank": told.rank[0],
+        "mutations": None if found.genome is None else len(found.genome),
+        "evaluations": found.evaluations_in_all,
+        "children": found.children_in_all,
+        "best_child": found.best_child,
+    }
+
+
+def _youngest_shown(life: Life, ancestry: Ancestry) -> str | None:
+    """The youngest of an individual's line, itself among them, that the page Lineage shows."""
+    shown = {*ancestry.trunk.id, *ancestry.crown.id}
+    line = [] if life.genome is None else life.genome.ancestor_ids()
+    found = next((each for each in reversed(line) if each in shown), None)
+    return None if found is None else format_id(found)
+
+
+def _rows(told: Evaluations, most: int = _MOST_LISTED) -> list[dict[str, Json]]:
     return [
         {
             "number": told.number[place],
@@ -126,7 +167,7 @@ def _rows(told: Evaluations) -> list[Json]:
             "running_s": told.running_s[place],
             "behaviour": list(told.behaviour_of(place)),
         }
-        for place, name in enumerate(told.names())
+        for place, name in enumerate(islice(told.names(), most))
     ]
 
 

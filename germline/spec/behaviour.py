@@ -55,7 +55,16 @@ def behaviour_problems(spec: spec_pb2.ExperimentSpec) -> Iterator[Problem]:
     for field, users in _NEEDED_BY.items():
         if field not in given and said.descriptor in users:
             yield Problem(_PATH + field, f'is missing; "{said.descriptor}" needs it')
+    yield from _name_problems(spec)
     yield from _range_problems(spec, given)
+
+
+def _name_problems(spec: spec_pb2.ExperimentSpec) -> Iterator[Problem]:
+    """Whether each number has a name, where any has."""
+    wanted = len(spec.behaviour.indices) or behaviour_dimensions(spec)
+    if (given := len(spec.behaviour.names)) not in (0, wanted):
+        of = "one for each of `indices`" if spec.behaviour.indices else "one for each number"
+        yield Problem(_PATH + "names", f"has {given} values; allowed: {wanted}, {of}")
 
 
 def _range_problems(spec: spec_pb2.ExperimentSpec, given: set[str]) -> Iterator[Problem]:
@@ -91,8 +100,15 @@ def measures_of(spec: spec_pb2.ExperimentSpec) -> list[Measure]:
     """What a spec alone says of each number: its name and range; 0 to 1 where only the task knows that."""
     said, dimensions = spec.behaviour, behaviour_dimensions(spec)
     ranges = bounds(spec) or [(0.0, 255.0) if spec.task.HasField("atari") else (0.0, 1.0)] * dimensions
-    indices = list(said.indices) or range(dimensions)
-    names = [f"{said.descriptor} {indices[place % len(indices)]}" for place in range(dimensions)]
+    places = list(said.indices) or range(dimensions)
+    word = "byte" if spec.task.HasField("atari") else said.descriptor
+    called = list(said.names) or [f"{word} {place}" for place in places]
+    called = called if said.descriptor != "ram_path" or said.names else called[:RAM_BYTES]
+    has_moments = dimensions > len(called)
+    names = [
+        called[place % len(called)] + (f" at moment {place // len(called) + 1}" if has_moments else "")
+        for place in range(dimensions)
+    ]
     return [Measure(name, low, high) for name, (low, high) in zip(names, ranges, strict=True)]
 
 

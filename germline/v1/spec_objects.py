@@ -517,6 +517,10 @@ class Behaviour:
     r"""For "path" and "ram_path": agent steps between two moments. After an episode's end its last moment
     counts on. Absent: 50."""
 
+    names: Sequence[str] = ()
+    r"""What people call the numbers, such as ["x", "y"]: one for each of `indices`, or else one for each
+    number. Axes of pictures have them."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ExperimentSpec:

@@ -455,6 +455,7 @@ class Behaviour(_message.Message):
     HIGH_FIELD_NUMBER: _builtins.int
     DIMENSIONS_FIELD_NUMBER: _builtins.int
     EVERY_STEPS_FIELD_NUMBER: _builtins.int
+    NAMES_FIELD_NUMBER: _builtins.int
     descriptor: _builtins.str
     """Which numbers. For Atari: "ram" (the console's 128 bytes at the end, or those at `indices`), "ram_path" (all of them at 4 moments: 512
     numbers) or "path" (the bytes at `indices`, where the player's place stands, at 16 moments: 16 numbers for each). For
@@ -481,6 +482,12 @@ class Behaviour(_message.Message):
     def high(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
         """The highest value of each number, or one for all."""
 
+    @_builtins.property
+    def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What people call the numbers, such as ["x", "y"]: one for each of `indices`, or else one for each number. Axes of
+        pictures have them.
+        """
+
     def __init__(
         self,
         *,
@@ -490,10 +497,11 @@ class Behaviour(_message.Message):
         high: _abc.Iterable[_builtins.float] | None = ...,
         dimensions: _builtins.int | None = ...,
         every_steps: _builtins.int | None = ...,
+        names: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_dimensions", b"_dimensions", "_every_steps", b"_every_steps", "dimensions", b"dimensions", "every_steps", b"every_steps"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dimensions", b"_dimensions", "_every_steps", b"_every_steps", "descriptor", b"descriptor", "dimensions", b"dimensions", "every_steps", b"every_steps", "high", b"high", "indices", b"indices", "low", b"low"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dimensions", b"_dimensions", "_every_steps", b"_every_steps", "descriptor", b"descriptor", "dimensions", b"dimensions", "every_steps", b"every_steps", "high", b"high", "indices", b"indices", "low", b"low", "names", b"names"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__dimensions: _TypeAlias = _typing.Literal["dimensions"]  # noqa: Y015
     _WhichOneofArgType__dimensions: _TypeAlias = _typing.Literal["_dimensions", b"_dimensions"]  # noqa: Y015

@@ -14,6 +14,7 @@ from germline.spec import (
     loads,
     to_toml,
 )
+from germline.spec.behaviour import measures_of
 
 TASKS = {
     "atari": '[task.atari]\ngame = "venture"\n[policy]\nname = "motion"\n',
@@ -80,6 +81,13 @@ def test_each_descriptor_has_its_size(task: str, behaviour: str, dimensions: int
         ("plugin", 'descriptor = "task"\ndimensions = 3\nlow = [0, 1]\nhigh = [1]', "low", "or 3, one for"),
         ("plugin", 'descriptor = "task"\ndimensions = 2\nlow = [1]\nhigh = [1]', "low", "each below its"),
         ("plugin", "dimensions = 2", "descriptor", "is missing"),
+        (
+            "plugin",
+            'descriptor = "task"\ndimensions = 2\nnames = ["x"]',
+            "names",
+            "1 values; allowed: 2, one",
+        ),
+        ("atari", 'descriptor = "path"\nindices = [3]\nnames = ["x", "y"]', "names", "each of `indices`"),
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(task: str, behaviour: str, path: str, sentence: str) -> None:
@@ -196,3 +204,25 @@ def test_what_novelty_of_centres_cannot_be_is_refused_by_name(
     found = {problem.path: problem.text for problem in caught.value.problems}
     assert list(found) == [path]
     assert sentence in found[path]
+
+
+@pytest.mark.parametrize(
+    ("task", "behaviour", "places", "names"),
+    [
+        ("plugin", 'descriptor = "task"\ndimensions = 2\nnames = ["x", "y"]', (0, 1), ("x", "y")),
+        ("plugin", 'descriptor = "task"\ndimensions = 2', (0, 1), ("task 0", "task 1")),
+        ("atari", 'descriptor = "ram"\nindices = [85, 26]', (0, 1), ("byte 85", "byte 26")),
+        ("atari", 'descriptor = "ram_path"', (1, 129), ("byte 1 at moment 1", "byte 1 at moment 2")),
+        (
+            "atari",
+            'descriptor = "path"\nindices = [85, 26]\nnames = ["x", "y"]',
+            (0, 3),
+            ("x at moment 1", "y at moment 2"),
+        ),
+    ],
+)
+def test_each_number_has_the_name_that_the_spec_gives_it(
+    task: str, behaviour: str, places: tuple[int, ...], names: tuple[str, ...]
+) -> None:
+    measures = measures_of(loads(text(task, behaviour)))
+    assert tuple(measures[place].name for place in places) == names

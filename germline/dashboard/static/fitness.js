@@ -20,7 +20,7 @@ const BANDS = [
   { name: "the middle 80 %", low: "10 %", high: "90 %", colour: "fan-near", text: span("10 %", "90 %") },
 ];
 
-export function Fitness({ curve, axis, played, range, onRange, marks, old }) {
+export function Fitness({ curve, axis, played, range, onRange, marks, old, onPick }) {
   const { columns } = curve;
   const { name, text } = axes(played)[axis];
   const x = { name, text, values: columns[axis] };
@@ -34,7 +34,7 @@ export function Fitness({ curve, axis, played, range, onRange, marks, old }) {
     ...(champions ? [{ name: "champion", values: columns.champion, colour: "series-2", step: true, width: 2.5 }] : []),
   ];
   return html`<${Chart} label=${`Fitness of ${curve.of} over ${name.toLowerCase()}`} x=${x} lines=${lines} bands=${BANDS} marks=${marks}
-    range=${range} onRange=${onRange} old=${old} sentence=${told(columns, text(x.values.at(-1)), curve.of)} />`;
+    range=${range} onRange=${onRange} onPick=${onPick} old=${old} sentence=${told(columns, text(x.values.at(-1)), curve.of)} />`;
 }
 
 function told(columns, where, of) {

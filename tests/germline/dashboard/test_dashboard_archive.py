@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -69,16 +70,109 @@ async def test_a_cell_of_the_map_says_who_was_there_and_reload_says_it_again(
         await visit.open(f"/e/{NAME}/behaviour")
         await visit.sees("Cells with the fittest evaluations")
         await visit.page.locator("tbody button").first.click()
-        await visit.sees("The fittest 25, best first")
+        await visit.sees("Number 1 to")
         shown_first = await visit.page.locator("tbody code").first.inner_text()
         with Client(archived.address) as client:
             best = await asyncio.to_thread(client.evaluations, NAME, "best", 1)
         assert shown_first == format_id(best.evaluations.individual[0])
         await visit.page.reload()
-        await visit.sees("The fittest 25, best first")
+        await visit.sees("Number 1 to")
         await visit.page.get_by_role("button", name="Where they differ most").click()
         await visit.sees("The map")
         await visit.text()
+        visit.check()
+
+
+async def test_axes_have_the_names_of_the_task_and_their_ranges(board: Dashboard, browser: Browser) -> None:
+    async with visiting(browser, board.address) as visit:
+        await visit.open(f"/e/{NAME}/behaviour")
+        await visit.sees("Across: left, 0.0 to 1.0.")
+        await visit.page.get_by_label("Across").select_option("speed")
+        await visit.sees("Across: speed, 0.0 to 1.0.")
+        await visit.page.get_by_role("button", name="Both").click()
+        await visit.until("document.querySelectorAll('canvas.drawing').length === 2")
+        assert await visit.page.get_by_text(re.compile(r"Across: .0\.\d+ \w+ .0\.\d+ \w+")).count() == 1
+        visit.check()
+
+
+async def test_a_brush_lists_who_was_in_all_of_its_cells_page_by_page(
+    archived: Master, board: Dashboard, browser: Browser
+) -> None:
+    def asked() -> list[str]:
+        with Client(archived.address) as client:
+            axes = client.behaviour_map(NAME, (0, 1)).axes
+            cells = (axes, (0, 127), (0, 127))
+            page = client.evaluations(NAME, "best", 30, cells=cells)
+            return [format_id(each) for each in page.evaluations.individual]
+
+    wanted = await asyncio.to_thread(asked)
+    async with visiting(browser, board.address) as visit:
+        await visit.open(f"/e/{NAME}/behaviour")
+        await visit.sees("Across: left")
+        box = await visit.page.locator("canvas.drawing").bounding_box()
+        assert box is not None
+        await visit.page.mouse.move(box["x"] + 1, box["y"] + 1)
+        await visit.page.mouse.down()
+        await visit.page.mouse.move(box["x"] + box["width"] - 2, box["y"] + box["height"] - 2)
+        await visit.page.mouse.up()
+        await visit.sees("Who was in columns 0 to 127, rows 0 to 127")
+        await visit.sees("Number 1 to 25 of them")
+        names = visit.page.locator("tbody code")
+        assert await names.all_inner_texts() == wanted[:25]
+        await visit.page.get_by_role("button", name="More of them").click()
+        await visit.sees("Number 26 to 50 of them")
+        assert (await names.all_inner_texts())[:5] == wanted[25:]
+        await visit.page.locator("canvas.drawing").press("Escape")
+        await visit.until("!document.body.innerText.includes('Who was in')")
+        await visit.page.locator("canvas.drawing").press("ArrowRight")
+        await visit.page.locator("canvas.drawing").press("Shift+ArrowUp")
+        await visit.sees("Who was in columns 64 to 64, rows 64 to 65")
+        visit.check()
+
+
+async def test_who_is_chosen_is_marked_on_the_map_the_curve_and_the_lineage_and_stays_in_the_address(
+    archived: Master, board: Dashboard, browser: Browser
+) -> None:
+    async with visiting(browser, board.address) as visit:
+        await visit.open(f"/e/{NAME}/behaviour?cells=0,0,127,127")
+        await visit.sees("Number 1 to")
+        without = await visit.page.locator("canvas.drawing").screenshot()
+        await visit.page.locator("tbody button code").first.click()
+        await visit.sees("Chosen:")
+        await visit.sees(re.compile("Fitness .* in evaluation"))
+        chosen = re.findall("individual=([0-9a-f]{16})", visit.page.url)
+        assert await visit.page.locator("canvas.drawing").screenshot() != without
+        await visit.page.get_by_role("link", name="In the lineage").click()
+        await visit.sees("The champion's line has")
+        await visit.sees("Chosen:")
+        assert re.findall("individual=([0-9a-f]{16})", visit.page.url) == chosen
+        await visit.page.get_by_role("link", name="Behaviour").click()
+        await visit.sees("Chosen:")
+        assert re.findall("individual=([0-9a-f]{16})", visit.page.url) == chosen
+        await visit.page.locator(".plot").press("Home")
+        await visit.until(f"!location.search.includes('{chosen[0]}')")
+        await visit.sees(re.compile("Fitness .* in evaluation"))
+        with Client(archived.address) as client:
+            band = await asyncio.to_thread(client.bands, NAME)
+            first = await asyncio.to_thread(lambda: client.evaluations(NAME, "best", 1, end=band.end[0]))
+        assert f"individual={format_id(first.evaluations.individual[0])}" in visit.page.url
+        visit.check()
+
+
+async def test_walking_through_time_asks_once_for_each_place_and_ends_where_the_run_does(
+    board: Dashboard, browser: Browser
+) -> None:
+    asked: list[str] = []
+    async with visiting(browser, board.address) as visit:
+        visit.page.on("request", lambda each: asked.append(each.url) if "/api/" in each.url else None)
+        await visit.open(f"/e/{NAME}/behaviour?by=principal&end=5640&colour=age")
+        await visit.sees("5,640 evaluations in")
+        await visit.page.get_by_role("button", name="Walk through time").click()
+        await visit.sees("6,000 evaluations in")
+        await visit.page.get_by_role("button", name="Walk through time").wait_for()
+        parts = [url for url in asked if "/behaviour?" in url and "end=" in url]
+        assert [url.partition("end=")[2].partition("&")[0] for url in parts] == ["5640", "5760", "5880"]
+        assert all("axes=" in url for url in parts)
         visit.check()
 
 

@@ -5,6 +5,8 @@ import hashlib
 import re
 from pathlib import Path
 
+import pytest
+
 import germline.dashboard
 from germline.dashboard.server import Dashboard
 from tests.germline.dashboard.house import fetch
@@ -44,9 +46,22 @@ def test_no_file_writes_markup_from_text() -> None:
             assert not re.search(r"innerHTML|insertAdjacentHTML|document\.write|\beval\(", path.read_text())
 
 
-def test_all_pages_together_are_small() -> None:
-    files = [path for path in STATIC.rglob("*") if path.suffix in (".js", ".css", ".html", ".svg")]
-    assert sum(path.stat().st_size for path in files) < MOST_BYTES + 100_000
+def loaded(script: Path) -> set[Path]:
+    """A script and all that it imports at once; pages come by `import(...)` when somebody goes there."""
+    found, left = set(), [script]
+    while left:
+        found.add(path := left.pop())
+        imported = re.findall(r'^import .*?"(\.[^"]+)"', path.read_text(), re.MULTILINE)
+        left += {(path.parent / each).resolve() for each in imported} - found
+    return found
+
+
+@pytest.mark.parametrize("page", sorted((STATIC / "pages").glob("*.js")), ids=lambda path: path.stem)
+def test_each_page_is_small_with_all_that_it_loads(page: Path) -> None:
+    always = [path for path in STATIC.rglob("*") if path.suffix in (".css", ".html", ".svg")]
+    files = {*always, *loaded(STATIC / "app.js"), *loaded(page.resolve())}
+    assert STATIC / "vendor" / "htm-preact.module.js" in files
+    assert sum(path.stat().st_size for path in files) < MOST_BYTES
     assert sum(len(gzip.compress(path.read_bytes())) for path in files) < MOST_PACKED
 
 
