@@ -1,14 +1,10 @@
 // Whom a person has chosen: the same one on every page that has a place for it, because the address says who.
-import { html, useEffect, useRef } from "./vendor/htm-preact.module.js";
-import { ask, useAnswer } from "./ask.js";
-import { useCurve } from "./curve.js";
-import { Fitness } from "./fitness.js";
-import { Loading, Notice, Section } from "./parts.js";
+import { html, useEffect, useState } from "./vendor/htm-preact.module.js";
+import { useAnswer } from "./ask.js";
+import { Loading, Notice } from "./parts.js";
 import { setQuery } from "./router.js";
 import { sentence } from "./states.js";
 import { counted, number, whole } from "./words.js";
-
-const REST_MS = 250;
 
 export const choose = (id) => setQuery({ individual: id });
 
@@ -37,26 +33,11 @@ function told(who) {
   return `Fitness ${number(who.fitness)} in evaluation ${whole(who.number)}; ${parent}; ${children}.`;
 }
 
-/** The curve of the run, with the evaluation of whom is chosen marked; a place on it chooses its best. */
-export function WhenChosen({ name, path, about, life }) {
-  const { value, error } = useCurve(name, null, about?.evaluations, false);
-  const resting = useRef(null);
-  useEffect(() => () => clearTimeout(resting.current), []);
-  const pick = (place) => {
-    const { first, evaluations } = value.columns;
-    clearTimeout(resting.current);
-    resting.current = setTimeout(async () => {
-      const best = await ask(`${path}/evaluations?order=best&limit=1&first=${first[place]}&end=${evaluations[place]}`).catch(() => null);
-      const id = best?.evaluations[0]?.id;
-      if (id && !id.includes(".")) choose(id);
-    }, REST_MS);
-  };
-  const marks = life.value ? [{ at: life.value.number + 1, text: life.value.id }] : [];
-  return html`
-    <${Section} title="When" wide>
-      ${error && !value ? html`<${Notice} kind="warn">${sentence(error.message)}<//>`
-        : !value?.points ? html`<${Loading} what="the curve" />`
-        : html`<${Fitness} curve=${value} axis="evaluations" played="frames" range=${null} marks=${marks} onPick=${value.width ? pick : undefined} />
-          ${value.width ? html`<p class="soft">Click on the curve, or move along it with the arrow keys, to choose the best of these evaluations; a line marks when whoever is chosen was evaluated.</p>` : null}`}
-    <//>`;
+/** The curve of the run with whom is chosen on it; what draws it comes when the rest of the page is there. */
+export function WhenChosen(props) {
+  const [part, setPart] = useState(null);
+  useEffect(() => {
+    import("./chosen-curve.js").then(setPart, () => setPart({ default: () => null }));
+  }, []);
+  return part ? html`<${part.default} ...${props} />` : html`<${Loading} what="the curve" />`;
 }
