@@ -17,6 +17,12 @@ FOLDER = "archive"
 """In the folder of the master's own store, where no setting says otherwise."""
 
 
+NO_ARCHIVE = (
+    "this master keeps no archive of evaluations; to keep one, start it with --archive FOLDER or --archive "
+    "s3://BUCKET/PREFIX (GERMLINE_ARCHIVE)"
+)
+
+
 class ArchiveError(Exception):
     """An archive cannot be kept as the settings want it."""
 
@@ -54,6 +60,6 @@ def _destination(config: MasterConfig) -> Destination | None:
                 f"archive is {config.archive!r}, which needs {error.name}: pip install 'germline[aws]'"
             ) from None
     if config.store:
-        logger.info("no archive of evaluations is kept: the setting archive says where, for a store at a URL")
+        logger.warning("%s: the dashboard shows no lineage and no behaviour without", NO_ARCHIVE)
         return None
     return Folder(config.store_folder / FOLDER)

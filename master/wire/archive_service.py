@@ -19,6 +19,7 @@ from germline.destinations import DestinationError
 from germline.genome import format_id
 from germline.spec import behaviour_dimensions
 from germline.v1 import experiment_pb2 as pb
+from master.archive.opening import NO_ARCHIVE
 from master.errors import ConflictError, InvalidFieldError, StoreFailingError, UnknownNameError
 from master.experiments.registry import Registry
 from master.wire import archive_messages as messages
@@ -93,7 +94,7 @@ class ArchiveCalls:
         """
         number, archive = self._registry.named(name).number, self._registry.archive
         if archive is None:
-            raise ConflictError("this master keeps no archive: its setting archive says where one is kept")
+            raise ConflictError(NO_ARCHIVE)
         trouble = ""
         for tried in range(_TRIES):
             try:

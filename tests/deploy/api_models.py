@@ -6,6 +6,7 @@ required and missing are refused, without any cloud.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import botocore.session
@@ -28,6 +29,7 @@ NAMED = {
     "AWS::ElastiCache::ReplicationGroup": ("elasticache", "CreateReplicationGroup", "ReplicationGroupId"),
     "AWS::CloudWatch::Alarm": ("cloudwatch", "PutMetricAlarm", "AlarmName"),
     "AWS::Budgets::Budget": ("budgets", "CreateBudget", ""),
+    "AWS::S3::BucketPolicy": ("s3", "PutBucketPolicy", ""),
 }  # fmt: skip
 """What each type becomes: a service, its call, and the parameter for a name of CloudFormation's own."""
 
@@ -88,4 +90,6 @@ def _as_called(kind: str, properties: Properties, name: str) -> Properties:
         given.pop("Properties")
     elif kind == "AWS::Budgets::Budget":
         given |= {"AccountId": "123456789012", "Budget": {"BudgetName": name} | given["Budget"]}
+    elif kind == "AWS::S3::BucketPolicy":
+        given["Policy"] = json.dumps(given.pop("PolicyDocument"))
     return given

@@ -60,6 +60,7 @@ MADE: dict[str, Callable[[Any, Properties, Properties], Made]] = {
     "AWS::ElastiCache::ReplicationGroup": _cache,
     "AWS::CloudWatch::Alarm": lambda _, given, answer: (given["AlarmName"], {}),
     "AWS::Budgets::Budget": lambda _, given, answer: (given["Budget"]["BudgetName"], {}),
+    "AWS::S3::BucketPolicy": lambda _, given, answer: (given["Bucket"], {}),
 }  # fmt: skip
 
 

@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 TEMPLATE = ROOT / "deploy" / "aws" / "germline.yaml"
 ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:"
 GIVEN = {"MasterImage": "m", "WorkerImage": "w", "MasterSecret": ARN + "m", "WorkerSecret": ARN + "w"}
+NAMES = {"AWS::StackName": "fleet", "AWS::Region": "us-east-1"}
 EXISTING = {"Network": "existing", "VpcId": "vpc-0a1b2c3d", "SubnetIds": "subnet-0a1b2c3d,subnet-0a1b2c3e"}
 CHOICES = [
     [{"Capacity": "managed"}, {"Capacity": "ec2"}, {"Capacity": "fargate"}],
@@ -70,7 +71,7 @@ class Resolver:
 
     def __init__(self, template: Properties, parameters: dict[str, str]) -> None:
         defaults = {name: str(each.get("Default", "")) for name, each in template["Parameters"].items()}
-        self.values = defaults | GIVEN | parameters | {"AWS::StackName": "fleet"}
+        self.values = defaults | GIVEN | parameters | NAMES
         self._conditions = template["Conditions"]
         self.resources: Resources = {
             name: self.resolve({k: v for k, v in each.items() if k != "Condition"})

@@ -18,6 +18,8 @@ def statements(stack: Resources) -> Iterator[Properties]:
     for _, role in of(stack, "AWS::IAM::Role"):
         for policy in role.get("Policies", ()):
             yield from policy["PolicyDocument"]["Statement"]
+    for _, policy in of(stack, "AWS::IAM::Policy"):
+        yield from policy["PolicyDocument"]["Statement"]
 
 
 def nobody_comes_in_from_the_world(stack: Resources) -> Iterator[str]:
@@ -116,6 +118,28 @@ def the_journal_outlives_the_stack(stack: Resources) -> Iterator[str]:
                 yield f"{name} goes with the stack"
 
 
+def the_archive_is_where_every_master_reaches_it(stack: Resources) -> Iterator[str]:
+    said = environment(stack, "master").get("GERMLINE_ARCHIVE")
+    wanted = {"Fn::Sub": "s3://${Archive}/germline"} if "Cache" in stack else ""
+    if said != wanted:  # without ElastiCache it lies beside the journal
+        yield f"the archive is at {said}"
+    for name, bucket in of(stack, "AWS::S3::Bucket"):
+        if stack[name].get("DeletionPolicy") != "Retain":
+            yield f"{name} goes with the stack"
+        if not all(bucket["PublicAccessBlockConfiguration"].values()) or "BucketEncryption" not in bucket:
+            yield f"{name} is in the open"
+    if "Cache" in stack and _rights_in(stack, "Archive") != {
+        "s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:ListBucket"
+    }:  # fmt: skip
+        yield "the master may do more, or less, than it needs"
+
+
+def _rights_in(stack: Resources, name: str) -> set[str]:
+    found = [each for each in statements(stack) if name in json.dumps(each["Resource"])]
+    actions = [[each["Action"]] if isinstance(each["Action"], str) else each["Action"] for each in found]
+    return {action for some in actions for action in some}
+
+
 def names_come_from_the_stack(stack: Resources) -> Iterator[str]:
     ours = ("Family", "PolicyName", "ClusterName", "RoleName", "LogGroupName", "ServiceName", "AlarmName")
     kinds = ("AWS::ECS::", "AWS::Logs", "AWS::CloudWatch", "AWS::ApplicationAutoScaling", "AWS::IAM::Role")
@@ -150,6 +174,9 @@ RULES: dict[Callable[[Resources], Iterator[str]], Callable[[Resources], object]]
     drains_fit: lambda at: container(at, "worker").update(StopTimeout=120),
     what_is_named_exists: lambda at: at.pop("MasterRole"),
     the_journal_outlives_the_stack: lambda at: at["FileSystem"].pop("DeletionPolicy"),
+    the_archive_is_where_every_master_reaches_it: lambda at: container(at, "master")["Environment"].append(
+        {"Name": "GERMLINE_ARCHIVE", "Value": "/elsewhere"}
+    ),
     names_come_from_the_stack: change("Cluster.Properties.ClusterName", "germline"),
     workers_find_the_master: change("MasterName.Properties.Name", "germline"),
 }
@@ -169,6 +196,22 @@ def test_a_rule_notices_when_it_is_broken(
     broken = copy.deepcopy(stacks[0])
     RULES[rule](broken)
     assert list(rule(broken))
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("Archive.Properties.PublicAccessBlockConfiguration.BlockPublicAcls", False),
+        ("Archive.DeletionPolicy", "Delete"),
+        ("ArchiveRights.Properties.PolicyDocument.Statement.0.Action", ["s3:GetObject"]),
+    ],
+)
+def test_an_archive_in_the_open_or_out_of_reach_is_noticed(
+    stacks: list[Resources], path: str, value: object
+) -> None:
+    broken = copy.deepcopy(next(stack for stack in stacks if "Archive" in stack))
+    change(path, value)(broken)
+    assert list(the_archive_is_where_every_master_reaches_it(broken))
 
 
 @pytest.mark.parametrize("wanted", [0, 1, 2, 3, 5, 7, 9, 47, 48, 511, 512, 100_000])

@@ -63,6 +63,12 @@ def test_compose_runs_the_services_tight() -> None:
     for name in ("store", "master", "standby", "worker"):
         service = compose["services"][name]
         assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
+    places = [
+        (s["environment"]["GERMLINE_ARCHIVE"], s["volumes"])
+        for name, s in compose["services"].items()
+        if name in ("master", "standby")
+    ]
+    assert places == [("/var/lib/germline/archive", ["archive:/var/lib/germline"])] * 2
     assert all(
         port.startswith("127.0.0.1:") for s in compose["services"].values() for port in s.get("ports", ())
     )

@@ -129,7 +129,11 @@ def for_podman(documents: list[Document]) -> list[Document]:
             each["kind"] = "Deployment"
             claims = each["spec"].pop("volumeClaimTemplates")
             pod["volumes"] = [{"name": claim["metadata"]["name"], "emptyDir": {}} for claim in claims]
+        for volume in pod.get("volumes", ()):
+            if volume.pop("persistentVolumeClaim", None):
+                volume["emptyDir"] = {}
         for container in pod["containers"]:
+            container["envFrom"] = [s for s in container.get("envFrom", ()) if "configMapRef" in s]
             container["image"] = f"localhost/germline-{container['name']}"
             container["imagePullPolicy"] = "Never"
     return found

@@ -23,6 +23,7 @@ RENDERINGS = {
     "hpa": ("", ("hpa",)),
     "monitoring": ("", ("monitoring",)),
     "external-store": ("", ("external-store",)),
+    "archive-claim": ("", ("archive-claim",)),
 }
 CUSTOM = {
     "ScaledObject": "cloudcoil.models.keda.v1alpha1",
@@ -34,6 +35,7 @@ MADE_BY_PEOPLE = {
     "germline-worker",
     "germline-tls",
     "germline-store",
+    "germline-archive",
 }  # secrets; the base says so
 
 
@@ -157,8 +159,10 @@ def what_is_named_exists(documents: list[Document]) -> Iterator[str]:
             yield f"{each['metadata']['name']} has no account"
         for container in pod(each)["containers"]:
             for source in container.get("envFrom", ()):
-                if source["configMapRef"]["name"] not in maps:
+                if "configMapRef" in source and source["configMapRef"]["name"] not in maps:
                     yield f"{container['name']} has no configuration"
+                if "secretRef" in source and source["secretRef"]["name"] not in MADE_BY_PEOPLE:
+                    yield f"nobody makes {source['secretRef']['name']}"
 
 
 def what_is_mounted_exists(documents: list[Document]) -> Iterator[str]:
@@ -172,6 +176,30 @@ def what_is_mounted_exists(documents: list[Document]) -> Iterator[str]:
         secrets = {volume["secret"]["secretName"] for volume in volumes if "secret" in volume}
         if secrets - MADE_BY_PEOPLE:
             yield f"nobody makes {secrets - MADE_BY_PEOPLE}"
+
+
+def an_archive_is_where_every_master_reaches_it(documents: list[Document]) -> Iterator[str]:
+    at = by_name(documents)
+    master = at["Deployment germline-master"]
+    settings = next(each["data"] for name, each in at.items() if name.startswith("ConfigMap germline-master"))
+    claim = at.get("PersistentVolumeClaim germline-archive")
+    if {"secretRef": {"name": "germline-archive", "optional": True}} not in container(at)["envFrom"]:
+        yield "nobody can name a bucket"
+    if (claim is None) is ("GERMLINE_ARCHIVE" in settings):
+        yield "a place without a volume, or a volume without a place"
+    if claim is not None:
+        mounts = {mount["name"]: mount["mountPath"] for mount in container(at)["volumeMounts"]}
+        if not settings["GERMLINE_ARCHIVE"].startswith(mounts.get("archive", "none")):
+            yield f"the archive is at {settings['GERMLINE_ARCHIVE']}, and its volume is not"
+        if master["spec"]["replicas"] > 1 and claim["spec"]["accessModes"] != ["ReadWriteMany"]:
+            yield "only one of the masters reaches the archive"
+
+
+def workers_have_not_the_masters_rights(documents: list[Document]) -> Iterator[str]:
+    accounts = {each["metadata"]["name"]: pod(each)["serviceAccountName"] for each in workloads(documents)}
+    master = accounts.pop("germline-master")
+    if master in accounts.values():
+        yield f"{master} is the account of others, too"
 
 
 def containers_are_tight(documents: list[Document]) -> Iterator[str]:
@@ -226,6 +254,10 @@ RULES: dict[Callable[[list[Document]], Iterator[str]], Callable[[dict[str, Docum
     ports_exist: lambda at: container(at)["livenessProbe"]["httpGet"].update(port="grcp"),
     what_is_named_exists: lambda at: at.pop("ServiceAccount germline"),
     what_is_mounted_exists: lambda at: container(at)["volumeMounts"].append({"name": "scratch"}),
+    an_archive_is_where_every_master_reaches_it: lambda at: container(at)["envFrom"].pop(),
+    workers_have_not_the_masters_rights: lambda at: pod(at["Deployment germline-worker"]).update(
+        serviceAccountName="germline-master"
+    ),
     containers_are_tight: lambda at: container(at)["securityContext"].update(readOnlyRootFilesystem=False),
     one_scaler_and_no_replicas_beside_it: lambda at: at["Deployment germline-worker"]["spec"].update(
         replicas=3
@@ -259,6 +291,23 @@ def test_a_rule_notices_when_it_is_broken(
     broken = by_name(copy.deepcopy(render("spot-cpu")))
     RULES[rule](broken)
     assert list(rule(list(broken.values())))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda at: at["PersistentVolumeClaim germline-archive"]["spec"].update(accessModes=["ReadWriteOnce"]),
+        lambda at: at.pop("PersistentVolumeClaim germline-archive"),
+        lambda at: container(at)["volumeMounts"].pop(),
+    ],
+    ids=["one node", "no claim", "no mount"],
+)
+def test_a_claim_that_not_every_master_mounts_is_noticed(
+    render: Render, change: Callable[[dict[str, Document]], object]
+) -> None:
+    broken = by_name(copy.deepcopy(render("", ("archive-claim",))))
+    change(broken)
+    assert list(an_archive_is_where_every_master_reaches_it(list(broken.values())))
 
 
 def test_the_operators_rules_are_those_of_prometheus(render: Render) -> None:
