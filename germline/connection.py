@@ -17,6 +17,17 @@ Options: TypeAlias = tuple[tuple[str, str | int], ...]
 
 PEM = b"-----BEGIN "
 
+# What gRPC says of a connection that did not come about, and what is most likely wrong.
+_HINTS = {
+    "WRONG_VERSION_NUMBER": "it does not speak TLS: leave out --tls and --ca (GERMLINE_TLS, GERMLINE_CA)",
+    "CERTIFICATE_VERIFY_FAILED": "its certificate is not signed by the authority of --ca (GERMLINE_CA)",
+    "Hostname Verification Check failed": "its certificate is for other names: call it by one of those that "
+    "`germline certificates --host` was given",
+    "Socket closed": "if it speaks TLS, --ca (GERMLINE_CA) names its authority's file, ca.pem",
+    "Connection refused": "`germline master` starts one; where one is up that speaks TLS, --ca (GERMLINE_CA) "
+    "names its authority's file, ca.pem",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Security:
@@ -59,6 +70,11 @@ class Security:
     def metadata(self) -> tuple[tuple[str, str], ...]:
         """What goes with every call."""
         return (("authorization", f"Bearer {self.token}"),) if self.token else ()
+
+
+def hint(details: str) -> str:
+    """What may help when a connection failed for this reason, with "; " before it; empty if nobody knows."""
+    return next((f"; {help}" for found, help in _HINTS.items() if found in details), "")
 
 
 def check_token(token: str) -> None:

@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import ast
 import inspect
+import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields
@@ -51,8 +52,14 @@ class Setting:
 
 def describe(kind: type[object]) -> list[Setting]:
     """The settings of a dataclass, in its order; for help and for tables in documents."""
-    texts = _docstrings(kind)
-    return [_setting(field, texts.get(field.name, "")) for field in fields(kind)]  # type: ignore[arg-type]
+    texts, own = _docstrings(kind), fields(kind)  # type: ignore[arg-type]
+    flags = {f"`{field.name}`": f"`{_flag_of(field)}`" for field in own}
+    return [_setting(field, _with_flags(texts.get(field.name, ""), flags)) for field in own]
+
+
+def _with_flags(text: str, flags: Mapping[str, str]) -> str:
+    """The same text, with other settings called as a command calls them."""
+    return re.sub(r"`\w+`", lambda found: flags.get(found[0], found[0]), text)
 
 
 def parse(
@@ -94,9 +101,18 @@ def _parser(kind: type[object], program: str) -> argparse.ArgumentParser:
         if hints[setting.name] is bool:
             parser.add_argument(setting.flag, dest=setting.name, action=_Switched, default=None, help=about)
         else:
-            name = "FILE" if setting.is_secret else setting.name.upper()
+            name = "FILE" if setting.is_secret else _kind(hints[setting.name], setting.name)
             parser.add_argument(setting.flag, dest=setting.name, action=_Stored, metavar=name, help=about)
     return parser
+
+
+def _kind(hint: object, name: str) -> str:
+    """What stands for a value in a usage line."""
+    if get_origin(hint) is Literal:
+        return "|".join(get_args(hint))
+    if Path in (hint, *get_args(hint)):
+        return "PATH"
+    return "N" if hint in (int, float) else name.rstrip("_").upper()
 
 
 def _about(setting: Setting) -> str:
@@ -104,8 +120,8 @@ def _about(setting: Setting) -> str:
     if not setting.is_secret:
         return f"{setting.text} [{setting.variable}; default: {setting.default}]"
     return (
-        f"A file with nothing in it but this: {setting.text} "
-        f"[{setting.variable}{_FILE}, or {setting.variable} for the text itself; default: {setting.default}]"
+        f"A file that holds {setting.text[0].lower()}{setting.text[1:]} "
+        f"[{setting.variable}{_FILE}, or {setting.variable} for the value itself; default: {setting.default}]"
     )
 
 
@@ -143,7 +159,7 @@ def _setting(field: Field[Any], text: str) -> Setting:
     is_secret = bool(field.metadata.get("secret"))
     return Setting(
         name=field.name,
-        flag=_flag(field.name) + ("-file" if is_secret else ""),
+        flag=_flag_of(field),
         variable=_variable(field.name),
         default=_written(field.default),
         text=" ".join(text.split()),
@@ -197,6 +213,10 @@ def _from_file(name: str, hint: object, environment: Mapping[str, str]) -> objec
     if Path in (hint, *get_args(hint)):
         raise ValueError(f"{variable}{_FILE} is no setting: {variable} names the file itself")
     return _convert(variable + _FILE, hint, secret(name, environment[variable + _FILE], None) or "")
+
+
+def _flag_of(field: Field[Any]) -> str:
+    return _flag(field.name) + ("-file" if field.metadata.get("secret") else "")
 
 
 def _flag(name: str) -> str:

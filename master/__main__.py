@@ -31,7 +31,9 @@ OK, FAILED = 0, 1
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a master; return its exit code: 0 told to stop, 1 it cannot serve (any more), 2 wrong settings."""
-    config = parse(MasterConfig, "master", sys.argv[1:] if arguments is None else arguments, os.environ)
+    config = parse(
+        MasterConfig, "germline master", sys.argv[1:] if arguments is None else arguments, os.environ
+    )
     logs.configure(config.log_level, config.log_format)
     if config.unprotected:
         logger.warning("serving %s without %s, as insecure says", config.listen, config.unprotected)

@@ -24,10 +24,14 @@ _LISTEN = re.compile(r"(?P<host>.+):(?P<port>\d{1,5})")
 class MasterConfig:
     """Hosts experiments, lends their work to workers, and keeps what it acknowledges.
 
-    Every setting is a flag or an environment variable, whose name with _FILE at its end says which file holds
-    the value. The first SIGTERM or Ctrl-C drains, and so does a
-    terminal that is gone (SIGHUP): no more work is lent, results are still taken for a while, and the journal
-    is closed. The second ends the master at once; nothing that was acknowledged is lost either way.
+    On this machine it needs no setting:  germline master
+    For other machines:  germline master --listen 0.0.0.0:7700 --worker-tokens FILE --operator-tokens FILE
+        --tls-cert FILE --tls-key FILE           (docs/guides/fleet.md, step by step)
+
+    Every setting is a flag or an environment variable. With _FILE at the end of its name, a variable names a
+    file that holds the value. The first SIGTERM or Ctrl-C drains, and so does a closed terminal (SIGHUP): no
+    more work is lent, results are still taken for a while, and the journal is closed. The second ends the
+    master at once. Either way, nothing that was acknowledged is lost.
     """
 
     listen: str = "localhost:7700"
@@ -49,7 +53,7 @@ class MasterConfig:
     run whatever their operators allow."""
 
     store: str = field(default="", metadata=SECRET, repr=False)
-    """URL of a Redis-protocol server that keeps the journal, redis://, rediss:// for one with TLS, or unix://;
+    """The URL of a Redis-protocol server that keeps the journal, redis://, rediss:// for one with TLS, or unix://;
     of a cluster any node will do, or a Sentinel. Without one the master starts a Valkey server of its own in
     `store_folder`. Several masters on one store are one that works and others that wait."""
 

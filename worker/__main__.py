@@ -24,7 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     A worker whose playing hangs starts itself over; one that was started as somebody's child leaves that to
     whoever started it, with exit code 75.
     """
-    config = parse(WorkerConfig, "worker", sys.argv[1:] if arguments is None else arguments, os.environ)
+    config = parse(
+        WorkerConfig, "germline worker", sys.argv[1:] if arguments is None else arguments, os.environ
+    )
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # a master that goes away is ours to tell, in one line
     logs.configure(config.log_level, config.log_format)
     # After the settings, because torch takes seconds to load and `--help` should not.

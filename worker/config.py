@@ -20,9 +20,12 @@ _WORKER_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 class WorkerConfig:
     """Plays what a germline master lends, on this machine.
 
-    Every setting is a flag or an environment variable, whose name with _FILE at its end says which file holds
-    the value. The first SIGTERM or Ctrl-C hands the leases back and
-    ends the worker within seconds; the second ends it at once.
+    With a master on this machine it needs no setting:  germline worker
+    With one elsewhere:  germline worker --master HOST:7700 --ca ca.pem --token-file FILE
+
+    Every setting is a flag or an environment variable. With _FILE at the end of its name, a variable names a
+    file that holds the value. The first SIGTERM or Ctrl-C hands the leases back and ends the worker within
+    seconds; the second ends it at once.
     """
 
     master: str = "localhost:7700"
@@ -31,7 +34,7 @@ class WorkerConfig:
     the one that serves."""
 
     token: str = field(default="", metadata=SECRET, repr=False)
-    """What the master wants to see before it lends work."""
+    """The token that the master asks for, one of its workers'."""
 
     tls: bool = False
     """Encrypt the stream, and trust the system's certificates."""
@@ -40,7 +43,7 @@ class WorkerConfig:
     """Encrypt the stream, and trust this PEM file instead."""
 
     tls_cert: Path | None = None
-    """Show the master this certificate chain, a PEM file; needs tls_key."""
+    """Show the master this certificate chain, a PEM file; needs `tls_key`."""
 
     tls_key: Path | None = None
     """Private key of the certificate, a PEM file."""

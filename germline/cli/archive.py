@@ -76,7 +76,11 @@ class Archive:
         """What was known of individuals by their episodes."""
         file = RunFolder(self._path).returns
         if not file.exists():
-            raise CommandError(f"{self._path} holds no returns by their episodes", Exit.REFUSED)
+            raise CommandError(
+                f"{self._path} does not say which episode gave which return: only a run of the genetic "
+                "algorithm does",
+                Exit.REFUSED,
+            )
         with reading(file) as found:
             for each in found:
                 genome = Genome.decode(base64.b64decode(each["genome"]))

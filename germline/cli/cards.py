@@ -66,6 +66,8 @@ def of_file(path: Path) -> Playable:
 
     Raises CommandError, naming the field, if something is wrong with it.
     """
+    if not path.is_file():
+        raise CommandError(_no_file(path), Exit.USAGE)
     if path.suffix == ".safetensors":
         return _of_exported(path)
     try:
@@ -73,6 +75,14 @@ def of_file(path: Path) -> Playable:
     except ValueError as error:
         sentence = str(error) if str(path) in str(error) else f"{path}: {error}"
         raise CommandError(sentence, Exit.USAGE) from None
+
+
+def _no_file(path: Path) -> str:
+    allowed = "allowed: a policy card, or what `germline export` wrote"
+    if path.is_dir():
+        return f"{path} is a folder; {allowed}. The champion of a run: --run {path}"
+    others = "The champion of a run: --run FOLDER; of a master's experiment: --experiment NAME"
+    return f"there is no file {path}; {allowed}. {others}"
 
 
 def _of_card(text: str, where: str) -> Playable:
@@ -119,7 +129,8 @@ def card_of(
     """
     if individual.genome is None:
         raise CommandError(
-            f"the genome of {format_id(individual.id)} is not at hand; a centre has none",
+            f"the genome of {format_id(individual.id)} is not at hand; the centre of an evolution strategy "
+            "has none: `germline export` writes it into a file",
             Exit.REFUSED,
         )
     spec = experiment.spec

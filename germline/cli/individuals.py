@@ -103,7 +103,11 @@ def _family(source: Source, individual: str | None, leaves: int) -> tuple[Genome
         raise CommandError(str(error), Exit.USAGE) from None
     genome = source.individual(wanted).genome
     if genome is None:
-        raise CommandError("its genome is not at hand", Exit.REFUSED)
+        raise CommandError(
+            "there is no line to show: an evolution strategy moves one centre, which has no ancestors. "
+            "`germline plot` draws how it rose",
+            Exit.REFUSED,
+        )
     leading = source.individuals(leaves) if leaves else []
     return genome, [each.genome for each in leading if each.genome is not None]
 

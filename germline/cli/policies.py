@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 CardArgument = Annotated[
     Path | None,
     typer.Argument(
-        help="A policy card, or an exported file; without one, --run or --master says where from.",
-        exists=True,
+        help="A policy card, or an exported file. Without one: the champion of --run FOLDER, or of "
+        "--experiment NAME on a master.",
         show_default=False,
     ),
 ]
 ExperimentOption = Annotated[
     str | None,
-    typer.Option("--experiment", help="The experiment, where there is more than one.", show_default=False),
+    typer.Option("--experiment", help="Its name, where the master has more than one.", show_default=False),
 ]
 IdOption = Annotated[
     str | None, typer.Option("--id", help="The individual; the champion by default.", show_default=False)

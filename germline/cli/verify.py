@@ -10,7 +10,7 @@ from typing import Annotated, NamedTuple
 import typer
 
 from germline.card import PolicyCard, Score
-from germline.cli import cards, verify_run
+from germline.cli import cards, verify_mean, verify_run
 from germline.cli.errors import CommandError, Exit
 from germline.cli.output import Json, emit
 from germline.cli.playing import kernels_here, play_all
@@ -37,7 +37,7 @@ def register(app: typer.Typer) -> None:
 def verify(
     card: Annotated[
         Path | None,
-        typer.Argument(help="A policy card with a return for each start.", exists=True, show_default=False),
+        typer.Argument(help="A policy card with a score.", show_default=False),
     ] = None,
     run: Annotated[
         Path | None,
@@ -48,9 +48,10 @@ def verify(
     device: Annotated[str, typer.Option(help="Where the network runs: auto, cpu, cuda or mps.")] = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Play every start of a card again, and say whether its score holds; exit status 1 if it does not.
+    """Play what a card's score comes from again, and say whether it holds; exit status 1 if it does not.
 
-    With --run: play a share of what a run was told again, as far as its episodes are known.
+    Where the protocol has finitely many starts, that is each of them. Elsewhere it is the episodes of the
+    run's verdict. With --run: play a share of what a run was told again, as far as its episodes are known.
 
     In int8 returns are equal between any two machines. In floating point another kind of processor may add in
     another order, choose another action and play another game: a difference then proves nothing.
@@ -69,11 +70,11 @@ def verify(
 
 def _verify_card(card: Path, device: str, as_json: bool) -> None:
     policy = cards.of_file(card)
-    score = _exact_score(policy.card, card)
-    starts = starts_of(policy.spec)
-    if len(starts) != len(score.returns):
-        sentence = f"{card} has {len(score.returns)} returns; its protocol has {len(starts)} starts"
-        raise CommandError(sentence, Exit.USAGE)
+    score, starts = _score(policy.card, card), starts_of(policy.spec)
+    if not starts:
+        _verify_mean(card, policy, score, device, as_json)
+        return
+    _check_all_starts(card, score, len(starts))
     differences = compare(score.returns, play_all(policy, starts, device, quiet=as_json))
     precision = policy.card.precision if policy.card else ""
     kernels = kernels_here(policy.spec, device)
@@ -83,6 +84,16 @@ def _verify_card(card: Path, device: str, as_json: bool) -> None:
     else:
         _show(card, score, precision, differences, kernels)
     if differences:
+        raise typer.Exit(Exit.FAILED)
+
+
+def _verify_mean(card: Path, policy: cards.Playable, score: Score, device: str, as_json: bool) -> None:
+    held = verify_mean.hold(policy, score, device, quiet=as_json)
+    if as_json:
+        verify_mean.show_json(card, held, policy.card.precision if policy.card else "")
+    else:
+        verify_mean.show(card, held)
+    if not held.holds:
         raise typer.Exit(Exit.FAILED)
 
 
@@ -145,14 +156,22 @@ def compare(claimed: Sequence[float], played: Sequence[float]) -> list[Differenc
     return [Difference(start, told, found) for start, (told, found) in numbered if told != found]
 
 
-def _exact_score(card: PolicyCard | None, path: Path) -> Score:
-    if card is None or card.score is None or not card.score.returns:
+def _score(card: PolicyCard | None, path: Path) -> Score:
+    if card is None or card.score is None:
+        raise CommandError(f"{path} says no score; allowed: a policy card with a score", Exit.USAGE)
+    return card.score
+
+
+def _check_all_starts(path: Path, score: Score, starts: int) -> None:
+    if not score.returns:
         raise CommandError(
-            f"{path} has no return for each start, so its score is a mean over fresh episodes, which "
-            "`germline evaluate` plays; allowed: a card of a protocol with finitely many starts",
+            f"{path} has a mean over {score.episodes} of the {starts} starts, and does not say which; "
+            "`germline evaluate` plays others. The card of a complete run has a return for each start",
             Exit.USAGE,
         )
-    return card.score
+    if len(score.returns) != starts:
+        sentence = f"{path} has {len(score.returns)} returns; its protocol has {starts} starts"
+        raise CommandError(sentence, Exit.USAGE)
 
 
 def _show(

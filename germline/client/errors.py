@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import grpc
 
+from germline.connection import hint
+
 
 class MasterError(Exception):
     """A call that did not do what it was asked; the text is a sentence for people.
@@ -25,6 +27,8 @@ class RefusedError(MasterError):
     """The master understood and said no: an unknown name, a bad field, a state that forbids the call."""
 
 
+_WHERE = "an operator's comes from --token-file, GERMLINE_TOKEN_FILE or GERMLINE_TOKEN"
+
 # CANCELLED is what a server says that ends in the midst of a call.
 _UNREACHABLE = (
     grpc.StatusCode.UNAVAILABLE,
@@ -43,9 +47,11 @@ def from_rpc(error: grpc.RpcError, address: str) -> MasterError:
     code, details = status_of(error)
     if code in _UNREACHABLE:
         reason = "did not answer in time" if code is grpc.StatusCode.DEADLINE_EXCEEDED else "is not reachable"
-        return NotReachableError(code.name, f"the master at {address} {reason} ({details})")
+        return NotReachableError(code.name, f"the master at {address} {reason} ({details}){hint(details)}")
     if code is grpc.StatusCode.UNAUTHENTICATED:
-        return RefusedError(code.name, f"the master at {address} wants a token: {details}")
+        return RefusedError(code.name, f"the master at {address} wants a token: {details}; {_WHERE}")
+    if code is grpc.StatusCode.PERMISSION_DENIED:
+        return RefusedError(code.name, f"the master at {address} does not allow it: {details}; {_WHERE}")
     return RefusedError(code.name, details)
 
 

@@ -117,7 +117,7 @@ def test_help_names_flag_text_variable_and_default(capsys: pytest.CaptureFixture
     with pytest.raises(SystemExit):
         parse(Example, "example", ["--help"], {})
     text = " ".join(capsys.readouterr().out.split())
-    assert "--port PORT TCP port, 100 % of it. [GERMLINE_PORT; default: 7700]" in text
+    assert "--port N TCP port, 100 % of it. [GERMLINE_PORT; default: 7700]" in text
 
 
 def test_every_setting_of_a_worker_is_documented() -> None:

@@ -10,6 +10,7 @@ from contextlib import suppress
 import grpc
 from grpc import aio
 
+from germline.connection import hint
 from germline.v1.worker_pb2_grpc import WorkerServiceStub
 from worker.connection import wire
 from worker.connection.backoff import Backoff
@@ -32,6 +33,7 @@ REFUSING_CODES = frozenset(
     }
 )
 TAKEN_CODE = grpc.StatusCode.ALREADY_EXISTS  # at any time: another process works under this worker's id
+_WHERE = "; its token comes from --token-file, GERMLINE_TOKEN_FILE or GERMLINE_TOKEN"
 _SOMEBODY_ELSE = "Received http2 header with status"  # what stands before a master, and knows none just now
 
 
@@ -108,8 +110,9 @@ def _explain(failures: BaseExceptionGroup[BaseException], welcomed: bool) -> str
         code, details = failure.code(), failure.details() or "no details"
         is_ours = not details.startswith(_SOMEBODY_ELSE)
         if code is TAKEN_CODE or (code in REFUSING_CODES and not welcomed and is_ours):
-            raise RefusedError(f"the master refuses this worker: {details} ({code.name})")
-        return f"{code.name}: {details}"
+            more = _WHERE if code is grpc.StatusCode.UNAUTHENTICATED else ""
+            raise RefusedError(f"the master refuses this worker: {details} ({code.name}){more}")
+        return f"{code.name}: {details}{hint(details)}"
     if isinstance(failure, TimeoutError):
         return "no answer in time"
     logger.error("the master broke the protocol: %s", failure)

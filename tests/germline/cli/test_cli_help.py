@@ -81,8 +81,9 @@ def test_every_command_line_of_a_document_can_be_typed(document: str) -> None:
 @pytest.mark.parametrize("service", SERVICES)
 def test_every_setting_that_a_service_names_exists(service: str) -> None:
     settings = describe(SERVICES[service])
-    named = {name for setting in settings for name in re.findall(r"`([a-z_]+)`", setting.text)}
-    assert named <= {setting.name for setting in settings}
+    named = {name for setting in settings for name in re.findall(r"`([a-z_-]+)`", setting.text)}
+    assert named, "as they are typed"
+    assert named <= {setting.flag for setting in settings}
 
 
 def test_the_help_of_a_secret_says_that_its_flag_takes_a_file(capsys: pytest.CaptureFixture[str]) -> None:
@@ -90,6 +91,6 @@ def test_the_help_of_a_secret_says_that_its_flag_takes_a_file(capsys: pytest.Cap
         parse(MasterConfig, "master", ["--help"], {})
     text = " ".join(capsys.readouterr().out.split())
     for secret in ("store", "token"):
-        assert f"--{secret}-file FILE A file with nothing in it but this: " in text
+        assert f"--{secret}-file FILE A file that holds " in text
         name = f"GERMLINE_{secret.upper()}"
-        assert f"[{name}_FILE, or {name} for the text itself; default: none]" in text
+        assert f"[{name}_FILE, or {name} for the value itself; default: none]" in text

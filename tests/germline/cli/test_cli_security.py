@@ -283,7 +283,20 @@ def test_a_flag_goes_before_a_variable_on_either_side_of_the_command(
 
 def test_without_its_token_a_master_says_nothing(house: House, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["list", "--master", f"localhost:{house.port}", "--ca", str(house.cert)]) == 4
-    assert "wants a token" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "wants a token" in said
+    assert "an operator's comes from --token-file, GERMLINE_TOKEN_FILE or GERMLINE_TOKEN" in said
+
+
+def test_who_forgets_the_encryption_or_trusts_another_authority_is_told_what_to_name(
+    house: House, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["list", "--master", f"127.0.0.1:{house.port}", "--token-file", str(house.token)]
+    assert run(command) == 3
+    assert "speaks TLS, --ca (GERMLINE_CA) names its authority's file" in capsys.readouterr().err
+    assert run(["certificates", str(tmp_path / "others")]) == 0
+    assert run([*command, "--ca", str(tmp_path / "others" / "ca.pem")]) == 3
+    assert "is not signed by the authority of --ca (GERMLINE_CA)" in capsys.readouterr().err
 
 
 def test_a_certificate_that_is_not_trusted_ends_the_talk_before_the_token(house: House, tap: Tap) -> None:

@@ -66,14 +66,50 @@ def test_a_card_that_claims_a_point_too_much_from_one_start_does_not_hold(
     assert "1 of 30 returns differ" in said
 
 
-def test_a_card_without_a_return_for_each_start_is_sent_to_evaluate(
+def test_a_card_that_does_not_say_which_starts_were_played_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     card = PolicyCard({"atari": ATARI}, {"name": "motion"}, "int8", GENOME, Score(1.0, 12, (0.0, 2.0)))
     path = tmp_path / "card.toml"
     path.write_text(write_card(card))
     assert run(["verify", str(path)]) == 2
-    assert "germline evaluate" in capsys.readouterr().err
+    assert "a mean over 12 of the 30 starts, and does not say which" in capsys.readouterr().err
+
+
+def of_a_function(folder: Path, score: Score | None) -> Path:
+    task: Table = {"function": {"path": "worker.tasks.function:noisy_sphere", "dimension": 4}}
+    path = folder / "card.toml"
+    path.write_text(write_card(PolicyCard(task, {"name": "vector"}, "float32", GENOME, score)))
+    return path
+
+
+def test_a_mean_over_the_episodes_of_a_verdict_holds_by_itself_and_no_other_does(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluated = CliRunner().invoke(
+        app, ["evaluate", str(of_a_function(tmp_path, None)), "--episodes", "7", "--seed", "0", "--json"]
+    )
+    mean = json.loads(evaluated.stdout.splitlines()[-1])["mean"]
+    assert run(["verify", str(of_a_function(tmp_path, Score(mean, 7)))]) == 0
+    assert "over 7 episodes, played again here" in capsys.readouterr().out
+    assert run(["verify", str(of_a_function(tmp_path, Score(mean + 1e-9, 7)))]) == 1
+    said = capsys.readouterr().out
+    assert f"is not confirmed: it says {mean + 1e-9!r}, played {mean!r} over 7 episodes of seed 0" in said
+    assert "the card of a run that was not complete has its score from other episodes" in said
+    told = CliRunner().invoke(app, ["verify", str(of_a_function(tmp_path, Score(mean, 7))), "--json"])
+    assert json.loads(told.stdout.splitlines()[-1])["holds"] is True
+
+
+def test_a_card_without_a_score_and_what_is_no_card_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["verify", str(of_a_function(tmp_path, None))]) == 2
+    assert "says no score" in capsys.readouterr().err
+    for command in ("verify", "evaluate"):
+        assert run([command, "pong"]) == 2
+        assert "there is no file pong; allowed: a policy card" in capsys.readouterr().err
+    assert run(["evaluate", str(tmp_path)]) == 2
+    assert f"The champion of a run: --run {tmp_path}" in capsys.readouterr().err
 
 
 def test_a_card_spells_its_returns_and_reads_them_again(tmp_path: Path, returns: tuple[float, ...]) -> None:
