@@ -114,7 +114,7 @@ def spread_points(count: int, dimensions: int) -> _Points:
     samples = _samples(max(count * _SAMPLES_A_POINT, _AT_A_TIME), dimensions)
     points = samples[:count].copy()
     for _ in range(_ROUNDS):
-        nearest = _nearest(samples, points)
+        nearest = nearest_points(samples, points)
         members = np.bincount(nearest, minlength=count)
         sums = np.stack([_sums(nearest, column, count) for column in samples.T], axis=1)
         some = members > 0
@@ -130,7 +130,7 @@ def _samples(count: int, dimensions: int) -> _Points:
     return np.frombuffer(drawn, "<u2").reshape(count, dimensions).astype(np.int64)
 
 
-def _nearest(samples: _Points, points: _Points) -> npt.NDArray[np.intp]:
+def nearest_points(samples: _Points, points: _Points) -> npt.NDArray[np.intp]:
     """Of each sample the nearest point, the first of equals; exact in float64 whatever the order."""
     rows = points.astype(np.float64)
     norms = np.einsum("pd,pd->p", rows, rows)

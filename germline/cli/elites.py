@@ -9,11 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
-import numpy.typing as npt
 import typer
 
 from germline.behaviour import Range, unpack
+from germline.cli.elite_tiles import fitness_of, tiles_of
 from germline.cli.errors import CommandError, Exit, needs_extra
 from germline.cli.files import ForceOption, check_free, write_whole
 from germline.cli.output import console, emit
@@ -39,7 +38,7 @@ def elites(
         typer.Option(
             "--output",
             "-o",
-            help="A .csv with the columns of pyribs' archives, or a .png, .svg or .pdf of a grid.",
+            help="A .csv with the columns of pyribs' archives, or a .png, .svg or .pdf, a heat map.",
             show_default=False,
         ),
     ] = None,
@@ -126,13 +125,13 @@ def _scale(spec: spec_pb2.ExperimentSpec) -> Range:
 
 
 def _picture(experiment: Experiment, found: Sequence[Individual], form: str) -> bytes:
-    """A heat map of the grid's fitness: the first number across, the second upwards."""
+    """A heat map of fitness: the first number across, the second upwards; of a CVT, its cells as they lie."""
     with needs_extra("local"):
         import matplotlib as mpl
 
         mpl.use("Agg")
         import matplotlib.pyplot as plt
-    fitness = heat_of(experiment.spec, found)
+    fitness = fitness_of(tiles_of(experiment.spec, found), found)
     measures = measures_of(experiment.spec)
     low, high = [each.low for each in measures], [each.high for each in measures]
     across, upwards = (low[0], high[0]), ((low[1], high[1]) if len(low) > 1 else (0.0, 1.0))
@@ -146,17 +145,3 @@ def _picture(experiment: Experiment, found: Sequence[Individual], form: str) -> 
     figure.savefig(drawn, format=form, dpi=150)
     plt.close(figure)
     return drawn.getvalue()
-
-
-def heat_of(spec: spec_pb2.ExperimentSpec, found: Sequence[Individual]) -> npt.NDArray[np.float64]:
-    """Fitness by cell, `[parts of the first number, of the second]`, NaN where a cell is empty.
-
-    Raises CommandError unless the cells are a grid of one or two numbers.
-    """
-    parts = list(spec.algorithm.map_elites.grid)
-    if not 1 <= len(parts) <= 2:
-        raise CommandError("the cells are no grid of one or two numbers; write a .csv instead", Exit.USAGE)
-    fitness = np.full(math.prod(parts), np.nan)
-    for each in found:
-        fitness[each.cell or 0] = each.fitness
-    return fitness.reshape(parts[0], -1)

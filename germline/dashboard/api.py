@@ -15,6 +15,7 @@ from germline.client import MasterError
 from germline.dashboard import answers, watching
 from germline.dashboard.archive_api import ArchiveApi
 from germline.dashboard.curves import MOST_POINTS, Curves, Stretch
+from germline.dashboard.elites_api import ElitesApi
 from germline.dashboard.endpoints import caught, wanted_id, whole
 from germline.dashboard.events import Events
 from germline.dashboard.feeds import MOST_READERS, Feeds, Producer
@@ -76,6 +77,7 @@ class Api:
         ]
         routes += self._replays.routes()
         routes += ArchiveApi(self._source, self._threads).routes()
+        routes += ElitesApi(self._source, self._threads).routes()
         if self._allow_control:
             routes.append(Route(experiment + "/{verb}", caught(self._steer), methods=["POST"]))
         return routes

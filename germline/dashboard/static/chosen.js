@@ -1,6 +1,7 @@
 // Whom a person has chosen: the same one on every page that has a place for it, because the address says who.
 import { html, useEffect, useState } from "./vendor/htm-preact.module.js";
 import { useAnswer } from "./ask.js";
+import { Line } from "./line.js";
 import { Loading, Notice } from "./parts.js";
 import { setQuery } from "./router.js";
 import { sentence } from "./states.js";
@@ -24,7 +25,8 @@ export function Chosen({ name, id, life, here }) {
     <${Notice} kind=${life.error ? "warn" : "info"} title="Chosen:"><code>${id}</code>${life.error ? `. ${sentence(life.error.message)} ` : who ? `. ${told(who)} ` : ". "}
       ${life.error ? null : html`<span class="links">${others.map(([to, text]) => html`<a href=${to}>${text}</a> `)}
         ${who?.parent ? html`<button type="button" class="quiet" onClick=${() => choose(who.parent)}>Choose its parent</button> ` : null}</span>`}
-      <button type="button" class="quiet" onClick=${() => choose(null)}>Choose nobody</button><//>`;
+      <button type="button" class="quiet" onClick=${() => choose(null)}>Choose nobody</button>
+      ${life.error ? null : html`<${Line} key=${id} path=${`/api/experiments/${encodeURIComponent(name)}`} id=${id} />`}<//>`;
 }
 
 function told(who) {

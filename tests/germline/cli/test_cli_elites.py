@@ -6,10 +6,14 @@ import subprocess
 import sysconfig
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from germline.algorithms.cells import Grid
-from germline.behaviour import quantise
+from germline.algorithms.cells import Grid, MapSettings
+from germline.behaviour import pack, quantise
+from germline.cli.elite_tiles import fitness_of, tiles_of
+from germline.client import Individual
+from germline.spec import loads
 
 GERMLINE = Path(sysconfig.get_path("scripts")) / "germline"
 SPEC = """
@@ -82,6 +86,27 @@ def test_a_grid_is_drawn(folder: Path) -> None:
     done = germline("elites", "--run", "runs/map", "--output", "map.png", folder=folder)
     assert "wrote map.png" in done.stdout
     assert (folder / "map.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_tiles_of_a_grid_are_its_cells_and_a_cvt_is_drawn_as_it_lies() -> None:
+    places = [(0, 0), (65_535, 20_000), (30_000, 65_535)]
+    for cells in (MapSettings(2, grid=(6, 4)), MapSettings(2, points=30)):
+        made, spec = cells.make(), loads(SPEC)
+        if cells.points:
+            del spec.algorithm.map_elites.grid[:]
+            spec.algorithm.map_elites.points = cells.points
+        packed = [pack(np.array(place, np.uint16)) for place in places]
+        found = [
+            Individual(at, float(at), 0, None, 0, None, None, behaviour=each, cell=made.of(each))
+            for at, each in enumerate(packed)
+        ]
+        tiles = tiles_of(spec, found)
+        columns, rows = tiles.shape
+        shown = [int(tiles[x * columns // 65_536, y * rows // 65_536]) for x, y in places]
+        assert shown == [0, 1, 2]
+        fitness = fitness_of(tiles, found)
+        assert np.isnan(fitness).sum() == (tiles == -1).sum() > 0
+        assert np.nanmax(fitness) == 2.0
 
 
 def test_a_champion_of_the_map_has_a_card_and_a_lineage(folder: Path) -> None:

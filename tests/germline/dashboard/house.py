@@ -9,7 +9,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -63,8 +63,8 @@ class HandWorker:
         self._call = call
         self._sequence = 0
 
-    async def play(self, evaluations: int) -> None:
-        """Tell so many scores, one after the other; each is durable when this returns."""
+    async def play(self, evaluations: int, behaviour: Callable[[int], bytes] = lambda _: b"") -> None:
+        """Tell so many scores, and what was done, one after the other; each is durable when this returns."""
         for _ in range(evaluations):
             self._sequence += 1
             await self._call.write(worker_pb2.WorkerMessage(credit=worker_pb2.Credit(evaluations=1)))
@@ -74,6 +74,7 @@ class HandWorker:
                 returns=[float(min(self._sequence, 10))] * len(lease.episode_seeds),
                 frames=40,
                 steps=10,
+                behaviour=behaviour(self._sequence),
             )
             results = worker_pb2.Results(sequence=self._sequence, results=[result])
             await self._call.write(worker_pb2.WorkerMessage(results=results))

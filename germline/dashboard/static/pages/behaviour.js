@@ -6,6 +6,7 @@ import { Who } from "../behaviour-who.js";
 import { partOf, Time } from "../behaviour-time.js";
 import { Chosen, chosenIn, useChosen, WhenChosen } from "../chosen.js";
 import { Ramp, span } from "../colours.js";
+import Elites from "../elites.js";
 import { Heading } from "../heading.js";
 import { Choice, Loading, Notice, Rows, Section } from "../parts.js";
 import { setQuery } from "../router.js";
@@ -26,6 +27,7 @@ export default function Behaviour({ name, query }) {
   const isAsked = !maps.every(([, each]) => each.value);
   return html`
     <${Heading} name=${name} look=${about} about=${about} tab="/behaviour" />
+    ${about?.algorithm === "map elites" ? html`<${Elites} name=${name} path=${path} query=${query} evaluations=${about.evaluations} />` : null}
     ${error ? html`<${Notice} kind="info" title="There is no behaviour to show.">${sentence(error.message)}<//>` : null}
     ${isAsked ? (error ? null : html`<${Loading} what="what was done" />`)
       : !value.numbers ? html`<${Notice} kind="info" title="It says nothing of what was done.">A spec with a table <code>[behaviour]</code> has every evaluation say so.<//>`
