@@ -7,6 +7,7 @@ The names that most people look for, each loaded when it is first asked for::
     client = germline.connect("master-host:7700")    # a master that somebody else started
     history = germline.experiment(client).history()  # arrays; a notebook shows experiments and champions
     print(germline.Spec.load("experiments/pong.toml"))
+    found = germline.minimise(function, x0=10)       # of a plain Python function
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from germline.face.connecting import connect
     from germline.face.errors import GermlineError
     from germline.face.experiment import experiment
+    from germline.face.minimise import minimise
     from germline.face.objects import here
     from germline.face.policy import Policy, load
     from germline.face.run import run
@@ -38,6 +40,7 @@ _HOMES = {
     "experiment": "germline.face.experiment",
     "here": "germline.face.objects",
     "load": "germline.face.policy",
+    "minimise": "germline.face.minimise",
     "run": "germline.face.run",
 }
 _MODULES = ("eggroll", "spec")  # torch is loaded by the first alone
@@ -54,6 +57,7 @@ __all__ = [
     "experiment",
     "here",
     "load",
+    "minimise",
     "run",
     "spec",
 ]

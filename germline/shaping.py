@@ -49,11 +49,12 @@ def shape(fitness: npt.ArrayLike, shaping: ShapingName = "centred_rank", group_p
         fitness: `[2 * pairs]`, always maximised, in the order of :func:`germline.pairs.members`.
         shaping: ``centred_rank`` (ties share their average rank), ``z_score``, ``group_mean`` (each group's
             own mean is subtracted; one standard deviation for all), or ``pair_sign`` (who won, pair by pair).
-            ``weighted_ranks``: it is shaped already, by :func:`weighted_ranks`.
+            ``weighted_ranks``: it is shaped already, by :func:`weighted_ranks`, and whole numbers.
         group_pairs: pairs in a group, for ``group_mean`` only.
 
     Raises:
-        ValueError: if the list is empty or odd, a shaping is unknown, or groups do not fit.
+        ValueError: if the list is empty or odd, a shaping is unknown, groups do not fit, or what should be
+            ranks already is not whole numbers.
     """
     scores = np.asarray(fitness, dtype=np.float64)
     if scores.ndim != 1 or scores.size == 0 or scores.size % 2:
@@ -139,6 +140,11 @@ def _twice_rank(by_pair: _Floats) -> _Ints:
 
 def _ranks_as_they_are(by_pair: _Floats, _groups: _Ints) -> tuple[_Ints, float]:
     """Whole numbers already; their variance is at most that of ranks at the whole weight."""
+    if (by_pair != np.rint(by_pair)).any():
+        raise ValueError(
+            "shaping is 'weighted_ranks', and fitness is not made of whole numbers; allowed: what "
+            "weighted_ranks() makes of rankings; scores of a task want another shaping"
+        )
     n = by_pair.size
     return (by_pair[:, 0] - by_pair[:, 1]).astype(np.int64), math.sqrt(3.0 / (n * n - 1.0)) / WHOLE
 

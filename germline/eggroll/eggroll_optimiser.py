@@ -44,7 +44,11 @@ class EggrollOptimiser(Evolution):
                 or ``auto``, which takes the first where one pair, tried both ways, agrees with the second.
             chunk_pairs: pairs in one pass; None chooses by the batch. Memory depends on it.
             dtype: of the forward pass, float32 or bfloat16; the centre and the update do not depend on it.
+
+        Raises:
+            ValueError: the shaping is ``weighted_ranks``, for a loss is no ranking.
         """
+        settings.expect_raw_fitness()
         super().__init__(network, settings, optimiser=optimiser, freeze=freeze)
         self._player = BatchPlayer(network, self.space, forward=forward, chunk=chunk_pairs, dtype=dtype)
 

@@ -44,7 +44,12 @@ class EggrollTrainer(Trainer):
         freeze: Freeze = (),
         callbacks: Iterable[Callback] = (),
     ) -> None:
-        """As :class:`germline.eggroll.Evolution`, and what to maximise."""
+        """As :class:`germline.eggroll.Evolution`, and what to maximise.
+
+        Raises:
+            ValueError: the shaping is ``weighted_ranks``, for a score is no ranking.
+        """
+        settings.expect_raw_fitness()
         super().__init__(model, fitness_fn, callbacks)
         self._settings, self._optimiser, self._freeze = settings, optimiser, freeze
         self.evolution = self._evolution_of(model)

@@ -24,7 +24,8 @@ class Settings:
         rank: of the noise on matrices.
         sigma: standard deviation of the noise.
         learning_rate: step size; with ``sgd`` the share of sigma that a weight moves in an epoch.
-        shaping: how fitness becomes weights, see :func:`germline.shaping.shape`.
+        shaping: how fitness becomes weights, see :func:`germline.shaping.shape`; ``weighted_ranks`` is for
+            those who shape it themselves, and tell an :class:`~germline.eggroll.Evolution`.
         group_pairs: pairs in a group, for the shaping ``group_mean``.
         noise_reuse: epochs that keep one set of noise; 1 draws new noise every epoch.
     """
@@ -50,6 +51,19 @@ class Settings:
         pairing.noise_epoch(0, self.noise_reuse)
         shaping.check(self.shaping, self.pairs, self.group_pairs)
         update.check_budget(self.rank, self.pairs, self.shaping)
+
+    def expect_raw_fitness(self) -> None:
+        """Refuse a shaping that takes rankings, for whoever tells the fitness as a task gives it.
+
+        Raises:
+            ValueError: it is ``weighted_ranks``.
+        """
+        if self.shaping == "weighted_ranks":
+            others = ", ".join(name for name in shaping.SHAPINGS if name != self.shaping)
+            raise ValueError(
+                f"shaping is 'weighted_ranks', which takes rankings that novelty has a share in, and teaches "
+                f"nothing by scores; allowed here: {others}"
+            )
 
     def _check_numbers(self) -> None:
         """Whole numbers, in their bounds."""

@@ -180,3 +180,9 @@ def test_streams_belong_to_names_so_equal_shapes_differ() -> None:
     assert one.a
     assert other.a
     assert len({one.a.stream, one.b.stream, other.a.stream, other.b.stream}) == 4
+
+
+def test_scores_that_should_be_rankings_already_are_refused() -> None:
+    with pytest.raises(ValueError, match="not made of whole numbers; allowed: what weighted_ranks"):
+        shape([0.25, 0.5, 1.0, 2.0], "weighted_ranks")
+    assert shape([3, NAN, 1, 2], "weighted_ranks").weights.tolist() == [0, -1]

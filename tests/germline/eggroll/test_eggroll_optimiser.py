@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn import functional
 
-from germline.eggroll import Adam, EggrollOptimiser, Ramp, Settings, UntraceableError, losses
+from germline.eggroll import Adam, EggrollOptimiser, EggrollTrainer, Ramp, Settings, UntraceableError, losses
 from germline.shaping import SHAPINGS, ShapingName
 
 
@@ -332,3 +332,11 @@ def test_a_small_classification_reaches_backprops_neighbourhood() -> None:
     reference, reached = accuracy(by_backprop, x, labels), accuracy(by_evolution, x, labels)
     assert reference > 0.95
     assert reached > reference - 0.04
+
+
+def test_a_shaping_of_rankings_is_refused_by_those_who_tell_scores() -> None:
+    settings = Settings(pairs=2, seed=1, shaping="weighted_ranks")
+    with pytest.raises(ValueError, match=r"weighted_ranks.*allowed here: centred_rank, z_score"):
+        EggrollOptimiser(Odd(), settings)
+    with pytest.raises(ValueError, match=r"weighted_ranks.*allowed here: centred_rank, z_score"):
+        EggrollTrainer(Odd(), lambda _: 0.0, settings)
