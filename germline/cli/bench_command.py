@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.text import Text
 
-from germline.cli.errors import as_usage, needs_extra
-from germline.cli.output import console, emit
+from germline.cli.errors import CommandError, Exit, as_usage, needs_extra
+from germline.cli.output import console, emit, notes
 from germline.cli.target import JsonOption
 
 if TYPE_CHECKING:
@@ -146,6 +147,54 @@ def centre(
         emit({"centre": [dataclasses.asdict(row) for row in rows]})
     else:
         typer.echo(table(rows))
+
+
+@bench.command()
+def learning(
+    tasks: Annotated[
+        list[str] | None,
+        typer.Option("--task", help="cartpole, for one; all by default; may be given again."),
+    ] = None,
+    contestants: Annotated[
+        list[str] | None,
+        typer.Option("--contestant", help="EGGROLL, for one; all by default; may be given again."),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Searches of each contestant on each task.")] = 5,
+    folder: Annotated[
+        Path, typer.Option(help="Where each search is kept; those that are there are not made again.")
+    ] = Path("learning"),
+    as_json: JsonOption = False,
+) -> None:
+    """Our algorithms and the peers' on Gymnasium's small tasks, at equal episodes.
+
+    Takes an hour or two; whoever stops it loses the search under way alone.
+
+    Example: germline bench learning --task cartpole --seeds 2
+    """
+    with needs_extra("learning"):
+        from germline.bench.learning.contest import CONTESTANTS, runs
+        from germline.bench.learning.report import behind, rows, table
+        from germline.bench.learning.tasks import TASKS
+
+        chosen = _known("task", tasks, TASKS), _known("contestant", contestants, CONTESTANTS)
+        made = []
+        for run in runs(*chosen, seeds, folder):
+            notes.print(f"{run.task} {run.contestant} {run.seed}: {run.score:.1f} in {run.wall_s:.0f} s")
+            made.append(run)
+    found = rows(made)
+    if as_json:
+        emit({"learning": [{**row._asdict(), "score": list(row.score)} for row in found]})
+        return
+    typer.echo(table(found))
+    late = ", ".join(behind(found)) or "none"
+    typer.echo(f"\nours worse than the best peer by more than the intervals: {late}")
+
+
+def _known(option: str, names: list[str] | None, allowed: Collection[str]) -> list[str]:
+    for name in names or ():
+        if name not in allowed:
+            raise CommandError(f"--{option} is {name}; allowed: {', '.join(allowed)}", Exit.USAGE)
+    return list(names or allowed)
 
 
 @bench.command("all")

@@ -12,7 +12,7 @@ import typer
 from germline.cli.errors import CommandError, Exit, as_usage, needs_extra
 from germline.cli.files import ForceOption, check_free, write_whole
 from germline.cli.preflight import check_playable
-from germline.cli.starters import Shown, atari_starter, function_starter, gym_starter
+from germline.cli.starters import Algorithm, Shown, atari_starter, function_starter, gym_starter
 from germline.spec import loads
 
 _FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -39,6 +39,9 @@ def init(
         typer.Option("--output", "-o", help="A .toml file; default NAME.toml.", show_default=False),
     ] = None,
     evaluations: Annotated[int, typer.Option(min=1, help="Complete after so many.")] = 20_000,
+    algorithm: Annotated[
+        Algorithm, typer.Option(help="The genetic algorithm, or the evolution strategy; of a Gymnasium id.")
+    ] = "ga",
     force: ForceOption = False,
 ) -> None:
     """Write a spec for an environment: sensible settings, and a comment that says why for each.
@@ -46,13 +49,14 @@ def init(
     The environment is made once, to see what it shows and takes. Change what you like, and run it.
 
     Example: germline init CartPole-v1
+    Example: germline init LunarLander-v3 --algorithm eggroll
     Example: germline init pong --output my-pong.toml
     """
     name = _name(environment)
     file = output or Path(f"{name}.toml")
     check_free(file, (".toml",), force=force)
     with needs_extra("worker"), as_usage():
-        text = _text(environment, name, evaluations)
+        text = _text(environment, name, evaluations, algorithm)
     check_playable(loads(text, environment), environment)
     write_whole(file, text.encode())
     typer.echo(f"wrote {file}; try: germline run {file}")
@@ -67,16 +71,21 @@ def _name(environment: str) -> str:
     return words[:63]
 
 
-def _text(environment: str, name: str, evaluations: int) -> str:
+def _text(environment: str, name: str, evaluations: int, algorithm: Algorithm) -> str:
     from ale_py import roms
 
     games = roms.get_all_rom_ids()
+    if algorithm != "ga" and (_game(environment, games) or _FUNCTION.fullmatch(environment)):
+        raise CommandError(
+            f"--algorithm is {algorithm}; allowed for {environment!r}: ga, until others were tried",
+            Exit.USAGE,
+        )
     if (game := _game(environment, games)) is not None:
         return atari_starter(game, game.replace("_", "-"), evaluations)
     if _FUNCTION.fullmatch(environment) and not _is_class(environment):
         return function_starter(environment, name, evaluations)
     _check_registered(environment, games)
-    return gym_starter(environment, name, evaluations, _shown(environment))
+    return gym_starter(environment, name, evaluations, _shown(environment), algorithm)
 
 
 def _game(environment: str, games: list[str]) -> str | None:

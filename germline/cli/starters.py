@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from string import Template
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
+
+Algorithm: TypeAlias = Literal["ga", "eggroll"]
 
 _HEAD = Template("""\
 # Written by `germline init $environment`. Every other setting has its default: germline spec --explain
@@ -56,6 +58,14 @@ id = "$environment"$task
 $policy
 
 [evaluation]
+$algorithm
+
+[stop]
+evaluations = $evaluations
+# `fitness = 475.0` would end the run as soon as the champion's mean is that good.
+""")
+
+_GYM_GA = Template("""\
 # Episodes differ by luck: the mean of several tells a good policy from a lucky one. One is enough where
 # nothing is drawn.
 episodes = 4
@@ -70,12 +80,25 @@ power = $power
 # These are played again on fresh episodes, so that a lucky score does not make a champion.
 candidates = 5
 validation_episodes = 30
-validation_share = 0.2
+validation_share = 0.2""")
 
-[stop]
-evaluations = $evaluations
-# `fitness = 475.0` would end the run as soon as the champion's mean is that good.
-""")
+_GYM_EGGROLL = Template("""\
+# Both members of a pair play the same start, and an epoch averages over many: one is enough.
+episodes = 1
+
+[algorithm.eggroll]
+# Few pairs, and many epochs: each epoch moves the centre once. More pairs are for a longer run, or for more
+# workers at a time.
+pairs = 8
+slice_pairs = 1
+# How far members are from the centre: as far as weights are from zero at the start, $weights. If all members
+# score alike, take more.
+sigma = $sigma
+optimiser = "adam"
+# Half of sigma: how far a weight may move in an epoch.
+learning_rate = $rate
+# The centre is measured now and then on fresh episodes; the best measured one is the champion.
+validation_epochs = 10""")
 
 _FUNCTION = Template("""\
 [task.function]
@@ -105,6 +128,10 @@ validation_share = 0.2
 [stop]
 evaluations = $evaluations
 """)
+
+
+_ROW_SIZES = {"weights": "0.1 to 0.3", "power": "0.05", "sigma": "0.2", "rate": "0.1"}
+_IMAGE_SIZES = {"weights": "about 0.1", "power": "0.01", "sigma": "0.05", "rate": "0.025"}
 
 
 class Shown(NamedTuple):
@@ -142,11 +169,13 @@ def function_starter(path: str, name: str, evaluations: int) -> str:
     return _filled(_FUNCTION, path, name, evaluations)
 
 
-def gym_starter(id: str, name: str, evaluations: int, shown: Shown) -> str:
+def gym_starter(id: str, name: str, evaluations: int, shown: Shown, algorithm: Algorithm = "ga") -> str:
     """A spec for a Gymnasium environment."""
     task = (_FLATTEN if shown.has_parts else "") + (_BOUNDS if shown.is_continuous else "")
-    policy, weights, power = (_IMAGE, "about 0.1", "0.01") if shown.is_image else (_ROW, "0.1 to 0.3", "0.05")
-    return _filled(_GYM, id, name, evaluations, task=task, policy=policy, weights=weights, power=power)
+    sizes = _IMAGE_SIZES if shown.is_image else _ROW_SIZES
+    chosen = (_GYM_GA if algorithm == "ga" else _GYM_EGGROLL).substitute(sizes)
+    policy = _IMAGE if shown.is_image else _ROW
+    return _filled(_GYM, id, name, evaluations, task=task, policy=policy, algorithm=chosen)
 
 
 def _filled(body: Template, environment: str, name: str, evaluations: int, **words: str) -> str:

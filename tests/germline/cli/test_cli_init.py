@@ -127,3 +127,13 @@ def test_what_is_no_environment_is_refused_and_nothing_written(
     assert run(words) == 2
     assert sentence in capsys.readouterr().err
     assert list(Path().iterdir()) == []
+
+
+def test_the_evolution_strategy_is_written_on_demand_for_gymnasium_alone(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["init", "CartPole-v1", "--algorithm", "eggroll"]) == 0
+    chosen = load("cartpole-v1.toml").algorithm.eggroll
+    assert (chosen.optimiser, chosen.learning_rate) == (spec_pb2.OPTIMISER_ADAM, chosen.sigma / 2)
+    assert run(["init", "pong", "--algorithm", "eggroll"]) == 2
+    assert "--algorithm is eggroll; allowed for 'pong': ga" in capsys.readouterr().err

@@ -41,7 +41,12 @@ def test_it_begins_where_it_is_told_as_far_around_as_it_is_told() -> None:
 
 def test_the_history_is_the_least_value_until_then_and_the_budget_is_kept_to() -> None:
     calls: list[float] = []
-    found = germline.minimise(lambda x: calls.append(sphere(x)) or calls[-1], 3, budget=150)
+
+    def noted(x: Vector) -> float:
+        calls.append(sphere(x))
+        return calls[-1]
+
+    found = germline.minimise(noted, 3, budget=150)
     assert found.evaluations == len(calls) == 150
     assert found.history.tolist() == np.minimum.accumulate(calls).tolist()
     assert found.value == found.history[-1]

@@ -1,0 +1,1 @@
+"""Learning against the peers at equal evaluations: `germline bench learning`; see benchmarks/learning.md."""
