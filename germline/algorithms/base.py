@@ -68,6 +68,8 @@ class Result(NamedTuple):
         cut: how many of the episodes the Ask's cap cut, the others were whole games; None for an Ask without.
         behaviour: what was done, as :func:`germline.behaviour.pack` writes it; of a slice, one member's after
             the other's. Empty where the experiment has none.
+        observed: what was seen, as :meth:`germline.observed.Observed.pack` writes it; empty where the
+            experiment does not normalise, or does not ask this ticket.
     """
 
     ticket: int
@@ -77,6 +79,7 @@ class Result(NamedTuple):
     failure: str = ""
     cut: int | None = None
     behaviour: bytes = b""
+    observed: bytes = b""
 
 
 def check_result(result: Result, episodes: int) -> None:

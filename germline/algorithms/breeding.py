@@ -9,8 +9,10 @@ from germline.algorithms.draws import Dice
 from germline.algorithms.ga_settings import GaSettings
 from germline.algorithms.population import Population
 from germline.algorithms.power import power_rule
+from germline.algorithms.running_normalisation import RunningNormalisation
 from germline.algorithms.selection import anybody, contestants, tournament, truncation
 from germline.genome import Genome, Mutation
+from germline.normalisation import is_mark
 
 
 class Breeding:
@@ -21,6 +23,7 @@ class Breeding:
         litter_parent: whose litter was asked last; None before the first of more than one child.
         litter_left: how many of its children are still to be asked.
         again: by id, individuals to be asked once more, as if they were new.
+        normalisation: what the run learns to normalise observations by; None where it does not.
     """
 
     def __init__(self, settings: GaSettings) -> None:
@@ -31,6 +34,8 @@ class Breeding:
         self.litter_parent: Genome | None = None
         self.litter_left = 0
         self.again: dict[int, Genome] = {}
+        learns = settings.normalise_observations
+        self.normalisation = RunningNormalisation(settings.founder_count) if learns else None
 
     @property
     def is_due(self) -> bool:
@@ -41,6 +46,9 @@ class Breeding:
         self, ticket: int, dice: Dice, population: Population, elite: Genome | None
     ) -> tuple[Genome, int | None]:
         """Who is next, and the id of its parent, if it has one for this purpose. Changes nothing.
+
+        Children play under the newest version of the normalisation. A parent under an earlier one is next
+        itself under the newest, once; its children descend from that.
 
         Args:
             ticket: of the ask.
@@ -53,6 +61,11 @@ class Breeding:
         parent = self.litter_parent if self.litter_left else self._parent(dice, population, elite)
         if parent is None:
             return Genome.founder(dice.seed), None
+        if self.normalisation is not None:
+            renewed = self.normalisation.renew(parent, self._settings.rank)
+            if renewed is not parent and renewed.id not in self.normalisation.renewed:
+                return renewed, parent.id
+            parent = renewed
         power = self._power(ticket, parent, dice)
         return parent.child(Mutation(dice.seed, power, self._settings.rank)), parent.id
 
@@ -60,7 +73,9 @@ class Breeding:
         """Note a new individual as asked."""
         if self.again.pop(ask.genome.id, None) is not None:
             return
-        if not len(ask.genome):
+        if self.normalisation is not None and is_mark(ask.genome.last):
+            self.normalisation.renewed[ask.genome.id] = None
+        elif not len(ask.genome):
             self.founders_asked += 1
         elif self.litter_left:
             self.litter_left -= 1

@@ -19,8 +19,10 @@ from germline.algorithms.centre_novelty import CentreNovelty
 from germline.algorithms.centres import MeasuredCentre, NewBestCentre, measured
 from germline.algorithms.eggroll_settings import EggrollSettings
 from germline.algorithms.open_epoch import OpenEpoch
+from germline.algorithms.running_normalisation import RunningNormalisation
 from germline.algorithms.slices import EpochClosed, SliceAsk
 from germline.genome import check_seed
+from germline.normalisation import Version
 
 FORMAT_VERSION = 2
 """Of snapshots as they are written. In the first, what decided of a centre was also what was reported."""
@@ -52,6 +54,7 @@ class Eggroll:
         self._last_sorted: list[float] = []
         self._novelty = CentreNovelty(settings.novelty, seed) if settings.novelty else None
         self._former_best: MeasuredCentre | None = None
+        self._normalisation = RunningNormalisation(1) if settings.normalise_observations else None
         self._open = OpenEpoch(settings, seed, 0)
 
     @property
@@ -99,6 +102,11 @@ class Eggroll:
         self.evaluations += 2 * len(scored)
         self.episodes += sum(map(len, scored.values()))
         return self._close_if_complete()
+
+    @property
+    def normalisations(self) -> Sequence[Version]:
+        """What observations were normalised by so far, oldest first."""
+        return self._normalisation.versions if self._normalisation is not None else ()
 
     def untell(self, result: Result) -> SliceAsk:
         """Take back a result of the open epoch that should not have been told; its work is pending again.
@@ -157,6 +165,9 @@ class Eggroll:
             frozen["behaviours"] = [behaviour.hex() for behaviour in self._open.behaviours]
             told = self._open.centre_told
             frozen["centre"] = [told[0].hex(), told[1]] if told else None
+        if self._normalisation is not None:
+            frozen["normalisation"] = self._normalisation.snapshot()
+            frozen["observed"] = [[ticket, seen.hex()] for ticket, seen in self._open.observed.items()]
         return lambda: frozen | {"fitness": [None if math.isnan(score) else score for score in fitness]}
 
     def _frozen(self) -> dict[str, JsonValue]:
@@ -184,6 +195,9 @@ class Eggroll:
         self._open.set_aside = dict.fromkeys(snapshot.get("set_aside", ()))  # earlier builds wrote none
         self._open.resume(snapshot["unasked"])
         self._restore_novelty(snapshot)
+        if self._normalisation is not None:
+            self._normalisation.restore(snapshot["normalisation"])
+            self._open.observed = {ticket: bytes.fromhex(seen) for ticket, seen in snapshot["observed"]}
         self._last_sorted = [float(score) for score in snapshot["last"]]
         self.best = MeasuredCentre.from_json(snapshot["best"]) if snapshot["best"] else None
         former = snapshot.get("former_best")  # earlier builds wrote none
@@ -240,7 +254,15 @@ class Eggroll:
         fitness = np.sort(np.array(scores, np.float64))  # what is missing comes last
         self._last_sorted = fitness[: np.count_nonzero(~np.isnan(fitness))].tolist()
         self._former_best = self.best
+        self._learn_normalisation(closed.epoch + 1)
         self._open = OpenEpoch(self.settings, self.seed, closed.epoch + 1)
+
+    def _learn_normalisation(self, next_epoch: int) -> None:
+        """Learn from what the epoch saw that closes; a new version is for the epochs behind it."""
+        if self._normalisation is not None:
+            for observed in self._open.observed.values():
+                self._normalisation.tell(observed)
+            self._normalisation.freeze(self.evaluations, next_epoch)
 
     def _count(self, result: Result, ask: SliceAsk, sign: int = 1) -> None:
         self.evaluations += sign * (2 * ask.pairs or 1)
@@ -253,4 +275,5 @@ class Eggroll:
         s = self.settings
         centre: list[JsonValue] = [s.validation_epochs, s.validation_episodes, s.reported_episodes]
         novelty: list[JsonValue] = [asdict(s.novelty)] if s.novelty else []
+        novelty += ["normalise_observations"] if s.normalise_observations else []
         return [s.pairs, s.slice_pairs, s.episodes, *centre, list(s.starts), *novelty]

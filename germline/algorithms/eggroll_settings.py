@@ -23,6 +23,7 @@ class EggrollSettings:
         starts: an episode seed for each start, where the protocol has finitely many and some are reported:
             then a measurement plays each start once, in place of both.
         novelty: what novelty means to the strategy; None: nothing.
+        normalise_observations: whether the run learns what observations are normalised by.
     """
 
     pairs: int = 64
@@ -34,6 +35,7 @@ class EggrollSettings:
     reported_episodes: int = 10
     starts: tuple[int, ...] = ()
     novelty: CentreNoveltySettings | None = None
+    normalise_observations: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense, by the field's name."""

@@ -35,6 +35,7 @@ from germline.algorithms.tickets import TicketBook
 from germline.algorithms.validation import Validation
 from germline.algorithms.window import Member
 from germline.genome import Genome, check_seed
+from germline.normalisation import Version
 
 
 class GeneticAlgorithm:
@@ -138,7 +139,15 @@ class GeneticAlgorithm:
         self._compare(ask, result)
         event = self._explored(ask, result) if ask.purpose is Purpose.EXPLORE else self._replayed(ask, result)
         self._population.told(is_new_champion=event is not None)
+        if self._breeding.normalisation is not None:
+            self._breeding.normalisation.tell(result.observed)
+            self._breeding.normalisation.freeze(self.evaluations)
         return [event] if event is not None else []
+
+    @property
+    def normalisations(self) -> Sequence[Version]:
+        """What observations were normalised by so far, oldest first."""
+        return self._breeding.normalisation.versions if self._breeding.normalisation is not None else ()
 
     def set_aside(self, ticket: int) -> None:
         """Wait for this ticket no more: it cannot be scored. Raises as :meth:`tell` does."""

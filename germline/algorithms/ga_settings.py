@@ -54,6 +54,7 @@ class GaSettings:
         novelty: what novelty means to the search; None: nothing.
         cells: of MAP-Elites, whose population has a member for each of them instead of a window's; parents
             are any of them, all as likely. None: there is a window.
+        normalise_observations: whether the run learns what observations are normalised by.
     """
 
     window: int = 1_000
@@ -80,6 +81,7 @@ class GaSettings:
     frame_bonus: float = 0.0
     novelty: NoveltySettings | None = None
     cells: MapSettings | None = None
+    normalise_observations: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense, by the field's name."""
@@ -87,6 +89,8 @@ class GaSettings:
         self._check_counts()
         self._check_powers()
         self._check_behaviours()
+        breeds = self.parents > 0 or not self.normalise_observations
+        _require("parents", self.parents, breeds, "1 or more, where observations are normalised")
         share = self.validation_share
         _require("validation_share", share, 0 <= share < 1, "a number from 0 to below 1")
 

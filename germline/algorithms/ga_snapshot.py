@@ -27,7 +27,7 @@ _FIELDS = (
     *("format", "seed", "settings", "genomes", "tickets", "window", "candidates", "counts"),
     *("validation_credit", "litter_left", "litter_parent"),
 )
-_LATER = ("again", "likeness", "caps", "novelty", "behaviours")
+_LATER = ("again", "likeness", "caps", "novelty", "behaviours", "normalisation")
 """Which the first snapshots did not know, and many searches have none of."""
 
 
@@ -63,6 +63,8 @@ def freeze(settings: GaSettings, seed: int, state: GaState) -> Callable[[], dict
         written["again"] = [shelf.place(genome) for genome in state.breeding.again.values()]
     if settings.cap_schedule == "progressive":
         written["caps"] = list(state.caps.snapshot())
+    if state.breeding.normalisation is not None:
+        written["normalisation"] = state.breeding.normalisation.snapshot()
 
     def write() -> dict[str, JsonValue]:
         population = write_population(shelf)
@@ -121,6 +123,7 @@ def write_settings(settings: GaSettings) -> dict[str, JsonValue]:
         "frame_bonus": settings.frame_bonus,
         "novelty": asdict(settings.novelty) if settings.novelty else None,
         "cells": asdict(settings.cells) | {"grid": list(settings.cells.grid)} if settings.cells else None,
+        "normalise_observations": settings.normalise_observations,
     }
     for field, value in later.items():  # which the first snapshots did not know, and many searches lack
         del written[field]
@@ -186,6 +189,8 @@ def _read_breeding(breeding: Breeding, snapshot: dict[str, Any], shelf: GenomeSh
     breeding.litter_parent = None if parent is None else shelf.at(parent, "litter_parent")
     again = codec.rows(snapshot, "snapshot", "again") if "again" in snapshot else []
     places = codec.row(again, "again", *[int] * len(again))
+    if breeding.normalisation is not None:
+        breeding.normalisation.restore(snapshot["normalisation"])
     breeding.ask_again(shelf.at(place, "again") for place in places)
 
 

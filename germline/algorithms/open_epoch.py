@@ -20,6 +20,7 @@ class OpenEpoch:
         number: of the epoch, from 0.
         fitness: of each member, plus and minus of a pair behind each other; NaN where it is missing.
         behaviours: of each member, empty where it is missing; without novelty, of nobody.
+        observed: what members and centre saw, by ticket, where observations are normalised.
         centre_told: what the centre did, and its mean; None where that is not known.
         is_centre_told: whether the centre's measurement is in, or none is due.
         unasked: places that are still to be asked, the next one first.
@@ -32,6 +33,7 @@ class OpenEpoch:
         self.number = number
         self.fitness = [math.nan] * (2 * settings.pairs)
         self.behaviours = [b""] * (2 * settings.pairs if settings.novelty else 0)
+        self.observed: dict[int, bytes] = {}
         self.centre_told: tuple[bytes, float] | None = None
         every = settings.validation_epochs
         self.is_centre_told = not (every and number % every == 0)
@@ -94,6 +96,8 @@ class OpenEpoch:
         self.is_centre_told |= not ask.pairs
         if self._settings.novelty:
             self._note_behaviour(ask, result)
+        if result.observed:
+            self.observed[ask.ticket] = result.observed
 
     def drop(self, ask: SliceAsk, scores: Mapping[int, float]) -> None:
         """Wait for this work no more: only these scores of it are known."""
@@ -108,6 +112,7 @@ class OpenEpoch:
         if epoch != self.number or untold:
             raise UnknownTicketError(f"ticket {ticket} is not told in epoch {self.number}")
         ask = self._pending[ticket] = self._ask_of(place)
+        self.observed.pop(ticket, None)
         if ask.pairs:
             members = slice(2 * ask.first_pair, 2 * (ask.first_pair + ask.pairs))
             self.fitness[members] = [math.nan] * (2 * ask.pairs)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from germline.algorithms.draws import Dice, normal
 from germline.algorithms.ga_settings import LARGEST_POWER, GaSettings
 from germline.genome import Genome, float32
+from germline.normalisation import is_mark
 
 PowerRule = Callable[[int, Genome, Dice], float]  # (ticket, parent, dice) -> a float32 value
 
@@ -40,8 +41,16 @@ def _self_adapted(settings: GaSettings) -> PowerRule:
     least = float32(settings.final_power or settings.power)
 
     def rule(_ticket: int, parent: Genome, dice: Dice) -> float:
-        inherited = parent.last.power if parent.last else first
+        inherited = _last_power(parent) or first
         stepped = inherited * math.exp(rate * normal(dice.power))
         return max(float32(min(stepped, LARGEST_POWER)), least)
 
     return rule
+
+
+def _last_power(genome: Genome) -> float | None:
+    """The power of the last mutation that changed weights; None for a founder's."""
+    each: Genome | None = genome
+    while each is not None and is_mark(each.last):
+        each = each.parent()
+    return each.last.power if each is not None and each.last is not None else None

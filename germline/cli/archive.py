@@ -27,6 +27,7 @@ from germline.client import (
 )
 from germline.client.archive import Axis
 from germline.genome import Genome, format_id, parse_id
+from germline.normalisation import Normalisation, Version
 from germline.spec import loads
 
 
@@ -139,8 +140,14 @@ def _experiment(fields: Mapping[str, Any]) -> Experiment:
             "kernels": tuple(fields.get("kernels", ())),
             "set_aside": tuple(Unscored(**each) for each in fields.get("set_aside", ())),
             "verification": Verification(**fields.get("verification", {})),
+            "normalisations": tuple(map(_version, fields.get("normalisations", ()))),
         }
     )
+
+
+def _version(fields: Mapping[str, Any]) -> Version:
+    numbers = Normalisation(tuple(fields["mean"]), tuple(fields["deviation"]))
+    return Version(numbers, fields["first_epoch"])
 
 
 def _individual(fields: Mapping[str, Any]) -> Individual:

@@ -122,7 +122,7 @@ def _replayed(experiment: Experiment, life: Life, device: str) -> float:
             Exit.REFUSED,
         )
     name = format_id(life.genome.id)
-    policy = Playable(experiment.spec, life.genome, name, name, kernels=experiment.kernels)
+    policy = Playable(experiment.spec_for(life.genome), life.genome, name, name, kernels=experiment.kernels)
     return play_all(policy, (told.seed[0],), device, quiet=True)[0]
 
 

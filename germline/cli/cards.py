@@ -45,14 +45,17 @@ def of_experiment(experiment: Experiment, individual: Individual) -> Playable:
     name = format_id(individual.id)
     about = f"{name} of {experiment.name}, {line_text(experiment, individual)}"
     kernels, evaluations = experiment.kernels, experiment.evaluations
-    return Playable(experiment.spec, card.genome, name, about, card, kernels, evaluations)
+    spec = experiment.spec_for(card.genome)
+    return Playable(spec, card.genome, name, about, card, kernels, evaluations)
 
 
 def of_centre(experiment: Experiment, centre: bytes) -> Playable:
     """The stored centre of an evolution strategy."""
+    with needs_extra("worker"):
+        from germline.eggroll import centre_file
     about = f"the centre of {experiment.name}"
     return Playable(
-        experiment.spec,
+        experiment.spec_at(centre_file.read(centre).epoch),
         centre,
         experiment.name,
         about,
@@ -133,7 +136,7 @@ def card_of(
             "has none: `germline export` writes it into a file",
             Exit.REFUSED,
         )
-    spec = experiment.spec
+    spec = experiment.spec_for(individual.genome)
     table = tomllib.loads(to_toml(spec))
     return PolicyCard(
         task=table["task"],

@@ -106,14 +106,20 @@ def returns_json(known: KnownReturns) -> dict[str, Json]:
     }
 
 
+_OTHERWISE = ("spec", "champion", "created", "set_aside", "verification", "normalisations")
+
+
 def experiment_json(experiment: Experiment) -> dict[str, Json]:
     """An experiment for programs: its spec as TOML, its champion as :func:`individual_json` has it."""
     return {
-        **_plain(experiment, without=("spec", "champion", "created", "set_aside", "verification")),
+        **_plain(experiment, without=_OTHERWISE),
         "created": experiment.created.isoformat(),
         "champion": individual_json(experiment.champion) if experiment.champion else None,
         "set_aside": [dataclasses.asdict(each) for each in experiment.set_aside],
         "verification": dataclasses.asdict(experiment.verification),
+        "normalisations": [
+            {**numbers._asdict(), "first_epoch": epoch} for numbers, epoch in experiment.normalisations
+        ],
         "spec": to_toml(experiment.spec),
         "spec_format": SPEC_FORMAT,
     }

@@ -161,7 +161,10 @@ def _centre_engine(
         )
 
     return Rollout(
-        task.make_lanes, make_population, slots or slots_that_fit(network, task.spaces, rows, device)
+        task.make_lanes,
+        make_population,
+        slots or slots_that_fit(network, task.spaces, rows, device),
+        make_normaliser=settings.normalisation.maker(task.spaces),
     )
 
 

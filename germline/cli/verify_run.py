@@ -65,7 +65,8 @@ def differing(experiment: Experiment, drawn: Sequence[Told], device: str, *, qui
     for individual, group in groupby(drawn, key=lambda each: each.genome.id):
         results = list(group)
         name = format_id(individual)
-        policy = Playable(experiment.spec, results[0].genome, name, name, kernels=experiment.kernels)
+        genome = results[0].genome
+        policy = Playable(experiment.spec_for(genome), genome, name, name, kernels=experiment.kernels)
         seeds = tuple(seed for each in results for seed in each.seeds)
         returns = iter(play_all(policy, seeds, device, quiet=quiet))
         for each in results:

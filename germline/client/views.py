@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from typing import Literal, cast
 
 from germline.genome import Genome
+from germline.normalisation import Version, of_epoch, of_genome
+from germline.spec.normalised import played_under, read_versions
 from germline.v1 import experiment_pb2, spec_pb2
 
 State = Literal["running", "paused", "stopped", "complete", "damaged"]
@@ -162,11 +164,24 @@ class Experiment:
     compared_children: int = 0
     different_children: int = 0
     verification: Verification = Verification()
+    normalisations: tuple[Version, ...] = ()
 
     @property
     def is_over(self) -> bool:
         """Whether it does not go on by itself: it is stopped, complete or damaged."""
         return self.state in ("stopped", "complete", "damaged")
+
+    def spec_for(self, genome: Genome) -> spec_pb2.ExperimentSpec:
+        """The spec under which one individual plays: where the run normalises observations, with its numbers.
+
+        Raises:
+            ValueError: if the genome names a version of them that the master did not tell.
+        """
+        return played_under(self.spec, of_genome(genome, self.normalisations))
+
+    def spec_at(self, epoch: int) -> spec_pb2.ExperimentSpec:
+        """The same for the centre of an evolution strategy after so many updates."""
+        return played_under(self.spec, of_epoch(epoch, self.normalisations))
 
     @property
     def differing_share(self) -> float | None:
@@ -212,6 +227,7 @@ class Experiment:
             compared_children=message.compared_children,
             different_children=message.different_children,
             verification=Verification.of(message.verification),
+            normalisations=read_versions(message.normalisations),
         )
 
 

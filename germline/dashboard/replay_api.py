@@ -78,9 +78,13 @@ class ReplayApi:
             body = None
         seed = _seed_of(body)
         experiment, _, genome = await self._threads.ask(self._found, request)
-        centre = b"" if genome else (await self._threads.ask(self._source.checkpoint, experiment.name)).data
+        if genome:
+            spec, centre = experiment.spec_for(genome), b""
+        else:
+            stored = await self._threads.ask(self._source.checkpoint, experiment.name)
+            spec, centre = experiment.spec_at(stored.epoch), stored.data
         job = Job(
-            spec=to_toml(experiment.spec),
+            spec=to_toml(spec),
             genome=base64.b64encode(genome.encode()).decode() if genome else "",
             centre=centre,
             seed=seed,

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from germline.card import Score
 from germline.cli import cards
+from germline.cli.archive import Archive
 from germline.cli.cards import Playable
 from germline.cli.errors import CommandError
 from germline.cli.files import check_free
@@ -215,7 +216,8 @@ def load(source: str | Path | Client, experiment: str | None = None, *, device: 
         return Policy(_of_master(MasterSource(source, name_or_only(source, experiment))), device)
     if experiment is not None:
         raise CommandError(f"experiment is {experiment!r}; allowed: None, unless the source is a client")
-    return Policy(cards.of_file(_file(Path(source))), device)
+    path = Path(source)
+    return Policy(_of_folder(path) if path.is_dir() else cards.of_file(_file(path)), device)
 
 
 def _of_master(source: MasterSource) -> Playable:
@@ -226,14 +228,18 @@ def _of_master(source: MasterSource) -> Playable:
     return cards.of_experiment(look, source.individual())
 
 
+def _of_folder(path: Path) -> Playable:
+    """The champion of a run by its card, or the centre of an evolution strategy by what it played."""
+    folder = RunFolder(path)
+    if folder.centre.exists():
+        return cards.of_centre(Archive(folder).experiment(), folder.centre.read_bytes())
+    if not folder.champion.exists():
+        raise CommandError(f"{path} holds no champion.toml and no centre.safetensors")
+    return cards.of_file(folder.champion)
+
+
 def _file(path: Path) -> Path:
-    """The file that holds a policy; of a run's folder, its champion or its centre."""
-    if path.is_dir():
-        folder = RunFolder(path)
-        held = [file for file in (folder.centre, folder.champion) if file.exists()]
-        if not held:
-            raise CommandError(f"{path} holds no champion.toml and no centre.safetensors")
-        return held[0]
+    """A file that holds a policy."""
     if not path.is_file():
         raise CommandError(f"{path} is no file; allowed: a policy card, an exported policy, a run's folder")
     return path

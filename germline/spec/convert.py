@@ -71,6 +71,7 @@ class _Common(TypedDict):
     cap_frames: int
     cap_schedule: CapSchedule
     frame_bonus: float
+    normalise_observations: bool
 
 
 def ga_settings(spec: spec_pb2.ExperimentSpec) -> GaSettings:
@@ -127,6 +128,7 @@ def _common_settings(
         cap_frames=spec.evaluation.cap_frames,
         cap_schedule=_CAP_SCHEDULES[spec.evaluation.cap_schedule],
         frame_bonus=spec.evaluation.frame_bonus,
+        normalise_observations=spec.policy.normalise_observations,
     )
 
 
@@ -200,6 +202,7 @@ def eggroll_settings(spec: spec_pb2.ExperimentSpec) -> EggrollSettings:
         reported_episodes=eggroll.reported_episodes,
         starts=starts_of(spec) if eggroll.reported_episodes else (),
         novelty=_centre_novelty(spec) if eggroll.HasField("novelty") else None,
+        normalise_observations=spec.policy.normalise_observations,
     )
 
 

@@ -9,6 +9,7 @@ from germline.card import read_line
 from germline.policy_versions import VERSIONS
 from germline.spec.behaviour import behaviour_dimensions, behaviour_problems
 from germline.spec.convert import breeding_of, ga_settings, starts_of
+from germline.spec.normalised import normalisation_problems
 from germline.spec.problems import Problem, wrong_value
 from germline.v1 import spec_pb2
 
@@ -46,6 +47,10 @@ def _rules(
     yield ("task", "policy.name", "policy.hidden"), lambda: _policy_fits_task(spec)
     yield ("task", "policy.name", "algorithm"), lambda: _own_is_all_or_nothing(spec)
     yield ("policy.name", "policy.version"), lambda: _policy_has_its_version(spec.policy)
+    yield (
+        ("task", "policy.normalise_observations", "policy.normalisation"),
+        lambda: normalisation_problems(spec),
+    )
     if spec.HasField("behaviour"):
         fields = (field.name for field in spec.behaviour.DESCRIPTOR.fields)
         yield ("task", *_below("behaviour.", *fields)), lambda: behaviour_problems(spec)

@@ -2005,6 +2005,7 @@ class Experiment(_message.Message):
     COMPARED_CAP_FRAMES_FIELD_NUMBER: _builtins.int
     BEST_CAP_FRAMES_FIELD_NUMBER: _builtins.int
     VERIFICATION_FIELD_NUMBER: _builtins.int
+    NORMALISATIONS_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """Number on this master; never used twice."""
     state: Global___ExperimentState.ValueType
@@ -2089,6 +2090,12 @@ class Experiment(_message.Message):
     def verification(self) -> Global___Verification:
         """What came of results that were played again by another worker."""
 
+    @_builtins.property
+    def normalisations(self) -> _containers.RepeatedCompositeFieldContainer[_spec_pb2.NormalisationVersion]:
+        """Where its spec has `normalise_observations`: all versions so far, oldest first; about one for each doubling of the
+        evaluations.
+        """
+
     def __init__(
         self,
         *,
@@ -2126,10 +2133,11 @@ class Experiment(_message.Message):
         compared_cap_frames: _builtins.int = ...,
         best_cap_frames: _builtins.int = ...,
         verification: Global___Verification | None = ...,
+        normalisations: _abc.Iterable[_spec_pb2.NormalisationVersion] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_best_fitness", b"_best_fitness", "best_fitness", b"best_fitness", "champion", b"champion", "created", b"created", "spec", b"spec", "verification", b"verification"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_best_fitness", b"_best_fitness", "best_cap_frames", b"best_cap_frames", "best_fitness", b"best_fitness", "cap_frames", b"cap_frames", "centre_digest", b"centre_digest", "champion", b"champion", "checkpoints_wanted", b"checkpoints_wanted", "compared_cap_frames", b"compared_cap_frames", "compared_children", b"compared_children", "created", b"created", "different_children", b"different_children", "episodes", b"episodes", "epochs", b"epochs", "evaluations", b"evaluations", "evaluations_per_second", b"evaluations_per_second", "failed", b"failed", "fitness_quantiles", b"fitness_quantiles", "frames", b"frames", "frames_per_second", b"frames_per_second", "kernels", b"kernels", "leased", b"leased", "leases_lost", b"leases_lost", "lineage_depth", b"lineage_depth", "number", b"number", "population", b"population", "running_s", b"running_s", "set_aside", b"set_aside", "spec", b"spec", "state", b"state", "steps", b"steps", "trouble", b"trouble", "unable", b"unable", "verification", b"verification", "workers", b"workers", "workers_wanted", b"workers_wanted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_best_fitness", b"_best_fitness", "best_cap_frames", b"best_cap_frames", "best_fitness", b"best_fitness", "cap_frames", b"cap_frames", "centre_digest", b"centre_digest", "champion", b"champion", "checkpoints_wanted", b"checkpoints_wanted", "compared_cap_frames", b"compared_cap_frames", "compared_children", b"compared_children", "created", b"created", "different_children", b"different_children", "episodes", b"episodes", "epochs", b"epochs", "evaluations", b"evaluations", "evaluations_per_second", b"evaluations_per_second", "failed", b"failed", "fitness_quantiles", b"fitness_quantiles", "frames", b"frames", "frames_per_second", b"frames_per_second", "kernels", b"kernels", "leased", b"leased", "leases_lost", b"leases_lost", "lineage_depth", b"lineage_depth", "normalisations", b"normalisations", "number", b"number", "population", b"population", "running_s", b"running_s", "set_aside", b"set_aside", "spec", b"spec", "state", b"state", "steps", b"steps", "trouble", b"trouble", "unable", b"unable", "verification", b"verification", "workers", b"workers", "workers_wanted", b"workers_wanted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__best_fitness: _TypeAlias = _typing.Literal["best_fitness"]  # noqa: Y015
     _WhichOneofArgType__best_fitness: _TypeAlias = _typing.Literal["_best_fitness", b"_best_fitness"]  # noqa: Y015

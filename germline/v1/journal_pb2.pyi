@@ -359,6 +359,7 @@ class Told(_message.Message):
     RUNNING_S_FIELD_NUMBER: _builtins.int
     CUT_FIELD_NUMBER: _builtins.int
     BEHAVIOUR_FIELD_NUMBER: _builtins.int
+    OBSERVED_FIELD_NUMBER: _builtins.int
     ticket: _builtins.int
     """Number of the work."""
     frames: _builtins.int
@@ -373,6 +374,8 @@ class Told(_message.Message):
     """Present for work with a cap: how many of its episodes the cap cut. The others were whole games."""
     behaviour: _builtins.bytes
     """What was done, where the spec has a `behaviour`: as in Result of worker.proto."""
+    observed: _builtins.bytes
+    """What was seen, where the spec has `normalise_observations`: as in Result of worker.proto."""
     @_builtins.property
     def returns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
         """Return of each episode."""
@@ -388,10 +391,11 @@ class Told(_message.Message):
         running_s: _builtins.float = ...,
         cut: _builtins.int | None = ...,
         behaviour: _builtins.bytes = ...,
+        observed: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_cut", b"_cut", "cut", b"cut"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cut", b"_cut", "behaviour", b"behaviour", "cut", b"cut", "frames", b"frames", "returns", b"returns", "running_s", b"running_s", "steps", b"steps", "ticket", b"ticket", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cut", b"_cut", "behaviour", b"behaviour", "cut", b"cut", "frames", b"frames", "observed", b"observed", "returns", b"returns", "running_s", b"running_s", "steps", b"steps", "ticket", b"ticket", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cut: _TypeAlias = _typing.Literal["cut"]  # noqa: Y015
     _WhichOneofArgType__cut: _TypeAlias = _typing.Literal["_cut", b"_cut"]  # noqa: Y015

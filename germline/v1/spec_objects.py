@@ -110,6 +110,18 @@ class OwnTask:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Normalisation:
+    r"""By what observations are normalised: a mean and a deviation for each number of an observation, as
+    float32 has it."""
+
+    mean: Sequence[float] = ()
+    r"""What is subtracted."""
+
+    deviation: Sequence[float] = ()
+    r"""What the rest is divided by."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Policy:
     r"""Which network plays."""
 
@@ -129,6 +141,16 @@ class Policy:
     r"""Of a policy that was built otherwise in an earlier release: which of its versions. Only "uber2018"
     has several: 1 starts by Glorot's scheme, 2 as published. Absent in a new spec: the newest; a stored
     spec or card without one means 1."""
+
+    normalise_observations: bool | None = None
+    r"""Whether networks see each number of an observation less its mean, divided by its deviation, and
+    clipped to -10..10; both are learned from what was seen in the run so far: a first version once the
+    founders, or an evolution strategy's first epoch, have played, and another one each time that the
+    evaluations have doubled. For vectors of numbers."""
+
+    normalisation: Normalisation | None = None
+    r"""The numbers themselves, where they are known: of a policy card, or of another run. Not beside
+    normalise_observations."""
 
 
 @dataclass(frozen=True, kw_only=True)

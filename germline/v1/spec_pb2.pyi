@@ -848,6 +848,8 @@ class Policy(_message.Message):
     HIDDEN_FIELD_NUMBER: _builtins.int
     ARGUMENTS_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    NORMALISE_OBSERVATIONS_FIELD_NUMBER: _builtins.int
+    NORMALISATION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"motion" (small, sees what moves), "dqn2015" (Mnih et al. 2015), "uber2018" (the large network of Such et al. 2018),
     "convolution" (images of any shape), "mlp", "linear" (one layer), "gru" and "lstm" (which remember), "vector" (for function tasks), "own" (for own tasks), a name in the entry-point group
@@ -857,6 +859,11 @@ class Policy(_message.Message):
     """Of a policy that was built otherwise in an earlier release: which of its versions. Only "uber2018" has several: 1 starts
     by Glorot's scheme, 2 as published. Absent in a new spec: the newest; a stored spec or card without one means 1.
     """
+    normalise_observations: _builtins.bool
+    """Whether networks see each number of an observation less its mean, divided by its deviation, and clipped to -10..10; both
+    are learned from what was seen in the run so far: a first version once the founders, or an evolution strategy's first
+    epoch, have played, and another one each time that the evaluations have doubled. For vectors of numbers.
+    """
     @_builtins.property
     def hidden(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Widths of the hidden layers of an "mlp", or of those behind the maps of a "convolution"."""
@@ -865,6 +872,10 @@ class Policy(_message.Message):
     def arguments(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Handed to the class as keyword arguments; see `GymTask.arguments`."""
 
+    @_builtins.property
+    def normalisation(self) -> Global___Normalisation:
+        """The numbers themselves, where they are known: of a policy card, or of another run. Not beside normalise_observations."""
+
     def __init__(
         self,
         *,
@@ -872,16 +883,81 @@ class Policy(_message.Message):
         hidden: _abc.Iterable[_builtins.int] | None = ...,
         arguments: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         version: _builtins.int | None = ...,
+        normalise_observations: _builtins.bool | None = ...,
+        normalisation: Global___Normalisation | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_version", b"_version", "version", b"version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_normalise_observations", b"_normalise_observations", "_version", b"_version", "normalisation", b"normalisation", "normalise_observations", b"normalise_observations", "version", b"version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_version", b"_version", "arguments", b"arguments", "hidden", b"hidden", "name", b"name", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_normalise_observations", b"_normalise_observations", "_version", b"_version", "arguments", b"arguments", "hidden", b"hidden", "name", b"name", "normalisation", b"normalisation", "normalise_observations", b"normalise_observations", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__normalise_observations: _TypeAlias = _typing.Literal["normalise_observations"]  # noqa: Y015
+    _WhichOneofArgType__normalise_observations: _TypeAlias = _typing.Literal["_normalise_observations", b"_normalise_observations"]  # noqa: Y015
     _WhichOneofReturnType__version: _TypeAlias = _typing.Literal["version"]  # noqa: Y015
     _WhichOneofArgType__version: _TypeAlias = _typing.Literal["_version", b"_version"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__normalise_observations) -> _WhichOneofReturnType__normalise_observations | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__version) -> _WhichOneofReturnType__version | None: ...
 
 Global___Policy: _TypeAlias = Policy  # noqa: Y015
+
+@_typing.final
+class Normalisation(_message.Message):
+    """By what observations are normalised: a mean and a deviation for each number of an observation, as float32 has it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEAN_FIELD_NUMBER: _builtins.int
+    DEVIATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def mean(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """What is subtracted."""
+
+    @_builtins.property
+    def deviation(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """What the rest is divided by."""
+
+    def __init__(
+        self,
+        *,
+        mean: _abc.Iterable[_builtins.float] | None = ...,
+        deviation: _abc.Iterable[_builtins.float] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deviation", b"deviation", "mean", b"mean"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Normalisation: _TypeAlias = Normalisation  # noqa: Y015
+
+@_typing.final
+class NormalisationVersion(_message.Message):
+    """A version of the numbers by which a run normalises observations."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBERS_FIELD_NUMBER: _builtins.int
+    FIRST_EPOCH_FIELD_NUMBER: _builtins.int
+    first_epoch: _builtins.int
+    """Of an evolution strategy: the first epoch that is played under them; until the next version's."""
+    @_builtins.property
+    def numbers(self) -> Global___Normalisation:
+        """The numbers. A genome names them by their digest: the seed of its last mutation of power 0 (germline/normalisation.py)."""
+
+    def __init__(
+        self,
+        *,
+        numbers: Global___Normalisation | None = ...,
+        first_epoch: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["numbers", b"numbers"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_epoch", b"first_epoch", "numbers", b"numbers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NormalisationVersion: _TypeAlias = NormalisationVersion  # noqa: Y015
 
 @_typing.final
 class Evaluation(_message.Message):

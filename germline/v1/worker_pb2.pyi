@@ -325,6 +325,7 @@ class Result(_message.Message):
     FAILURE_FIELD_NUMBER: _builtins.int
     CUT_FIELD_NUMBER: _builtins.int
     BEHAVIOUR_FIELD_NUMBER: _builtins.int
+    OBSERVED_FIELD_NUMBER: _builtins.int
     frames: _builtins.int
     """Emulator frames that all episodes took together."""
     steps: _builtins.int
@@ -342,6 +343,11 @@ class Result(_message.Message):
     behaviour: _builtins.bytes
     """Where the spec has a `behaviour`, what was done: its whole numbers, two bytes each, the lower byte first. Of a slice,
     those of one member after the other, in the order of the returns. With a failure: none.
+    """
+    observed: _builtins.bytes
+    """Where the spec has `normalise_observations`, of a lease whose ticket is a multiple of 4: how many observations were seen,
+    a uint64, then the sum of each of their numbers, then the sum of its squares, float64; the lower byte first. Of a slice,
+    those of all members together. With a failure, and of all other leases: none.
     """
     @_builtins.property
     def lease(self) -> Global___LeaseKey:
@@ -364,10 +370,11 @@ class Result(_message.Message):
         failure: _builtins.str = ...,
         cut: _builtins.int | None = ...,
         behaviour: _builtins.bytes = ...,
+        observed: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_cut", b"_cut", "cut", b"cut", "lease", b"lease"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cut", b"_cut", "behaviour", b"behaviour", "cut", b"cut", "failure", b"failure", "frames", b"frames", "lease", b"lease", "play_s", b"play_s", "returns", b"returns", "steps", b"steps"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cut", b"_cut", "behaviour", b"behaviour", "cut", b"cut", "failure", b"failure", "frames", b"frames", "lease", b"lease", "observed", b"observed", "play_s", b"play_s", "returns", b"returns", "steps", b"steps"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cut: _TypeAlias = _typing.Literal["cut"]  # noqa: Y015
     _WhichOneofArgType__cut: _TypeAlias = _typing.Literal["_cut", b"_cut"]  # noqa: Y015
@@ -634,6 +641,7 @@ class ExperimentIntroduction(_message.Message):
     EXPERIMENT_FIELD_NUMBER: _builtins.int
     SPEC_FIELD_NUMBER: _builtins.int
     IDENTITY_FIELD_NUMBER: _builtins.int
+    NORMALISATIONS_FIELD_NUMBER: _builtins.int
     experiment: _builtins.int
     """Number of the experiment on this master; leases name it."""
     identity: _builtins.int
@@ -644,16 +652,23 @@ class ExperimentIntroduction(_message.Message):
     def spec(self) -> _spec_pb2.ExperimentSpec:
         """Its settings, with no field left out."""
 
+    @_builtins.property
+    def normalisations(self) -> _containers.RepeatedCompositeFieldContainer[_spec_pb2.NormalisationVersion]:
+        """Where the spec has `normalise_observations`: all versions so far, oldest first. Each new one comes with another
+        introduction, before the first lease that is played under it.
+        """
+
     def __init__(
         self,
         *,
         experiment: _builtins.int = ...,
         spec: _spec_pb2.ExperimentSpec | None = ...,
         identity: _builtins.int = ...,
+        normalisations: _abc.Iterable[_spec_pb2.NormalisationVersion] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["experiment", b"experiment", "identity", b"identity", "spec", b"spec"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["experiment", b"experiment", "identity", b"identity", "normalisations", b"normalisations", "spec", b"spec"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -123,7 +123,7 @@ def _put_asked(
 
 def _put_told(records: Records, told: Sequence[Told]) -> None:
     results, workers, running_s = zip(*told, strict=True)
-    _, returns, frames, _, _, _, behaviour = zip(*results, strict=True)
+    _, returns, frames, _, _, _, behaviour, _ = zip(*results, strict=True)
     if set(map(len, returns)) == {1}:
         records["fitness"] = np.array(list(chain.from_iterable(returns)), np.float64)
         records["episodes"] = 1

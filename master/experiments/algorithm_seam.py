@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 from germline.algorithms.base import JsonValue, Result
 from germline.algorithms.eggroll import EggrollEvent
 from germline.algorithms.slices import EpochClosed
+from germline.normalisation import Version
 from master.experiments.events import Piece
 
 
@@ -39,6 +40,11 @@ class Search(Protocol):
     @property
     def evaluations_a_piece(self) -> int:
         """Evaluations of an ordinary piece of work."""
+        ...
+
+    @property
+    def normalisations(self) -> Sequence[Version]:
+        """What observations were normalised by so far, oldest first."""
         ...
 
     def ask(self, n: int) -> Sequence[Piece]:

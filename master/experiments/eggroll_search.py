@@ -9,6 +9,7 @@ from germline.algorithms.base import JsonValue, Result
 from germline.algorithms.centres import MeasuredCentre
 from germline.algorithms.eggroll import Eggroll, EggrollEvent
 from germline.algorithms.slices import EpochClosed, SliceAsk
+from germline.normalisation import Version
 from master.experiments.algorithm_seam import Leader
 from master.experiments.events import Piece
 
@@ -19,6 +20,11 @@ class EggrollSearch:
     def __init__(self, algorithm: Eggroll) -> None:
         self.algorithm = algorithm
         self.evaluations_a_piece = 2 * algorithm.settings.slice_pairs
+
+    @property
+    def normalisations(self) -> Sequence[Version]:
+        """What observations were normalised by so far, oldest first."""
+        return self.algorithm.normalisations
 
     def ask(self, n: int) -> Sequence[SliceAsk]:
         """At most n slices of the open epoch."""

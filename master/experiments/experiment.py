@@ -12,6 +12,7 @@ from typing import NamedTuple
 from germline.algorithms.base import Ask, Result
 from germline.algorithms.ga import GeneticAlgorithm
 from germline.archive.files import About
+from germline.normalisation import Version
 from germline.spec import kernels_of
 from master.centres.centre import Centre
 from master.errors import ConflictError, Refusal, RefusedResultError, UnscoredError
@@ -175,6 +176,11 @@ class Experiment:
         if self.centre is not None:
             return self.centre.kept()
         return [self.own.kept] if self.own is not None and self.own.kept is not None else []
+
+    @property
+    def normalisations(self) -> Sequence[Version]:
+        """What its observations were normalised by so far, oldest first."""
+        return self.search.normalisations
 
     @property
     def claimed(self) -> int:

@@ -10,6 +10,7 @@ from germline.algorithms.eggroll import EggrollEvent
 from germline.algorithms.ga import GeneticAlgorithm
 from germline.algorithms.slices import EpochClosed
 from germline.genome import format_id
+from germline.normalisation import Version
 from master.experiments.algorithm_seam import Leader
 from master.experiments.events import Piece
 
@@ -21,6 +22,11 @@ class GaSearch:
 
     def __init__(self, algorithm: GeneticAlgorithm) -> None:
         self.algorithm = algorithm
+
+    @property
+    def normalisations(self) -> Sequence[Version]:
+        """What observations were normalised by so far, oldest first."""
+        return self.algorithm.normalisations
 
     def ask(self, n: int) -> Sequence[Ask]:
         """N individuals to play."""

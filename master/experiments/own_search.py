@@ -11,6 +11,7 @@ from germline.algorithms.base import JsonValue, Result
 from germline.algorithms.eggroll import EggrollEvent
 from germline.algorithms.own import OwnRun
 from germline.algorithms.slices import EpochClosed
+from germline.normalisation import Version
 from master.experiments.algorithm_seam import Leader
 from master.experiments.events import Piece
 
@@ -24,6 +25,7 @@ class OwnSearch:
 
     evaluations_a_piece = 1
     cap_of_population = 0
+    normalisations: Sequence[Version] = ()  # its workers see to that
 
     def __init__(self, run: OwnRun) -> None:
         self.run = run

@@ -28,7 +28,7 @@ from master.experiments.events import (
 
 def write_told(message: journal_pb2.Told, told: Told) -> None:
     """Fill in that an evaluation was accepted."""
-    ticket, returns, frames, steps, _, cut, behaviour = told.result
+    ticket, returns, frames, steps, _, cut, behaviour, observed = told.result
     message.ticket = ticket
     message.returns.extend(returns)
     message.frames = frames
@@ -36,6 +36,7 @@ def write_told(message: journal_pb2.Told, told: Told) -> None:
     if cut is not None:
         message.cut = cut
     message.behaviour = behaviour
+    message.observed = observed
     message.worker = told.worker
     message.running_s = told.running_s
 
@@ -50,6 +51,7 @@ def read_told(message: journal_pb2.Told) -> Told:
         message.steps,
         cut=cut,
         behaviour=message.behaviour,
+        observed=message.observed,
     )
     return Told(result, message.worker, message.running_s)
 

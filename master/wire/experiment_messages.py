@@ -13,6 +13,7 @@ from germline.algorithms.ga import GeneticAlgorithm
 from germline.algorithms.map_elites import MapElites
 from germline.algorithms.window import Member
 from germline.genome import Genome
+from germline.spec.normalised import write_versions
 from germline.statistics import half_width
 from germline.v1 import experiment_pb2, spec_pb2
 from master.centres.centre import Centre
@@ -58,6 +59,7 @@ def write_experiment(experiment: Experiment) -> experiment_pb2.Experiment:
         failed=progress.failed,
         kernels=kernel_families(experiment.workers.values(), experiment.settings.spec),
         set_aside=[experiment_pb2.Unscored(**each._asdict()) for each in progress.set_aside],
+        normalisations=write_versions(experiment.normalisations),
     )
     if experiment.own is not None:
         _write_own(message, experiment.own)

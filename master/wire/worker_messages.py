@@ -11,6 +11,7 @@ from germline.algorithms.base import Ask, Result
 from germline.algorithms.slices import SliceAsk
 from germline.bottleneck import STAGES
 from germline.limits import MAX_FAILURE, MAX_HELD, MAX_LIBRARIES, MAX_RESULTS, MAX_SLOTS, MAX_TEXT
+from germline.spec.normalised import write_versions
 from germline.spec.travelling import for_workers
 from germline.v1 import genome_pb2, worker_pb2
 from master.centres.keeper import Part, Report
@@ -142,6 +143,7 @@ def _results(messages: Iterable[worker_pb2.Result]) -> Iterator[tuple[Key, Resul
                 failure,
                 message.cut if message.HasField("cut") else None,
                 message.behaviour,
+                message.observed,
             ),
         )
 
@@ -187,6 +189,7 @@ class OrderWriter:
             message.introduction.experiment = order.experiment.number
             message.introduction.identity = order.experiment.identity
             message.introduction.spec.CopyFrom(for_workers(order.experiment.settings.spec))
+            message.introduction.normalisations.extend(write_versions(order.experiment.normalisations))
         elif isinstance(order, Revoke):
             message.revocation.leases.extend(map(_write_key, order.keys))
         elif isinstance(order, Drain | Suspend):

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from germline.algorithms.base import Result, check_cut
 from germline.behaviour import BYTES
 from germline.limits import FRAMES_OVER, LARGEST_RETURN, MOST_FRAMES
+from germline.observed import Observed, is_observed
 from germline.protocol_starts import FRAME_CAPS
 from germline.spec import behaviour_dimensions
 from germline.v1 import spec_pb2
@@ -23,12 +24,14 @@ class Bounds(NamedTuple):
         highest: at most.
         frames: how many its protocol allows; what is over by the rest of a step is allowed, too.
         dimensions: whole numbers of its behaviour.
+        observes: whether some results tell what was seen.
     """
 
     lowest: float = -LARGEST_RETURN
     highest: float = LARGEST_RETURN
     frames: int = MOST_FRAMES
     dimensions: int = 0
+    observes: bool = False
 
     @classmethod
     def of(cls, spec: spec_pb2.ExperimentSpec) -> Bounds:
@@ -39,6 +42,7 @@ class Bounds(NamedTuple):
             said.highest_return if said.HasField("highest_return") else LARGEST_RETURN,
             _frame_cap(spec.task),
             behaviour_dimensions(spec),
+            spec.policy.normalise_observations,
         )
 
     def check(self, result: Result, piece: Piece) -> None:
@@ -53,6 +57,7 @@ class Bounds(NamedTuple):
             )
         self._check_returns(returns)
         self._check_behaviour(result.behaviour, evaluations_of(piece))
+        self._check_observed(result)
         self._check_frames(result, min(episodes * (self.frames + FRAMES_OVER), MOST_FRAMES))
         try:
             check_cut(result, cap_of(piece))
@@ -79,6 +84,19 @@ class Bounds(NamedTuple):
             raise UnscoredError(
                 Refusal.WRONG_LENGTH, f"behaviour has {len(behaviour)} bytes; the work has {allowed}"
             )
+
+    def _check_observed(self, result: Result) -> None:
+        """There where it is asked for, and sums that somebody can have seen."""
+        asked = self.observes and is_observed(result.ticket)
+        if bool(result.observed) != asked:
+            allowed = "what was seen" if asked else "nothing, as this lease does not ask what was seen"
+            raise UnscoredError(
+                Refusal.WRONG_LENGTH, f"observed has {len(result.observed)} bytes; allowed: {allowed}"
+            )
+        try:
+            _ = Observed.unpack(result.observed) if asked else None
+        except ValueError as error:
+            raise UnscoredError(Refusal.OUT_OF_RANGE, str(error)) from None
 
     def _has(self, value: float) -> bool:
         return math.isfinite(value) and self.lowest <= value <= self.highest

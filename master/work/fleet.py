@@ -158,7 +158,7 @@ class Session:
         self.heard = self.beat = clock()
         self.orders: asyncio.Queue[Order | End] = asyncio.Queue()
         self.owed = 0
-        self._introduced: set[int] = set()
+        self._introduced: dict[int, int] = {}  # by number: how many versions of its normalisation
 
     def lend(self, experiment: Experiment, work: list[Work]) -> None:
         """Put work on the stream, and note which genomes the worker knows from now on."""
@@ -168,10 +168,12 @@ class Session:
             self._lend_part(experiment, part)
 
     def introduce(self, experiment: Experiment) -> None:
-        """Tell the worker of an experiment, unless it knows it."""
-        if experiment.number not in self._introduced:
-            self._introduced.add(experiment.number)
+        """Tell the worker of an experiment, unless it knows it; and of a version that is new to it."""
+        told, versions = self._introduced.get(experiment.number), len(experiment.normalisations)
+        if told != versions:
+            self._introduced[experiment.number] = versions
             self.orders.put_nowait(Introduce(experiment))
+        if told is None:
             if experiment.centre is not None:
                 experiment.centre.agreement.join(self.identity.worker_id, experiment.centre.epochs)
             self.catch_up(experiment)

@@ -99,7 +99,7 @@ async def working(address: str) -> AsyncIterator[asyncio.Task[None]]:
             metadata=(),
             identity=identity,
             slots=4,
-            build=lambda _: Engine(),
+            build=lambda _, __: Engine(),
             patience_s=0.0,
         )
     )

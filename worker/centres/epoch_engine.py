@@ -15,6 +15,7 @@ from typing import Generic, NamedTuple, Protocol, runtime_checkable
 
 from germline.behaviour import mean, pack, unpack
 from germline.eggroll import Evolution, centre_file
+from germline.observed import add_up
 from germline.pairs import Slice, members
 from worker.centres.members import centre_member
 from worker.playing.engine import Engine, Evaluation, Key, Played
@@ -81,6 +82,8 @@ class _Open(Generic[Key]):
     failures: list[str] = field(default_factory=list)
     behaviours: dict[int, bytes] = field(default_factory=dict)
     """What each part did, by the place of its first return; empty where nothing is said of it."""
+    observed: dict[int, bytes] = field(default_factory=dict)
+    """What each part saw, likewise."""
     frames: int = 0
     steps: int = 0
     start_s: float = field(default_factory=time.perf_counter)
@@ -283,12 +286,18 @@ class EpochEngine(Generic[Key]):
         if not slice_.pairs:
             for first in range(0, len(seeds), self._rows):
                 part = seeds[first : first + self._rows]
-                yield Evaluation((evaluation.key, first), centre_member(slice_.epoch), part)
+                yield Evaluation(
+                    (evaluation.key, first),
+                    centre_member(slice_.epoch),
+                    part,
+                    is_observed=evaluation.is_observed,
+                )
             return
         each = len(seeds) // slice_.pairs
         for number, member in enumerate(members(slice_.epoch, slice_.first_pair, slice_.pairs)):
             place = (member.pair - slice_.first_pair) * each
-            yield Evaluation((evaluation.key, number * each), member, seeds[place : place + each])
+            own = seeds[place : place + each]
+            yield Evaluation((evaluation.key, number * each), member, own, is_observed=evaluation.is_observed)
 
     def _finish(self, slice_: _Open[Key], first: int, played: Played[tuple[Key, int]]) -> bool:
         """Note what a part came to; whether it was the slice's last."""
@@ -299,6 +308,8 @@ class EpochEngine(Generic[Key]):
             slice_.failures.append(f"{who}: {played.failure}")
         if played.behaviour:
             slice_.behaviours[first] = played.behaviour
+        if played.observed:
+            slice_.observed[first] = played.observed
         slice_.frames += played.frames
         slice_.steps += played.steps
         slice_.left -= 1
@@ -308,10 +319,11 @@ class EpochEngine(Generic[Key]):
         done = self._open.pop(key)
         elapsed_s = time.perf_counter() - done.start_s
         failure = "; ".join(done.failures[:_TOLD_FAILURES])
-        behaviour = b"" if failure else _behaviour(done)
-        return Played(
-            key, tuple(done.returns), done.frames, done.steps, elapsed_s, failure, behaviour=behaviour
-        )
+        played = Played(key, tuple(done.returns), done.frames, done.steps, elapsed_s, failure)
+        if failure:
+            return played
+        seen = add_up([done.observed[first] for first in sorted(done.observed)])
+        return played._replace(behaviour=_behaviour(done), observed=seen)
 
     def _drop_open(self) -> None:
         self._open.clear()

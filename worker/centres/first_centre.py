@@ -152,7 +152,12 @@ def _rollout_of_members(
     make_lanes = lanes_for(settings, task, evolution.centre.device)
     limit, behaviour = settings.max_episode_s, behaviour_of(settings, task)
     rollout = Rollout[tuple[Key, int]](
-        make_lanes, make_population, wanted, max_episode_s=limit, behaviour=behaviour
+        make_lanes,
+        make_population,
+        wanted,
+        max_episode_s=limit,
+        behaviour=behaviour,
+        make_normaliser=settings.normalisation.maker(task.spaces),
     )
     return rollout, refresh
 

@@ -6,12 +6,14 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
+from germline.spec.normalised import read_versions
 from germline.v1 import worker_pb2
 from worker.centres.epoch_engine import Evolving
 from worker.connection import wire
 from worker.connection.worker_state import Introduced, WorkerState
 from worker.playing.engine_builder import patience_with
 from worker.playing.lease_work import ExperimentKey
+from worker.playing.normaliser import Versions
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +65,7 @@ class MasterMessages:
         """Keep what plays if the experiment is the one we know; otherwise its old leases mean nothing now."""
         state, spec = self._state, message.introduction.spec
         experiment = ExperimentKey(message.introduction.experiment, message.introduction.identity)
-        introduced = Introduced(experiment, spec.SerializeToString(deterministic=True))
+        introduced = Introduced(experiment, spec.SerializeToString(deterministic=True), Versions())
         known = state.introduced.get(experiment.number)
         if known is None or not known.means(introduced):
             if known is not None:
@@ -71,8 +73,11 @@ class MasterMessages:
                 self._wake()
             state.introduced[experiment.number] = introduced
             build = state.settings.build
-            state.playing.introduce(experiment, lambda: build(spec), patience_with(spec))
+            versions = introduced.versions
+            state.playing.introduce(experiment, lambda: build(spec, versions), patience_with(spec))
             logger.info("experiment %s is %s", experiment, spec.name)
+        versions = state.introduced[experiment.number].versions
+        versions.learn(read_versions(message.introduction.normalisations))
         if spec.algorithm.WhichOneof("kind") == "eggroll":  # the master compares where its workers stand
             state.playing.evolve(experiment, lambda _: None)
 

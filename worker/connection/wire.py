@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from germline.genome import MAX_RANK, Genome, Mutation, format_id
 from germline.limits import MAX_FAILURE, PART_BYTES
+from germline.observed import is_observed
 from germline.pairs import Slice
 from germline.v1 import genome_pb2, worker_pb2
 from worker.connection.leases import Batch
@@ -191,6 +192,7 @@ def _result(score: Score) -> worker_pb2.Result:
         play_s=score.play_s,
         failure=score.failure[:MAX_FAILURE],
         behaviour=score.behaviour,
+        observed=score.observed,
     )
 
 
@@ -232,7 +234,8 @@ class KnownGenomes:
         key = lease_key(lease.key)
         if lease.HasField("slice"):
             part = lease.slice
-            return Assignment(key, Slice(part.epoch, part.first_pair, part.pairs), tuple(lease.episode_seeds))
+            slice_ = Slice(part.epoch, part.first_pair, part.pairs)
+            return Assignment(key, slice_, tuple(lease.episode_seeds), is_observed=is_observed(key.ticket))
         genome = self._genomes.get(lease.genome)
         if genome is None:
             raise ProtocolError(
@@ -240,9 +243,9 @@ class KnownGenomes:
             )
         seeds = tuple(lease.episode_seeds)
         if not lease.HasField("mutation"):
-            return Assignment(key, genome, seeds, cap_frames=lease.cap_frames)
+            return Assignment(key, genome, seeds, None, lease.cap_frames, is_observed(key.ticket))
         child = genome.child(_mutation(key, lease.mutation))
-        return Assignment(key, child, seeds, genome, lease.cap_frames)
+        return Assignment(key, child, seeds, genome, lease.cap_frames, is_observed(key.ticket))
 
 
 def _mutation(key: LeaseKey, step: genome_pb2.Mutation) -> Mutation:

@@ -17,6 +17,7 @@ from worker.connection.prefetch import Prefetch
 from worker.connection.results_log import ResultsLog
 from worker.playing.engine import Engine
 from worker.playing.lease_work import ExperimentKey, Failure, Hang, LeaseKey, Notice
+from worker.playing.normaliser import Versions
 from worker.playing.outbox import PATIENCE_S, Outbox
 from worker.playing.playing_thread import PlayingThread
 
@@ -34,7 +35,7 @@ class LinkSettings:
     identity: wire.Identity
     slots: int
     """Individuals to ask for until an engine says how many it plays at a time."""
-    build: Callable[[spec_pb2.ExperimentSpec], Engine[LeaseKey]]
+    build: Callable[[spec_pb2.ExperimentSpec, Versions], Engine[LeaseKey]]
     """Makes an experiment's engine; runs on the playing thread."""
     go_on: Callable[[], bool] = lambda: False
     """Turns to the next address; false if all were tried, so that it is time to wait."""
@@ -45,10 +46,11 @@ class LinkSettings:
 
 
 class Introduced(NamedTuple):
-    """An experiment as a master introduced it: what it is, and its encoded spec."""
+    """An experiment as a master introduced it: what it is, its encoded spec, and by what it normalises."""
 
     experiment: ExperimentKey
     spec: bytes
+    versions: Versions
 
     def means(self, other: Introduced) -> bool:
         """Whether this is the same experiment: by its identity, or by its spec where none is said."""

@@ -22,6 +22,7 @@ class Evaluation(NamedTuple, Generic[Key]):
         episode_seeds: one episode for each, at least one.
         parent: the genome without its last mutation; finding it out costs the length of a long line.
         cap_frames: each episode is cut with the step that reaches so many frames; 0: the task alone ends it.
+        is_observed: whether a run that learns what to normalise by is told what was seen.
     """
 
     key: Key
@@ -29,6 +30,7 @@ class Evaluation(NamedTuple, Generic[Key]):
     episode_seeds: tuple[int, ...]
     parent: Genome | None = None
     cap_frames: int = 0
+    is_observed: bool = False
 
     @property
     def size(self) -> int:
@@ -49,6 +51,7 @@ class Played(NamedTuple, Generic[Key]):
         failure: why it could not be scored, for people; empty if it was.
         cut: how many of the episodes its cap cut; None for an evaluation without a cap.
         behaviour: what was done, packed; empty where the experiment has none, and with a failure.
+        observed: what was seen, packed; empty where it is not asked for, and with a failure.
     """
 
     key: Key
@@ -59,6 +62,7 @@ class Played(NamedTuple, Generic[Key]):
     failure: str = ""
     cut: int | None = None
     behaviour: bytes = b""
+    observed: bytes = b""
 
 
 class Engine(Protocol[Key]):

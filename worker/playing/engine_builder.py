@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
@@ -16,12 +16,14 @@ from germline.policy_versions import VERSIONS
 from germline.shaping import ShapingName
 from germline.spec import behaviour_dimensions, low_rank, unknown_settings
 from germline.spec.behaviour import bounds
+from germline.spec.normalised import numbers_of
 from germline.v1 import spec_pb2
 from worker.allowed_code import NOTHING_MORE, AllowedCode
 from worker.centres.first_centre import CentreSettings, build_evolving
 from worker.playing.engine import Engine
 from worker.playing.engines import build_engine
 from worker.playing.lease_work import LeaseKey
+from worker.playing.normaliser import NormaliserSettings, Versions
 from worker.playing.patience import Patience
 from worker.playing.playable import EngineSettings, code_named_by
 from worker.plugins import values
@@ -59,8 +61,8 @@ class EngineBuilder:
     allowed_code: AllowedCode = NOTHING_MORE
     """What specs may have imported here."""
 
-    def build(self, spec: spec_pb2.ExperimentSpec) -> Engine[LeaseKey]:
-        """Build the engine that plays an experiment.
+    def build(self, spec: spec_pb2.ExperimentSpec, versions: Versions | None = None) -> Engine[LeaseKey]:
+        """Build the engine that plays an experiment; `versions` say by what it normalises, if it learns that.
 
         Raises:
             SetupError: if this worker cannot play it; the message says why.
@@ -72,7 +74,7 @@ class EngineBuilder:
         if algorithm not in ("ga", "map_elites", "eggroll"):
             allowed = "'ga', 'map_elites' and 'eggroll'"
             raise SetupError(f"algorithm is {algorithm!r}; this worker plays {allowed}")
-        settings = engine_settings(spec)
+        settings = _learning(engine_settings(spec), versions)
         if refused := self.allowed_code.why_not(code_named_by(settings)):
             raise SetupError(refused)
         if settings.precision == "bfloat16" and not has_bfloat16(self.device):
@@ -116,7 +118,12 @@ def engine_settings(spec: spec_pb2.ExperimentSpec) -> EngineSettings:
         policy_version=spec.policy.version or (1 if spec.policy.name in VERSIONS else None),
         dimensions=behaviour_dimensions(spec),
         bounds=tuple(bounds(spec)),
+        normalisation=NormaliserSettings(numbers_of(spec), spec.policy.normalise_observations),
     )
+
+
+def _learning(settings: EngineSettings, versions: Versions | None) -> EngineSettings:
+    return replace(settings, normalisation=settings.normalisation._replace(versions=versions))
 
 
 def patience_with(spec: spec_pb2.ExperimentSpec) -> Patience:

@@ -103,7 +103,14 @@ def _rollout_of_genomes(
     def rollout(count: int) -> Rollout[Key]:
         make_lanes = lanes_for(settings, task, device)
         limit, behaviour = settings.max_episode_s, behaviour_of(settings, task)
-        return Rollout(make_lanes, make_population, count, max_episode_s=limit, behaviour=behaviour)
+        return Rollout(
+            make_lanes,
+            make_population,
+            count,
+            max_episode_s=limit,
+            behaviour=behaviour,
+            make_normaliser=settings.normalisation.maker(task.spaces),
+        )
 
     if shares:
         return rollout(slots or relatives(rows))

@@ -11,6 +11,7 @@ from torch import nn
 
 from worker.networks.forward.integer_plan import integer_plan
 from worker.networks.policies.build import make_policy
+from worker.playing.normaliser import AS_SHOWN, NormaliserSettings
 from worker.plugins import make_task
 from worker.tasks.base import ContinuousActions, SetupError, Task, WeightsTask
 
@@ -35,6 +36,7 @@ class EngineSettings:
         max_episode_s: how long one episode may take; what takes longer cannot be scored.
         dimensions: numbers of an evaluation's behaviour; 0: nothing is said of it.
         bounds: the lowest and highest value of each of them; empty: as the task says.
+        normalisation: whether networks see normalised observations.
     """
 
     task: str
@@ -49,6 +51,7 @@ class EngineSettings:
     policy_version: int | None = None
     dimensions: int = 0
     bounds: tuple[tuple[float, float], ...] = ()
+    normalisation: NormaliserSettings = AS_SHOWN
 
     @property
     def rows(self) -> int:

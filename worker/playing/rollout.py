@@ -27,12 +27,14 @@ import torch
 from germline.behaviour import Numbers, Range, mean, pack
 from worker.networks.population import Population
 from worker.playing.engine import Evaluation, Key, Played
+from worker.playing.normaliser import Normaliser
 from worker.playing.stages import Stage, StageClock, Stages
 from worker.plugins import described
 from worker.tasks.base import (
     RAISED,
     Lanes,
     LanesBrokenError,
+    Observations,
     SetupError,
     Stepped,
     close_quietly,
@@ -77,6 +79,7 @@ class Rollout(Generic[Key]):
         *,
         max_episode_s: float = math.inf,
         behaviour: Range | None = None,
+        make_normaliser: Callable[[int, int], Normaliser] | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         """Build lanes and population; if the device's memory is too small for the slots, halve them.
@@ -87,11 +90,14 @@ class Rollout(Generic[Key]):
             slots: evaluations to play at a time.
             max_episode_s: how long one episode may take, in seconds.
             behaviour: the ranges of what lanes say of an episode; None if they are not asked.
+            make_normaliser: makes what stands between lanes and networks, for so many slots and rows; None:
+                networks see what lanes show.
             clock: tells the time.
         """
         self._frames = 0
         self._make_lanes, self._make_population = make_lanes, make_population
         self._max_episode_s, self._clock, self._behaviour = max_episode_s, clock, behaviour
+        self._make_normaliser = make_normaliser
         self._look_s = clock()
         self._stage = StageClock()
         self._queue: deque[Evaluation[Key]] = deque()
@@ -117,6 +123,8 @@ class Rollout(Generic[Key]):
         self._active = np.zeros((slots, self._rows), np.bool_)
         observations = self._lanes.observations[: slots * self._rows]
         self._observations = observations.reshape(slots, self._rows, *observations.shape[1:])
+        make = self._make_normaliser
+        self._normaliser = make(slots, self._rows) if make is not None else None
 
     @property
     def slots(self) -> int:
@@ -208,6 +216,8 @@ class Rollout(Generic[Key]):
         self._slots[index] = slot
         with self._at_its_cost(index, slot):
             self._population.fill(index, evaluation.genome, evaluation.parent)
+            if self._normaliser is not None:
+                self._normaliser.begin(index, evaluation.genome, is_observed=evaluation.is_observed)
             for row in range(min(self._rows, len(evaluation.episode_seeds))):
                 self._begin_episode(index, slot, row)
 
@@ -238,10 +248,16 @@ class Rollout(Generic[Key]):
         if not lanes.size:
             return
         self._stage.switch(Stage.INFER)
-        actions = self._population.act(self._observations, self._active)
+        actions = self._population.act(self._seen(), self._active)
         self._stage.switch(Stage.EMULATE)
         self._lanes.send(lanes, actions[self._active])
         self._stepping = lanes
+
+    def _seen(self) -> Observations:
+        """What networks see of what lanes show."""
+        if self._normaliser is None:
+            return self._observations
+        return self._normaliser.see(self._observations, self._active)
 
     def _finish_step(self) -> None:
         if self._stepping is None:
@@ -337,7 +353,8 @@ class Rollout(Generic[Key]):
         key, elapsed_s = slot.evaluation.key, time.perf_counter() - slot.start_s
         cut = slot.cut if slot.evaluation.cap_frames else None
         done = b"" if failure or not slot.behaviours else pack(mean(list(slot.behaviours.values())))
-        self._done.append(Played(key, returns, slot.frames, slot.steps, elapsed_s, failure, cut, done))
+        seen = self._normaliser.told(index) if self._normaliser is not None and not failure else b""
+        self._done.append(Played(key, returns, slot.frames, slot.steps, elapsed_s, failure, cut, done, seen))
         self._free(index)
         if self._alone and self._alone[0].key == key:
             self._alone.popleft()

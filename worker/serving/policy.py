@@ -19,6 +19,7 @@ from worker.networks.fixed_weights import FixedPopulation, centre_weights
 from worker.networks.population import Population
 from worker.playing.engine_builder import engine_settings
 from worker.playing.engines import population_maker
+from worker.playing.normaliser import Normaliser
 from worker.playing.playable import EngineSettings, Playable, playable
 from worker.tasks.base import (
     Actions,
@@ -47,9 +48,9 @@ class ArgumentError(ValueError):
 class Player:
     """One network that answers observations, `rows` at a time, each row with a memory of its own."""
 
-    def __init__(self, population: Population, spaces: Spaces) -> None:
-        """Play the network in the population's only slot."""
-        self._population, self._spaces = population, spaces
+    def __init__(self, population: Population, spaces: Spaces, normaliser: Normaliser | None = None) -> None:
+        """Play the network in the population's only slot; it sees what the normaliser shows it."""
+        self._population, self._spaces, self._normaliser = population, spaces, normaliser
         self.rows = population.rows
         shape, kind = (1, population.rows, *spaces.observation_shape), spaces.observation_dtype
         self._observations: npt.NDArray[np.uint8] | npt.NDArray[np.float32] = np.zeros(shape, kind)
@@ -64,7 +65,10 @@ class Player:
         active = np.zeros((1, self.rows), np.bool_)
         active[0, :count] = True
         self._observations[0, :count] = observations
-        return self._population.act(self._observations, active)[0, :count]
+        seen = self._observations
+        if self._normaliser is not None:
+            seen = self._normaliser.see(seen, active)
+        return self._population.act(seen, active)[0, :count]
 
 
 class PolicyModel:
@@ -241,17 +245,26 @@ def player_maker(
     if not isinstance(task, EpisodicTask):
         raise SetupError("the task plays no episodes, and measures no weights")
 
+    make_normaliser = settings.normalisation.maker(task.spaces)
+
+    def normaliser() -> Normaliser | None:
+        if make_normaliser is None:
+            return None
+        made = make_normaliser(1, settings.rows)
+        made.begin(0, _ONE)
+        return made
+
     def make() -> Player:
         if isinstance(policy, Genome):
             population = population_maker(settings, task.spaces, network, device, 0)(1)
             population.fill(0, policy)
-            return Player(population, task.spaces)
+            return Player(population, task.spaces, normaliser())
         fixed = FixedPopulation(
             centre_weights(network, policy), network, task.spaces, 1, settings.rows,
             precision=settings.precision, device=device,
         )  # fmt: skip
         fixed.fill(0, _ONE)
-        return Player(fixed, task.spaces)
+        return Player(fixed, task.spaces, normaliser())
 
     return make
 

@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from germline.algorithms.base import Result
 from germline.archive.record import RECORD
+from germline.observed import Observed, is_observed
 from germline.spec import behaviour_dimensions, loads
 from germline.v1 import spec_pb2
 from master.centres.consequences import discredit
@@ -87,6 +88,17 @@ founders = 4
 candidates = 2
 validation_episodes = 2
 {_BEHAVED}"""
+_NORMALISED = """
+[task.gym]
+id = "Pendulum-v1"
+[policy]
+name = "mlp"
+normalise_observations = true
+[evaluation]"""
+NORMALISED, NORMALISED_BOWL = (
+    text.partition("[task.function]")[0] + _NORMALISED + text.partition("[evaluation]")[2]
+    for text in (POPULATION, BOWL)
+)
 CAPPED = """
 name = "capped"
 [task.gym]
@@ -167,7 +179,9 @@ class Rebirth(RuleBasedStateMachine):
         cut = data.draw(st.integers(0, len(returns))) if cap_of(ask) else None
         size = evaluations_of(ask) * 2 * behaviour_dimensions(self.live.settings.spec)
         behaviour = data.draw(st.binary(min_size=size, max_size=size))
-        result = Result(ask.ticket, returns, 7, 5, cut=cut, behaviour=behaviour)
+        asked = self.live.settings.spec.policy.normalise_observations and is_observed(ask.ticket)
+        seen = Observed(2, np.array([score, 1.0]), np.array([score**2, 1.0])).pack() if asked else b""
+        result = Result(ask.ticket, returns, 7, 5, cut=cut, behaviour=behaviour, observed=seen)
         self.live.tell(WorkerIdentity(worker, "cpu", {}), [(Key(1, ask.ticket, lease.attempt), result)])
 
     @precondition(lambda self: self.work)
@@ -304,6 +318,18 @@ class RebirthOfAPopulationWhoseCapGrows(Rebirth):
     spec = CAPPED.replace("cap_frames = 50", 'cap_frames = 50\ncap_schedule = "progressive"')
 
 
+class RebirthOfAPopulationThatNormalises(RebirthOfAPopulation):
+    """The same where what was seen decides by what observations are normalised."""
+
+    spec = NORMALISED
+
+
+class RebirthOfACentreThatNormalises(Rebirth):
+    """The same where that changes at an epoch's beginning."""
+
+    spec = NORMALISED_BOWL
+
+
 TestRebirth = Rebirth.TestCase
 TestRebirth.settings = settings(max_examples=20, stateful_step_count=40, deadline=None)
 TestRebirthOfAPopulation = RebirthOfAPopulation.TestCase
@@ -322,3 +348,7 @@ TestRebirthOfAPopulationWhoseCapGrows = RebirthOfAPopulationWhoseCapGrows.TestCa
 TestRebirthOfAPopulationWhoseCapGrows.settings = settings(
     max_examples=10, stateful_step_count=40, deadline=None
 )
+for _rebirth in (RebirthOfAPopulationThatNormalises, RebirthOfACentreThatNormalises):
+    _rebirth.TestCase.settings = settings(max_examples=15, stateful_step_count=60, deadline=None)
+TestRebirthOfAPopulationThatNormalises = RebirthOfAPopulationThatNormalises.TestCase
+TestRebirthOfACentreThatNormalises = RebirthOfACentreThatNormalises.TestCase

@@ -7,13 +7,17 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import grpc
+import numpy as np
 import pytest
 from grpc import aio
 
 from germline import noise
 from germline.genome import Genome, Mutation, format_id
 from germline.limits import MAX_MESSAGE_BYTES
+from germline.normalisation import digest_in
+from germline.observed import Observed, is_observed
 from germline.spec import loads
+from germline.spec.normalised import read_versions
 from germline.spec.travelling import for_workers
 from germline.v1 import experiment_pb2, spec_pb2, worker_pb2
 from germline.v1.experiment_pb2_grpc import ExperimentServiceStub
@@ -65,6 +69,19 @@ candidates = 1
 validation_episodes = 2
 validation_share = 0.5
 """)
+NORMALISED = loads("""
+name = "one"
+[task.gym]
+id = "CartPole-v1"
+[policy]
+name = "mlp"
+normalise_observations = true
+[algorithm.ga]
+window = 6
+parents = 2
+candidates = 0
+""")
+SEEN = Observed(2, np.array([3.0, 1.0]), np.array([5.0, 1.0])).pack()
 EGGROLL = loads("""
 name = "es"
 [task.function]
@@ -100,6 +117,7 @@ class Worker:
         self.genomes: dict[int, Genome] = {}
         self.sequence = 0
         self.skipped = {"introduction"}
+        self.introduced: Sequence[spec_pb2.NormalisationVersion] = ()
         self.heard_kinds: list[str | None] = []
 
     async def say(self, **message: object) -> None:
@@ -117,6 +135,8 @@ class Worker:
             assert isinstance(message, worker_pb2.MasterMessage), await self.ending()
             heard = message.WhichOneof("kind")
             self.heard_kinds.append(heard)
+            if heard == "introduction":
+                self.introduced = message.introduction.normalisations
             if heard == kind:
                 return message
             assert heard in self.skipped, message
@@ -393,6 +413,43 @@ async def test_a_behaviour_counts_if_it_has_as_many_numbers_as_the_spec_asks_for
         assert (await house.look()).evaluations == 1
     assert code == "WRONG_LENGTH"
     assert sentence == "behaviour has 0 bytes; the work has 1 x 2 whole numbers of 2 bytes"
+
+
+async def test_a_version_of_the_normalisation_comes_before_the_first_lease_that_is_played_under_it(
+    serve: Serve,
+) -> None:
+    async with serve() as house:
+        await house.create(NORMALISED)
+        worker = await house.greeted()
+        marks = 0
+        for _ in range(30):
+            (lease,) = await worker.borrow(1)
+            named = digest_in(worker.genome_of(lease))
+            known = [version.numbers.digest for version in read_versions(worker.introduced)]
+            assert named is None or named in known
+            marks += named is not None
+            told = played(lease)
+            told.observed = SEEN if is_observed(lease.key.ticket) else b""
+            assert not (await worker.tell(told)).refused
+        assert marks
+        assert (await house.look()).normalisations == worker.introduced
+        late = await house.greeted("late")
+        await late.borrow(1)
+        assert late.introduced == worker.introduced
+
+
+async def test_an_experiment_that_normalises_comes_back_with_the_same_numbers(serve: Serve) -> None:
+    async with serve() as house:
+        await house.create(NORMALISED)
+        worker = await house.greeted()
+        for lease in await worker.borrow(12):
+            told = played(lease)
+            told.observed = SEEN if is_observed(lease.key.ticket) else b""
+            await worker.tell(told)
+        before = (await house.look()).normalisations
+        assert len(before) == 1
+    async with serve() as house:
+        assert (await house.look()).normalisations == before
 
 
 async def test_every_lease_refers_to_a_genome_that_the_stream_knows(house: House) -> None:

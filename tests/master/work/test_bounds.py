@@ -2,12 +2,14 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from germline.algorithms.base import Ask, Purpose, Result
 from germline.algorithms.slices import SliceAsk
 from germline.genome import Genome
 from germline.limits import FRAMES_OVER, LARGEST_RETURN, MOST_FRAMES
+from germline.observed import Observed
 from germline.spec import SpecError, loads
 from master.errors import Refusal, UnscoredError
 from master.experiments.events import returns_of
@@ -114,3 +116,23 @@ def test_a_slice_has_a_behaviour_for_each_member_and_a_centre_has_one() -> None:
         BEHAVED.check(Result(0, returns, 1, 1, behaviour=bytes(length)), ask)
         with pytest.raises(UnscoredError, match="behaviour has 2 bytes"):
             BEHAVED.check(Result(0, returns, 1, 1, behaviour=bytes(2)), ask)
+
+
+def normalised(ticket: int, observed: bytes) -> Result:
+    return Result(ticket, (1.0, 2.0), 1, 1, observed=observed)
+
+
+def test_what_was_seen_is_told_by_one_ticket_of_four_and_by_no_other() -> None:
+    text = f'name = "a"\n{TASKS["free"]}normalise_observations = true\n[algorithm.ga]\n'
+    learning, seen = Bounds.of(loads(text)), Observed(2, np.array([3.0]), np.array([5.0])).pack()
+    learning.check(normalised(8, seen), ASK)
+    learning.check(normalised(9, b""), ASK)
+    for ticket, observed, problem in (
+        (8, b"", "observed has 0 bytes; allowed: what was seen"),
+        (9, seen, "observed has 24 bytes; allowed: nothing"),
+        (8, seen[:-1], "observed has 23 bytes; allowed: 8, and 16 for each"),
+    ):
+        with pytest.raises(UnscoredError, match=problem):
+            learning.check(normalised(ticket, observed), ASK)
+    with pytest.raises(UnscoredError, match="allowed: nothing"):
+        bounds().check(normalised(8, seen), ASK)

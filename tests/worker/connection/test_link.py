@@ -21,6 +21,7 @@ from worker.connection.wire import Identity
 from worker.connection.worker_state import LinkSettings
 from worker.playing.engine import Evaluation, Played
 from worker.playing.lease_work import CentreReport, ExperimentKey, Hang, LeaseKey
+from worker.playing.normaliser import Versions
 from worker.playing.stages import Stages
 from worker.tasks.base import SetupError
 
@@ -218,7 +219,7 @@ class Fleet:
         self.engines: dict[str, Echo] = {}
         self.broken: dict[str, Exception] = {}
 
-    def build(self, spec: spec_pb2.ExperimentSpec) -> Echo:
+    def build(self, spec: spec_pb2.ExperimentSpec, _: Versions) -> Echo:
         if spec.name in self.broken:
             raise self.broken[spec.name]
         return self.engines.setdefault(spec.name, Echo())
