@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from germline.cli.axes import Axis, Planned, Search, at_random, grid, read_axis
+from germline.cli.axes import Axis, Changes, Planned, Search, Trial, at_random, grid, read_axis
 from germline.cli.crew import Crew, default_workers
 from germline.cli.errors import CommandError, Exit
 from germline.cli.folder import RunFolder
@@ -17,8 +18,9 @@ from germline.cli.output import shown_here
 from germline.cli.preflight import check_hostable, check_not_own, check_playable
 from germline.cli.settled import NameOption, SetOption, as_set, plan_of
 from germline.cli.target import JsonOption
-from germline.cli.trials import noted
+from germline.cli.trials import Plan, noted
 from germline.cli.verdict import Judge
+from germline.spec import SpecError
 
 _MOST = 10_000
 
@@ -97,20 +99,52 @@ def sweep(
     code = check_playable(written, str(spec))
     check_hostable()
     place = RunFolder(folder or Path("runs") / f"{written.name}-sweep")
-    search = _search(over, random, optuna, written.seed, place)
     plan = plan_of(written, spec, replicates, evaluations)
+    search = _search(over, random, optuna, plan, place)
     judge = Judge(verdict, device, shown_here(plain=plain, as_json=as_json))
     crew = Crew(workers or default_workers(), device)
     raise typer.Exit(run_many(place, plan, search, crew, code, judge, at_once=at_once, dashboard=dashboard))
 
 
-def _search(over: list[str], random: int | None, optuna: int | None, seed: int, place: RunFolder) -> Search:
-    """Where the trials come from. Raises CommandError for an axis that is none."""
+def _search(over: list[str], random: int | None, optuna: int | None, plan: Plan, place: RunFolder) -> Search:
+    """Where the trials come from. Raises CommandError for an axis that is none, or another sweep's folder."""
     try:
         axes: list[Axis] = [read_axis(text) for text in over]
         if optuna is not None:
             earlier = [each["changes"] for each in noted(place.path)]
-            return OptunaSearch(axes, optuna, seed, earlier)
-        return Planned(grid(axes) if random is None else at_random(axes, random, seed))
+            return OptunaSearch(axes, optuna, plan.seed, earlier)
+        planned = grid(axes) if random is None else at_random(axes, random, plan.seed)
     except ValueError as error:
         raise CommandError(f"--over {error}", Exit.USAGE) from None
+    _check_same_sweep(place.path, planned, plan.replicates)
+    _check_one_can_run(plan, planned)
+    return Planned(planned)
+
+
+def _check_same_sweep(folder: Path, planned: Sequence[Changes], replicates: int) -> None:
+    """What is in the folder is a part of this sweep: it may have grown, and is never written over."""
+    for each in noted(folder):
+        place = each["trial"] - 1
+        is_planned = place < len(planned) and dict(planned[place]) == each["changes"]
+        if not is_planned or len(each["experiments"]) != replicates:
+            times = f", with {len(each['experiments'])} replicates" if len(each["experiments"]) > 1 else ""
+            raise CommandError(
+                f"{folder} holds another sweep: its trial {each['trial']} is {each['label']}{times}; choose "
+                "another --name or --folder, or repeat the command of that sweep",
+                Exit.USAGE,
+            )
+
+
+def _check_one_can_run(plan: Plan, planned: Sequence[Changes]) -> None:
+    """Settings that are none are left out, one by one; where all are, the command was meant otherwise."""
+    refusals = []
+    for changes in planned:
+        try:
+            list(plan.specs(Trial(1, changes)))
+        except SpecError as error:
+            refusals.append(error)
+        else:
+            return
+    paths = ", ".join(dict.fromkeys(path for changes in planned for path in changes))
+    hint = "" if "." in paths else "; a path is written in full, such as algorithm.ga.power"
+    raise CommandError(f"--over {paths}: no trial can be run; {refusals[0]}{hint}", Exit.USAGE)

@@ -95,8 +95,10 @@ def selection_text(experiment: Experiment) -> str:
 def mean_text(individual: Individual) -> str:
     """A validated mean with its interval and its episodes, or what stands in for it."""
     if individual.validated_mean is None and individual.title_episodes:
-        return f"crowned by {counted(individual.title_episodes, 'episode')}, none played since"
+        return f"chosen by {counted(individual.title_episodes, 'episode')}, not measured by fresh ones yet"
     if individual.validated_mean is None:
+        if math.isnan(individual.fitness):
+            return "not measured by fresh episodes"
         cut = cut_text(individual.cap_frames)
         return f"{number(individual.fitness)} (one evaluation{cut}, not validated)"
     if individual.is_exact:

@@ -3,7 +3,7 @@
 Example::
 
     with Client("localhost:7700") as client:
-        client.create(germline.spec.load(Path("experiments/pong.toml")))
+        client.create("experiments/pong.toml")
         for experiment in client.watch("pong"):
             print(experiment.evaluations, experiment.best_fitness)
         print(client.individual("pong").genome)

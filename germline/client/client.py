@@ -25,6 +25,7 @@ from germline.client.views import (
 )
 from germline.connection import Security
 from germline.spec.travelling import for_any_build
+from germline.spec.typed import Spec, message_of
 from germline.v1 import experiment_pb2, spec_pb2
 
 _Request = TypeVar("_Request")
@@ -100,9 +101,19 @@ class Client(ArchiveReader):
             else:
                 return
 
-    def create(self, spec: spec_pb2.ExperimentSpec) -> Experiment:
-        """Start an experiment, or find the one of this name and spec that is there already."""
-        request = experiment_pb2.CreateExperimentRequest(spec=for_any_build(spec))
+    def __repr__(self) -> str:
+        return f"<germline client of the master at {self.address}>"
+
+    def create(self, spec: Spec | spec_pb2.ExperimentSpec | Path | str) -> Experiment:
+        """Start an experiment, or find the one of this name and spec that is there already.
+
+        Args:
+            spec: an object or a message, the path of a spec, or its TOML text.
+
+        Raises:
+            SpecError: with everything that is wrong with a file or a text.
+        """
+        request = experiment_pb2.CreateExperimentRequest(spec=for_any_build(message_of(spec)))
         return Experiment.of(self._ask(lambda stub: stub.CreateExperiment, request).experiment)
 
     def experiment(self, name: str) -> Experiment:

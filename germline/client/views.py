@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Literal, cast
 
@@ -131,7 +131,7 @@ class Experiment:
 
     number: int
     name: str
-    spec: spec_pb2.ExperimentSpec
+    spec: spec_pb2.ExperimentSpec = field(repr=False)  # a page of text by itself
     state: State
     created: datetime
     evaluations: int

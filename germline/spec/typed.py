@@ -85,6 +85,17 @@ class Spec(spec_objects.ExperimentSpec):
         return to_toml(self.message)
 
 
+def message_of(spec: Spec | spec_pb2.ExperimentSpec | Path | str) -> spec_pb2.ExperimentSpec:
+    """The message of a spec that is an object, a message already, a file's path, or a text.
+
+    Raises:
+        SpecError: with everything that is wrong with a file or a text.
+    """
+    if isinstance(spec, Spec):
+        return spec.message
+    return spec if isinstance(spec, spec_pb2.ExperimentSpec) else load(spec)
+
+
 def _part(name: str, value: object) -> object:
     """A field's value from what TOML says of it."""
     if name in _CHOICES and isinstance(value, Mapping):

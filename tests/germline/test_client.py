@@ -5,6 +5,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from concurrent import futures
+from pathlib import Path
 
 import grpc
 import pytest
@@ -21,11 +22,19 @@ from germline.client import (
 )
 from germline.connection import options_for
 from germline.genome import Genome, Mutation
-from germline.spec import loads
+from germline.spec import Spec, loads, to_toml
+from germline.spec.typed import message_of
 from germline.v1 import experiment_pb2, experiment_pb2_grpc
 
 SPEC = loads('name = "a"\n[task.gym]\nid = "CartPole-v1"\n[policy]\nname = "mlp"\n[algorithm.ga]\n')
 GENOME = Genome.founder(7).child(Mutation(2**64 - 1, 0.5))
+
+
+def test_a_spec_may_be_an_object_a_message_a_text_or_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "a.toml"
+    file.write_text(to_toml(SPEC))
+    for spec in (Spec.of(SPEC), SPEC, to_toml(SPEC), file, str(file)):
+        assert message_of(spec) == SPEC
 
 
 class Scripted(experiment_pb2_grpc.ExperimentServiceServicer):

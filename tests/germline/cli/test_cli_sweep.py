@@ -100,6 +100,11 @@ def test_optuna_chooses_the_trials() -> None:
     [
         (["sweep", "sphere.toml", "--over", "power"], "--over 'power' is no axis"),
         (["sweep", "sphere.toml", "--over", "a=1..2"], "a has a range, which no grid covers"),
+        (
+            ["sweep", "sphere.toml", "--over", "power=1,2"],
+            "--over power: no trial can be run; sphere.toml: power",
+        ),
+        (["sweep", "sphere.toml", "--over", "power=1,2"], "written in full, such as algorithm.ga.power"),
         (["sweep", "sphere.toml", "--over", "a=1", "--grid", "--random", "2"], "exclude each other"),
         (["run", "sphere.toml", "--set", "power"], "--set 'power' is no setting"),
         (["run", "sphere.toml", "--set", "algorithm.ga.pwer=1"], "did you mean 'power'"),
@@ -112,6 +117,20 @@ def test_what_cannot_be_is_refused_before_anything_starts(
     assert run(words) == 2
     assert sentence in capsys.readouterr().err
     assert not Path("runs").exists()
+
+
+def test_another_sweep_is_not_mixed_into_a_folder_and_the_same_one_may_grow(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    few = ("--evaluations", "20", "--workers", "1")
+    germline("sweep", "sphere.toml", "--over", "algorithm.ga.power=0.2", *few)
+    for other in (["algorithm.ga.power=0.3"], ["algorithm.ga.power=0.2", "--replicates", "2"]):
+        assert run(["sweep", "sphere.toml", "--over", *other, *few]) == 2
+        assert (
+            "holds another sweep: its trial 1 is power=0.2; choose another --name" in capsys.readouterr().err
+        )
+    grown = germline("sweep", "sphere.toml", "--over", "algorithm.ga.power=0.2,0.3", *few)
+    assert sorted(trial["trial"] for trial in grown["trials"]) == [1, 2]
 
 
 def test_a_folder_of_one_run_is_not_one_of_many(capsys: pytest.CaptureFixture[str]) -> None:

@@ -131,5 +131,5 @@ def test_a_score_that_is_not_known_any_more_is_shown_as_none(run: RunResult, tmp
     kept["best"] |= {"fitness": float("nan"), "validated_mean": None, "title_episodes": 0}
     (tmp_path / "individuals.json").write_text(json.dumps(kept))
     shown = germline.experiment(tmp_path).champion()._repr_html_()
-    assert "- (one evaluation, not validated)" in shown
+    assert "not measured by fresh episodes" in shown
     assert "nan" not in shown
