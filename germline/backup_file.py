@@ -1,7 +1,8 @@
-"""Backups of experiments in one file: each with its name, its size and its digest.
+"""Backups of experiments in one file: each with its name, its size and its digest, and its archive behind it.
 
-A first line says what the file is. Each experiment follows as a line of JSON and its bytes; a last line says
-how many there were, so that a file that was cut off is known for one.
+A first line says what the file is. Each experiment follows as a line of JSON and its bytes, each part of its
+archive in the same manner; a last line says how many experiments there were, so that a file that was cut off
+is known for one. A file without archives says that it is of version 1, which earlier builds read.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
-HEADER = b"germline backup 1\n"
+_HEADERS = {False: b"germline backup 1\n", True: b"germline backup 2\n"}
 MAX_BYTES = 2**31 - 1  # of one experiment
 _LONGEST_LINE = 4_096
+_AT_A_TIME = 1 << 20
 
 
 class BackupError(ValueError):
@@ -22,35 +24,73 @@ class BackupError(ValueError):
 
 
 class Backup(NamedTuple):
-    """One experiment: its name, and what a master said of it."""
+    """One experiment, or a part of its archive.
+
+    Attributes:
+        name: the experiment's.
+        data: what a master said of it.
+        is_archive: whether that is a part of the archive of the experiment before it.
+    """
 
     name: str
     data: bytes
+    is_archive: bool = False
 
 
-def write(file: IO[bytes], backups: Iterable[Backup]) -> int:
-    """Write experiments one by one; return how many there were."""
-    file.write(HEADER)
+class Place(NamedTuple):
+    """Where a file holds an experiment, or a part of its archive: from which byte on, and how many."""
+
+    name: str
+    is_archive: bool
+    at: int
+    size: int
+    digest: str
+
+
+def write(file: IO[bytes], backups: Iterable[Backup], *, with_archives: bool = False) -> int:
+    """Write experiments one by one, their archives behind them; return how many experiments there were."""
+    file.write(_HEADERS[with_archives])
     count = 0
-    for name, data in backups:
-        _write_line(file, {"name": name, "bytes": len(data), "digest": digest(data)})
+    for name, data, is_archive in backups:
+        about = {"archive" if is_archive else "name": name, "bytes": len(data), "digest": digest(data)}
+        _write_line(file, about)
         file.write(data)
-        count += 1
+        count += not is_archive
     _write_line(file, {"end": count})
     return count
 
 
 def read(path: Path) -> Iterator[Backup]:
-    """Yield the experiments of a file, each checked by its digest. Raises BackupError."""
+    """Yield what a file holds, each checked by its digest. Raises BackupError."""
+    for place in places(path):
+        yield Backup(place.name, load(path, place), place.is_archive)
+
+
+def places(path: Path) -> Iterator[Place]:
+    """Yield where a file holds what, each checked by its digest, and never much of it in memory.
+
+    Raises BackupError.
+    """
     with path.open("rb") as file:
-        if file.read(len(HEADER)) != HEADER:
+        if file.readline(_LONGEST_LINE) not in _HEADERS.values():
             raise BackupError(f"{path} is no backup, or of a later build")
-        count = 0
+        count, name = 0, None
         while "end" not in (about := _read_line(path, file)):
-            count += 1
-            yield _read_one(path, file, about)
+            place = _place(path, file, about, name)
+            count, name = count + (not place.is_archive), place.name
+            yield place
         if about["end"] != count or file.read(1):
             raise BackupError(f"{path} is damaged: it ends after {count} experiments, or behind its end")
+
+
+def load(path: Path, place: Place) -> bytes:
+    """What a file holds there. Raises BackupError if that has changed meanwhile."""
+    with path.open("rb") as file:
+        file.seek(place.at)
+        data = file.read(place.size)
+    if digest(data) != place.digest:
+        raise BackupError(f"{path} has changed while it was read")
+    return data
 
 
 def digest(data: bytes) -> str:
@@ -58,14 +98,21 @@ def digest(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=32).hexdigest()
 
 
-def _read_one(path: Path, file: IO[bytes], about: dict[str, object]) -> Backup:
-    name, size = about.get("name"), about.get("bytes")
+def _place(path: Path, file: IO[bytes], about: dict[str, object], before: str | None) -> Place:
+    """Where what a line announces lies; behind the name of the experiment before it."""
+    is_archive = "archive" in about
+    name, size = about.get("archive" if is_archive else "name"), about.get("bytes")
     if not isinstance(name, str) or not isinstance(size, int) or not 0 <= size <= MAX_BYTES:
         raise BackupError(f"{path} is damaged: {about} is no experiment's name and size")
-    data = file.read(size)
-    if digest(data) != about.get("digest"):
+    if is_archive and name != before:
+        raise BackupError(f"{path} is damaged: an archive of {name} follows experiment {before}")
+    at, found, left = file.tell(), hashlib.blake2b(digest_size=32), size
+    while left and (data := file.read(min(left, _AT_A_TIME))):
+        found.update(data)
+        left -= len(data)
+    if found.hexdigest() != about.get("digest"):
         raise BackupError(f"{path} is damaged: experiment {name} has not the digest that was noted")
-    return Backup(name, data)
+    return Place(name, is_archive, at, size, found.hexdigest())
 
 
 def _write_line(file: IO[bytes], value: dict[str, object]) -> None:

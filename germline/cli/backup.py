@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from germline import backup_file
-from germline.backup_file import Backup, BackupError
+from germline.backup_file import Backup, BackupError, Place
 from germline.cli.errors import CommandError, Exit
 from germline.cli.files import ForceOption, check_free
 from germline.cli.output import emit, experiment_json
 from germline.cli.target import JsonOption, Target, with_target
 from germline.cli.words import counted
-from germline.client import Client
+from germline.client import Client, RefusedError
 
 _SUFFIX = ".backup"
 
@@ -32,9 +33,14 @@ def backup(
     names: Annotated[
         list[str] | None, typer.Argument(help="The experiments; all without a name.", show_default=False)
     ] = None,
+    with_archive: Annotated[
+        bool, typer.Option("--archive/--no-archive", help="Whether every evaluation goes into the file, too.")
+    ] = True,
     force: ForceOption = False,
 ) -> None:
     """Write experiments into one file, as they stand and are durable. They go on meanwhile.
+
+    The archive of evaluations comes along, if the master keeps one.
 
     Example: germline backup pong.backup pong
     """
@@ -42,15 +48,30 @@ def backup(
     draft = file.with_name(f".{file.name}.new")
     try:
         with target.connect() as client, draft.open("wb") as output:
-            count = backup_file.write(output, _backed_up(client, names or _all(client)))
+            found = _backed_up(client, names or _all(client), with_archive=with_archive)
+            count = backup_file.write(output, found, with_archives=with_archive)
         draft.replace(file)
     finally:
         draft.unlink(missing_ok=True)
     typer.echo(f"{counted(count, 'experiment')} in {file}, {file.stat().st_size:,} bytes")
 
 
-def _backed_up(client: Client, names: Iterable[str]) -> Iterator[Backup]:
-    return (Backup(name, client.back_up(name)) for name in names)
+def _backed_up(client: Client, names: Iterable[str], *, with_archive: bool) -> Iterator[Backup]:
+    """Experiments, and parts of their archives: one at a time, so that little is in memory."""
+    for name in names:
+        yield Backup(name, client.back_up(name))
+        if with_archive:
+            yield from (Backup(name, part, is_archive=True) for part in _archive_of(client, name))
+
+
+def _archive_of(client: Client, name: str) -> Iterator[bytes]:
+    """The parts of an archive; of a master that keeps none it is said, and there are none."""
+    try:
+        yield from client.archive_parts(name)
+    except RefusedError as error:
+        if error.code != "FAILED_PRECONDITION":
+            raise
+        typer.echo(f"germline: no archive of {name} is in the backup: {error}", err=True)
 
 
 def _all(client: Client) -> list[str]:
@@ -71,25 +92,44 @@ def restore(
     called: Annotated[
         str | None, typer.Option("--as", help="A new name, for a single one.", show_default=False)
     ] = None,
+    with_archive: Annotated[
+        bool, typer.Option("--archive/--no-archive", help="Whether every evaluation of it comes, too.")
+    ] = True,
 ) -> None:
     """Take experiments out of a file into a master, where they go on. What is there stays as it is.
 
     Example: germline restore pong.backup --master other:7700
     """
-    try:
-        found = {each.name: each for each in backup_file.read(file) if not names or each.name in names}
-    except BackupError as error:
-        raise CommandError(str(error), Exit.USAGE) from None
+    found = _places(file, names)
     missing = set(names or ()) - found.keys()
     if missing:
         raise CommandError(f"{file} has no experiment {', '.join(sorted(missing))}", Exit.USAGE)
     if called and len(found) != 1:
         raise CommandError(f"--as names one experiment, and there are {len(found)}: say which", Exit.USAGE)
     with target.connect() as client:
-        for each in found.values():
-            experiment = client.restore(each.data, called or "")
+        for place, *parts in found.values():
+            archive = partial(_loaded, file, parts if with_archive else ())
+            experiment = client.restore(backup_file.load(file, place), called or "", archive)
             evaluations = counted(experiment.evaluations, "evaluation")
             typer.echo(f"{experiment.name} is {experiment.state}, {evaluations}")
+
+
+def _places(file: Path, names: list[str] | None) -> dict[str, list[Place]]:
+    """Where a file holds experiments and what of their archives; all of it checked. Raises CommandError."""
+    found: dict[str, list[Place]] = {}
+    try:
+        for place in backup_file.places(file):
+            if place.is_archive:
+                found[place.name].append(place)
+            else:
+                found[place.name] = [place]
+    except BackupError as error:
+        raise CommandError(str(error), Exit.USAGE) from None
+    return {name: each for name, each in found.items() if not names or name in names}
+
+
+def _loaded(file: Path, places: Sequence[Place]) -> Iterator[bytes]:
+    return (backup_file.load(file, place) for place in places)
 
 
 def repair(

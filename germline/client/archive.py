@@ -113,7 +113,10 @@ class ArchiveReader:
         return BehaviourMap.of(self._ask(lambda stub: stub.GetBehaviourMap, request))
 
     def archive_parts(self, name: str, first: int = 0) -> Iterator[bytes]:
-        """The records from a number on, as parts of an archive: `germline.archive.part` reads them."""
+        """The records from a number on, as parts of an archive: `germline.archive.part` reads them.
+
+        Of an experiment that goes on, up to those that were told when the last part was asked for.
+        """
         request = pb.ReadArchiveRequest(name=name, first=first)
 
         def ask(stub: ExperimentServiceStub, left_s: float) -> list[bytes]:
@@ -122,11 +125,13 @@ class ArchiveReader:
             call.cancel()
             return [] if part is None else [part.part]
 
-        from germline.archive.part import read_head  # noqa: PLC0415 - numpy, which few calls need
+        from germline.archive.part import ROWS, read_head  # noqa: PLC0415 - numpy, which few calls need
 
         while parts := self._masters.call(ask, _TRANSFER_S):
             yield parts[0]
             request.first = read_head(parts[0]).end
+            if request.first % ROWS:  # the newest one; there may be more by now, and so on for ever
+                return
 
     def _ask(
         self,

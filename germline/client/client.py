@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -167,13 +167,23 @@ class Client(ArchiveReader):
         )
         return b"".join(part.data for part in parts)
 
-    def restore(self, data: bytes, name: str = "") -> Experiment:
-        """Take in what :meth:`back_up` gave, under the name that it had unless another is given."""
+    def restore(
+        self, data: bytes, name: str = "", archive: Callable[[], Iterable[bytes]] = tuple
+    ) -> Experiment:
+        """Take in what :meth:`back_up` gave, under the name that it had unless another is given.
+
+        Args:
+            data: the experiment.
+            name: see above.
+            archive: gives what :meth:`archive_parts` gave, from the beginning at each call.
+        """
 
         def parts() -> Iterator[experiment_pb2.RestoreExperimentRequest]:
             yield experiment_pb2.RestoreExperimentRequest(name=name)
             for at in range(0, len(data), _PART_BYTES):
                 yield experiment_pb2.RestoreExperimentRequest(data=data[at : at + _PART_BYTES])
+            for part in archive():
+                yield experiment_pb2.RestoreExperimentRequest(archive=part)
 
         restored = self._masters.call(
             lambda stub, left_s: stub.RestoreExperiment(parts(), metadata=self._metadata, timeout=left_s),

@@ -1012,25 +1012,31 @@ Global___BackUpExperimentResponse: _TypeAlias = BackUpExperimentResponse  # noqa
 
 @_typing.final
 class RestoreExperimentRequest(_message.Message):
-    """A part of the bytes; parts come in order, 2 GiB at most in all."""
+    """A part of the bytes; parts come in order, 2 GiB at most in all. Then parts of its archive, if it had one."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
+    ARCHIVE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """In the first part: what it is called from now on; empty for the name that it had."""
     data: _builtins.bytes
     """At most 1 MiB."""
+    archive: _builtins.bytes
+    """A part of the archive as ReadArchive gave it, behind all data; in order, of at most 65,536 record numbers each. Records
+    beyond those that the experiment counts are left out. A master that keeps no archive refuses them: FAILED_PRECONDITION.
+    """
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         data: _builtins.bytes = ...,
+        archive: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive", b"archive", "data", b"data", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

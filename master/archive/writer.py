@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,6 +17,7 @@ from germline.archive.part import PartError
 from germline.archive.view import ColumnCache, View
 from germline.destinations import Destination, DestinationError
 from master.archive.experiment_archive import ExperimentArchive
+from master.archive.incoming import IncomingArchive
 from master.archive.recorder import Batch, Recorder
 
 logger = logging.getLogger(__name__)
@@ -112,12 +113,21 @@ class ArchiveWriter:
 
     def attach(self, experiment: Recorded) -> None:
         """Keep what is recorded of an experiment from now on."""
-        recorder = experiment.recorder
-        archive = ExperimentArchive(
-            self._destination, experiment.identity, experiment.about, recorder.begin,
-            may_write=self._may_write, thread=self._writing,
-        )  # fmt: skip
-        self._desks[experiment.number] = _Desk(archive, recorder)
+        self._desks[experiment.number] = _Desk(self._archive_of(experiment), experiment.recorder)
+
+    async def take_in(self, experiment: Recorded, parts: AsyncIterator[bytes]) -> None:
+        """Keep what a backup has of an experiment that is not attached yet.
+
+        Raises PartError and DestinationError.
+        """
+        count = experiment.recorder.begin
+        incoming = IncomingArchive(self._destination, experiment.identity, experiment.about, count)
+        async for part in parts:
+            await asyncio.get_running_loop().run_in_executor(self._writing, incoming.add, part)
+
+    def discard(self, experiment: Recorded) -> None:
+        """Forget what was taken in of an experiment that does not come after all."""
+        self._delete(self._archive_of(experiment))
 
     def delete(self, number: int) -> None:
         """Forget an experiment's archive, once it is durable that the journal has forgotten it."""
@@ -149,6 +159,13 @@ class ArchiveWriter:
         self._take(number, desk)
         return await desk.archive.view(self._cache, again=again)
 
+    async def catch_up(self, number: int) -> None:
+        """Wait until all that was told of an experiment so far can be read. Raises KeyError."""
+        self._take(number, self._desks[number])
+        done = asyncio.Event()
+        self._when_durable(done.set, (number,))  # behind what was taken just now
+        await done.wait()
+
     async def read(self, view: View, read: Callable[[View], _Found]) -> _Found:
         """Read from a view on a thread. Raises what that raises."""
         return await asyncio.get_running_loop().run_in_executor(self._reading, read, view)
@@ -167,6 +184,12 @@ class ArchiveWriter:
                 self._relax()
 
     # Inside
+
+    def _archive_of(self, experiment: Recorded) -> ExperimentArchive:
+        return ExperimentArchive(
+            self._destination, experiment.identity, experiment.about, experiment.recorder.begin,
+            may_write=self._may_write, thread=self._writing,
+        )  # fmt: skip
 
     async def _rest(self) -> None:
         """Wait for work, or for the time to look for it."""

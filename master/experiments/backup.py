@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from functools import partial
 
+from germline.archive.part import PartError
+from germline.destinations import DestinationError
 from germline.v1 import spec_pb2
-from master.errors import InvalidFieldError, JournalFormatError, JournalLostError, StoreFailingError
+from master.archive.writer import ArchiveWriter
+from master.errors import (
+    ConflictError,
+    InvalidFieldError,
+    JournalFormatError,
+    JournalLostError,
+    StoreFailingError,
+)
 from master.experiments import recovery
 from master.experiments.events import Created
 from master.experiments.experiment import Experiment
@@ -55,6 +65,27 @@ async def store_checkpoints(number: int, checkpoints: dict[int, bytes], journal:
     for epoch, data in checkpoints.items():
         journal.checkpoints.put(number, epoch, data, partial(_finish, done[epoch]))
     await asyncio.gather(*done.values())
+
+
+async def take_archive(
+    experiment: Experiment, parts: AsyncIterator[bytes], archive: ArchiveWriter | None
+) -> None:
+    """Keep the archive of an experiment that is about to come.
+
+    Raises ConflictError where none is kept, InvalidFieldError, StoreFailingError.
+    """
+    if archive is None:
+        async for _ in parts:
+            raise ConflictError(
+                "this master keeps no archive (its setting archive): restore without it (--no-archive)"
+            )
+        return
+    try:
+        await archive.take_in(experiment, parts)
+    except PartError as error:
+        raise InvalidFieldError(f"archive holds no part that this build can read: {error}") from None
+    except DestinationError as error:
+        raise StoreFailingError(f"the archive cannot be written: {error}") from None
 
 
 def _finish(done: asyncio.Future[None]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from time import time
 from typing import NamedTuple
 
@@ -168,23 +168,36 @@ class Registry:
         del self._by_number[experiment.number], self._by_name[name]
         return experiment
 
-    async def restore(self, encoded: bytes, name: str = "") -> Experiment:
+    async def restore(
+        self, encoded: bytes, name: str = "", archive: AsyncIterator[bytes] | None = None
+    ) -> Experiment:
         """Take in a backup as an experiment of its own, under the name that it had unless another is given.
+
+        Args:
+            encoded: the backup.
+            name: see above.
+            archive: parts of its archive, in order.
 
         Raises:
             InvalidFieldError: it is damaged, or the name is not allowed.
             NameTakenError: an experiment has this name.
+            ConflictError: it has an archive, and this master keeps none.
+            StoreFailingError: the archive cannot be written now.
         """
         snapshot, checkpoints = await backup.read(encoded)
         number = self._next_number()
         snapshot = backup.renamed(snapshot, number, name)
+        experiment = self._rebuilt(snapshot)
         self._reserved.add(number)
         try:
-            experiment = self._rebuilt(snapshot)
             await backup.store_checkpoints(number, checkpoints, self._journal)
+            if archive is not None:
+                await backup.take_archive(experiment, archive, self.archive)
             self._check_free(experiment.settings.name)
         except BaseException:
             self._journal.checkpoints.drop(number)
+            if archive is not None and self.archive is not None:
+                self.archive.discard(experiment)
             raise
         finally:
             self._reserved.discard(number)

@@ -205,13 +205,16 @@ class ExperimentService(ArchiveCalls, experiment_pb2_grpc.ExperimentServiceServi
     async def RestoreExperiment(
         self, request_iterator: AsyncIterator[pb.RestoreExperimentRequest], context: Context
     ) -> pb.RestoreExperimentResponse:
-        name, data = "", bytearray()
+        name, data, archive = "", bytearray(), b""
         async for part in request_iterator:
             name = name or part.name
             data += part.data
             if len(data) > MAX_BACKUP_BYTES:
                 raise InvalidFieldError(f"data has more than {MAX_BACKUP_BYTES:,} bytes; allowed: so many")
-        experiment = await self._registry.restore(bytes(data), name)
+            if archive := part.archive:
+                break
+        parts = _archive_of(archive, request_iterator) if archive else None
+        experiment = await self._registry.restore(bytes(data), name, parts)
         return pb.RestoreExperimentResponse(experiment=await self._changed(experiment))
 
     async def RepairExperiment(
@@ -239,3 +242,12 @@ class ExperimentService(ArchiveCalls, experiment_pb2_grpc.ExperimentServiceServi
         self._dispatcher.lender.lend_all()
         await self._journal.durable((experiment.number,))
         return self._shown(experiment)
+
+
+async def _archive_of(
+    first: bytes, others: AsyncIterator[pb.RestoreExperimentRequest]
+) -> AsyncIterator[bytes]:
+    """The parts of an archive that comes with a backup."""
+    yield first
+    async for part in others:
+        yield part.archive

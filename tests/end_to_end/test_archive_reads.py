@@ -137,8 +137,27 @@ def test_a_question_that_cannot_be_answered_is_refused_with_what_is_allowed(
 def test_a_master_without_an_archive_says_so(tmp_path: Path) -> None:
     with served(tmp_path, "--archive", "none") as master, Client(master.address) as client:
         client.create(SPEC)
-        with pytest.raises(RefusedError, match="this master keeps no archive .* --archive FOLDER"):
+        with pytest.raises(RefusedError, match=r"this master keeps no archive .* --archive FOLDER"):
             client.bands("archived")
+
+
+def test_a_backup_takes_the_archive_to_another_master_byte_for_byte(
+    house: tuple[Client, Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client, _, address = house
+    file = str(tmp_path / "all.backup")
+    assert run(["backup", file, "--master", address]) == 0
+    with served(tmp_path / "other") as master, Client(master.address) as other:
+        assert run(["restore", file, "--master", master.address]) == 0
+        assert list(other.archive_parts("archived")) == list(client.archive_parts("archived"))
+        assert other.bands("archived") == client.bands("archived")
+        assert other.ancestry("archived") == client.ancestry("archived")
+    with served(tmp_path / "none", "--archive", "none") as master:
+        assert run(["restore", file, "--master", master.address]) == 4
+        assert "keeps no archive" in capsys.readouterr().err
+        assert run(["restore", file, "--no-archive", "--master", master.address]) == 0
+        assert run(["backup", file, "--force", "--master", master.address]) == 0
+        assert "no archive of archived is in the backup: " in capsys.readouterr().err
 
 
 def test_commands_show_an_individual_and_export_every_evaluation(

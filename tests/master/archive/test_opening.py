@@ -1,4 +1,4 @@
-"""Where an archive is kept follows from a master's settings; where there is none, its log says what to set."""
+"""Where an archive is kept follows from a master's settings; without one, its log says what to set."""
 
 import logging
 from pathlib import Path

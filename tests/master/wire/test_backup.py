@@ -1,15 +1,20 @@
 """Experiments leave a store as bytes and go on in another one."""
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import grpc
+import numpy as np
 import pytest
 from grpc import aio
 
 from germline import backup_file
 from germline.algorithms.base import Result
+from germline.archive import part as layout
+from germline.archive.part import read_numbers, read_records
+from germline.archive.record import RECORD
 from germline.backup_file import Backup, BackupError
 from germline.client import Experiment
 from germline.spec import loads
@@ -21,6 +26,7 @@ from master.config import MasterConfig
 from master.experiments.events import returns_of
 from master.experiments.workers import WorkerIdentity
 from master.server import Master
+from master.wire import archive_service
 from master.work.leases import Key
 
 HEAD = """
@@ -59,9 +65,13 @@ class House:
         parts = self.people.BackUpExperiment(pb.BackUpExperimentRequest(name=name))
         return b"".join([part.data async for part in parts])
 
-    async def restore(self, data: bytes, name: str = "") -> Experiment:
+    async def restore(self, data: bytes, name: str = "", archive: Sequence[bytes] = ()) -> Experiment:
         parts = [pb.RestoreExperimentRequest(name=name), pb.RestoreExperimentRequest(data=data)]
+        parts += [pb.RestoreExperimentRequest(archive=part) for part in archive]
         return Experiment.of((await self.people.RestoreExperiment(iter(parts))).experiment)
+
+    async def archive(self, name: str = "kept") -> list[bytes]:
+        return [each.part async for each in self.people.ReadArchive(pb.ReadArchiveRequest(name=name))]
 
     async def look(self, name: str = "kept") -> Experiment:
         got = await self.people.GetExperiment(pb.GetExperimentRequest(name=name))
@@ -75,7 +85,10 @@ Open = Callable[[str], AbstractAsyncContextManager[House]]
 def open_house(tmp_path: Path) -> Open:
     @asynccontextmanager
     async def begin(store: str) -> AsyncIterator[House]:
-        config = MasterConfig(listen="localhost:0", metrics_port=-1, store_folder=tmp_path / store)
+        config = MasterConfig(
+            listen="localhost:0", metrics_port=-1, store_folder=tmp_path / store,
+            archive="none" if store == "none" else "",
+        )  # fmt: skip
         async with Master.serving(config) as master, aio.insecure_channel(master.address) as channel:
             yield House(master, channel)
 
@@ -169,6 +182,85 @@ async def test_damaged_bytes_are_refused_and_leave_nothing_behind(
             await two.restore(data)
         assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
         assert list(two.master.registry) == []
+
+
+def archived(parts: Sequence[bytes]) -> bytes:
+    """Every record of some parts."""
+    return np.concatenate([read_records(part)[1] for part in parts]).tobytes()
+
+
+async def test_the_archive_comes_along_and_goes_on_where_the_experiment_does(
+    open_house: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(layout, "ROWS", 16)
+    monkeypatch.setattr(archive_service, "ROWS", 16)
+    async with open_house("one") as one, open_house("two") as two:
+        await one.create(GA)
+        one.play(40)
+        data = await one.back_up()
+        one.play(20)  # the archive is read a moment later, and has more than the experiment counts
+        parts = await one.archive()
+        assert len(parts) == 4
+        await two.restore(data, "again", parts)
+        two.play(20, "again")
+        assert (
+            archived(await two.archive("again"))[: 40 * RECORD.itemsize]
+            == archived(parts[:3])[: 40 * RECORD.itemsize]
+        )
+        assert await two.master.journal.flush(20.0, with_snapshots=True)
+    async with open_house("two") as two:
+        numbers = np.concatenate([read_numbers(part) for part in await two.archive("again")])
+        assert numbers.tolist() == list(range(60))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda parts: [parts[0][:-1]], lambda parts: [parts[1], parts[0]], lambda parts: [parts[0], parts[0]]],
+    ids=["cut", "out of order", "twice"],
+)
+async def test_a_damaged_archive_is_refused_and_leaves_nothing_behind(
+    open_house: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    damage: Callable[[list[bytes]], list[bytes]],
+) -> None:  # fmt: skip
+    monkeypatch.setattr(layout, "ROWS", 16)
+    monkeypatch.setattr(archive_service, "ROWS", 16)
+    async with open_house("one") as one, open_house("two") as two:
+        await one.create(GA)
+        one.play(40)
+        data = await one.back_up()
+        parts = await one.archive()
+        with pytest.raises(aio.AioRpcError, match="archive holds no part") as refused:
+            await two.restore(data, "", damage(parts))
+        assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert list(two.master.registry) == []
+        async with asyncio.timeout(20.0):
+            while (tmp_path / "two" / "archive").exists() and any((tmp_path / "two" / "archive").iterdir()):
+                await asyncio.sleep(0.01)
+        assert (await two.restore(data, "", parts)).evaluations == 40
+
+
+async def test_a_master_without_an_archive_takes_the_experiment_alone(open_house: Open) -> None:
+    async with open_house("one") as one, open_house("none") as two:
+        await one.create(GA)
+        one.play(4)
+        data = await one.back_up()
+        with pytest.raises(aio.AioRpcError, match="keeps no archive") as refused:
+            await two.restore(data, "", await one.archive())
+        assert refused.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+        assert list(two.master.registry) == []
+        assert (await two.restore(data)).evaluations == 4
+
+
+def test_archives_lie_behind_their_experiments_and_a_foreign_one_is_damage(tmp_path: Path) -> None:
+    path = tmp_path / "all.backup"
+    held = [Backup("one", b"abc"), Backup("one", b"d", is_archive=True), Backup("two", b"e")]
+    with path.open("wb") as file:
+        assert backup_file.write(file, held, with_archives=True) == 2
+    assert list(backup_file.read(path)) == held
+    with path.open("wb") as file:
+        backup_file.write(file, [held[0], Backup("two", b"d", is_archive=True)], with_archives=True)
+    with pytest.raises(BackupError, match="an archive of two follows experiment one"):
+        list(backup_file.read(path))
 
 
 def test_a_file_holds_experiments_and_knows_when_it_was_changed_or_cut_off(tmp_path: Path) -> None:
