@@ -14,6 +14,7 @@ import typer
 from rich.table import Table
 
 from germline.archive.part import read_records
+from germline.archive.phylogeny import newick, phylogeny_of, table
 from germline.archive.record import FOUNDER, MEASUREMENT, MEMBER, REPLAY
 from germline.cli.cards import Playable
 from germline.cli.errors import CommandError, Exit, needs_extra
@@ -25,7 +26,8 @@ from germline.cli.words import counted, number
 from germline.client import Evaluations, Experiment, Life
 from germline.genome import format_id, parse_id
 
-Form = Literal["parquet", "jsonl"]
+Form = Literal["parquet", "jsonl", "newick", "csv"]
+_SUFFIXES = {"parquet": ".parquet", "jsonl": ".jsonl", "newick": ".nwk", "csv": ".csv"}
 _FLAGS = {FOUNDER: "founder", REPLAY: "replay", MEASUREMENT: "measurement", MEMBER: "member"}
 _SHOWN = 10
 
@@ -78,7 +80,14 @@ def export_archive(
             metavar="RUN", help="A run's folder, or the experiment of a master.", show_default=False
         ),
     ] = None,
-    form: Annotated[Form, typer.Option("--format", help="Parquet, or a JSON object in each line.")] = "jsonl",
+    form: Annotated[
+        Form,
+        typer.Option(
+            "--format",
+            help="Parquet, or a JSON object in each line; who descends from whom as Newick, or as csv: a "
+            "phylogeny table of artificial life.",
+        ),
+    ] = "jsonl",
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="The file; standard output by default.", show_default=False),
@@ -88,9 +97,10 @@ def export_archive(
     """Every evaluation of an experiment, oldest first.
 
     Example: germline export-archive runs/pong --format parquet --output pong.parquet
+    Example: germline export-archive runs/pong --format newick --output pong.nwk
     """
     if output is not None:
-        check_free(output, (f".{form}",), force=force)
+        check_free(output, (_SUFFIXES[form],), force=force)
     elif form == "parquet":
         raise CommandError("--format parquet needs an --output, a .parquet file", Exit.USAGE)
     if which is not None and Path(which).is_dir():
@@ -98,15 +108,18 @@ def export_archive(
     with target.source(which) as source:
         parts = source.archive_parts()
         if output is None:
-            sys.stdout.writelines(_lines(parts))
+            sys.stdout.writelines(_text(form, parts))
             return
         draft = output.with_name(f".{output.name}.{os.getpid()}.new")
         try:
-            count = _write_parquet(draft, parts) if form == "parquet" else _write_lines(draft, parts)
+            count = (
+                _write_parquet(draft, parts) if form == "parquet" else _write_lines(draft, _text(form, parts))
+            )
             draft.replace(output)
         finally:
             draft.unlink(missing_ok=True)
-    console.print(f"{counted(count, 'evaluation')} in {output}")
+    thing = {"newick": "tree", "csv": "individual"}.get(form, "evaluation")
+    console.print(f"{counted(count, thing)} in {output}")
 
 
 def _replayed(experiment: Experiment, life: Life, device: str) -> float:
@@ -203,12 +216,26 @@ def _lines(parts: Iterator[bytes]) -> Iterator[str]:
         yield from (json.dumps(row) + "\n" for row in rows)
 
 
-def _write_lines(file: Path, parts: Iterator[bytes]) -> int:
+def _text(form: Form, parts: Iterator[bytes]) -> Iterator[str]:
+    """An archive in a form that is text, line by line."""
+    if form == "jsonl":
+        return _lines(parts)
+    try:
+        phylogeny = phylogeny_of(map(read_records, parts))
+    except ValueError as error:
+        raise CommandError(str(error), Exit.REFUSED) from None
+    if not len(phylogeny.id):
+        raise CommandError("nobody in this archive has a line: it holds members of epochs", Exit.REFUSED)
+    return newick(phylogeny) if form == "newick" else table(phylogeny)
+
+
+def _write_lines(file: Path, lines: Iterator[str]) -> int:
+    """How many there are, without a table's head."""
     count = 0
     with file.open("w", encoding="utf-8") as opened:
-        for line in _lines(parts):
+        for line in lines:
             opened.write(line)
-            count += 1
+            count += not line.startswith("id,")
     return count
 
 

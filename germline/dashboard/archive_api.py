@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from itertools import islice
 
 from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from germline.archive.phylogeny import newick, table
 from germline.cli.output import Json
 from germline.client import (
     Ancestors,
@@ -22,6 +25,7 @@ from germline.client import (
 from germline.client.archive import ArchiveReader, Cells
 from germline.dashboard.answers import short
 from germline.dashboard.endpoints import caught, wanted_id, whole
+from germline.dashboard.lineage_files import phylogeny_shown
 from germline.dashboard.source import Source, Threads
 from germline.genome import format_id
 from germline.spec.behaviour import measures_of
@@ -31,6 +35,7 @@ _MOST_LISTED = 50
 _NUMBERS = 8
 _ORDERS = ("oldest", "newest", "best", "id")
 _FAR = 10**15
+_FORMS = {"nwk": newick, "csv": table}
 
 
 class ArchiveApi:
@@ -44,6 +49,7 @@ class ArchiveApi:
         experiment = "/api/experiments/{name}"
         return [
             Route(experiment + "/lineage", caught(self._lineage)),
+            Route(experiment + "/lineage.{form}", self._lineage_file),
             Route(experiment + "/behaviour", caught(self._behaviour)),
             Route(experiment + "/evaluations", caught(self._evaluations)),
             Route(experiment + "/lives/{id}", caught(self._life)),
@@ -59,6 +65,19 @@ class ArchiveApi:
         name = request.path_params["name"]
         found = await self._threads.ask(self._archive.ancestry, name)
         return _ancestry(found)
+
+    async def _lineage_file(self, request: Request) -> Response:
+        """What the page Lineage shows, for other programs."""
+        name, form = request.path_params["name"], request.path_params["form"]
+        if form not in _FORMS:
+            return PlainTextResponse(f"allowed: {', '.join(_FORMS)}", HTTPStatus.NOT_FOUND)
+        try:
+            found = await self._threads.ask(self._archive.ancestry, name)
+        except MasterError as error:
+            return PlainTextResponse(str(error), HTTPStatus.CONFLICT)
+        text = "".join(_FORMS[form](phylogeny_shown(found)))
+        named = {"content-disposition": f'attachment; filename="lineage.{form}"'}
+        return PlainTextResponse(text, headers=named, media_type="text/csv" if form == "csv" else None)
 
     async def _life(self, request: Request) -> Json:
         """Who somebody was, and where on the page Lineage it, or its youngest ancestor there, is."""

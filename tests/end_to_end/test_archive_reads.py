@@ -1,6 +1,7 @@
 """A real master is asked for its archive, by clients and by commands, while it runs and when it is gone."""
 
 import contextlib
+import csv
 import json
 import subprocess
 import sys
@@ -179,6 +180,14 @@ def test_commands_show_an_individual_and_export_every_evaluation(
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [row["number"] for row in rows] == list(range(evaluations))
     assert max(row["fitness"] for row in rows) == max(client.bands("archived").q100)
+    assert run(["export-archive", "archived", "--master", address, "--format", "csv"]) == 0
+    born = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    firsts = [row for row in rows if not {"replay", "measurement"} & set(row["flags"])]
+    assert [row["taxon_label"] for row in born] == [row["individual"] for row in firsts]
+    tree = tmp_path / "archive.nwk"
+    assert run(["export-archive", "archived", "--master", address, "--format", "newick", "-o", str(tree)]) == 0
+    founders = [row for row in firsts if row["parent"] is None]
+    assert len(tree.read_text().splitlines()) == len(founders)
     pq = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not here: pip install 'germline[models]'")
     file = tmp_path / "archive.parquet"
     command = ["export-archive", "archived", "--master", address, "--format", "parquet"]

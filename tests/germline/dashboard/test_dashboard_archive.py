@@ -1,6 +1,7 @@
 """The pages Lineage and Behaviour in a real browser, of a real master whose archive has a whole run in it."""
 
 import asyncio
+import csv
 import gzip
 import re
 from collections.abc import AsyncIterator
@@ -80,6 +81,55 @@ async def test_a_cell_of_the_map_says_who_was_there_and_reload_says_it_again(
         await visit.page.get_by_role("button", name="Where they differ most").click()
         await visit.sees("The map")
         await visit.text()
+        visit.check()
+
+
+async def test_what_the_lineage_shows_can_be_downloaded_for_other_programs(
+    archived: Master, board: Dashboard, browser: Browser
+) -> None:
+    with Client(archived.address) as client:
+        found = await asyncio.to_thread(client.ancestry, NAME)
+    shown = {format_id(each) for each in (*found.trunk.id, *found.crown.id)}
+    async with visiting(browser, board.address) as visit:
+        await visit.open(f"/e/{NAME}/lineage")
+        await visit.sees("For other programs")
+        texts = []
+        for form in ("Newick", "CSV"):
+            async with visit.page.expect_download() as download:
+                await visit.page.get_by_role("link", name=form, exact=True).click()
+            texts.append((await (await download.value).path()).read_text())
+        visit.check()
+    tree, table = texts
+    assert tree.count("(") == tree.count(")") > 0
+    assert set(re.findall("[0-9a-f]{16}", tree)) == shown
+    rows = list(csv.DictReader(table.splitlines()))
+    assert {row["taxon_label"] for row in rows} == shown
+    assert len({row["id"] for row in rows}) == len(rows)
+    mutations = {row["id"]: int(row["mutations"]) for row in rows}
+    above = {row["id"]: row["ancestor_list"].strip("[]") for row in rows}
+    (champion,) = (row["id"] for row in rows if row["taxon_label"] == format_id(found.champion))
+    depth, line = 0, []
+    while champion != "none":  # up to the founder, through everybody of the trunk
+        depth, champion = depth + mutations[champion], above[champion]
+        line.append(champion)
+    assert depth == found.trunk_length - 1
+    assert len(line) >= len(found.trunk.id)
+
+
+async def test_whose_line_is_not_shown_whole_has_its_youngest_ancestor_marked(
+    archived: Master, board: Dashboard, browser: Browser
+) -> None:
+    with Client(archived.address) as client:
+        ancestry = await asyncio.to_thread(client.ancestry, NAME)
+        newest = await asyncio.to_thread(client.evaluations, NAME, "newest", 200)
+    shown = {*ancestry.trunk.id, *ancestry.crown.id}
+    hidden = next(each for each in newest.evaluations.individual if each not in shown)
+    async with visiting(browser, board.address) as visit:
+        await visit.open(f"/e/{NAME}/lineage?individual={format_id(hidden)}")
+        await visit.sees("its youngest ancestor that is,")
+        assert await visit.page.locator("circle.marked").count() >= 1
+        await visit.page.get_by_role("button", name="Choose nobody").click()
+        await visit.until("document.querySelectorAll('circle.marked').length === 0")
         visit.check()
 
 

@@ -1,9 +1,9 @@
 // Where does it come from, has it collapsed? The champion's line, the tree of the living, and who took over when.
 import { html } from "../vendor/htm-preact.module.js";
 import { useAnswer } from "../ask.js";
+import { choose, Chosen, chosenIn, useChosen, WhenChosen } from "../chosen.js";
 import { Heading } from "../heading.js";
-import { Loading, Notice, Rows, Section } from "../parts.js";
-import { setQuery } from "../router.js";
+import { Command, Loading, Notice, Rows, Section } from "../parts.js";
 import { sentence } from "../states.js";
 import { counted, number, percent, whole } from "../words.js";
 
@@ -15,16 +15,20 @@ export default function Lineage({ name, query }) {
   const path = `/api/experiments/${encodeURIComponent(name)}`;
   const about = useAnswer(path).value;
   const { value, error } = useAnswer(`${path}/lineage`);
-  const chosen = query.get("individual");
+  const chosen = chosenIn(query), life = useChosen(path, chosen);
+  const known = life.value?.id === chosen ? life.value : null;
   return html`
     <${Heading} name=${name} look=${about} about=${about} tab="/lineage" />
     ${error && !value ? html`<${Notice} kind="info" title="There is no lineage to show.">${sentence(error.message)}<//>` : null}
     ${!value ? (error ? null : html`<${Loading} what="the lineage" />`) : html`
       <p class="lead">${summary(value)}</p>
-      ${chosen ? html`<${Chosen} name=${name} id=${chosen} found=${value} />` : null}
-      <${Trunk} found=${value} chosen=${chosen} name=${name} />
-      <${Crown} found=${value} chosen=${chosen} />
-      <${Sweeps} found=${value} name=${name} />`}`;
+      ${chosen ? html`<${Chosen} name=${name} id=${chosen} life=${life} here="/lineage" />` : null}
+      ${known && known.shown !== chosen ? html`<p class="soft">${known.shown ? html`It is in none of these pictures; its youngest ancestor that is, <code>${known.shown}</code>, is marked.` : "Nobody of its line is in these pictures."}</p>` : null}
+      <${Trunk} found=${value} chosen=${known?.shown ?? chosen} name=${name} />
+      <${Crown} found=${value} chosen=${known?.shown ?? chosen} />
+      <${Sweeps} found=${value} name=${name} />
+      <${WhenChosen} name=${name} path=${path} about=${about} life=${life} />
+      <${Files} name=${name} path=${path} />`}`;
 }
 
 function summary({ trunk, trunk_length, common, living }) {
@@ -33,18 +37,13 @@ function summary({ trunk, trunk_length, common, living }) {
   return `${line} All ${whole(living)} living members descend from evaluation ${whole(trunk.born[common])}.`;
 }
 
-const pick = (id) => setQuery({ individual: id });
-
-function Chosen({ name, id, found }) {
-  const at = `/e/${encodeURIComponent(name)}/i/`;
-  const place = found.trunk.id.indexOf(id);
-  const parent = place > 0 && found.trunk.depth[place] - found.trunk.depth[place - 1] === 1 ? found.trunk.id[place - 1] : null;
-  return html`
-    <${Notice} kind="info" title="Chosen:"><code>${id}</code>
-      ${place > 0 ? html`, ${number(found.trunk.gain[place])} to its parent` : null}.
-      ${" "}<a href=${at + id}>Watch it play</a>${parent ? html`, <a href=${at + parent}>or its parent</a>` : null}
-      ${" "}<button type="button" class="quiet" onClick=${() => pick(null)}>Choose nobody</button><//>`;
-}
+/** For other programs. */
+const Files = ({ name, path }) => html`
+  <${Section} title="For other programs" wide>
+    <p class="links"><a href=${`${path}/lineage.nwk`} download=${`${name}.nwk`}>Newick</a> <a href=${`${path}/lineage.csv`} download=${`${name}.csv`}>CSV</a></p>
+    <p class="soft">The champion's line and the tree of the living, as above; the CSV is a phylogeny table of artificial life. Everybody who was ever evaluated:</p>
+    <${Command} line=${`germline export-archive ${name} --format newick --output ${name}.nwk`} />
+  <//>`;
 
 /** A scale from values to a length. */
 function scale(values, from, to) {
@@ -57,10 +56,10 @@ function Trunk({ found, chosen, name }) {
   const x = scale(trunk.depth, EDGE, WIDE - EDGE), y = scale(trunk.fitness, HIGH - EDGE, EDGE);
   const steps = trunk.depth.map((depth, at) => `${at ? `H${x(depth).toFixed(1)}V` : `M${x(depth).toFixed(1)} `}${y(trunk.fitness[at]).toFixed(1)}`).join("");
   const largest = trunk.gain.map((gain, at) => [gain, at]).sort((a, b) => b[0] - a[0]).slice(0, GAINS).filter(([gain]) => gain > 0).map(([, at]) => at);
-  const last = trunk.id.length - 1;
+  const last = trunk.id.length - 1, own = trunk.id.indexOf(chosen);
   const label = `Fitness along the champion's line: ${number(trunk.fitness[0])} at its founder, ${number(trunk.fitness[last])} after ${counted(trunk.depth[last], "mutation")}`;
   const columns = [
-    ["Who", (at) => html`<button type="button" class="quiet" aria-pressed=${String(trunk.id[at] === chosen)} onClick=${() => pick(trunk.id[at])}><code>${trunk.id[at]}</code></button>`],
+    ["Who", (at) => html`<button type="button" class="quiet" aria-pressed=${String(trunk.id[at] === chosen)} onClick=${() => choose(trunk.id[at])}><code>${trunk.id[at]}</code></button>`],
     ["Gain", (at) => number(trunk.gain[at]), true],
     ["Fitness", (at) => number(trunk.fitness[at]), true],
     ["Mutation", (at) => whole(trunk.depth[at]), true],
@@ -72,7 +71,8 @@ function Trunk({ found, chosen, name }) {
     <${Section} title="The champion's line" wide>
       <svg class="drawing" viewBox=${`0 0 ${WIDE} ${HIGH}`} role="img" aria-label=${label}>
         <path d=${steps} fill="none" stroke="currentColor" stroke-width="1.5" />
-        ${largest.map((at) => html`<circle cx=${x(trunk.depth[at])} cy=${y(trunk.fitness[at])} r=${trunk.id[at] === chosen ? 6 : 4} fill=${COLOURS[2]} />`)}
+        ${largest.map((at) => html`<circle cx=${x(trunk.depth[at])} cy=${y(trunk.fitness[at])} r="4" fill=${COLOURS[2]} />`)}
+        ${own < 0 ? null : html`<circle class="marked" cx=${x(trunk.depth[own])} cy=${y(trunk.fitness[own])} r="7" fill="none" stroke=${COLOURS[1]} stroke-width="3"><title>${chosen}</title></circle>`}
       </svg>
       <${Rows} caption="The mutations that gained most" columns=${columns} rows=${largest} size=${10} />
     <//>`;
@@ -83,9 +83,9 @@ function Crown({ found, chosen }) {
   const rows = ordered(crown), high = Math.max(120, Math.min(600, crown.id.length));
   const x = scale(crown.born, EDGE, WIDE - EDGE), y = scale(rows, EDGE, high - EDGE);
   const branches = crown.id.map((_, at) => (crown.parent[at] < 0 ? "" : `M${x(crown.born[at]).toFixed(1)} ${y(rows[at]).toFixed(1)}H${x(crown.born[crown.parent[at]]).toFixed(1)}V${y(rows[crown.parent[at]]).toFixed(1)}`)).join("");
-  const best = scale(crown.fitness, 0.25, 1);
+  const best = scale(crown.fitness, 0.25, 1), own = crown.id.indexOf(chosen);
   const columns = [
-    ["Who", (at) => html`<button type="button" class="quiet" aria-pressed=${String(crown.id[at] === chosen)} onClick=${() => pick(crown.id[at])}><code>${crown.id[at]}</code></button>${crown.id[at] === found.champion ? " champion" : ""}`],
+    ["Who", (at) => html`<button type="button" class="quiet" aria-pressed=${String(crown.id[at] === chosen)} onClick=${() => choose(crown.id[at])}><code>${crown.id[at]}</code></button>${crown.id[at] === found.champion ? " champion" : ""}`],
     ["Fitness", (at) => number(crown.fitness[at]), true],
     ["Mutations", (at) => whole(crown.depth[at]), true],
     ["Evaluation", (at) => whole(crown.born[at]), true],
@@ -96,9 +96,10 @@ function Crown({ found, chosen }) {
     <${Section} title="The living, and where their lines part" wide>
       <svg class="drawing" viewBox=${`0 0 ${WIDE} ${high}`} role="img" aria-label=${`A tree of ${crown.id.length} individuals, from evaluation ${whole(Math.min(...crown.born))} to ${whole(Math.max(...crown.born))}`}>
         <path d=${branches} fill="none" stroke="currentColor" stroke-opacity="0.45" />
-        ${crown.id.map((id, at) => (id === chosen || id === found.champion
-          ? html`<circle cx=${x(crown.born[at])} cy=${y(rows[at])} r="6" fill=${id === found.champion ? COLOURS[2] : COLOURS[1]}><title>${id === found.champion ? "The champion" : id}</title></circle>`
+        ${crown.id.map((id, at) => (id === found.champion
+          ? html`<circle cx=${x(crown.born[at])} cy=${y(rows[at])} r="6" fill=${COLOURS[2]}><title>The champion</title></circle>`
           : crown.parent.includes(at) ? null : html`<circle cx=${x(crown.born[at])} cy=${y(rows[at])} r="2.5" fill=${COLOURS[1]} fill-opacity=${best(crown.fitness[at]).toFixed(2)} />`))}
+        ${own < 0 ? null : html`<circle class="marked" cx=${x(crown.born[own])} cy=${y(rows[own])} r="8" fill="none" stroke=${COLOURS[1]} stroke-width="3"><title>${chosen}</title></circle>`}
       </svg>
       <${Rows} caption="Who is in the tree, best first" columns=${columns} rows=${byFitness} size=${10} />
     <//>`;
