@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Protocol, runtime_checkable
@@ -24,6 +25,8 @@ from germline.laws import Law, Lawless, Start
 from germline.low_rank import Drawn, low_rank_step
 from germline.noise import stream_id
 from germline.pairs import NoiseKey, ParameterNoise
+
+_STORED = "_germline_stored_start"  # where a module keeps its only founder's seed and weights
 
 
 @runtime_checkable
@@ -56,10 +59,18 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The parameters of a module in its own order, side by side in one flat vector of `size` weights."""
+    """The parameters of a module in its own order, side by side in one flat vector of `size` weights.
+
+    Attributes:
+        parameters: in their order.
+        size: of all of them together.
+        only_founder: the one initialisation seed that means anything here, where founders are not drawn from
+            seeds but start with stored weights; None where any seed does.
+    """
 
     parameters: tuple[Parameter, ...]
     size: int
+    only_founder: int | None = None
 
     @classmethod
     def of(cls, module: nn.Module) -> Layout:
@@ -83,7 +94,8 @@ class Layout:
             raise ValueError(
                 f"policy {type(module).__name__} has no trainable parameters; there is nothing to evolve"
             )
-        return cls(tuple(parameters), offset)
+        stored = getattr(module, _STORED, None)
+        return cls(tuple(parameters), offset, None if stored is None else stored[0])
 
     @torch.no_grad()
     def write(self, flat: Tensor, module: nn.Module) -> None:
@@ -96,8 +108,25 @@ class Layout:
         return {p.name: p.view(flat).view(p.shape) for p in self.parameters}
 
 
+def start_from(module: nn.Module, founder: int, tensors: Mapping[str, Tensor]) -> None:
+    """Let every line of a module start from these weights, under this initialisation seed and no other.
+
+    Raises:
+        ValueError: a parameter is missing, or has another shape.
+    """
+    layout = Layout.of(module)
+    for parameter in layout.parameters:
+        found = tuple(tensors[parameter.name].shape) if parameter.name in tensors else "missing"
+        if found != parameter.shape:
+            raise ValueError(f"parameter {parameter.name} is {found}; this network's is {parameter.shape}")
+    values = {each.name: tensors[each.name].flatten().to(torch.float32) for each in layout.parameters}
+    setattr(module, _STORED, (founder, values))
+
+
 def _starts(module: nn.Module, names: list[str]) -> dict[str, Start]:
-    """How these parameters start: as a module states it, else as they were made (:mod:`germline.initial`)."""
+    """How these parameters start: as stored, as a module states it, or as they were made."""
+    if (stored := getattr(module, _STORED, None)) is not None:
+        return {name: Start(None, stored[1][name]) for name in names}
     stated = {name: _stated(module, name) for name in names}
     made = starts_of(module) if None in stated.values() else {}
     return {n: Start(Law(*law)) if law else _repeatable(module, n, made[n]) for n, law in stated.items()}
@@ -141,7 +170,13 @@ def rebuild(genome: Genome, layout: Layout, out: Tensor) -> None:
 
 
 def initialise(init_seed: int, layout: Layout, out: Tensor) -> None:
-    """Write a founder's weights into `out`, `[layout.size]` float32."""
+    """Write a founder's weights into `out`, `[layout.size]` float32.
+
+    Raises:
+        ValueError: founders start with stored weights here, and this is another one's seed.
+    """
+    if layout.only_founder not in (None, init_seed):
+        raise ValueError(f"init_seed is {init_seed}; allowed: {layout.only_founder}, of the stored weights")
     for parameter in layout.parameters:
         parameter.start.write(parameter.view(out), init_seed, stream_id(parameter.name))
 

@@ -30,6 +30,7 @@ class Breeding:
         """Begin with the first founder."""
         self._settings = settings
         self._power = power_rule(settings)
+        self._founder = None if settings.founder is None else Genome.founder(settings.founder)
         self.founders_asked = 0
         self.litter_parent: Genome | None = None
         self.litter_left = 0
@@ -60,7 +61,7 @@ class Breeding:
             return genome, None
         parent = self.litter_parent if self.litter_left else self._parent(dice, population, elite)
         if parent is None:
-            return Genome.founder(dice.seed), None
+            return self._founder or Genome.founder(dice.seed), None
         if self.normalisation is not None:
             renewed = self.normalisation.renew(parent, self._settings.rank)
             if renewed is not parent and renewed.id not in self.normalisation.renewed:
@@ -93,10 +94,15 @@ class Breeding:
         return parent if parent is not None and parent.id == individual_id else None
 
     def _parent(self, dice: Dice, population: Population, elite: Genome | None) -> Genome | None:
-        """A parent for the next litter; None while founders are due or if nobody may breed."""
+        """A parent for the next litter; None while founders are due or if nobody may breed.
+
+        A founder of stored weights breeds before it is scored: there is nobody else.
+        """
         settings, members, novelty = self._settings, population.members, population.novelty
-        if not (settings.parents and len(members)) or self.founders_asked < settings.founder_count:
+        if self.founders_asked < settings.founder_count or not settings.parents:
             return None
+        if not len(members):
+            return self._founder
         if settings.cells is not None:
             return anybody(members, dice.parent)
         if novelty is not None and novelty.settings.chooses:

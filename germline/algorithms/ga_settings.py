@@ -55,6 +55,8 @@ class GaSettings:
         cells: of MAP-Elites, whose population has a member for each of them instead of a window's; parents
             are any of them, all as likely. None: there is a window.
         normalise_observations: whether the run learns what observations are normalised by.
+        founder: the initialisation seed of the only founder, whose weights are stored; it opens the run, and
+            everybody descends from it. None: founders are random.
     """
 
     window: int = 1_000
@@ -82,6 +84,7 @@ class GaSettings:
     novelty: NoveltySettings | None = None
     cells: MapSettings | None = None
     normalise_observations: bool = False
+    founder: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense, by the field's name."""
@@ -96,7 +99,9 @@ class GaSettings:
 
     @property
     def founder_count(self) -> int:
-        """How many random individuals open the run."""
+        """How many founders open the run."""
+        if self.founder is not None:
+            return 1
         return self.window if self.founders is None else self.founders
 
     @property

@@ -124,6 +124,7 @@ def write_settings(settings: GaSettings) -> dict[str, JsonValue]:
         "novelty": asdict(settings.novelty) if settings.novelty else None,
         "cells": asdict(settings.cells) | {"grid": list(settings.cells.grid)} if settings.cells else None,
         "normalise_observations": settings.normalise_observations,
+        "founder": settings.founder,
     }
     for field, value in later.items():  # which the first snapshots did not know, and many searches lack
         del written[field]

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from germline import stored_start
 from germline.archive.files import ArchiveFiles
 from germline.behaviour import pack
 from germline.cli import archived
@@ -56,7 +57,9 @@ class Archive:
     def experiment(self) -> Experiment:
         """The experiment as it stood."""
         with reading(self._path / "experiment.json") as fields:
-            return _experiment(fields)
+            found = _experiment(fields)
+        stored_start.look_in(self._path, found.spec.policy.start)
+        return found
 
     def individual(self, individual_id: int | None = None) -> Individual:
         """An individual with its genome; without an id the champion, or the best while there is none."""

@@ -6,6 +6,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+from germline import stored_start
 from germline.card import PolicyCard, Score, parse_card, write_card
 from germline.cli.errors import CommandError, Exit, needs_extra
 from germline.cli.files import write_whole
@@ -74,7 +75,7 @@ def of_file(path: Path) -> Playable:
     if path.suffix == ".safetensors":
         return _of_exported(path)
     try:
-        return _of_card(path.read_text(encoding="utf-8"), str(path))
+        return _of_card(path.read_text(encoding="utf-8"), path)
     except ValueError as error:
         sentence = str(error) if str(path) in str(error) else f"{path}: {error}"
         raise CommandError(sentence, Exit.USAGE) from None
@@ -88,10 +89,11 @@ def _no_file(path: Path) -> str:
     return f"there is no file {path}; {allowed}. {others}"
 
 
-def _of_card(text: str, where: str) -> Playable:
+def _of_card(text: str, where: Path) -> Playable:
     """Raises ValueError."""
     card = parse_card(text)
-    spec = spec_of_card(card, where)
+    spec = spec_of_card(card, str(where))
+    stored_start.look_in(where.parent, spec.policy.start)
     name = format_id(card.genome.id)
     about = f"{name} of {where}, {counted(len(card.genome), 'mutation')}"
     return Playable(spec, card.genome, name, about, card, card.score.kernels if card.score else ())
@@ -105,7 +107,7 @@ def _of_exported(path: Path) -> Playable:
     try:
         card = centre_file.note(data, "card")
         if card is not None:
-            return _of_card(card, str(path))
+            return _of_card(card, path)
         text = centre_file.note(data, "spec")
         if text is None or centre_file.note(data, "format") is None:
             raise ValueError(
@@ -160,5 +162,9 @@ def _score(individual: Individual, kernels: tuple[str, ...]) -> Score | None:
 
 
 def save(path: Path, card: PolicyCard) -> None:
-    """Write a card, whole or not at all."""
+    """Write a card, whole or not at all, and beside it the weights that its line starts from, if any."""
+    digest = str(card.policy.get("start", ""))
+    start = stored_start.find(digest)
+    if start is not None:
+        write_whole(path.parent / stored_start.file_name(digest), start)
     write_whole(path, write_card(card).encode())

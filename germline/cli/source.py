@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
+from germline import stored_start
 from germline.client import Client, Experiment, HistoryPoint, Individual, KnownReturns, Life, Worker
 
 
@@ -74,8 +75,12 @@ class MasterSource:
         self._name = name
 
     def experiment(self) -> Experiment:
-        """As it stands."""
-        return self._client.experiment(self._name)
+        """As it stands; the weights that its lines start from, if it names any, are at hand then."""
+        found = self._client.experiment(self._name)
+        digest = found.spec.policy.start
+        if digest and stored_start.find(digest) is None:
+            stored_start.keep(self._client.checkpoint(self._name).data)
+        return found
 
     def individual(self, individual_id: int | None = None) -> Individual:
         """With its genome."""

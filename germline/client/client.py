@@ -10,6 +10,7 @@ from typing import Self, TypeVar
 
 import grpc
 
+from germline import stored_start
 from germline.client.archive import ArchiveReader
 from germline.client.errors import NotReachableError, from_rpc
 from germline.client.masters import Masters
@@ -107,14 +108,34 @@ class Client(ArchiveReader):
     def create(self, spec: Spec | spec_pb2.ExperimentSpec | Path | str) -> Experiment:
         """Start an experiment, or find the one of this name and spec that is there already.
 
+        Weights that its `policy.start` names go with it, where they are at hand (germline.stored_start).
+
         Args:
             spec: an object or a message, the path of a spec, or its TOML text.
 
         Raises:
             SpecError: with everything that is wrong with a file or a text.
         """
-        request = experiment_pb2.CreateExperimentRequest(spec=for_any_build(message_of(spec)))
+        wanted = message_of(spec)
+        start = stored_start.find(wanted.policy.start)
+        if start is not None:
+            return self._create_with(wanted, start)
+        request = experiment_pb2.CreateExperimentRequest(spec=for_any_build(wanted))
         return Experiment.of(self._ask(lambda stub: stub.CreateExperiment, request).experiment)
+
+    def _create_with(self, spec: spec_pb2.ExperimentSpec, start: bytes) -> Experiment:
+        def parts() -> Iterator[experiment_pb2.CreateExperimentWithStartRequest]:
+            yield experiment_pb2.CreateExperimentWithStartRequest(spec=for_any_build(spec))
+            for at in range(0, len(start), _PART_BYTES):
+                yield experiment_pb2.CreateExperimentWithStartRequest(data=start[at : at + _PART_BYTES])
+
+        created = self._masters.call(
+            lambda stub, left_s: stub.CreateExperimentWithStart(
+                parts(), metadata=self._metadata, timeout=left_s
+            ),
+            _TRANSFER_S,
+        )
+        return Experiment.of(created.experiment)
 
     def experiment(self, name: str) -> Experiment:
         """One experiment as it stands."""

@@ -15,6 +15,7 @@ from germline.genome import float32
 from germline.protocol_starts import STARTS
 from germline.spec.behaviour import behaviour_dimensions
 from germline.spec.fields import word_of
+from germline.stored_start import founder_seed
 from germline.v1 import spec_pb2
 
 _SELECTIONS: dict[int, Selection] = {
@@ -72,6 +73,7 @@ class _Common(TypedDict):
     cap_schedule: CapSchedule
     frame_bonus: float
     normalise_observations: bool
+    founder: int | None
 
 
 def ga_settings(spec: spec_pb2.ExperimentSpec) -> GaSettings:
@@ -129,6 +131,7 @@ def _common_settings(
         cap_schedule=_CAP_SCHEDULES[spec.evaluation.cap_schedule],
         frame_bonus=spec.evaluation.frame_bonus,
         normalise_observations=spec.policy.normalise_observations,
+        founder=founder_seed(spec.policy.start) if spec.policy.HasField("start") else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""From a spec, a file or its text, to a complete ExperimentSpec; a policy card that it names is read, too."""
+"""From a spec, a file or its text, to a complete ExperimentSpec; files that it names are read, too."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
+from germline import stored_start
 from germline.card import PolicyCard, parse_card, spell
 from germline.genome import Genome
 from germline.spec.of_card import spec_of_card
@@ -15,6 +16,7 @@ from germline.v1 import spec_pb2
 
 TEXT = "the text of the spec"
 _START = "algorithm.eggroll.start"
+_STORED = "policy.start"
 
 
 def load(source: Path | str) -> spec_pb2.ExperimentSpec:
@@ -50,7 +52,9 @@ def _complete(text: str, source: str, folder: Path) -> spec_pb2.ExperimentSpec:
 
 
 def complete_table(table: Mapping[str, object], source: str, folder: Path) -> spec_pb2.ExperimentSpec:
-    """A spec from what its TOML says, and from the policy card that it names.
+    """A spec from what its TOML says, and from the policy card or the weights that it names.
+
+    Weights are at hand from now on, see :mod:`germline.stored_start`.
 
     Args:
         table: the TOML.
@@ -60,7 +64,8 @@ def complete_table(table: Mapping[str, object], source: str, folder: Path) -> sp
     Raises:
         SpecError: with everything that is wrong with it.
     """
-    file = _card_file(table, folder)
+    table = _with_stored(table, source, folder)
+    file = _file(table, _START, ".toml", folder)
     if file is None:
         return from_table(table, source)
     card = _card(file, source)
@@ -77,13 +82,33 @@ def start_text(genome: Genome) -> str:
     return " ".join(spell(genome))
 
 
-def _card_file(table: Mapping[str, object], folder: Path) -> Path | None:
-    """The card that this spec begins with; None if it names no file."""
-    found: object = table
-    for key in _START.split("."):
-        found = found.get(key) if isinstance(found, Mapping) else None
-    is_file = isinstance(found, str) and found.endswith(".toml")
+def _file(table: Mapping[str, object], setting: str, suffix: str, folder: Path) -> Path | None:
+    """The file that a setting names; None if it names none."""
+    found = _found(table, setting)
+    is_file = isinstance(found, str) and found.endswith(suffix)
     return folder / cast(str, found) if is_file else None
+
+
+def _found(table: Mapping[str, object], setting: str) -> object:
+    found: object = table
+    for key in setting.split("."):
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return found
+
+
+def _with_stored(table: Mapping[str, object], source: str, folder: Path) -> Mapping[str, object]:
+    """The table with the digest of its weights in place of their file; they are at hand then."""
+    file, named = _file(table, _STORED, ".safetensors", folder), _found(table, _STORED)
+    try:
+        if isinstance(named, str) and file is None:
+            stored_start.look_in(folder, named)
+        if file is None:
+            return table
+        digest = stored_start.keep(stored_start.of_weights(file.read_bytes()))
+    except (OSError, stored_start.StartError) as error:
+        raise SpecError([Problem(_STORED, f"is {named!r}: {error}")], source) from None
+    policy = cast("Mapping[str, object]", table["policy"])
+    return {**table, "policy": {**policy, "start": digest}}
 
 
 def _card(file: Path, source: str) -> PolicyCard:

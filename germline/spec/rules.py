@@ -57,6 +57,7 @@ def _rules(
     yield _below("evaluation.", "lowest_return", "highest_return"), lambda: _returns_have_a_range(spec)
     yield ("task", "evaluation.episodes", "evaluation.starts"), lambda: _starts_are_enough(spec)
     yield ("task", "algorithm", "evaluation.starts"), lambda: _common_starts_are_known(spec)
+    yield ("policy", "algorithm"), lambda: _founder_is_bred_from(spec)
     yield ("task", "algorithm", "behaviour"), lambda: _behaviours_are_known(spec)
     if spec.algorithm.HasField("map_elites"):
         elites = spec.algorithm.map_elites
@@ -299,6 +300,23 @@ def _a_result_fits_into_a_message(spec: spec_pb2.ExperimentSpec) -> Iterator[Pro
     if min(eggroll.slice_pairs, eggroll.pairs) > most:
         allowed = f"at most {most}, as each pair tells {pair_bytes} bytes of [behaviour]"
         yield wrong_value(_EGGROLL + "slice_pairs", eggroll.slice_pairs, allowed)
+
+
+def _founder_is_bred_from(spec: spec_pb2.ExperimentSpec) -> Iterator[Problem]:
+    """Stored weights are the only founder of those that are bred."""
+    if not spec.policy.HasField("start"):
+        return
+    breeding = breeding_of(spec)
+    if breeding is None:
+        allowed = (
+            "none but for [algorithm.ga] and [algorithm.map_elites]; [algorithm.eggroll] has a start, too"
+        )
+        yield wrong_value("policy.start", spec.policy.start, allowed)
+    elif isinstance(breeding, spec_pb2.GeneticAlgorithm):
+        if breeding.HasField("founders") and breeding.founders != 1:
+            yield wrong_value(_GA + "founders", breeding.founders, "none, or 1, with policy.start")
+        if not breeding.parents:
+            yield wrong_value(_GA + "parents", breeding.parents, "1 or more with policy.start")
 
 
 def _first_centre_is_a_genome(eggroll: spec_pb2.Eggroll) -> Iterator[Problem]:

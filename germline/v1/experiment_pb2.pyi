@@ -1121,8 +1121,36 @@ class RepairExperimentResponse(_message.Message):
 Global___RepairExperimentResponse: _TypeAlias = RepairExperimentResponse  # noqa: Y015
 
 @_typing.final
-class CreateExperimentRequest(_message.Message):
+class CreateExperimentWithStartRequest(_message.Message):
     """Asks for a new experiment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPEC_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    data: _builtins.bytes
+    """In all that follow: the next bytes of the weights, up to 1 MiB."""
+    @_builtins.property
+    def spec(self) -> _spec_pb2.ExperimentSpec:
+        """In the first message; absent fields get their defaults."""
+
+    def __init__(
+        self,
+        *,
+        spec: _spec_pb2.ExperimentSpec | None = ...,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "spec", b"spec"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateExperimentWithStartRequest: _TypeAlias = CreateExperimentWithStartRequest  # noqa: Y015
+
+@_typing.final
+class CreateExperimentRequest(_message.Message):
+    """A new experiment, with nothing but its spec."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -41,6 +41,11 @@ class ExperimentServiceStub:
                 request_serializer=germline_dot_v1_dot_experiment__pb2.CreateExperimentRequest.SerializeToString,
                 response_deserializer=germline_dot_v1_dot_experiment__pb2.CreateExperimentResponse.FromString,
                 _registered_method=True)
+        self.CreateExperimentWithStart = channel.stream_unary(
+                '/germline.v1.ExperimentService/CreateExperimentWithStart',
+                request_serializer=germline_dot_v1_dot_experiment__pb2.CreateExperimentWithStartRequest.SerializeToString,
+                response_deserializer=germline_dot_v1_dot_experiment__pb2.CreateExperimentResponse.FromString,
+                _registered_method=True)
         self.GetExperiment = channel.unary_unary(
                 '/germline.v1.ExperimentService/GetExperiment',
                 request_serializer=germline_dot_v1_dot_experiment__pb2.GetExperimentRequest.SerializeToString,
@@ -171,6 +176,14 @@ class ExperimentServiceServicer:
     def CreateExperiment(self, request, context):
         """Starts an experiment. The same spec under the same name is answered with the experiment that is there already;
         another spec under a name in use is ALREADY_EXISTS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateExperimentWithStart(self, request_iterator, context):
+        """The same for a spec whose `policy.start` names weights that the master does not have yet: first the spec, then those
+        bytes. They are stored before any work is lent. Weights that have not the digest are INVALID_ARGUMENT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -363,6 +376,11 @@ def add_ExperimentServiceServicer_to_server(servicer, server):
                     request_deserializer=germline_dot_v1_dot_experiment__pb2.CreateExperimentRequest.FromString,
                     response_serializer=germline_dot_v1_dot_experiment__pb2.CreateExperimentResponse.SerializeToString,
             ),
+            'CreateExperimentWithStart': grpc.stream_unary_rpc_method_handler(
+                    servicer.CreateExperimentWithStart,
+                    request_deserializer=germline_dot_v1_dot_experiment__pb2.CreateExperimentWithStartRequest.FromString,
+                    response_serializer=germline_dot_v1_dot_experiment__pb2.CreateExperimentResponse.SerializeToString,
+            ),
             'GetExperiment': grpc.unary_unary_rpc_method_handler(
                     servicer.GetExperiment,
                     request_deserializer=germline_dot_v1_dot_experiment__pb2.GetExperimentRequest.FromString,
@@ -512,6 +530,33 @@ class ExperimentService:
             target,
             '/germline.v1.ExperimentService/CreateExperiment',
             germline_dot_v1_dot_experiment__pb2.CreateExperimentRequest.SerializeToString,
+            germline_dot_v1_dot_experiment__pb2.CreateExperimentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateExperimentWithStart(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/germline.v1.ExperimentService/CreateExperimentWithStart',
+            germline_dot_v1_dot_experiment__pb2.CreateExperimentWithStartRequest.SerializeToString,
             germline_dot_v1_dot_experiment__pb2.CreateExperimentResponse.FromString,
             options,
             channel_credentials,

@@ -39,6 +39,10 @@ class ExperimentServiceStub:
     """Starts an experiment. The same spec under the same name is answered with the experiment that is there already;
     another spec under a name in use is ALREADY_EXISTS.
     """
+    CreateExperimentWithStart: _grpc.StreamUnaryMultiCallable[_experiment_pb2.CreateExperimentWithStartRequest, _experiment_pb2.CreateExperimentResponse]
+    """The same for a spec whose `policy.start` names weights that the master does not have yet: first the spec, then those
+    bytes. They are stored before any work is lent. Weights that have not the digest are INVALID_ARGUMENT.
+    """
     GetExperiment: _grpc.UnaryUnaryMultiCallable[_experiment_pb2.GetExperimentRequest, _experiment_pb2.GetExperimentResponse]
     """One experiment as it stands."""
     ListExperiments: _grpc.UnaryUnaryMultiCallable[_experiment_pb2.ListExperimentsRequest, _experiment_pb2.ListExperimentsResponse]
@@ -118,6 +122,10 @@ class ExperimentServiceAsyncStub(ExperimentServiceStub):
     CreateExperiment: _aio.UnaryUnaryMultiCallable[_experiment_pb2.CreateExperimentRequest, _experiment_pb2.CreateExperimentResponse]  # type: ignore[assignment]
     """Starts an experiment. The same spec under the same name is answered with the experiment that is there already;
     another spec under a name in use is ALREADY_EXISTS.
+    """
+    CreateExperimentWithStart: _aio.StreamUnaryMultiCallable[_experiment_pb2.CreateExperimentWithStartRequest, _experiment_pb2.CreateExperimentResponse]  # type: ignore[assignment]
+    """The same for a spec whose `policy.start` names weights that the master does not have yet: first the spec, then those
+    bytes. They are stored before any work is lent. Weights that have not the digest are INVALID_ARGUMENT.
     """
     GetExperiment: _aio.UnaryUnaryMultiCallable[_experiment_pb2.GetExperimentRequest, _experiment_pb2.GetExperimentResponse]  # type: ignore[assignment]
     """One experiment as it stands."""
@@ -201,6 +209,16 @@ class ExperimentServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_experiment_pb2.CreateExperimentResponse, _abc.Awaitable[_experiment_pb2.CreateExperimentResponse]]:
         """Starts an experiment. The same spec under the same name is answered with the experiment that is there already;
         another spec under a name in use is ALREADY_EXISTS.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateExperimentWithStart(
+        self,
+        request_iterator: _MaybeAsyncIterator[_experiment_pb2.CreateExperimentWithStartRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_experiment_pb2.CreateExperimentResponse, _abc.Awaitable[_experiment_pb2.CreateExperimentResponse]]:
+        """The same for a spec whose `policy.start` names weights that the master does not have yet: first the spec, then those
+        bytes. They are stored before any work is lent. Weights that have not the digest are INVALID_ARGUMENT.
         """
 
     @_abc_1.abstractmethod

@@ -152,6 +152,14 @@ class Policy:
     r"""The numbers themselves, where they are known: of a policy card, or of another run. Not beside
     normalise_observations."""
 
+    start: str | None = None
+    r"""The network that every line starts from, in place of random founders: a file of weights, such as
+    "../runs/pong/centre.safetensors", seen from the spec's folder: an evolution strategy's stored
+    centre, or what `germline export` wrote. What is stored and travels with the spec is the digest of
+    its weights, 32 hexadecimal digits; the weights themselves go to the master once. Up to 64 MiB,
+    float32, the spec's own layers. For "ga" and "map_elites"; "eggroll" has a `start` of its own.
+    Absent: founders are drawn from seeds."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:

@@ -850,6 +850,7 @@ class Policy(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     NORMALISE_OBSERVATIONS_FIELD_NUMBER: _builtins.int
     NORMALISATION_FIELD_NUMBER: _builtins.int
+    START_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"motion" (small, sees what moves), "dqn2015" (Mnih et al. 2015), "uber2018" (the large network of Such et al. 2018),
     "convolution" (images of any shape), "mlp", "linear" (one layer), "gru" and "lstm" (which remember), "vector" (for function tasks), "own" (for own tasks), a name in the entry-point group
@@ -863,6 +864,13 @@ class Policy(_message.Message):
     """Whether networks see each number of an observation less its mean, divided by its deviation, and clipped to -10..10; both
     are learned from what was seen in the run so far: a first version once the founders, or an evolution strategy's first
     epoch, have played, and another one each time that the evaluations have doubled. For vectors of numbers.
+    """
+    start: _builtins.str
+    """The network that every line starts from, in place of random founders: a file of weights, such as
+    "../runs/pong/centre.safetensors", seen from the spec's folder: an evolution strategy's stored centre, or what `germline
+    export` wrote. What is stored and travels with the spec is the digest of its weights, 32 hexadecimal digits; the weights
+    themselves go to the master once. Up to 64 MiB, float32, the spec's own layers. For "ga" and "map_elites"; "eggroll" has
+    a `start` of its own. Absent: founders are drawn from seeds.
     """
     @_builtins.property
     def hidden(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
@@ -885,17 +893,22 @@ class Policy(_message.Message):
         version: _builtins.int | None = ...,
         normalise_observations: _builtins.bool | None = ...,
         normalisation: Global___Normalisation | None = ...,
+        start: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_normalise_observations", b"_normalise_observations", "_version", b"_version", "normalisation", b"normalisation", "normalise_observations", b"normalise_observations", "version", b"version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_normalise_observations", b"_normalise_observations", "_start", b"_start", "_version", b"_version", "normalisation", b"normalisation", "normalise_observations", b"normalise_observations", "start", b"start", "version", b"version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_normalise_observations", b"_normalise_observations", "_version", b"_version", "arguments", b"arguments", "hidden", b"hidden", "name", b"name", "normalisation", b"normalisation", "normalise_observations", b"normalise_observations", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_normalise_observations", b"_normalise_observations", "_start", b"_start", "_version", b"_version", "arguments", b"arguments", "hidden", b"hidden", "name", b"name", "normalisation", b"normalisation", "normalise_observations", b"normalise_observations", "start", b"start", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__normalise_observations: _TypeAlias = _typing.Literal["normalise_observations"]  # noqa: Y015
     _WhichOneofArgType__normalise_observations: _TypeAlias = _typing.Literal["_normalise_observations", b"_normalise_observations"]  # noqa: Y015
+    _WhichOneofReturnType__start: _TypeAlias = _typing.Literal["start"]  # noqa: Y015
+    _WhichOneofArgType__start: _TypeAlias = _typing.Literal["_start", b"_start"]  # noqa: Y015
     _WhichOneofReturnType__version: _TypeAlias = _typing.Literal["version"]  # noqa: Y015
     _WhichOneofArgType__version: _TypeAlias = _typing.Literal["_version", b"_version"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__normalise_observations) -> _WhichOneofReturnType__normalise_observations | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__start) -> _WhichOneofReturnType__start | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__version) -> _WhichOneofReturnType__version | None: ...
 

@@ -37,6 +37,7 @@ from master.experiments.own_search import OwnSearch
 from master.experiments.progress import Progress, Rates
 from master.experiments.settings import ExperimentSettings
 from master.experiments.standing import Standing
+from master.experiments.stored_start import StoredStart
 from master.experiments.tally import Tally
 from master.experiments.workers import WorkerIdentity, number_of
 from master.journal.channel import TakeSnapshot
@@ -89,6 +90,7 @@ class Experiment:
         recorder: what goes to the archive.
         epochs: of an evolution strategy.
         own: the workers of a run that bring its arithmetic; None where the fleet plays.
+        start: the stored weights that its founder has, if a spec names any.
     """
 
     def __init__(
@@ -125,6 +127,7 @@ class Experiment:
         self.recorder = self.tally.recorder
         self.epochs = Epochs(self.tally, self.write)
         self.own = OwnWork(self, self.search.run) if isinstance(self.search, OwnSearch) else None
+        self.start = StoredStart(self, settings.spec.policy.start)
         self._clock, self._guests_until_s = clock, -math.inf
         self._journal = journal
         self._write: WriteEvent | None = None
@@ -172,9 +175,11 @@ class Experiment:
 
     @property
     def kept(self) -> list[CheckpointStored]:
-        """The checkpoints that are kept: of an evolution strategy's centre, or the state of an own run."""
+        """What is kept beside the journal: a centre's checkpoints, an own state, a founder's weights."""
         if self.centre is not None:
             return self.centre.kept()
+        if self.start.kept is not None:
+            return [self.start.kept]
         return [self.own.kept] if self.own is not None and self.own.kept is not None else []
 
     @property
@@ -199,7 +204,7 @@ class Experiment:
             reserve: evaluations to keep asked beyond that, so that there is a choice of parents.
             crew: the workers that play this: what failed on one is for another.
         """
-        if self.settings.plays_elsewhere:
+        if self.settings.plays_elsewhere or self.start.is_missing:
             return []
         pieces = self._pieces(n)
         short = pieces + self._pieces(reserve) - self.pending_work.waiting_for_any
@@ -450,6 +455,7 @@ class Experiment:
         if self.centre is not None:
             self.centre.want_last()
         self._change(state)
+        self.start.release()
         if self.own is not None:
             self.own.end()
 

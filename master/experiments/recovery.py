@@ -84,6 +84,9 @@ def restore(experiment: Experiment, snapshot: Snapshot) -> None:
     if experiment.own is not None:
         for stored in snapshot.checkpoints:
             experiment.own.keep(stored)
+    if experiment.start.digest:
+        for stored in snapshot.checkpoints:
+            experiment.start.keep(stored)
 
 
 def replay(experiment: Experiment, event: Event) -> None:
@@ -121,9 +124,11 @@ def _replay_rare(experiment: Experiment, event: Rare) -> None:
 
 
 def _replay_kept(experiment: Experiment, event: CheckpointStored | MembersTold) -> None:
-    """A checkpoint was stored, or members of an own run were evaluated; of a genetic algorithm neither is."""
+    """A checkpoint was stored, or a founder's weights, or members of an own run were evaluated."""
     if isinstance(event, CheckpointStored) and experiment.centre is not None:
         experiment.centre.keep(event)
+    if isinstance(event, CheckpointStored) and experiment.start.digest:
+        experiment.start.keep(event)
     if experiment.own is not None and isinstance(event, MembersTold):
         experiment.own.recall(event)
     elif experiment.own is not None and isinstance(event, CheckpointStored):

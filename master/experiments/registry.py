@@ -8,6 +8,7 @@ from time import time
 from typing import NamedTuple
 
 from germline.spec import SpecError
+from germline.stored_start import digest_of
 from germline.v1 import spec_pb2
 from master.archive.writer import ArchiveWriter
 from master.errors import (
@@ -93,11 +94,15 @@ class Registry:
         """The experiments that want work done."""
         return [experiment for experiment in self._by_number.values() if experiment.is_running]
 
-    def create(self, spec: spec_pb2.ExperimentSpec) -> Experiment:
+    def create(self, spec: spec_pb2.ExperimentSpec, *, with_start: bool = False) -> Experiment:
         """Start an experiment, or find the one that has this very spec.
 
+        Args:
+            spec: of the experiment.
+            with_start: whether the weights are here that its policy.start names.
+
         Raises:
-            InvalidFieldError: a field is not allowed.
+            InvalidFieldError: a field is not allowed, or the weights of its founder did not come with it.
             NameTakenError: another spec has this name.
             ConflictError: a damaged experiment has this name.
         """
@@ -115,6 +120,10 @@ class Registry:
                 f"{self.damaged[settings.name].reason}. Delete it, or choose another name"
             )
         present = self._by_name.get(settings.name)
+        if present is None and settings.spec.policy.start and not with_start:
+            raise InvalidFieldError(
+                f"policy.start is {settings.spec.policy.start!r}, and its weights did not come with the spec"
+            )
         if present is None:
             return self._begin(settings)
         if settings.encoded not in (present.settings.encoded, _settings_of(present.created).encoded):
@@ -122,6 +131,20 @@ class Registry:
                 f"spec.name is {settings.name!r}; an experiment with another spec has this name"
             )
         return present
+
+    async def create_with_start(self, spec: spec_pb2.ExperimentSpec, data: bytes) -> Experiment:
+        """The same for a spec that names the weights of its founder; nothing is lent before they are stored.
+
+        Raises what :meth:`create` raises, and InvalidFieldError for other weights.
+        """
+        digest = spec.policy.start
+        found = digest_of(data)
+        if not digest or found != digest:
+            raise InvalidFieldError(f"data has the digest {found}; allowed: that of policy.start, {digest!r}")
+        experiment = self.create(spec, with_start=True)
+        if experiment.start.is_missing:
+            await experiment.start.put(data)
+        return experiment
 
     async def extend(self, name: str, stop: spec_pb2.Stop, *, only: bool) -> Experiment:
         """Change an experiment's stop conditions, with `only` all of them; one that is over goes on.

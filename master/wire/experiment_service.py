@@ -11,8 +11,9 @@ from typing import TypeAlias
 import grpc.aio
 
 from germline.genome import format_id
+from germline.stored_start import MOST_BYTES as MOST_START_BYTES
 from germline.v1 import experiment_pb2 as pb
-from germline.v1 import experiment_pb2_grpc
+from germline.v1 import experiment_pb2_grpc, spec_pb2
 from master.centres.centre import Checkpoint
 from master.errors import ConflictError, InvalidFieldError, UnknownNameError
 from master.experiments.backup import back_up
@@ -52,6 +53,19 @@ class ExperimentService(ArchiveCalls, experiment_pb2_grpc.ExperimentServiceServi
         self, request: pb.CreateExperimentRequest, context: Context
     ) -> pb.CreateExperimentResponse:
         experiment = self._registry.create(request.spec)
+        return pb.CreateExperimentResponse(experiment=await self._changed(experiment))
+
+    async def CreateExperimentWithStart(
+        self, request_iterator: AsyncIterator[pb.CreateExperimentWithStartRequest], context: Context
+    ) -> pb.CreateExperimentResponse:
+        spec, data = spec_pb2.ExperimentSpec(), bytearray()
+        async for part in request_iterator:
+            if part.HasField("spec"):
+                spec = part.spec
+            data += part.data
+            if len(data) > MOST_START_BYTES:
+                raise InvalidFieldError(f"data has more than {MOST_START_BYTES:,} bytes; allowed: so many")
+        experiment = await self._registry.create_with_start(spec, bytes(data))
         return pb.CreateExperimentResponse(experiment=await self._changed(experiment))
 
     async def GetExperiment(
@@ -158,12 +172,15 @@ class ExperimentService(ArchiveCalls, experiment_pb2_grpc.ExperimentServiceServi
             kept = experiment.centre.best or experiment.centre.newest
         elif experiment.own is not None:
             kept = experiment.own.kept
+        elif experiment.start.digest:
+            kept = experiment.start.kept
         else:
             raise ConflictError(
-                f"experiment {experiment.settings.name} is no evolution strategy; it has no checkpoint"
+                f"experiment {experiment.settings.name} is no evolution strategy, and its founders are drawn "
+                "from seeds; it has no checkpoint"
             )
         if kept is None:
-            raise ConflictError(f"experiment {experiment.settings.name} has no stored centre yet")
+            raise ConflictError(f"experiment {experiment.settings.name} has no stored weights yet")
         data = await self._journal.checkpoints.get(experiment.number, kept.epoch)
         checkpoint = Checkpoint(kept.epoch, kept.digest, data)
         for part in range(checkpoint.parts):

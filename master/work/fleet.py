@@ -174,6 +174,7 @@ class Session:
             self._introduced[experiment.number] = versions
             self.orders.put_nowait(Introduce(experiment))
         if told is None:
+            self._send(experiment.number, experiment.start.checkpoint())
             if experiment.centre is not None:
                 experiment.centre.agreement.join(self.identity.worker_id, experiment.centre.epochs)
             self.catch_up(experiment)
@@ -191,15 +192,19 @@ class Session:
         if centre is None:
             return
         checkpoint = newest_checkpoint(experiment)
-        if checkpoint is not None:
-            for part in range(checkpoint.parts):
-                self.orders.put_nowait(SendPart(number, checkpoint, part))
+        self._send(number, checkpoint)
         if wanted == (checkpoint.epoch if checkpoint is not None else 0):
             self.orders.put_nowait(AskCheckpoint(number, wanted))
         for closed in centre.updates:
             self.orders.put_nowait(Update(number, closed))
             if wanted == closed.epoch + 1:
                 self.orders.put_nowait(AskCheckpoint(number, wanted))
+
+    def _send(self, number: int, checkpoint: Checkpoint | None) -> None:
+        """Send a checkpoint, if there is one, in parts."""
+        if checkpoint is not None:
+            for part in range(checkpoint.parts):
+                self.orders.put_nowait(SendPart(number, checkpoint, part))
 
     def _lend_part(self, experiment: Experiment, work: list[Work]) -> None:
         known, unknown, forget = self.known, [], []

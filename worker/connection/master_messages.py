@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
+from germline import stored_start
 from germline.spec.normalised import read_versions
 from germline.v1 import worker_pb2
 from worker.centres.epoch_engine import Evolving
@@ -65,7 +66,9 @@ class MasterMessages:
         """Keep what plays if the experiment is the one we know; otherwise its old leases mean nothing now."""
         state, spec = self._state, message.introduction.spec
         experiment = ExperimentKey(message.introduction.experiment, message.introduction.identity)
-        introduced = Introduced(experiment, spec.SerializeToString(deterministic=True), Versions())
+        introduced = Introduced(
+            experiment, spec.SerializeToString(deterministic=True), Versions(), spec.policy.start
+        )
         known = state.introduced.get(experiment.number)
         if known is None or not known.means(introduced):
             if known is not None:
@@ -122,9 +125,17 @@ class MasterMessages:
         self._evolve(closed.experiment, update)
 
     def _on_checkpoint(self, message: worker_pb2.MasterMessage) -> None:
-        data = self._assembly.add(message.checkpoint)
-        if data is not None:
-            self._evolve(message.checkpoint.experiment, partial(_load, data=data))
+        """A centre to go on from; or the weights that lines of seeds start from, before any work."""
+        data, number = self._assembly.add(message.checkpoint), message.checkpoint.experiment
+        if data is None:
+            return
+        known = self._state.introduced.get(number)
+        if known is None or not known.start:
+            self._evolve(number, partial(_load, data=data))
+        elif stored_start.keep(data) != known.start:
+            raise wire.ProtocolError(
+                f"weights of experiment {number} are not {known.start}, which it starts from"
+            )
 
     def _on_checkpoint_request(self, message: worker_pb2.MasterMessage) -> None:
         wanted = message.checkpoint_request

@@ -46,11 +46,12 @@ class LinkSettings:
 
 
 class Introduced(NamedTuple):
-    """An experiment as a master introduced it: what it is, its encoded spec, and by what it normalises."""
+    """An experiment as a master introduced it: its spec, how it normalises, and the weights it starts with."""
 
     experiment: ExperimentKey
     spec: bytes
     versions: Versions
+    start: str = ""
 
     def means(self, other: Introduced) -> bool:
         """Whether this is the same experiment: by its identity, or by its spec where none is said."""

@@ -119,6 +119,7 @@ def engine_settings(spec: spec_pb2.ExperimentSpec) -> EngineSettings:
         dimensions=behaviour_dimensions(spec),
         bounds=tuple(bounds(spec)),
         normalisation=NormaliserSettings(numbers_of(spec), spec.policy.normalise_observations),
+        start=spec.policy.start,
     )
 
 

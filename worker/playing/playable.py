@@ -7,8 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
 from torch import nn
 
+from germline import stored_start, weights
 from worker.networks.forward.integer_plan import integer_plan
 from worker.networks.policies.build import make_policy
 from worker.playing.normaliser import AS_SHOWN, NormaliserSettings
@@ -37,6 +40,7 @@ class EngineSettings:
         dimensions: numbers of an evaluation's behaviour; 0: nothing is said of it.
         bounds: the lowest and highest value of each of them; empty: as the task says.
         normalisation: whether networks see normalised observations.
+        start: digest of the weights that every line starts from; empty: founders are drawn from seeds.
     """
 
     task: str
@@ -52,6 +56,7 @@ class EngineSettings:
     dimensions: int = 0
     bounds: tuple[tuple[float, float], ...] = ()
     normalisation: NormaliserSettings = AS_SHOWN
+    start: str = ""
 
     @property
     def rows(self) -> int:
@@ -85,7 +90,18 @@ def playable(settings: EngineSettings, task: Task | None = None) -> Playable:
     )
     if settings.precision == "int8":
         _check_integers(settings.policy, task, policy)
+    if settings.start:
+        _start_from(policy, settings.start)
     return Playable(task, policy)
+
+
+def _start_from(policy: nn.Module, digest: str) -> None:
+    """Let every line start from stored weights."""
+    try:
+        tensors = load_tensors(stored_start.get(digest))
+        weights.start_from(policy, stored_start.founder_seed(digest), tensors)
+    except (ValueError, SafetensorError) as error:
+        raise SetupError(f"policy.start is {digest!r}: {error}") from error
 
 
 def _check_integers(name: str, task: Task, policy: nn.Module) -> None:
