@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -63,9 +64,25 @@ def certificates(
     for name, signed in made.items():
         _write(folder, name, signed)
     typer.echo(f"wrote {', '.join(f'{name}.pem' for name in made)} and their keys to {folder}")
-    for name, authority_flag in (("server", "--tls-client-ca"), ("worker", "--ca"), ("operator", "--ca")):
+    for line in _usage(folder):
+        typer.echo(line)
+
+
+def _usage(folder: Path) -> Iterator[str]:
+    """Who is told what, beside tokens and in their place."""
+    trusted = folder / "ca.pem"
+
+    def shown(name: str) -> str:
         own, key = _paths(folder, name)
-        typer.echo(f"{name:8}  --tls-cert {own} --tls-key {key} {authority_flag} {folder / 'ca.pem'}")
+        return f"--tls-cert {own} --tls-key {key}"
+
+    yield "with tokens:"
+    yield f"  master    {shown('server')} --worker-tokens FILE --operator-tokens FILE"
+    yield f"  others    --ca {trusted} --token-file FILE"
+    yield "with certificates in place of tokens:"
+    yield f"  master    {shown('server')} --tls-client-ca {trusted}"
+    yield f"  worker    --ca {trusted} {shown('worker')}"
+    yield f"  operator  --ca {trusted} {shown('operator')}"
 
 
 def _check_free(folder: Path, *, force: bool) -> None:

@@ -114,7 +114,7 @@ def _facts(experiment: Experiment, is_up: bool) -> list[tuple[str, str]]:
     if experiment.best_fitness is not None:
         best = number(experiment.best_fitness)
         cut = cut_text(experiment.best_cap_frames, played_word(experiment.spec))
-        rows.append(("best score", f"{best} of a single evaluation{cut}, lucky by construction"))
+        rows.append(("best score", f"{best} of a single evaluation{cut}, the luckiest"))
     if experiment.differing_share is not None:
         compared = f"{experiment.compared_children:,} that played a start of its"
         text = f"{100 * experiment.differing_share:.0f} % act differently from their parent, of {compared}"

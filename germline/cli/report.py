@@ -53,7 +53,7 @@ class Result:
         episodes: their episodes.
         frames: their emulator frames; outside emulators their steps.
         frames_per_second: frames over seconds.
-        best_fitness: the highest score of a single evaluation, lucky by construction.
+        best_fitness: the highest score of a single evaluation, partly luck.
         champion: None before the first evaluation.
         failed: individuals that could not be scored, and were set aside.
         trouble: why it paused by itself; empty if it did not.

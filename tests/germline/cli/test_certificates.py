@@ -76,3 +76,14 @@ def test_an_authority_that_cannot_sign_is_refused(folder: Path, capsys: pytest.C
 def test_what_makes_no_certificate_is_refused(options: tuple[str, ...], tmp_path: Path) -> None:
     assert run(["certificates", str(tmp_path / "new"), *options]) == 2
     assert not (tmp_path / "new").exists()
+
+
+def test_the_command_says_what_each_needs_with_tokens_and_in_their_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["certificates", str(tmp_path)]) == 0
+    tokens, certificates = capsys.readouterr().out.split("with certificates in place of tokens:")
+    assert "--tls-client-ca" not in tokens, "it keeps out everybody who has a token alone"
+    assert f"--ca {tmp_path / 'ca.pem'} --token-file FILE" in tokens
+    for needed in (f"--tls-client-ca {tmp_path / 'ca.pem'}", "worker-key.pem", "operator-key.pem"):
+        assert needed in certificates

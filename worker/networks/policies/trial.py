@@ -29,7 +29,7 @@ _CPU = torch.device("cpu")
 
 _KEEPS = (
     "answers the same episode differently when it plays it again: it keeps something between its calls, or "
-    "draws lots; a policy that remembers gets its state and gives back the next one, see docs/policies.md"
+    "uses chance; a policy that remembers gets its state and gives back the next one, see docs/policies.md"
 )
 _MIXES = "lets its answer to one observation depend on those beside it; each row is an episode of its own"
 _ESCAPES = (
@@ -37,8 +37,8 @@ _ESCAPES = (
     "that is not copied with it, or its stages are not its forward; call layers as attributes of the module"
 )
 _VARIES = (
-    "answers differently each time it is constructed, with the same weights: its constructor draws lots that "
-    "are not torch's, or keeps what torch drew in no parameter and no buffer"
+    "answers differently each time it is constructed, with the same weights: its constructor uses chance "
+    "that is not torch's, or keeps what torch drew in no parameter and no buffer"
 )
 
 Episodes = list[Tensor]
