@@ -45,6 +45,21 @@ def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval
     return Interval(*(_back(value, exponent) for value in (mean, mean - half, mean + half)))
 
 
+def share_interval(successes: int, trials: int, confidence: float = 0.95) -> Interval:
+    """The share of trials that succeeded, with Wilson's score interval (1927), which holds for few trials.
+
+    Raises:
+        ValueError: if there are no trials, or more successes than trials.
+    """
+    if not 0 <= successes <= trials or not trials:
+        raise ValueError(f"successes is {successes} of {trials} trials; allowed: 0 to trials, of 1 or more")
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    share, drag = successes / trials, z * z / trials
+    middle = (share + drag / 2) / (1 + drag)
+    half = math.sqrt(drag * (share * (1 - share) + drag / 4)) / (1 + drag)
+    return Interval(share, max(0.0, middle - half), min(1.0, middle + half))
+
+
 def bootstrap_interval(values: Sequence[float], confidence: float = 0.95, seed: int = 0) -> Interval:
     """The interquartile mean with its percentile bootstrap interval; arguments as for :func:`mean_interval`.
 

@@ -12,7 +12,7 @@ import hashlib
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ _SAMPLES_A_POINT = 20
 _ROUNDS = 10
 _AT_A_TIME = 1_000  # samples whose distances to all points are in memory
 
+Ties = Literal["newest", "first"]
 _Points = npt.NDArray[np.int64]
 
 
@@ -47,11 +48,15 @@ class MapSettings:
         dimensions: whole numbers of a behaviour.
         grid: parts of each number's range; empty for a CVT.
         points: cells of a CVT; 0 for a grid.
+        ties: who keeps a cell of two that are as fit, the "newest" or the "first". Where many are, as on
+            plateaus, the newest lets the elites drift, and so search on; the first is as in the paper, and
+            how searches of earlier builds go on.
     """
 
     dimensions: int
     grid: tuple[int, ...] = ()
     points: int = 0
+    ties: Ties = "newest"
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense, by the field's name."""
@@ -61,6 +66,8 @@ class MapSettings:
             raise ValueError(f"grid is {self.grid}; allowed: a count for each of {self.dimensions} numbers")
         if not all(1 <= parts <= LEVELS for parts in self.grid) or self.count > MOST_CELLS:
             raise ValueError(f"grid is {self.grid}; allowed: 1 to {MOST_CELLS:,} cells in all")
+        if self.ties not in get_args(Ties):
+            raise ValueError(f"ties is {self.ties!r}; allowed: one of {', '.join(get_args(Ties))}")
         if not 0 <= self.points <= MOST_POINTS:
             raise ValueError(f"points is {self.points}; allowed: 1 to {MOST_POINTS:,}")
 

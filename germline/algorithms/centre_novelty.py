@@ -2,15 +2,20 @@
 
 An individual's novelty is its mean distance to its k nearest neighbours among the measured centres of the
 past. An epoch's utilities are whole numbers, ``w rank(reward) + (64 - w) rank(novelty)``, computed once, when
-the epoch closes, so nothing depends on the order in which results come. Several centres take turns, one an
-epoch: whichever was most novel when it was measured last is the likeliest to be next. The authors measure all
-centres anew after every update; here each is measured at the beginning of its own epochs.
+the epoch closes, so nothing depends on the order in which results come. Several centres take turns: the more
+novel a centre was when it was measured last, the likelier it is next.
+
+As the authors do, all centres are measured first, and after each update the centre that has moved: an epoch
+without pairs, in which nothing else can be played, since what it did decides who is next. (They measure the
+centres that have not moved again, too, which tells the same where a policy meets no luck.)
+
+    measure 0, 1, 2 --> pairs around one of them --> measure it --> pairs around the next one --> ...
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -22,6 +27,7 @@ from germline.behaviour import BYTES, unpack
 from germline.shaping import WHOLE, weighted_ranks
 
 Objective = Literal["novelty", "mixed", "adaptive"]
+Measured = Literal["after_update", "own_epoch"]
 _TURN_TICKET = 2**63  # added to an epoch's number: no piece of work has such a ticket
 
 
@@ -38,7 +44,10 @@ class CentreNoveltySettings:
         archive_size: measured centres that are kept, the last ones.
         weight: 64ths of reward in "mixed".
         weight_step: by how many 64ths "adaptive" moves it.
-        patience: epochs without a better centre after which "adaptive" moves it down.
+        patience: updates without a better centre after which "adaptive" moves it down.
+        measured: when a centre is measured. "after_update": in an epoch of its own, as soon as it has moved,
+            as in the paper. "own_epoch": beside the pairs of its own next epoch, which costs nobody any
+            waiting, and is how searches of earlier builds go on.
     """
 
     dimensions: int
@@ -49,12 +58,13 @@ class CentreNoveltySettings:
     weight: int = 32
     weight_step: int = 3
     patience: int = 50
+    measured: Measured = "after_update"
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense, by the field's name."""
-        if self.objective not in get_args(Objective):
-            allowed = ", ".join(get_args(Objective))
-            raise ValueError(f"objective is {self.objective!r}; allowed: one of {allowed}")
+        for field, names in (("objective", get_args(Objective)), ("measured", get_args(Measured))):
+            if getattr(self, field) not in names:
+                raise ValueError(f"{field} is {getattr(self, field)!r}; allowed: one of {', '.join(names)}")
         for field in ("dimensions", "centres", "neighbours", "archive_size", "weight_step", "patience"):
             if getattr(self, field) < 1:
                 raise ValueError(f"{field} is {getattr(self, field)}; allowed: at least 1")
@@ -66,6 +76,13 @@ class CentreNoveltySettings:
         """How much reward counts at the start, in 64ths."""
         return {"novelty": 0, "mixed": self.weight, "adaptive": WHOLE}[self.objective]
 
+    def shape(self) -> dict[str, JsonValue]:
+        """What must be the same for a snapshot to make sense; the first ones knew one way of measuring."""
+        shape: dict[str, JsonValue] = asdict(self)
+        if self.measured == "own_epoch":
+            del shape["measured"]
+        return shape
+
 
 class CentreNovelty:
     """What is known of the centres, and what that makes of an epoch.
@@ -73,6 +90,8 @@ class CentreNovelty:
     Attributes:
         archive: behaviours of measured centres, by their epochs.
         turn: which centre's epoch is open.
+        only_measures: whether that epoch measures its centre alone, or has its pairs alone; None where each
+            epoch does both.
         weight: how much reward counts, in 64ths.
     """
 
@@ -81,6 +100,7 @@ class CentreNovelty:
         self.settings = settings
         self.archive = Archive(settings.dimensions, settings.archive_size)
         self.turn, self.weight = 0, settings.first_weight
+        self.only_measures = True if settings.measured == "after_update" else None
         self._seed = seed
         self._idle = 0
         self._record: float | None = None
@@ -112,7 +132,12 @@ class CentreNovelty:
     def take_turns(self, epoch: int) -> int:
         """Which centre is next after this epoch: first each once, then by how novel each was."""
         waiting = [centre for centre in range(self.settings.centres) if centre not in self._last]
+        if self.only_measures is False:  # this centre has moved, and is measured before anything else
+            self.only_measures = True
+            return self.turn
         self.turn = waiting[0] if waiting else self._drawn(epoch)
+        if self.only_measures:
+            self.only_measures = bool(waiting)
         return self.turn
 
     def _drawn(self, epoch: int) -> int:
@@ -149,6 +174,7 @@ class CentreNovelty:
             "idle": self._idle,
             "record": self._record,
             "last": [[centre, when, told.hex()] for centre, (when, told) in sorted(self._last.items())],
+            **({} if self.only_measures is None else {"only_measures": self.only_measures}),
         }
 
     def restore(self, written: dict[str, Any]) -> None:
@@ -158,3 +184,4 @@ class CentreNovelty:
         self.turn, self.weight = int(written["turn"]), int(written["weight"])
         self._idle, self._record = int(written["idle"]), written["record"]
         self._last = {centre: (when, bytes.fromhex(told)) for centre, when, told in written["last"]}
+        self.only_measures = written.get("only_measures")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -55,7 +54,7 @@ class Eggroll:
         self._novelty = CentreNovelty(settings.novelty, seed) if settings.novelty else None
         self._former_best: MeasuredCentre | None = None
         self._normalisation = RunningNormalisation(1) if settings.normalise_observations else None
-        self._open = OpenEpoch(settings, seed, 0)
+        self._open = self._epoch(0)
 
     @property
     def epoch(self) -> int:
@@ -189,12 +188,14 @@ class Eggroll:
     def restore(self, snapshot: dict[str, Any]) -> None:
         """Become what :meth:`snapshot` wrote; raises ValueError, naming the field, if it does not fit."""
         self._check(snapshot)
-        self._open = OpenEpoch(self.settings, self.seed, int(snapshot["epoch"]))
+        if self._novelty is not None:
+            self._novelty.restore(snapshot["novelty"])
+        self._open = self._epoch(int(snapshot["epoch"]))
         self._open.fitness = [math.nan if score is None else float(score) for score in snapshot["fitness"]]
         self._open.is_centre_told = bool(snapshot["told_centre"])
         self._open.set_aside = dict.fromkeys(snapshot.get("set_aside", ()))  # earlier builds wrote none
         self._open.resume(snapshot["unasked"])
-        self._restore_novelty(snapshot)
+        self._restore_behaviours(snapshot)
         if self._normalisation is not None:
             self._normalisation.restore(snapshot["normalisation"])
             self._open.observed = {ticket: bytes.fromhex(seen) for ticket, seen in snapshot["observed"]}
@@ -204,10 +205,9 @@ class Eggroll:
         self._former_best = MeasuredCentre.from_json(former) if former else None
         self.evaluations, self.episodes, self.frames, self.steps = snapshot["counts"]
 
-    def _restore_novelty(self, snapshot: dict[str, Any]) -> None:
+    def _restore_behaviours(self, snapshot: dict[str, Any]) -> None:
         if self._novelty is None:
             return
-        self._novelty.restore(snapshot["novelty"])
         self._open.behaviours = [bytes.fromhex(behaviour) for behaviour in snapshot["behaviours"]]
         told = snapshot["centre"]
         self._open.centre_told = (bytes.fromhex(told[0]), float(told[1])) if told else None
@@ -222,6 +222,10 @@ class Eggroll:
         for field, here in (("seed", self.seed), ("shape", self._shape())):
             if there[field] != here:
                 raise ValueError(f"{field} is {there[field]!r} in the snapshot, {here!r} here")
+
+    def _epoch(self, number: int) -> OpenEpoch:
+        only_measures = None if self._novelty is None else self._novelty.only_measures
+        return OpenEpoch(self.settings, self.seed, number, only_measures)
 
     def _rank(self, centre: MeasuredCentre) -> list[EggrollEvent]:
         """The centre is measured; it may be the best so far."""
@@ -252,10 +256,12 @@ class Eggroll:
         """Open the next epoch."""
         scores = closed.fitness if self._novelty is None else self._open.fitness
         fitness = np.sort(np.array(scores, np.float64))  # what is missing comes last
-        self._last_sorted = fitness[: np.count_nonzero(~np.isnan(fitness))].tolist()
+        told = np.count_nonzero(~np.isnan(fitness))
+        if told or self._novelty is None:  # an epoch that only measures says nothing of members
+            self._last_sorted = fitness[:told].tolist()
         self._former_best = self.best
         self._learn_normalisation(closed.epoch + 1)
-        self._open = OpenEpoch(self.settings, self.seed, closed.epoch + 1)
+        self._open = self._epoch(closed.epoch + 1)
 
     def _learn_normalisation(self, next_epoch: int) -> None:
         """Learn from what the epoch saw that closes; a new version is for the epochs behind it."""
@@ -274,6 +280,6 @@ class Eggroll:
         """What must be the same for a snapshot to make sense."""
         s = self.settings
         centre: list[JsonValue] = [s.validation_epochs, s.validation_episodes, s.reported_episodes]
-        novelty: list[JsonValue] = [asdict(s.novelty)] if s.novelty else []
+        novelty: list[JsonValue] = [s.novelty.shape()] if s.novelty else []
         novelty += ["normalise_observations"] if s.normalise_observations else []
         return [s.pairs, s.slice_pairs, s.episodes, *centre, list(s.starts), *novelty]

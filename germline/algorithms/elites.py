@@ -2,14 +2,14 @@
 
 It stands where the sliding window stands in the genetic algorithm, and so everything else is the genetic
 algorithm: founders, mutations, litters, candidates, the champion. An individual comes in where its cell is
-empty, or if it is fitter than who is there; nobody leaves for age.
+empty, or if it is fitter than who is there, or as fit where the settings say so; nobody leaves for age.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
 
-from germline.algorithms.cells import Cells
+from germline.algorithms.cells import MapSettings
 from germline.algorithms.window import Member, Window
 
 
@@ -20,10 +20,11 @@ class Elites(Window):
         cells: the parts of behaviour space.
     """
 
-    def __init__(self, cells: Cells) -> None:
+    def __init__(self, settings: MapSettings) -> None:
         """Begin with all cells empty."""
-        super().__init__(cells.count, "worst")
-        self.cells = cells
+        super().__init__(settings.count, "worst")
+        self.cells = settings.make()
+        self._newest = settings.ties == "newest"
         self._of_cell: dict[int, int] = {}  # ids
 
     def cell_of(self, member: Member) -> int:
@@ -31,7 +32,7 @@ class Elites(Window):
         return self.cells.of(member.behaviour)
 
     def add(self, member: Member) -> list[Member]:
-        """Take an individual in if its cell is empty, or it is fitter than who is there; who left."""
+        """Take an individual in if its cell is empty, or who is there has to leave for it; who left."""
         gone = super().add(member)
         if member not in gone:
             self._of_cell[self.cell_of(member)] = member.genome.id
@@ -49,4 +50,5 @@ class Elites(Window):
         if holder is None:
             return []
         elite = self._by_id[holder]
-        return [elite if member.fitness > elite.fitness else member]
+        ties = self._newest and member.fitness == elite.fitness
+        return [elite if member.fitness > elite.fitness or ties else member]

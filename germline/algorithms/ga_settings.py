@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from germline.algorithms.cells import MapSettings
-from germline.algorithms.novelty_settings import NoveltySettings
+from germline.algorithms.novelty_settings import LARGEST_COMPETITION, NoveltySettings
 from germline.genome import MAX_RANK, float32
 
 Selection = Literal["truncation", "tournament"]
-Replacement = Literal["oldest", "worst"]
+Replacement = Literal["oldest", "worst", "dominated"]
 CapSchedule = Literal["constant", "progressive"]
 PowerSchedule = Literal["constant", "linear", "exponential", "self_adapted"]
 
@@ -28,7 +28,8 @@ class GaSettings:
         parents: T, how many of the window's best breed under truncation; 0 is random search.
         selection: "truncation": a parent is any of the T best. "tournament": the best of `tournament_size`.
         tournament_size: how many members a tournament draws from the whole window.
-        replacement: who leaves a full window: the "oldest" result or the "worst" one.
+        replacement: who leaves a full window: the "oldest" result, the "worst" one, or the one whose novelty
+            is most "dominated", which makes a tournament of one Dominated Novelty Search.
         founders: how many random individuals open the run; None means as many as `window`.
         power: standard deviation of a mutation; the first one where it changes.
         power_schedule: "constant"; "linear" or "exponential" (to `final_power` in `power_evaluations` asks);
@@ -138,6 +139,11 @@ class GaSettings:
 
     def _check_behaviours(self) -> None:
         """Behaviours of games that were cut at different caps are not compared; tournaments need parents."""
+        compete = self.novelty is not None and self.novelty.objective == "dominated"
+        fits = compete or self.replacement != "dominated"
+        _require("replacement", self.replacement, fits, "oldest or worst, unless the objective is dominated")
+        if self.replacement == "dominated":
+            _require_count("window", self.window, least=1, greatest=LARGEST_COMPETITION)
         if self.novelty is None and self.cells is None:
             return
         one = self.novelty is None or self.cells is None

@@ -11,6 +11,7 @@ from germline.algorithms.base import Ask, JsonValue, Purpose
 from germline.algorithms.breeding import Breeding
 from germline.algorithms.candidates_snapshot import read_candidates, write_candidates
 from germline.algorithms.caps import Caps
+from germline.algorithms.cells import MapSettings
 from germline.algorithms.ga_settings import GaSettings
 from germline.algorithms.likeness import Likeness
 from germline.algorithms.population import Population
@@ -122,13 +123,21 @@ def write_settings(settings: GaSettings) -> dict[str, JsonValue]:
         "cap_schedule": grows,
         "frame_bonus": settings.frame_bonus,
         "novelty": asdict(settings.novelty) if settings.novelty else None,
-        "cells": asdict(settings.cells) | {"grid": list(settings.cells.grid)} if settings.cells else None,
+        "cells": _write_cells(settings.cells) if settings.cells else None,
         "normalise_observations": settings.normalise_observations,
         "founder": settings.founder,
     }
     for field, value in later.items():  # which the first snapshots did not know, and many searches lack
         del written[field]
         written |= {field: value} if value else {}
+    return written
+
+
+def _write_cells(cells: MapSettings) -> dict[str, JsonValue]:
+    """Cells as JSON values; the first snapshots knew one way of ties."""
+    written: dict[str, JsonValue] = asdict(cells) | {"grid": list(cells.grid)}
+    if cells.ties == "first":
+        del written["ties"]
     return written
 
 

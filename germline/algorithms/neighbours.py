@@ -82,12 +82,13 @@ class Behaviours:
         found: _Floats = self._norms[:count] - 2.0 * (self._rows[:count] @ point) + point @ point
         return self._all_but(found, without)
 
-    def fitter(self, individual: int) -> _Floats:
-        """The squared distances from an individual to those that are strictly fitter."""
+    def rivals(self, individual: int) -> _Floats:
+        """The squared distances from an individual to all others that are at least as fit."""
         count, place = len(self._ids), self._places[individual]
-        is_fitter = self._fitness[:count] > self._fitness[place]
-        rows, point = self._rows[:count][is_fitter], self._rows[place]
-        found: _Floats = self._norms[:count][is_fitter] - 2.0 * (rows @ point) + point @ point
+        is_rival = self._fitness[:count] >= self._fitness[place]
+        is_rival[place] = False
+        rows, point = self._rows[:count][is_rival], self._rows[place]
+        found: _Floats = self._norms[:count][is_rival] - 2.0 * (rows @ point) + point @ point
         return found
 
     def _all_but(self, squares: _Floats, individual: int | None) -> _Floats:
@@ -140,6 +141,12 @@ class Archive:
             self.behaviours.remove(individual)
 
 
+def distances(squares: _Floats) -> npt.NDArray[np.int64]:
+    """Distances in whole 1024ths, of their exact squares."""
+    whole: npt.NDArray[np.int64] = np.rint(UNIT * np.sqrt(squares)).astype(np.int64)
+    return whole
+
+
 def nearest_mean(squares: _Floats, neighbours: int) -> int:
     """The mean distance to the nearest of these, as whole 1024ths; FARTHEST where there are none.
 
@@ -151,5 +158,5 @@ def nearest_mean(squares: _Floats, neighbours: int) -> int:
     if not count:
         return FARTHEST
     nearest = squares if count == squares.size else np.partition(squares, count - 1)[:count]
-    total = int(np.rint(UNIT * np.sqrt(nearest)).astype(np.int64).sum())
+    total = int(distances(nearest).sum())
     return (2 * total + count) // (2 * count)

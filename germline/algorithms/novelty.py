@@ -92,11 +92,13 @@ class Novelty:
         return nearest_mean(np.concatenate(squares), self.settings.neighbours)
 
     def dominated(self, individual: int) -> int:
-        """An individual's mean distance to its k nearest *fitter* members; FARTHEST for the fittest."""
-        return nearest_mean(self.population.fitter(individual), self.settings.neighbours)
+        """An individual's mean distance to its k nearest members that are at least as fit; else FARTHEST."""
+        return nearest_mean(self.population.rivals(individual), self.settings.neighbours)
 
     def best(self, contestants: Sequence[Member]) -> Member:
         """Who wins a tournament; of equals, the newest."""
+        if len(contestants) == 1:
+            return contestants[0]
         if self.settings.objective == "dominated":
             scores = [self.dominated(each.genome.id) for each in contestants]
         else:

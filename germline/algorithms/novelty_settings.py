@@ -10,6 +10,8 @@ from germline.behaviour import MOST_DIMENSIONS
 Objective = Literal["novelty", "mixed", "adaptive", "dominated", "tie_break"]
 LARGEST_ARCHIVE = 100_000
 """A rule that bounds what an individual costs: with 32 numbers each, 1.6 ms on one core."""
+LARGEST_COMPETITION = 10_000
+"""How many may compete for their places by dominated novelty: each that comes is compared with all."""
 WHOLE = 64
 """The weight of reward where nothing else counts."""
 
@@ -23,7 +25,7 @@ class NoveltySettings:
         objective: who wins a tournament. "novelty": the most novel (GA-NS, Such et al. 2018, algorithm 2).
             "mixed": the best weighted sum of both ranks among the contestants (NSR, arXiv 1712.06560).
             "adaptive": the same with a weight that follows success (NSRA). "dominated": whoever is furthest
-            from those that are fitter (Dominated Novelty Search, arXiv 2502.00593). "tie_break": not
+            from those that are at least as fit (Dominated Novelty Search, arXiv 2502.00593). "tie_break": not
             tournaments but the plain algorithm, where novelty decides between equal returns.
         neighbours: k, over how many nearest the mean distance is taken.
         archive_share: chance p that a new individual's behaviour is put into the archive.

@@ -27,8 +27,18 @@ class OpenEpoch:
         set_aside: places that cannot be scored.
     """
 
-    def __init__(self, settings: EggrollSettings, seed: int, number: int) -> None:
-        """Open an epoch; nothing is asked yet. `seed` is the experiment's."""
+    def __init__(
+        self, settings: EggrollSettings, seed: int, number: int, only_measures: bool | None = None
+    ) -> None:
+        """Open an epoch; nothing is asked yet.
+
+        Args:
+            settings: those of the search.
+            seed: the experiment's.
+            number: of the epoch.
+            only_measures: whether it is the centre alone, or its pairs alone; None: its pairs and, every
+                `validation_epochs`, the centre.
+        """
         self._settings, self._seed = settings, seed
         self.number = number
         self.fitness = [math.nan] * (2 * settings.pairs)
@@ -36,9 +46,11 @@ class OpenEpoch:
         self.observed: dict[int, bytes] = {}
         self.centre_told: tuple[bytes, float] | None = None
         every = settings.validation_epochs
-        self.is_centre_told = not (every and number % every == 0)
+        is_due = bool(every) and number % every == 0
+        self.is_centre_told = not (is_due if only_measures is None else only_measures)
         # The centre is asked first: it is one long piece of work.
-        self.unasked = OrderedDict.fromkeys(range(int(self.is_centre_told), settings.tickets_per_epoch))
+        end = 1 if only_measures else settings.tickets_per_epoch
+        self.unasked = OrderedDict.fromkeys(range(int(self.is_centre_told), end))
         self.set_aside: dict[int, None] = {}
         self._pending: dict[int, SliceAsk] = {}
 

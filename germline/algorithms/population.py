@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection, Sequence
 
 from germline.algorithms.base import Ask, Champion, Purpose, Result
+from germline.algorithms.dominated import Dominated
 from germline.algorithms.draws import Dice
 from germline.algorithms.elites import Elites
 from germline.algorithms.ga_settings import GaSettings
@@ -18,7 +19,8 @@ class Population:
     """Who may become a parent, with the fitness that selection sees.
 
     Attributes:
-        members: a sliding window of results or, under MAP-Elites, the elite of each cell.
+        members: a sliding window of results, the elite of each cell under MAP-Elites, or those that dominated
+            novelty keeps.
         novelty: how the members behaved, and others before them; None where nobody asks.
         dimensions: whole numbers of the behaviours that the search needs; 0: it needs none.
     """
@@ -26,10 +28,9 @@ class Population:
     def __init__(self, settings: GaSettings, seed: int) -> None:
         """Begin with nobody; `seed` is the experiment's."""
         self._settings, self._seed = settings, seed
-        cells = settings.cells
-        self.members = Elites(cells.make()) if cells else Window(settings.window, settings.replacement)
+        self.members = _members(settings)
         self.novelty = Novelty(settings.novelty) if settings.novelty else None
-        needs = settings.novelty or cells
+        needs = settings.novelty or settings.cells
         self.dimensions = needs.dimensions if needs else 0
 
     def check_behaviour(self, behaviour: bytes) -> None:
@@ -113,3 +114,12 @@ class Population:
         member = self.members.find(individual_id)
         if self.novelty is not None and member is not None:
             self.novelty.revise(individual_id, member.fitness)
+
+
+def _members(settings: GaSettings) -> Window:
+    """An empty population of the kind that the settings ask for."""
+    if settings.cells is not None:
+        return Elites(settings.cells)
+    if settings.novelty is not None and settings.replacement == "dominated":
+        return Dominated(settings.window, settings.novelty.dimensions, settings.novelty.neighbours)
+    return Window(settings.window, settings.replacement)

@@ -52,7 +52,7 @@ _Key: TypeAlias = tuple[int, float, int, int, int]  # cap, fitness, novelty, tic
 
 
 class Window:
-    """The last P results ("oldest" leaves) or the P best ("worst" leaves); O(log P) comparisons a result."""
+    """The last P results ("oldest" leaves) or the P best (else); O(log P) comparisons a result."""
 
     def __init__(self, capacity: int, replacement: Replacement) -> None:
         self._capacity = capacity

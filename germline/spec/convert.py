@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypedDict
 
-from germline.algorithms.cells import MapSettings
-from germline.algorithms.centre_novelty import CentreNoveltySettings
+from germline.algorithms.cells import MapSettings, Ties
+from germline.algorithms.centre_novelty import CentreNoveltySettings, Measured
 from germline.algorithms.centre_novelty import Objective as CentreObjective
 from germline.algorithms.eggroll_settings import EggrollSettings
 from germline.algorithms.ga_settings import CapSchedule, GaSettings, PowerSchedule, Replacement, Selection
@@ -25,6 +25,7 @@ _SELECTIONS: dict[int, Selection] = {
 _REPLACEMENTS: dict[int, Replacement] = {
     spec_pb2.REPLACEMENT_OLDEST: "oldest",
     spec_pb2.REPLACEMENT_WORST: "worst",
+    spec_pb2.REPLACEMENT_DOMINATED: "dominated",
 }
 _POWER_SCHEDULES: dict[int, PowerSchedule] = {
     spec_pb2.POWER_SCHEDULE_CONSTANT: "constant",
@@ -45,6 +46,13 @@ _CENTRE_OBJECTIVES: dict[int, CentreObjective] = {
     spec_pb2.CENTRE_OBJECTIVE_NOVELTY: "novelty",
     spec_pb2.CENTRE_OBJECTIVE_MIXED: "mixed",
     spec_pb2.CENTRE_OBJECTIVE_ADAPTIVE: "adaptive",
+}
+
+_TIES: dict[int, Ties] = {spec_pb2.TIES_NEWEST: "newest", spec_pb2.TIES_FIRST: "first"}
+
+_CENTRE_MEASURED: dict[int, Measured] = {
+    spec_pb2.CENTRE_MEASURED_AFTER_UPDATE: "after_update",
+    spec_pb2.CENTRE_MEASURED_OWN_EPOCH: "own_epoch",
 }
 
 _CAP_SCHEDULES: dict[int, CapSchedule] = {
@@ -100,7 +108,9 @@ def ga_settings(spec: spec_pb2.ExperimentSpec) -> GaSettings:
 def _map_elites_settings(spec: spec_pb2.ExperimentSpec) -> GaSettings:
     """Those of MAP-Elites: everything but the population is the genetic algorithm's."""
     elites = spec.algorithm.map_elites
-    cells = MapSettings(behaviour_dimensions(spec), tuple(elites.grid), elites.points)
+    cells = MapSettings(
+        behaviour_dimensions(spec), tuple(elites.grid), elites.points, ties=_TIES[elites.ties]
+    )
     return GaSettings(
         window=cells.count,
         parents=cells.count,
@@ -220,4 +230,5 @@ def _centre_novelty(spec: spec_pb2.ExperimentSpec) -> CentreNoveltySettings:
         weight=novelty.weight,
         weight_step=novelty.weight_step,
         patience=novelty.patience,
+        measured=_CENTRE_MEASURED[novelty.measured],
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from germline.algorithms.novelty_settings import LARGEST_COMPETITION
 from germline.behaviour import BYTES
 from germline.card import read_line
 from germline.policy_versions import VERSIONS
@@ -68,6 +69,7 @@ def _rules(
     if spec.algorithm.HasField("ga"):
         ga = spec.algorithm.ga
         yield _below(_GA, "novelty", "selection", "tournament_size"), lambda: _novelty_has_tournaments(ga)
+        yield _below(_GA, "novelty", "replacement", "window"), lambda: _the_dominated_may_leave(ga)
         yield (
             _below(_GA, "window", "parents", "selection", "tournament_size", "litter"),
             lambda: _population_holds_parents(ga),
@@ -284,6 +286,17 @@ def _novelty_has_tournaments(ga: spec_pb2.GeneticAlgorithm) -> Iterator[Problem]
         allowed = '"tournament" with [algorithm.ga.novelty], unless its objective is "tie_break"'
         word = spec_pb2.Selection.Name(ga.selection).removeprefix("SELECTION_").lower()
         yield wrong_value(_GA + "selection", word, allowed)
+
+
+def _the_dominated_may_leave(ga: spec_pb2.GeneticAlgorithm) -> Iterator[Problem]:
+    if ga.replacement != spec_pb2.REPLACEMENT_DOMINATED:
+        return
+    if ga.novelty.objective != spec_pb2.NOVELTY_OBJECTIVE_DOMINATED:
+        allowed = '"oldest" or "worst", unless the objective of [algorithm.ga.novelty] is "dominated"'
+        yield wrong_value(_GA + "replacement", "dominated", allowed)
+    if ga.window > LARGEST_COMPETITION:
+        allowed = f'at most {LARGEST_COMPETITION:,} with {_GA}replacement = "dominated"'
+        yield wrong_value(_GA + "window", ga.window, allowed)
 
 
 def _a_result_fits_into_a_message(spec: spec_pb2.ExperimentSpec) -> Iterator[Problem]:

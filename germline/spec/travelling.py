@@ -27,8 +27,13 @@ def for_any_build(spec: spec_pb2.ExperimentSpec) -> spec_pb2.ExperimentSpec:
 def for_workers(spec: spec_pb2.ExperimentSpec) -> spec_pb2.ExperimentSpec:
     """The same without what only masters read, which came after the first builds of workers."""
     said = for_any_build(spec)
-    if said.algorithm.HasField("eggroll"):
-        said.algorithm.eggroll.ClearField("reported_episodes")
+    algorithm = said.algorithm
+    if algorithm.HasField("map_elites"):
+        algorithm.map_elites.ClearField("ties")
+    if algorithm.HasField("eggroll"):
+        algorithm.eggroll.ClearField("reported_episodes")
+        if algorithm.eggroll.HasField("novelty"):
+            algorithm.eggroll.novelty.ClearField("measured")
     return said
 
 

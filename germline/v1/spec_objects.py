@@ -270,7 +270,7 @@ class GeneticAlgorithm:
     r"""Contestants of one tournament, drawn from the whole population; for `selection = "tournament"`.
     Default: 5."""
 
-    replacement: Literal["oldest", "worst"] | None = None
+    replacement: Literal["oldest", "worst", "dominated"] | None = None
     r"""Which member leaves when the population is full. Default: 'oldest'."""
 
     power: float | None = None
@@ -327,8 +327,8 @@ class CentreNovelty:
     r"""What moves a centre. Default: 'novelty'."""
 
     centres: int | None = None
-    r"""Centres that take turns, one an epoch: the next one is drawn by how novel each was when it was
-    measured last. Default: 3."""
+    r"""Centres that take turns: the next one is drawn by how novel each was when it was measured last.
+    Default: 3."""
 
     neighbours: int | None = None
     r"""Over how many nearest neighbours the mean distance is taken. Default: 10."""
@@ -344,7 +344,11 @@ class CentreNovelty:
     Default: 3."""
 
     patience: int | None = None
-    r"""For "adaptive": epochs without a better measured centre after which reward counts less. Default: 50."""
+    r"""For "adaptive": measured centres without a better one among them after which reward counts less.
+    Default: 50."""
+
+    measured: Literal["after_update", "own_epoch"] | None = None
+    r"""When a centre is measured. Default: 'after_update'."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -495,6 +499,9 @@ class MapElites:
 
     validation_share: float | None = None
     r"""As for "ga". Default: 0.2."""
+
+    ties: Literal["newest", "first"] | None = None
+    r"""Who keeps a cell of two that are as fit. Default: 'newest'."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -134,7 +134,9 @@ class _NoveltyObjectiveEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Nove
     NOVELTY_OBJECTIVE_ADAPTIVE: _NoveltyObjective.ValueType  # 3
     """The same at a weight that begins with reward alone, rises with a new champion and falls without one (NSRA: the same paper)."""
     NOVELTY_OBJECTIVE_DOMINATED: _NoveltyObjective.ValueType  # 4
-    """Whoever is furthest from its nearest neighbours among the *fitter* members (Dominated Novelty Search: arXiv 2502.00593)."""
+    """Whoever is furthest from its nearest neighbours among the members that are at least as fit. With `replacement =
+    "dominated"` and a `tournament_size` of 1 this is Dominated Novelty Search (arXiv 2502.00593).
+    """
     NOVELTY_OBJECTIVE_TIE_BREAK: _NoveltyObjective.ValueType  # 5
     """Nobody: parents are picked as `selection` says, and of those with equal returns the one that was more novel when it came
     counts as better.
@@ -152,12 +154,38 @@ NOVELTY_OBJECTIVE_MIXED: NoveltyObjective.ValueType  # 2
 NOVELTY_OBJECTIVE_ADAPTIVE: NoveltyObjective.ValueType  # 3
 """The same at a weight that begins with reward alone, rises with a new champion and falls without one (NSRA: the same paper)."""
 NOVELTY_OBJECTIVE_DOMINATED: NoveltyObjective.ValueType  # 4
-"""Whoever is furthest from its nearest neighbours among the *fitter* members (Dominated Novelty Search: arXiv 2502.00593)."""
+"""Whoever is furthest from its nearest neighbours among the members that are at least as fit. With `replacement =
+"dominated"` and a `tournament_size` of 1 this is Dominated Novelty Search (arXiv 2502.00593).
+"""
 NOVELTY_OBJECTIVE_TIE_BREAK: NoveltyObjective.ValueType  # 5
 """Nobody: parents are picked as `selection` says, and of those with equal returns the one that was more novel when it came
 counts as better.
 """
 Global___NoveltyObjective: _TypeAlias = NoveltyObjective  # noqa: Y015
+
+class _Ties:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TiesEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Ties.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TIES_UNSPECIFIED: _Ties.ValueType  # 0
+    """Nobody; refused. Stored specs that say nothing are those of earlier builds, which knew "first" alone."""
+    TIES_NEWEST: _Ties.ValueType  # 1
+    """The one that came last, so that elites drift where many are as fit, and search on."""
+    TIES_FIRST: _Ties.ValueType  # 2
+    """The one that came first, as in the paper."""
+
+class Ties(_Ties, metaclass=_TiesEnumTypeWrapper):
+    """Who keeps a cell of MAP-Elites of two that are as fit."""
+
+TIES_UNSPECIFIED: Ties.ValueType  # 0
+"""Nobody; refused. Stored specs that say nothing are those of earlier builds, which knew "first" alone."""
+TIES_NEWEST: Ties.ValueType  # 1
+"""The one that came last, so that elites drift where many are as fit, and search on."""
+TIES_FIRST: Ties.ValueType  # 2
+"""The one that came first, as in the paper."""
+Global___Ties: _TypeAlias = Ties  # noqa: Y015
 
 class _Selection:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -195,6 +223,8 @@ class _ReplacementEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Replaceme
     """The one that came first: a lucky score cannot stay."""
     REPLACEMENT_WORST: _Replacement.ValueType  # 2
     """The one with the lowest fitness."""
+    REPLACEMENT_DOMINATED: _Replacement.ValueType  # 3
+    """The one that is nearest to those at least as fit, as in Dominated Novelty Search; for the objective "dominated"."""
 
 class Replacement(_Replacement, metaclass=_ReplacementEnumTypeWrapper):
     """Which member leaves a full population."""
@@ -205,6 +235,8 @@ REPLACEMENT_OLDEST: Replacement.ValueType  # 1
 """The one that came first: a lucky score cannot stay."""
 REPLACEMENT_WORST: Replacement.ValueType  # 2
 """The one with the lowest fitness."""
+REPLACEMENT_DOMINATED: Replacement.ValueType  # 3
+"""The one that is nearest to those at least as fit, as in Dominated Novelty Search; for the objective "dominated"."""
 Global___Replacement: _TypeAlias = Replacement  # noqa: Y015
 
 class _PowerSchedule:
@@ -262,6 +294,34 @@ MUTATION_KIND_DENSE: MutationKind.ValueType  # 1
 MUTATION_KIND_LOW_RANK: MutationKind.ValueType  # 2
 """Each matrix gets a product of two thin factors (as in EGGROLL, arXiv 2511.16652)."""
 Global___MutationKind: _TypeAlias = MutationKind  # noqa: Y015
+
+class _CentreMeasured:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CentreMeasuredEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CentreMeasured.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CENTRE_MEASURED_UNSPECIFIED: _CentreMeasured.ValueType  # 0
+    """Not a time; refused. Stored specs that say nothing are those of earlier builds, which knew "own_epoch" alone."""
+    CENTRE_MEASURED_AFTER_UPDATE: _CentreMeasured.ValueType  # 1
+    """As soon as it has moved, as in the paper: each update is followed by an epoch without pairs, in which nothing else of the
+    experiment can be played.
+    """
+    CENTRE_MEASURED_OWN_EPOCH: _CentreMeasured.ValueType  # 2
+    """Beside the pairs of its own next epoch: nobody waits, and the others know late what it does now."""
+
+class CentreMeasured(_CentreMeasured, metaclass=_CentreMeasuredEnumTypeWrapper):
+    """When a centre that takes turns is measured."""
+
+CENTRE_MEASURED_UNSPECIFIED: CentreMeasured.ValueType  # 0
+"""Not a time; refused. Stored specs that say nothing are those of earlier builds, which knew "own_epoch" alone."""
+CENTRE_MEASURED_AFTER_UPDATE: CentreMeasured.ValueType  # 1
+"""As soon as it has moved, as in the paper: each update is followed by an epoch without pairs, in which nothing else of the
+experiment can be played.
+"""
+CENTRE_MEASURED_OWN_EPOCH: CentreMeasured.ValueType  # 2
+"""Beside the pairs of its own next epoch: nobody waits, and the others know late what it does now."""
+Global___CentreMeasured: _TypeAlias = CentreMeasured  # noqa: Y015
 
 class _CentreObjective:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -1247,6 +1307,7 @@ class MapElites(_message.Message):
     CANDIDATES_FIELD_NUMBER: _builtins.int
     VALIDATION_EPISODES_FIELD_NUMBER: _builtins.int
     VALIDATION_SHARE_FIELD_NUMBER: _builtins.int
+    TIES_FIELD_NUMBER: _builtins.int
     points: _builtins.int
     """Cells of a CVT (arXiv 1610.05729): those nearest to so many well spread points, in any number of dimensions."""
     founders: _builtins.int
@@ -1273,6 +1334,8 @@ class MapElites(_message.Message):
     """As for "ga"."""
     validation_share: _builtins.float
     """As for "ga"."""
+    ties: Global___Ties.ValueType
+    """Who keeps a cell of two that are as fit."""
     @_builtins.property
     def grid(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Equal parts of the range of each number of the behaviour: cells of a grid. Exactly one of this and `points`."""
@@ -1294,10 +1357,11 @@ class MapElites(_message.Message):
         candidates: _builtins.int | None = ...,
         validation_episodes: _builtins.int | None = ...,
         validation_share: _builtins.float | None = ...,
+        ties: Global___Ties.ValueType | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_candidates", b"_candidates", "_final_power", b"_final_power", "_founders", b"_founders", "_litter", b"_litter", "_mutation", b"_mutation", "_points", b"_points", "_power", b"_power", "_power_evaluations", b"_power_evaluations", "_power_learning_rate", b"_power_learning_rate", "_power_schedule", b"_power_schedule", "_rank", b"_rank", "_validation_episodes", b"_validation_episodes", "_validation_share", b"_validation_share", "candidates", b"candidates", "final_power", b"final_power", "founders", b"founders", "litter", b"litter", "mutation", b"mutation", "points", b"points", "power", b"power", "power_evaluations", b"power_evaluations", "power_learning_rate", b"power_learning_rate", "power_schedule", b"power_schedule", "rank", b"rank", "validation_episodes", b"validation_episodes", "validation_share", b"validation_share"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_candidates", b"_candidates", "_final_power", b"_final_power", "_founders", b"_founders", "_litter", b"_litter", "_mutation", b"_mutation", "_points", b"_points", "_power", b"_power", "_power_evaluations", b"_power_evaluations", "_power_learning_rate", b"_power_learning_rate", "_power_schedule", b"_power_schedule", "_rank", b"_rank", "_ties", b"_ties", "_validation_episodes", b"_validation_episodes", "_validation_share", b"_validation_share", "candidates", b"candidates", "final_power", b"final_power", "founders", b"founders", "litter", b"litter", "mutation", b"mutation", "points", b"points", "power", b"power", "power_evaluations", b"power_evaluations", "power_learning_rate", b"power_learning_rate", "power_schedule", b"power_schedule", "rank", b"rank", "ties", b"ties", "validation_episodes", b"validation_episodes", "validation_share", b"validation_share"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_candidates", b"_candidates", "_final_power", b"_final_power", "_founders", b"_founders", "_litter", b"_litter", "_mutation", b"_mutation", "_points", b"_points", "_power", b"_power", "_power_evaluations", b"_power_evaluations", "_power_learning_rate", b"_power_learning_rate", "_power_schedule", b"_power_schedule", "_rank", b"_rank", "_validation_episodes", b"_validation_episodes", "_validation_share", b"_validation_share", "candidates", b"candidates", "final_power", b"final_power", "founders", b"founders", "grid", b"grid", "litter", b"litter", "mutation", b"mutation", "points", b"points", "power", b"power", "power_evaluations", b"power_evaluations", "power_learning_rate", b"power_learning_rate", "power_schedule", b"power_schedule", "rank", b"rank", "validation_episodes", b"validation_episodes", "validation_share", b"validation_share"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_candidates", b"_candidates", "_final_power", b"_final_power", "_founders", b"_founders", "_litter", b"_litter", "_mutation", b"_mutation", "_points", b"_points", "_power", b"_power", "_power_evaluations", b"_power_evaluations", "_power_learning_rate", b"_power_learning_rate", "_power_schedule", b"_power_schedule", "_rank", b"_rank", "_ties", b"_ties", "_validation_episodes", b"_validation_episodes", "_validation_share", b"_validation_share", "candidates", b"candidates", "final_power", b"final_power", "founders", b"founders", "grid", b"grid", "litter", b"litter", "mutation", b"mutation", "points", b"points", "power", b"power", "power_evaluations", b"power_evaluations", "power_learning_rate", b"power_learning_rate", "power_schedule", b"power_schedule", "rank", b"rank", "ties", b"ties", "validation_episodes", b"validation_episodes", "validation_share", b"validation_share"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__candidates: _TypeAlias = _typing.Literal["candidates"]  # noqa: Y015
     _WhichOneofArgType__candidates: _TypeAlias = _typing.Literal["_candidates", b"_candidates"]  # noqa: Y015
@@ -1321,6 +1385,8 @@ class MapElites(_message.Message):
     _WhichOneofArgType__power_schedule: _TypeAlias = _typing.Literal["_power_schedule", b"_power_schedule"]  # noqa: Y015
     _WhichOneofReturnType__rank: _TypeAlias = _typing.Literal["rank"]  # noqa: Y015
     _WhichOneofArgType__rank: _TypeAlias = _typing.Literal["_rank", b"_rank"]  # noqa: Y015
+    _WhichOneofReturnType__ties: _TypeAlias = _typing.Literal["ties"]  # noqa: Y015
+    _WhichOneofArgType__ties: _TypeAlias = _typing.Literal["_ties", b"_ties"]  # noqa: Y015
     _WhichOneofReturnType__validation_episodes: _TypeAlias = _typing.Literal["validation_episodes"]  # noqa: Y015
     _WhichOneofArgType__validation_episodes: _TypeAlias = _typing.Literal["_validation_episodes", b"_validation_episodes"]  # noqa: Y015
     _WhichOneofReturnType__validation_share: _TypeAlias = _typing.Literal["validation_share"]  # noqa: Y015
@@ -1347,6 +1413,8 @@ class MapElites(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__power_schedule) -> _WhichOneofReturnType__power_schedule | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__rank) -> _WhichOneofReturnType__rank | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__ties) -> _WhichOneofReturnType__ties | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__validation_episodes) -> _WhichOneofReturnType__validation_episodes | None: ...
     @_typing.overload
@@ -1752,10 +1820,11 @@ class CentreNovelty(_message.Message):
     WEIGHT_FIELD_NUMBER: _builtins.int
     WEIGHT_STEP_FIELD_NUMBER: _builtins.int
     PATIENCE_FIELD_NUMBER: _builtins.int
+    MEASURED_FIELD_NUMBER: _builtins.int
     objective: Global___CentreObjective.ValueType
     """What moves a centre."""
     centres: _builtins.int
-    """Centres that take turns, one an epoch: the next one is drawn by how novel each was when it was measured last."""
+    """Centres that take turns: the next one is drawn by how novel each was when it was measured last."""
     neighbours: _builtins.int
     """Over how many nearest neighbours the mean distance is taken."""
     archive_size: _builtins.int
@@ -1765,7 +1834,9 @@ class CentreNovelty(_message.Message):
     weight_step: _builtins.int
     """For "adaptive": by how much the weight of reward moves, in 64ths; 0.05 of the whole in the paper."""
     patience: _builtins.int
-    """For "adaptive": epochs without a better measured centre after which reward counts less."""
+    """For "adaptive": measured centres without a better one among them after which reward counts less."""
+    measured: Global___CentreMeasured.ValueType
+    """When a centre is measured."""
     def __init__(
         self,
         *,
@@ -1776,15 +1847,18 @@ class CentreNovelty(_message.Message):
         weight: _builtins.int | None = ...,
         weight_step: _builtins.int | None = ...,
         patience: _builtins.int | None = ...,
+        measured: Global___CentreMeasured.ValueType | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_archive_size", b"_archive_size", "_centres", b"_centres", "_neighbours", b"_neighbours", "_objective", b"_objective", "_patience", b"_patience", "_weight", b"_weight", "_weight_step", b"_weight_step", "archive_size", b"archive_size", "centres", b"centres", "neighbours", b"neighbours", "objective", b"objective", "patience", b"patience", "weight", b"weight", "weight_step", b"weight_step"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_archive_size", b"_archive_size", "_centres", b"_centres", "_measured", b"_measured", "_neighbours", b"_neighbours", "_objective", b"_objective", "_patience", b"_patience", "_weight", b"_weight", "_weight_step", b"_weight_step", "archive_size", b"archive_size", "centres", b"centres", "measured", b"measured", "neighbours", b"neighbours", "objective", b"objective", "patience", b"patience", "weight", b"weight", "weight_step", b"weight_step"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_archive_size", b"_archive_size", "_centres", b"_centres", "_neighbours", b"_neighbours", "_objective", b"_objective", "_patience", b"_patience", "_weight", b"_weight", "_weight_step", b"_weight_step", "archive_size", b"archive_size", "centres", b"centres", "neighbours", b"neighbours", "objective", b"objective", "patience", b"patience", "weight", b"weight", "weight_step", b"weight_step"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_archive_size", b"_archive_size", "_centres", b"_centres", "_measured", b"_measured", "_neighbours", b"_neighbours", "_objective", b"_objective", "_patience", b"_patience", "_weight", b"_weight", "_weight_step", b"_weight_step", "archive_size", b"archive_size", "centres", b"centres", "measured", b"measured", "neighbours", b"neighbours", "objective", b"objective", "patience", b"patience", "weight", b"weight", "weight_step", b"weight_step"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__archive_size: _TypeAlias = _typing.Literal["archive_size"]  # noqa: Y015
     _WhichOneofArgType__archive_size: _TypeAlias = _typing.Literal["_archive_size", b"_archive_size"]  # noqa: Y015
     _WhichOneofReturnType__centres: _TypeAlias = _typing.Literal["centres"]  # noqa: Y015
     _WhichOneofArgType__centres: _TypeAlias = _typing.Literal["_centres", b"_centres"]  # noqa: Y015
+    _WhichOneofReturnType__measured: _TypeAlias = _typing.Literal["measured"]  # noqa: Y015
+    _WhichOneofArgType__measured: _TypeAlias = _typing.Literal["_measured", b"_measured"]  # noqa: Y015
     _WhichOneofReturnType__neighbours: _TypeAlias = _typing.Literal["neighbours"]  # noqa: Y015
     _WhichOneofArgType__neighbours: _TypeAlias = _typing.Literal["_neighbours", b"_neighbours"]  # noqa: Y015
     _WhichOneofReturnType__objective: _TypeAlias = _typing.Literal["objective"]  # noqa: Y015
@@ -1799,6 +1873,8 @@ class CentreNovelty(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__archive_size) -> _WhichOneofReturnType__archive_size | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__centres) -> _WhichOneofReturnType__centres | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__measured) -> _WhichOneofReturnType__measured | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__neighbours) -> _WhichOneofReturnType__neighbours | None: ...
     @_typing.overload

@@ -81,11 +81,7 @@ class ExperimentSettings:
     def stored(cls, encoded: bytes) -> ExperimentSettings:
         """Read a spec that was stored; what it could not say when it was made is as it was then."""
         spec = spec_pb2.ExperimentSpec.FromString(encoded)
-        if not spec.evaluation.HasField("starts"):
-            spec.evaluation.starts = spec_pb2.STARTS_SEEDS
-        eggroll = spec.algorithm.eggroll if spec.algorithm.HasField("eggroll") else None
-        if eggroll is not None and not eggroll.HasField("reported_episodes"):
-            eggroll.reported_episodes = 0
+        _keep_first_meaning(spec)
         keep_first_version(spec)
         return cls.of(spec)
 
@@ -148,6 +144,21 @@ class ExperimentSettings:
 
 def _stop_of(stop: spec_pb2.Stop) -> Stop:
     return Stop(**{field.name: value for field, value in stop.ListFields()})
+
+
+def _keep_first_meaning(spec: spec_pb2.ExperimentSpec) -> None:
+    """Let what a stored spec could not say when it was made mean what there was then."""
+    if not spec.evaluation.HasField("starts"):
+        spec.evaluation.starts = spec_pb2.STARTS_SEEDS
+    algorithm = spec.algorithm
+    if algorithm.HasField("map_elites") and not algorithm.map_elites.HasField("ties"):
+        algorithm.map_elites.ties = spec_pb2.TIES_FIRST
+    if not algorithm.HasField("eggroll"):
+        return
+    if not algorithm.eggroll.HasField("reported_episodes"):
+        algorithm.eggroll.reported_episodes = 0
+    if algorithm.eggroll.HasField("novelty") and not algorithm.eggroll.novelty.HasField("measured"):
+        algorithm.eggroll.novelty.measured = spec_pb2.CENTRE_MEASURED_OWN_EPOCH
 
 
 def _parallelism_of(spec: spec_pb2.ExperimentSpec) -> int:

@@ -165,6 +165,30 @@ def test_what_a_search_by_behaviour_cannot_be_is_refused_by_name(
     assert sentence in found[path]
 
 
+DOMINATED = '[algorithm.ga]\nreplacement = "dominated"\nselection = "tournament"\n'
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "path", "sentence"),
+    [
+        (DOMINATED, "algorithm.ga.replacement", 'is "dominated"; allowed: "oldest" or "worst", unless'),
+        (
+            f'{DOMINATED}window = 10_001\n[algorithm.ga.novelty]\nobjective = "dominated"\n{PLACE}',
+            "algorithm.ga.window",
+            'is 10001; allowed: at most 10,000 with algorithm.ga.replacement = "dominated"',
+        ),
+    ],
+)
+def test_whom_dominated_novelty_cannot_replace_is_refused_by_name(
+    algorithm: str, path: str, sentence: str
+) -> None:
+    with pytest.raises(SpecError) as caught:
+        loads(HEAD + algorithm)
+    found = {problem.path: problem.text for problem in caught.value.problems}
+    assert list(found) == [path]
+    assert sentence in found[path]
+
+
 def test_ties_may_be_broken_by_novelty_whatever_the_selection() -> None:
     novel = '[algorithm.ga]\n[algorithm.ga.novelty]\nobjective = "tie_break"\n'
     assert not ga_settings(loads(HEAD + novel + PLACE)).novelty.chooses  # type: ignore[union-attr]

@@ -15,6 +15,7 @@ from germline.statistics import (
     half_width,
     interquartile_mean,
     mean_interval,
+    share_interval,
     t_probability,
     t_quantile,
 )
@@ -148,3 +149,17 @@ def test_scores_whose_squares_are_no_floats_have_intervals() -> None:
     for interval in (mean_interval, bootstrap_interval):
         assert list(interval(scores)) == [value * 2.0**700 for value in interval(small)]
     assert mean_interval([1.7e308, -1.7e308]).high == math.inf
+
+
+def test_the_interval_of_a_share_is_wilsons() -> None:
+    """7 of 10: 0.397 to 0.892, as in Agresti and Coull 1998."""
+    share = share_interval(7, 10)
+    assert [round(value, 3) for value in share] == [0.7, 0.397, 0.892]
+    assert share_interval(0, 10).low == 0
+    assert share_interval(0, 10).high == pytest.approx(0.2775, abs=1e-4)
+    assert share_interval(10, 10).high == 1
+
+
+def test_more_successes_than_trials_are_refused() -> None:
+    with pytest.raises(ValueError, match="successes is 3 of 2 trials"):
+        share_interval(3, 2)

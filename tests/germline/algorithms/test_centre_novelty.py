@@ -101,15 +101,60 @@ def test_a_pair_that_lacks_a_score_or_a_behaviour_does_not_count() -> None:
     assert shape(summed, "weighted_ranks").members == 2
 
 
-def test_the_order_in_which_results_come_changes_nothing() -> None:
-    one = run(books(objective="adaptive"), 20, Walk(3))
-    other = run(books(objective="adaptive"), 20, Walk(3), shuffled=7)
-    assert one == other
-    assert all(float(value).is_integer() for closed in one for value in closed.fitness)
+@pytest.mark.parametrize("measured", ["after_update", "own_epoch"])
+def test_the_order_in_which_results_come_changes_nothing(measured: str) -> None:
+    one = run(books(objective="adaptive", measured=measured), 20, Walk(3))
+    other = run(books(objective="adaptive", measured=measured), 20, Walk(3), shuffled=7)
+    assert repr(one) == repr(other)
+    scored = [value for closed in one for value in closed.fitness if not math.isnan(value)]
+    assert scored
+    assert all(value.is_integer() for value in scored)
 
 
-def test_centres_take_turns_first_each_once_and_then_by_their_novelty() -> None:
-    turns = [closed.next_centre for closed in run(books(centres=3), 60, Walk(3))]
+def test_all_centres_are_measured_first_and_each_as_soon_as_it_has_moved() -> None:
+    algorithm, walk = books(centres=3), Walk(3)
+    assert algorithm._novelty is not None
+    for centre in range(3):
+        (ask,) = algorithm.ask(100)
+        assert (ask.pairs, walk.turn) == (0, centre)
+        (closed,) = (e for e in algorithm.tell(walk.result(ask)) if isinstance(e, EpochClosed))
+        assert all(map(math.isnan, closed.fitness))
+        walk.turn = closed.next_centre
+    assert len(algorithm._novelty.archive) == 3
+    for update in range(10):
+        moving = walk.turn
+        run(algorithm, 1, walk)
+        assert walk.turn == moving
+        (ask,) = algorithm.ask(100)
+        assert ask.pairs == 0
+        moved = walk.result(ask)
+        (closed,) = (e for e in algorithm.tell(moved) if isinstance(e, EpochClosed))
+        assert list(algorithm._novelty.archive)[-1] == (closed.epoch, moved.behaviour)
+        assert len(algorithm._novelty.archive) == 4 + update
+        walk.turn = closed.next_centre
+
+
+def test_a_centre_that_cannot_be_measured_is_asked_again_before_anybody_moves() -> None:
+    algorithm = books(centres=2)
+    for _ in range(3):
+        (ask,) = algorithm.ask(100)
+        (closed,) = algorithm.set_aside(ask.ticket)
+        assert isinstance(closed, EpochClosed)
+        assert (ask.pairs, closed.next_centre) == (0, 0)
+
+
+def test_the_members_of_the_last_update_are_shown_while_its_centre_is_measured() -> None:
+    algorithm, walk = books(centres=1), Walk(1)
+    run(algorithm, 2, walk)
+    shown = algorithm.fitness_quantiles([0.0, 1.0])
+    assert len(shown) == 2
+    run(algorithm, 1, walk)
+    assert algorithm.fitness_quantiles([0.0, 1.0]) == shown
+
+
+def test_centres_measured_in_their_own_epochs_take_turns_first_each_once() -> None:
+    closed = run(books(centres=3, measured="own_epoch"), 60, Walk(3))
+    turns = [each.next_centre for each in closed]
     assert turns[:2] == [1, 2]
     assert {turns.count(centre) > 8 for centre in range(3)} == {True}
 
@@ -135,10 +180,12 @@ def test_the_weight_of_reward_follows_success() -> None:
 
 
 @pytest.mark.parametrize("objective", ["novelty", "mixed", "adaptive"])
-def test_restored_books_go_on_as_the_others(objective: str) -> None:
-    first, second = books(objective=objective), books(objective=objective)
+@pytest.mark.parametrize("epochs", [2, 7, 8])
+@pytest.mark.parametrize("measured", ["after_update", "own_epoch"])
+def test_restored_books_go_on_as_the_others(objective: str, epochs: int, measured: str) -> None:
+    first, second = (books(objective=objective, measured=measured) for _ in range(2))
     walk, other = Walk(3), Walk(3)
-    run(first, 7, walk)
+    run(first, epochs, walk)
     for ask in first.ask(3):
         first.tell(walk.result(ask))
     written = json.dumps(first.snapshot())
@@ -155,7 +202,7 @@ def test_restored_books_go_on_as_the_others(objective: str) -> None:
 
 
 def test_an_epoch_that_closes_early_comes_to_the_same_in_a_replay() -> None:
-    first, second, walk = books(), books(), Walk(3)
+    first, second, walk = books(measured="own_epoch"), books(measured="own_epoch"), Walk(3)
     asks = first.ask(100)
     told = [walk.result(ask) for ask in asks[:4]]
     for result in told:
@@ -171,7 +218,7 @@ def test_an_epoch_that_closes_early_comes_to_the_same_in_a_replay() -> None:
 
 
 def test_what_is_untold_is_forgotten() -> None:
-    algorithm, walk = books(), Walk(3)
+    algorithm, walk = books(measured="own_epoch"), Walk(3)
     before = json.dumps(algorithm.snapshot())
     centre, some = algorithm.ask(2)
     for ask in (centre, some):
@@ -185,13 +232,19 @@ def test_what_is_untold_is_forgotten() -> None:
 
 
 def test_a_result_without_behaviour_is_refused_and_changes_nothing() -> None:
-    algorithm = books()
+    algorithm = books(measured="own_epoch")
     before = algorithm.snapshot()
     centre, some = algorithm.ask(2)
     for ask, size in ((centre, 4), (some, 32)):
         with pytest.raises(ValueError, match=f"behaviour has 0 bytes; allowed: {size}"):
             algorithm.tell(Result(ask.ticket, (1.0,) * ask.episodes, 1, 1))
     assert {**algorithm.snapshot(), "unasked": 0} == {**before, "unasked": 0}
+
+
+def test_books_of_earlier_builds_are_written_as_they_were() -> None:
+    written = books(measured="own_epoch").snapshot()
+    assert "measured" not in written["shape"][-1]  # type: ignore[index, operator]
+    assert "only_measures" not in written["novelty"]  # type: ignore[operator]
 
 
 def test_plain_books_are_written_as_they_were() -> None:
@@ -203,6 +256,7 @@ def test_plain_books_are_written_as_they_were() -> None:
     ("changes", "sentence"),
     [
         ({"objective": "best"}, "objective is 'best'; allowed: one of novelty, mixed, adaptive"),
+        ({"measured": "never"}, "measured is 'never'; allowed: one of after_update, own_epoch"),
         ({"centres": 0}, "centres is 0; allowed: at least 1"),
         ({"weight": 65}, "weight is 65; allowed: 0 to 64"),
     ],

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from germline.algorithms.base import Result
-from germline.algorithms.cells import Cvt, Grid, MapSettings, spread_points
+from germline.algorithms.cells import Cvt, Grid, MapSettings, Ties, spread_points
 from germline.algorithms.ga_settings import GaSettings
 from germline.algorithms.map_elites import MapElites
 from germline.behaviour import pack
@@ -90,12 +90,21 @@ def test_the_map_fills_and_the_summit_beyond_the_valley_is_found() -> None:
         assert valley(*place(champion.genome)) > 10
 
 
-def test_of_equals_the_first_keeps_its_cell() -> None:
-    algorithm = search(cells=MapSettings(dimensions=2, grid=(1, 1)))
-    first, second = algorithm.ask(2)
-    algorithm.tell(told(first, fitness=1.0))
-    algorithm.tell(told(second, fitness=1.0))
-    assert [member.genome for _, member in algorithm.elites()] == [first.genome]
+@pytest.mark.parametrize(("ties", "kept"), [("newest", 1), ("first", 0)])
+def test_of_equals_the_newest_takes_the_cell_or_the_first_keeps_it(ties: Ties, kept: int) -> None:
+    algorithm = search(cells=MapSettings(dimensions=2, grid=(1, 1), ties=ties))
+    asks = algorithm.ask(3)
+    for ask, fitness in zip(asks, (1.0, 1.0, 0.5), strict=True):
+        algorithm.tell(told(ask, fitness=fitness))
+    assert [member.genome for _, member in algorithm.elites()] == [asks[kept].genome]
+
+
+def test_snapshots_of_earlier_builds_know_one_way_of_ties() -> None:
+    first = search(cells=MapSettings(dimensions=2, grid=(2, 2), ties="first")).snapshot()
+    assert first["settings"]["cells"] == {"dimensions": 2, "grid": [2, 2], "points": 0}  # type: ignore[index, call-overload]
+    newest = search(cells=MapSettings(dimensions=2, grid=(2, 2)))
+    with pytest.raises(ValueError, match="cells"):
+        newest.restore(first)
 
 
 def test_any_elite_may_be_a_parent() -> None:

@@ -52,14 +52,14 @@ def test_nobody_is_its_own_neighbour() -> None:
     assert behaviours.squares(unpack(packed(5)), without=1).tolist() == [4.0]
 
 
-def test_only_those_are_fitter_whose_fitness_is_strictly_higher() -> None:
+def test_rivals_are_all_others_that_are_at_least_as_fit() -> None:
     behaviours = Behaviours(1)
     for individual, (number, fitness) in enumerate([(0, 1.0), (3, 1.0), (5, 2.0), (9, 0.5)]):
         behaviours.add(individual, packed(number), fitness)
-    assert behaviours.fitter(0).tolist() == [25.0]
+    assert behaviours.rivals(0).tolist() == [9.0, 25.0]
     behaviours.revise(3, 3.0)
-    assert sorted(behaviours.fitter(0).tolist()) == [25.0, 81.0]
-    assert behaviours.fitter(3).tolist() == []
+    assert behaviours.rivals(0).tolist() == [9.0, 25.0, 81.0]
+    assert behaviours.rivals(3).tolist() == []
 
 
 def test_a_behaviour_of_another_length_is_refused() -> None:
