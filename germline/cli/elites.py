@@ -81,16 +81,19 @@ def _numbers(experiment: Experiment, found: Sequence[Individual], offset: float)
         "coverage": len(found) / cells_of(experiment.spec),
         "qd_score": math.fsum(score - offset for score in scores),
         "best": max(scores, default=math.nan),
+        "fewest_episodes": min((each.fitness_episodes for each in found), default=0),
+        "most_episodes": max((each.fitness_episodes for each in found), default=0),
     }
 
 
 def _sentence(experiment: Experiment, found: Sequence[Individual], offset: float) -> str:
     numbers = _numbers(experiment, found, offset)
+    episodes = f", by {numbers['fewest_episodes']:,} to {numbers['most_episodes']:,} episodes each"
     return (
         f"{experiment.name}: {len(found):,} of {numbers['cells']:,} cells "
         f"({100 * numbers['coverage']:.1f} %), "
         f"QD score {numbers['qd_score']:.6g}, best {numbers['best']:.6g}"
-    )
+    ) + (episodes if numbers["fewest_episodes"] else "")  # earlier masters do not say
 
 
 def _write(experiment: Experiment, found: Sequence[Individual], output: Path) -> None:
@@ -102,7 +105,7 @@ def _write(experiment: Experiment, found: Sequence[Individual], output: Path) ->
 
 
 def table_of(spec: spec_pb2.ExperimentSpec, found: Sequence[Individual]) -> str:
-    """The elites as pyribs' ArchiveDataFrame has them, by their cells, and whose they are.
+    """The elites as pyribs' ArchiveDataFrame has them, by their cells: whose they are, and by how much.
 
     There are no columns of solutions: a genome is a line of seeds, which `germline champion` and its
     like build again. Measures are in the behaviour's own units, or in shares of its range where only the
@@ -112,11 +115,12 @@ def table_of(spec: spec_pb2.ExperimentSpec, found: Sequence[Individual]) -> str:
     written = io.StringIO()
     rows = csv.writer(written, lineterminator="\n")
     names = [f"measures_{place}" for place in range(behaviour_dimensions(spec))]
-    rows.writerow(["objective", *names, "threshold", "index", "individual"])
+    rows.writerow(["objective", *names, "threshold", "index", "individual", "episodes"])
     for each in sorted(found, key=lambda individual: individual.cell or 0):
         measures = scale.values(unpack(each.behaviour)).tolist()
         score = repr(each.fitness)
-        rows.writerow([score, *map(repr, measures), score, each.cell, format_id(each.id)])
+        whose = [format_id(each.id), each.fitness_episodes]
+        rows.writerow([score, *map(repr, measures), score, each.cell, *whose])
     return written.getvalue()
 
 

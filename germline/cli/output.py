@@ -94,6 +94,7 @@ def individual_json(individual: Individual) -> dict[str, Json]:
         "cap_frames": individual.cap_frames,
         "behaviour": unpack(individual.behaviour).tolist(),
         "cell": individual.cell,
+        "fitness_episodes": individual.fitness_episodes,
     }
 
 

@@ -31,6 +31,7 @@ class Individual:
         cap_frames: after so many frames the episodes of its fitness were cut; 0: they were whole games.
         behaviour: what it did, packed (:mod:`germline.behaviour`); empty where the search does not ask.
         cell: of MAP-Elites, the cell that it is the elite of; None elsewhere.
+        fitness_episodes: how many episodes `fitness` is the mean of; 0 where a master does not say.
     """
 
     id: int
@@ -45,6 +46,7 @@ class Individual:
     cap_frames: int = 0
     behaviour: bytes = b""
     cell: int | None = None
+    fitness_episodes: int = 0
 
     @property
     def is_exact(self) -> bool:
@@ -69,6 +71,7 @@ class Individual:
             cap_frames=message.cap_frames,
             behaviour=message.behaviour,
             cell=message.cell if message.HasField("cell") else None,
+            fitness_episodes=message.fitness_episodes,
         )
 
 

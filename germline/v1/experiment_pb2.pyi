@@ -2277,6 +2277,7 @@ class Individual(_message.Message):
     CAP_FRAMES_FIELD_NUMBER: _builtins.int
     BEHAVIOUR_FIELD_NUMBER: _builtins.int
     CELL_FIELD_NUMBER: _builtins.int
+    FITNESS_EPISODES_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     """Digest of its genome."""
     fitness: _builtins.float
@@ -2301,6 +2302,8 @@ class Individual(_message.Message):
     """What it did in its first evaluation, where the search works with behaviour: as in Result of worker.proto."""
     cell: _builtins.int
     """Of MAP-Elites: the cell that it is the elite of, counted from 0."""
+    fitness_episodes: _builtins.int
+    """How many episodes `fitness` is the mean of, of a member of the population; 0: nobody says."""
     @_builtins.property
     def start_returns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
         """Where the protocol has finitely many starts, and all were played: the return from each, in the order of their
@@ -2322,10 +2325,11 @@ class Individual(_message.Message):
         cap_frames: _builtins.int = ...,
         behaviour: _builtins.bytes = ...,
         cell: _builtins.int | None = ...,
+        fitness_episodes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_cell", b"_cell", "_validated_half_width", b"_validated_half_width", "_validated_mean", b"_validated_mean", "cell", b"cell", "validated_half_width", b"validated_half_width", "validated_mean", b"validated_mean"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cell", b"_cell", "_validated_half_width", b"_validated_half_width", "_validated_mean", b"_validated_mean", "behaviour", b"behaviour", "cap_frames", b"cap_frames", "cell", b"cell", "fitness", b"fitness", "genome", b"genome", "id", b"id", "mutations", b"mutations", "start_returns", b"start_returns", "title_episodes", b"title_episodes", "validated_half_width", b"validated_half_width", "validated_mean", b"validated_mean", "validation_episodes", b"validation_episodes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cell", b"_cell", "_validated_half_width", b"_validated_half_width", "_validated_mean", b"_validated_mean", "behaviour", b"behaviour", "cap_frames", b"cap_frames", "cell", b"cell", "fitness", b"fitness", "fitness_episodes", b"fitness_episodes", "genome", b"genome", "id", b"id", "mutations", b"mutations", "start_returns", b"start_returns", "title_episodes", b"title_episodes", "validated_half_width", b"validated_half_width", "validated_mean", b"validated_mean", "validation_episodes", b"validation_episodes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cell: _TypeAlias = _typing.Literal["cell"]  # noqa: Y015
     _WhichOneofArgType__cell: _TypeAlias = _typing.Literal["_cell", b"_cell"]  # noqa: Y015

@@ -259,6 +259,7 @@ def _member(member: Member, champion: Champion | None = None) -> experiment_pb2.
     """A member of the population."""
     individual = _individual(member.genome, member.fitness, champion)
     individual.cap_frames = member.cap_frames
+    individual.fitness_episodes = member.episodes
     individual.behaviour = member.behaviour
     return individual
 

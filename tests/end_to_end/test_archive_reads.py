@@ -185,7 +185,9 @@ def test_commands_show_an_individual_and_export_every_evaluation(
     firsts = [row for row in rows if not {"replay", "measurement"} & set(row["flags"])]
     assert [row["taxon_label"] for row in born] == [row["individual"] for row in firsts]
     tree = tmp_path / "archive.nwk"
-    assert run(["export-archive", "archived", "--master", address, "--format", "newick", "-o", str(tree)]) == 0
+    assert (
+        run(["export-archive", "archived", "--master", address, "--format", "newick", "-o", str(tree)]) == 0
+    )
     founders = [row for row in firsts if row["parent"] is None]
     assert len(tree.read_text().splitlines()) == len(founders)
     pq = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not here: pip install 'germline[models]'")

@@ -72,7 +72,8 @@ def test_the_table_has_pyribs_columns_and_each_elite_is_in_its_cell(folder: Path
     germline("elites", "--run", "runs/map", "--output", "map.csv", folder=folder)
     with (folder / "map.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["objective", "measures_0", "measures_1", "threshold", "index", "individual"]
+    columns = ["objective", "measures_0", "measures_1", "threshold", "index", "individual", "episodes"]
+    assert list(rows[0]) == columns
     grid = Grid((6, 4))
     for row in rows:
         place = [float(row["measures_0"]), float(row["measures_1"])]
@@ -80,6 +81,23 @@ def test_the_table_has_pyribs_columns_and_each_elite_is_in_its_cell(folder: Path
         if max(map(abs, place)) < 2.99:
             assert float(row["objective"]) == pytest.approx(-sum(x * x for x in place), abs=1e-3)
     assert len({row["index"] for row in rows}) == len(rows) > 12
+    counts = [int(row["episodes"]) for row in rows]
+    assert min(counts) == 1  # most were seen once,
+    assert max(counts) >= 3  # and candidates are played again
+
+
+def test_pyribs_reads_the_table_and_puts_each_elite_into_the_same_cell(folder: Path) -> None:
+    archives = pytest.importorskip("ribs.archives", reason='needs the extra "qd"')
+    pandas = pytest.importorskip("pandas")
+    germline("elites", "--run", "runs/map", "--output", "map.csv", folder=folder)
+    table = archives.ArchiveDataFrame(pandas.read_csv(folder / "map.csv"))
+    measures = table.get_field("measures")
+    archive = archives.GridArchive(solution_dim=0, dims=[6, 4], ranges=[(-3.0, 3.0)] * 2)
+    assert archive.index_of(measures).tolist() == table.get_field("index").tolist()
+    assert {each["objective"] for each in table.iterelites()} == set(table.get_field("objective"))
+    archive.add(np.zeros((len(table), 0)), table.get_field("objective"), measures)
+    assert archive.stats.num_elites == len(table)
+    assert archive.stats.obj_max == table.get_field("objective").max()
 
 
 def test_a_grid_is_drawn(folder: Path) -> None:
