@@ -66,15 +66,14 @@ evaluations = $evaluations
 """)
 
 _GYM_GA = Template("""\
-# Episodes differ by luck: the mean of several tells a good policy from a lucky one. One is enough where
-# nothing is drawn.
-episodes = 4
+# One episode of each individual, so that more of them are tried; candidates play many, so luck does not win.
+episodes = 1
 
 [algorithm.ga]
 # A small population turns over often; a larger one searches more widely, and more slowly.
 window = 100
 parents = 10
-# The standard deviation of a mutation, against weights of $weights at the start. Larger ones destroy what
+# The standard deviation of a mutation, against weights of $weights at the start. Much larger ones destroy what
 # was learnt, smaller ones change nothing: this is the first setting to vary (`germline sweep`).
 power = $power
 # These are played again on fresh episodes, so that a lucky score does not make a champion.
@@ -91,8 +90,8 @@ episodes = 1
 # workers at a time.
 pairs = 8
 slice_pairs = 1
-# How far members are from the centre: as far as weights are from zero at the start, $weights. If all members
-# score alike, take more.
+# How far members are from the centre: further than weights are from zero at the start, $weights, so that
+# members do different things. If all score alike, take more.
 sigma = $sigma
 optimiser = "adam"
 # Half of sigma: how far a weight may move in an epoch.
@@ -130,8 +129,8 @@ evaluations = $evaluations
 """)
 
 
-_ROW_SIZES = {"weights": "0.1 to 0.3", "power": "0.05", "sigma": "0.2", "rate": "0.1"}
-_IMAGE_SIZES = {"weights": "about 0.1", "power": "0.01", "sigma": "0.05", "rate": "0.025"}
+_ROW_SIZES = {"weights": "0.1 to 0.3", "power": "0.2", "sigma": "0.4", "rate": "0.2"}
+_IMAGE_SIZES = {"weights": "about 0.1", "power": "0.01", "sigma": "0.1", "rate": "0.05"}
 
 
 class Shown(NamedTuple):
