@@ -122,6 +122,7 @@ class Champion(NamedTuple):
             exact, and of a provisional leader.
         proven: what fresh episodes confirm: the least of the mean that made it look good and of that of at
             least as many episodes since; minus infinity before these are played.
+        title_mean: over the episodes that decided its title, and so too good; NaN where none did.
     """
 
     genome: Genome
@@ -132,6 +133,12 @@ class Champion(NamedTuple):
     returns: tuple[float, ...] = ()
     title_episodes: int = 0
     proven: float = -math.inf
+    title_mean: float = math.nan
+
+    @property
+    def known_mean(self) -> float:
+        """The mean or, while it is not measured yet, what decided its title: a number, but a lucky one."""
+        return self.mean if self.episodes else self.title_mean
 
 
 @dataclass(frozen=True, slots=True)

@@ -156,9 +156,6 @@ class Candidates:
         if decides:
             window.plan(ask.genome.id, -len(ask.episode_seeds))
 
-    def explored(self, ask: Ask, returns: tuple[float, ...], window: Window) -> None:
-        """A new individual was scored; that score is biased (see the module) and says nothing here."""
-
     def tell(self, ask: Ask, returns: tuple[float, ...]) -> NewChampion | None:
         """Take fresh episodes in; a trial given up meanwhile has no use for them, nor has a lost title."""
         if ask.purpose is Purpose.MEASURE:
@@ -236,7 +233,9 @@ class Candidates:
         if measured is None:
             return champion.report(validated=False)._replace(proven=champion.mean)
         proven = min(champion.mean, measured.mean) if measured.episodes >= self._enough else -math.inf
-        return measured.report(validated=True)._replace(title_episodes=champion.episodes, proven=proven)
+        return measured.report(validated=True)._replace(
+            title_episodes=champion.episodes, title_mean=champion.mean, proven=proven
+        )
 
     def find(self, individual_id: int) -> Genome | None:
         """The genome with this id, if it is on trial."""

@@ -110,6 +110,11 @@ class GaSettings:
         """Whether the champion is chosen by fresh episodes."""
         return self.candidates > 0
 
+    @property
+    def may_crown_at_once(self) -> bool:
+        """Whether a new individual's first episodes can make it the champion."""
+        return not self.validates or 0 < len(self.starts) <= self.episodes
+
     def _check_choices(self) -> None:
         choices = (
             *(("selection", Selection), ("replacement", Replacement)),

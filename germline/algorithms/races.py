@@ -113,7 +113,7 @@ class Races:
     def _next_leader(self, window: Window) -> Genome | None:
         """The best of the window that never raced."""
         leaders = (member.genome for member in window.best(self._limit))
-        return next((g for g in leaders if g.id not in self.racing and g.id not in self.given_up), None)
+        return next((genome for genome in leaders if not self._is_decided(genome.id)), None)
 
     @property
     def elite(self) -> Genome | None:
@@ -147,11 +147,20 @@ class Races:
 
     # What came of it
 
-    def explored(self, ask: Ask, returns: tuple[float, ...], window: Window) -> None:
-        """A new individual has played its first starts, not to be played again; no returns if any was cut."""
-        if returns:
-            self.known.setdefault(ask.genome.id, {}).update(zip(self._places(ask), returns, strict=True))
+    def explored(self, ask: Ask, returns: tuple[float, ...], window: Window) -> NewChampion | None:
+        """A new individual has played its first starts, not to be played again; no returns if any was cut.
+
+        Where these are all that there are, nothing is left to race for.
+        """
+        known = self.known.setdefault(ask.genome.id, {}) if returns else {}
+        known.update(zip(self._places(ask), returns, strict=True) if returns else ())
+        event = None
+        if len(known) == len(self._order) and not self._is_decided(ask.genome.id):
+            whole = len(self._order)
+            self.racing[ask.genome.id] = Runner(ask.genome, known, set(), whole, whole)
+            event = self._finish(self.racing[ask.genome.id])
         self._forget_strangers(window)
+        return event
 
     def tell(self, ask: Ask, returns: tuple[float, ...]) -> NewChampion | None:
         """Take a candidate's starts in."""
@@ -161,6 +170,8 @@ class Races:
         if runner is None:  # given up meanwhile
             return None
         runner.in_flight.difference_update(places)
+        if len(runner.returns) == len(self._order):
+            runner.goal = len(self._order)  # the starts of its last rungs were its first, and known
         self._note_rungs(runner)
         if runner.came == len(self._order):
             return self._finish(runner)
@@ -220,6 +231,10 @@ class Races:
 
     def _places(self, ask: Ask) -> list[int]:
         return [self._place_of[seed] for seed in ask.episode_seeds]
+
+    def _is_decided(self, individual_id: int) -> bool:
+        """Whether somebody races, or need race no more."""
+        return individual_id in self.racing or individual_id in self.given_up
 
     def _next_rung(self, goal: int) -> int:
         return next(rung for rung in self.rungs if rung > goal)

@@ -43,12 +43,10 @@ class Validation:
         self.candidates.lend(ask, members)
 
     def explored(self, ask: Ask, result: Result, members: Window) -> NewChampion | None:
-        """A new individual was scored: crowned at once only where nobody is validated."""
-        if isinstance(self.candidates, Candidates) and not self._settings.validates:
-            return self.candidates.score(ask.genome, result.returns)
-        whole_games = () if result.cut else result.returns
-        self.candidates.explored(ask, whole_games, members)
-        return None
+        """A new individual was scored: crowned at once where nobody is validated, or it played all starts."""
+        if isinstance(self.candidates, Races):
+            return self.candidates.explored(ask, () if result.cut else result.returns, members)
+        return None if self._settings.validates else self.candidates.score(ask.genome, result.returns)
 
     @property
     def champion(self) -> Champion | None:

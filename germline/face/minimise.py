@@ -117,7 +117,7 @@ class _Search:
         if leader is None:
             raise GermlineError(f"function gave no finite value in {len(self._values):,} calls")
         history = np.minimum.accumulate(self._values)
-        return Minimum(self._point(leader.genome), -leader.mean, len(self._values), history)
+        return Minimum(self._point(leader.genome), -leader.known_mean, len(self._values), history)
 
     def _tell(self, asked: _Asked) -> float:
         """Tell the algorithm; gives back the least of the values."""

@@ -94,9 +94,9 @@ class GaSearch:
         return Leader(name, mean, champion.proven, text)
 
     def may_crown(self, piece: Piece) -> bool:
-        """Only a validation can, where there is validation."""
+        """Only a validation can, where first episodes decide nothing."""
         explores = isinstance(piece, Ask) and piece.purpose is Purpose.EXPLORE
-        return not (explores and self.algorithm.settings.validates)
+        return not explores or self.algorithm.settings.may_crown_at_once
 
     def place(self, events: Sequence[EggrollEvent], evaluations: int) -> int | None:
         """A point for every evaluation."""

@@ -150,9 +150,9 @@ def write_best_centre(best: MeasuredCentre, centre: Centre) -> experiment_pb2.In
 def write_champion(champion: Champion, algorithm: GeneticAlgorithm) -> experiment_pb2.Individual:
     """The champion, without its genome."""
     member = algorithm.member(champion.genome.id)
-    return (
-        _individual(champion.genome, champion.mean, champion) if member is None else _member(member, champion)
-    )
+    if member is not None:
+        return _member(member, champion)
+    return _individual(champion.genome, champion.known_mean, champion)
 
 
 def write_population(
@@ -199,6 +199,8 @@ def _write_genome(algorithm: GeneticAlgorithm, individual_id: int | None) -> exp
         genome_only = algorithm.find(wanted) if found is None and wanted is not None else None
         if found is not None:
             individual, genome = _member(found), found.genome
+        elif leader is not None and leader.genome.id == wanted:  # on trial, and no member any more
+            individual, genome = _individual(leader.genome, leader.known_mean, None), leader.genome
         elif genome_only is not None:
             individual, genome = _individual(genome_only, float("nan"), None), genome_only
         else:

@@ -46,7 +46,7 @@ class LinkSettings:
 
 
 class Introduced(NamedTuple):
-    """An experiment as a master introduced it: its spec, how it normalises, and the weights it starts with."""
+    """An experiment as a master introduced it: its spec, how it normalises, the weights it starts from."""
 
     experiment: ExperimentKey
     spec: bytes

@@ -61,7 +61,7 @@ class NeuroService(neuro_pb2_grpc.NeuroServicer):
         if champion is None:
             return pb.Top(top_individual=pb.Individual(), top_score=-math.inf, num_iter=shown)
         best = pb.Individual(seeds=seeds_of(champion.genome))
-        return pb.Top(top_individual=best, top_score=champion.mean, num_iter=shown)
+        return pb.Top(top_individual=best, top_score=champion.known_mean, num_iter=shown)
 
     def find_experiment(self) -> Experiment:
         """What workers play here; it is made if there is none of this name.

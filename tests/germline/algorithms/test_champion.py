@@ -216,11 +216,12 @@ def test_what_is_reported_of_a_champion_comes_from_episodes_that_decided_nothing
     assert report is not None
     assert (report.episodes, report.title_episodes, report.proven) == (0, ENOUGH, -math.inf)
     assert math.isnan(report.mean)
+    assert report.known_mean == report.title_mean == 9.0
     measured = measuring(BEST, 2)
     pool.lend(measured, window)
     assert pool.tell(measured, (1.0, 3.0)) is None
     play(pool, BEST, 9.0, window=window)
-    assert pool.report() == Champion(BEST, 2.0, 2, 1.0, True, title_episodes=ENOUGH + 1)
+    assert pool.report() == Champion(BEST, 2.0, 2, 1.0, True, title_episodes=ENOUGH + 1, title_mean=9.0)
     assert pool.trials[BEST.id].mean == 9.0
 
 

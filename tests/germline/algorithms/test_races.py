@@ -201,3 +201,31 @@ def test_starts_need_candidates_and_differ() -> None:
         GaSettings(starts=STARTS, candidates=0)
     with pytest.raises(ValueError, match="starts is"):
         GaSettings(starts=(1, 1))
+
+
+@pytest.mark.parametrize(("starts", "episodes"), [(30, 30), (5, 5), (5, 4)])
+@pytest.mark.parametrize("common", [True, False])
+def test_who_has_played_all_starts_is_scored_exactly_and_races_no_more(
+    starts: int, episodes: int, common: bool
+) -> None:
+    settings = GaSettings(
+        window=10,
+        parents=2,
+        starts=tuple(range(starts)),
+        episodes=episodes,
+        common_starts=common,
+        candidates=2,
+    )
+    algorithm = GeneticAlgorithm(settings, seed=1)
+    best = -1.0
+    for _ in range(200):
+        (ask,) = algorithm.ask(1)
+        value = float(ask.genome.id % 97)
+        algorithm.tell(Result(ask.ticket, tuple(value + seed for seed in ask.episode_seeds), 1, 1))
+        best = max(best, value)
+    champion = algorithm.champion
+    assert champion is not None
+    assert champion.validated
+    assert champion.mean == float(champion.genome.id % 97) + (starts - 1) / 2
+    if episodes == starts:  # everybody is scored exactly, at once
+        assert champion.genome.id % 97 == best
