@@ -93,7 +93,10 @@ def registered(group: str, field: str, name: str) -> object:
     found = entry_points(group=group, name=name)
     if not found:
         known = ", ".join(sorted({point.name for point in entry_points(group=group)}))
-        raise SetupError(f"{field} is {name!r}; allowed: {known} (entry points of the group {group})")
+        raise SetupError(
+            f"{field} is {name!r}; allowed: {known}, and what other packages offer as entry points "
+            f"of the group {group}, once they are installed here"
+        )
     point = next(iter(found))
     try:
         return point.load()

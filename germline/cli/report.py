@@ -14,6 +14,12 @@ from germline.cli.words import mean_text
 from germline.client import Client, Experiment, Individual
 from germline.genome import format_id
 
+_EARLY = (
+    "half of the population scores more than this champion: it was chosen early, and the run was over before "
+    "others were played again often enough. More evaluations help, or fewer algorithm.ga.candidates and "
+    "validation_episodes"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class ChampionResult:
@@ -132,6 +138,19 @@ def as_json(result: Result) -> dict[str, Json]:
     return asdict(result)
 
 
+def is_chosen_early(final: Experiment, champion: Individual) -> bool:
+    """Whether half of the population scores more than the champion, which was the first and no more.
+
+    Only where both play the same games, and the search is for the score alone.
+    """
+    algorithm, quantiles = final.spec.algorithm, final.fitness_quantiles
+    is_by_score = algorithm.HasField("ga") and not algorithm.ga.HasField("novelty")
+    is_cut = final.compared_cap_frames > 0 or final.spec.evaluation.frame_bonus > 0
+    if not is_by_score or is_cut or not quantiles or champion.validated_mean is None:
+        return False
+    return champion.validated_mean < quantiles[len(quantiles) // 2]
+
+
 def show(folder: RunFolder, final: Experiment, verdict: Verdict | None) -> None:
     """For people: the facts, the verdict, and what to do next."""
     shown = replace(final, champion=verdict.individual) if verdict else final
@@ -139,6 +158,8 @@ def show(folder: RunFolder, final: Experiment, verdict: Verdict | None) -> None:
     if verdict:
         apart = "" if verdict.individual.is_exact else ", none of which the search saw"
         typer.echo(f"verdict: {mean_text(verdict.individual)}{apart}")
+        if is_chosen_early(final, verdict.individual):
+            typer.echo(_EARLY)
     if final.spec.algorithm.HasField("eggroll"):
         typer.echo(f"centre: {folder.centre}" if folder.centre.exists() else "no centre is stored yet")
     elif folder.champion.exists():

@@ -67,7 +67,6 @@ def show_json(path: Path, held: Held, precision: str) -> None:
 
 def _why(held: Held) -> str:
     """What else than a wrong score makes two means differ."""
-    other = "the card of a run that was not complete has its score from other episodes"
-    if remark := kernels_text(held.score.kernels, held.kernels):
-        return f"either {other}, or the machines differ: {remark}"
-    return other
+    other = "a run that was not complete when its card was written has the score of other episodes"
+    remark = kernels_text(held.score.kernels, held.kernels)
+    return f"that alone proves nothing: {other}" + (f"; and {remark}" if remark else "")

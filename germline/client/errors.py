@@ -27,7 +27,7 @@ class RefusedError(MasterError):
     """The master understood and said no: an unknown name, a bad field, a state that forbids the call."""
 
 
-_WHERE = "an operator's comes from --token-file, GERMLINE_TOKEN_FILE or GERMLINE_TOKEN"
+_WHERE = "an operator's token comes from --token-file, GERMLINE_TOKEN_FILE or GERMLINE_TOKEN"
 
 # CANCELLED is what a server says that ends in the midst of a call.
 _UNREACHABLE = (

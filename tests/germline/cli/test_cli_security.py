@@ -285,7 +285,7 @@ def test_without_its_token_a_master_says_nothing(house: House, capsys: pytest.Ca
     assert run(["list", "--master", f"localhost:{house.port}", "--ca", str(house.cert)]) == 4
     said = capsys.readouterr().err
     assert "wants a token" in said
-    assert "an operator's comes from --token-file, GERMLINE_TOKEN_FILE or GERMLINE_TOKEN" in said
+    assert "an operator's token comes from --token-file, GERMLINE_TOKEN_FILE or GERMLINE_TOKEN" in said
 
 
 def test_who_forgets_the_encryption_or_trusts_another_authority_is_told_what_to_name(

@@ -11,8 +11,9 @@ from germline.cli import live
 from germline.cli.live import sparkline
 from germline.cli.output import experiment_json
 from germline.cli.plot import draw
+from germline.cli.report import is_chosen_early
 from germline.cli.words import number
-from germline.client import Experiment, HistoryPoint, Worker
+from germline.client import Experiment, HistoryPoint, Individual, Worker
 from germline.spec import loads
 from germline.v1 import experiment_pb2
 
@@ -80,3 +81,23 @@ def test_the_time_to_go_is_that_of_the_condition_that_holds_first() -> None:
     screen = io.StringIO()
     Console(file=screen, width=200).print(live.facts(look))
     assert "about 25 s to go" in screen.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("changes", "mean", "is_early"),
+    [
+        ("", 14.0, True),
+        ("", 15.0, False),
+        ("", None, False),
+        ("cap_frames = 10", 14.0, False),
+    ],
+)
+def test_a_champion_that_half_of_the_population_beats_was_chosen_early(
+    changes: str, mean: float | None, is_early: bool
+) -> None:
+    spec = loads(f'name = "a"\n{TASKS["steps"]}[evaluation]\n{changes}\n[algorithm.ga]\n')
+    quantiles = [1.0, 9.0, 15.0, 30.0, 90.0]
+    cap = spec.evaluation.cap_frames
+    final = experiment_pb2.Experiment(spec=spec, fitness_quantiles=quantiles, compared_cap_frames=cap)
+    champion = Individual(1, 40.0, 0, mean, 30, None, None)
+    assert is_chosen_early(Experiment.of(final), champion) is is_early
