@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from germline.cli.cards import Playable
@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     import torch
 
     from germline.cli.video import Video
+    from worker.networks.forward.base import Outputs
     from worker.playing.engine import Engine
     from worker.playing.playable import EngineSettings
+    from worker.playing.rollout import Rollout as RolloutOf
     from worker.tasks.base import (
         Actions,
         EpisodicTask,
@@ -175,8 +177,8 @@ class Witness(Protocol):
         """What goes on film for what a person would see and what the network sees now."""
         ...
 
-    def note(self, action: Actions, reward: float) -> None:
-        """What was done on this, and what it brought."""
+    def note(self, action: Actions, reward: float, outputs: Outputs | None) -> None:
+        """What was done on this, what it brought, and the network's outputs, `[outputs]`, where known."""
         ...
 
 
@@ -208,6 +210,7 @@ def film(
     with needs_extra("worker"):
         from worker.machine import prepare
         from worker.playing.engine_builder import engine_settings
+        from worker.playing.rollout import Rollout
         from worker.plugins import make_task
         from worker.tasks.base import EpisodicTask
     with as_usage():
@@ -217,6 +220,7 @@ def film(
             raise CommandError(f"{spec.name} plays no episodes that could be filmed: its task is a function")
         filmed = _Filmed(task, video, speed, witness)
         engine = _engine(filmed, settings, policy, prepare(device, _THREADS), slots=1)
+        filmed.rollout = engine if isinstance(engine, Rollout) else None
         ((_, returned),) = _returns(engine, policy, (seed,), 1)
         return returned
 
@@ -240,23 +244,36 @@ class _Filmed:
 
     def __init__(self, task: EpisodicTask, video: Video, speed: float, witness: Witness | None) -> None:
         self.spaces = task.spaces
+        self.rollout: RolloutOf[int] | None = None  # which plays this, and knows what the network answers
         self._task, self._video, self._speed, self._witness = task, video, speed, witness
 
     def make_lanes(self, count: int) -> _Camera:
         """Lanes, with a camera on the first."""
-        return _Camera(self._task.make_lanes(count), self._video, self._speed, self._witness)
+        return _Camera(self._task.make_lanes(count), self._video, self._speed, self._witness, self._outputs)
+
+    def _outputs(self) -> Outputs | None:
+        outputs = None if self.rollout is None else self.rollout.outputs
+        return None if outputs is None else outputs[0, 0]
 
 
 class _Camera:
     """Lanes with a camera on the first one."""
 
-    def __init__(self, lanes: Lanes, video: Video, speed: float, witness: Witness | None) -> None:
+    def __init__(
+        self,
+        lanes: Lanes,
+        video: Video,
+        speed: float,
+        witness: Witness | None,
+        outputs: Callable[[], Outputs | None],
+    ) -> None:
         if not isinstance(lanes, _ShowsPictures):
             raise CommandError(f"{type(lanes).__name__} cannot be filmed: it has no picture(lane)")
         self.count = lanes.count
         self.observations: Observations = lanes.observations
         self._lanes, self._shown, self._video, self._witness = lanes, lanes, video, witness
-        self._sent: Actions | None = None
+        self._sent: tuple[Actions, Outputs | None] | None = None
+        self._outputs = outputs
         own_pace: float = getattr(lanes, "steps_per_second", _USUAL_STEPS_PER_SECOND)
         self._pace = speed * own_pace
 
@@ -267,14 +284,16 @@ class _Camera:
 
     def send(self, lanes: LaneIndices, actions: Actions) -> None:
         """Begin a step."""
-        self._sent = actions.copy()
+        outputs = self._outputs()
+        self._sent = actions.copy(), None if outputs is None else outputs.copy()
         self._lanes.send(lanes, actions)
 
     def receive(self) -> Stepped:
         """End the step, and take a picture."""
         stepped = self._lanes.receive()
         if self._witness is not None and self._sent is not None:
-            self._witness.note(self._sent[0], float(stepped.rewards[0]))
+            actions, outputs = self._sent
+            self._witness.note(actions[0], float(stepped.rewards[0]), outputs)
         self._take()
         return stepped
 

@@ -17,7 +17,7 @@ from germline.client import Experiment, Individual, MasterError, RefusedError
 from germline.dashboard import answers
 from germline.dashboard.archive_api import archived_returns, of_any_time
 from germline.dashboard.endpoints import caught, wanted_id
-from germline.dashboard.replays import MOST_WAITING, Job, Replay, Replays
+from germline.dashboard.replays import MOST_WAITING, Job, LookError, Replay, Replays
 from germline.dashboard.source import Source, Threads
 from germline.genome import Genome
 from germline.spec import to_toml
@@ -26,6 +26,7 @@ from germline.v1 import spec_pb2
 
 _MOST_SEARCHED = 2_000  # individuals whose episodes are looked through for one
 _MOST_SEED = 2**64
+_MOST_STEPS = 1_000_000
 
 Known = dict[int, float]
 """Returns by the seeds of their episodes."""
@@ -51,6 +52,7 @@ class ReplayApi:
             Route("/api/replays/{key}", caught(self._replay)),
             Route("/api/replays/{key}/film.mp4", self._film),
             Route("/api/replays/{key}/steps", caught(self._steps)),
+            Route("/api/replays/{key}/saliency", caught(self._saliency), methods=["POST"]),
         ]
 
     async def _episodes(self, request: Request) -> Json:
@@ -72,11 +74,7 @@ class ReplayApi:
     async def _want(self, request: Request) -> Json:
         if self._replays.are_full:
             raise MasterError("RESOURCE_EXHAUSTED", f"{MOST_WAITING} replays wait already; try again later")
-        try:
-            body = await request.json()
-        except ValueError:
-            body = None
-        seed = _seed_of(body)
+        seed = _seed_of(await _json_of(request))
         experiment, _, genome = await self._threads.ask(self._found, request)
         if genome:
             spec, centre = experiment.spec_for(genome), b""
@@ -125,6 +123,24 @@ class ReplayApi:
         steps: Json = json.loads(replay.steps.read_text(encoding="utf-8"))
         return steps
 
+    async def _saliency(self, request: Request) -> Json:
+        """Which parts of what it saw the choice in a step hung on; steps count from 0."""
+        replay = self._of(request)
+        body = await _json_of(request)
+        step = body.get("step") if isinstance(body, dict) else None
+        if isinstance(step, bool) or not isinstance(step, int) or not 0 <= step < _MOST_STEPS:
+            raise MasterError(
+                "INVALID_ARGUMENT", f"step is {str(step)[:50]!r}; allowed: 0 to {_MOST_STEPS - 1}"
+            )
+        if replay.state != "done":
+            raise MasterError(
+                "FAILED_PRECONDITION", f"the replay is {replay.state}; ask again when it is done"
+            )
+        try:
+            return await self._replays.saliency(replay, step)
+        except LookError as error:
+            raise MasterError("FAILED_PRECONDITION", str(error)) from None
+
     def _of(self, request: Request) -> Replay:
         replay = self._replays.get(request.path_params["key"])
         if replay is None:
@@ -156,6 +172,15 @@ class ReplayApi:
         with contextlib.suppress(RefusedError):
             return archived_returns(self._source, experiment.name, genome.id)
         return {}
+
+
+async def _json_of(request: Request) -> object:
+    """What a request brings; None if that is no JSON."""
+    try:
+        body: object = await request.json()
+    except ValueError:
+        return None
+    return body
 
 
 def _seed_of(body: object) -> int:

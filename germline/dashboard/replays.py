@@ -11,6 +11,7 @@ import shutil
 import sys
 import tempfile
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -21,10 +22,13 @@ from germline.settings import PREFIX
 logger = logging.getLogger(__name__)
 
 MOST_WAITING = 16
+MOST_LOOKING = 4
 _MOST_BYTES = 512 << 20
 _MOST_KEPT = 200
 _PATIENCE_S = 900.0
+_LOOK_PATIENCE_S = 60.0
 _NICER = 10
+_MOST_SAID = 4 << 20  # bytes of a line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,13 +91,19 @@ class Replay:
         """Each step, as JSON."""
         return self.folder / "steps.json"
 
+    @property
+    def observations(self) -> Path:
+        """What the network saw in each."""
+        return self.folder / "observations"
+
 
 class Replays:
     """Plays what is asked for, one at a time, and keeps the newest."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[str, Replay] = OrderedDict()
-        self._turn = asyncio.Lock()
+        self._turn, self._look_turn = asyncio.Lock(), asyncio.Lock()
+        self._looking = 0
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._root: Path | None = None
 
@@ -129,6 +139,25 @@ class Replays:
         task.add_done_callback(lambda _: self._tasks.pop(job.key, None))
         return replay
 
+    async def saliency(self, replay: Replay, step: int) -> dict[str, Json]:
+        """What the choice in a step, from 0, hung on; computed by a process of its own, and kept.
+
+        Raises:
+            LookError: if there is no such map, or too many are asked for; the message says why.
+        """
+        kept = replay.folder / f"saliency-{step}.json"
+        if not kept.exists():
+            if self._looking >= MOST_LOOKING:
+                raise LookError(f"{MOST_LOOKING} steps are looked at already; try again in a moment")
+            self._looking += 1
+            try:
+                async with self._look_turn:
+                    kept.write_text(json.dumps(await _looked(replay, step)), encoding="utf-8")
+            finally:
+                self._looking -= 1
+        found: dict[str, Json] = json.loads(kept.read_text(encoding="utf-8"))
+        return found
+
     def _folder(self, key: str) -> Path:
         if self._root is None:
             self._root = Path(tempfile.mkdtemp(prefix="germline-replays-"))
@@ -157,40 +186,69 @@ class Replays:
             shutil.rmtree(self._known.pop(over.pop(0)).folder, ignore_errors=True)
 
 
+class LookError(Exception):
+    """A step cannot be looked at; the message says why."""
+
+
 async def _played(replay: Replay) -> None:
     """Run its process to the end, and read what it says."""
+
+    def hear(told: dict[str, Json]) -> None:
+        pictures, why, done = told.get("pictures"), told.get("failed"), told.get("done")
+        replay.pictures = pictures if isinstance(pictures, int) else replay.pictures
+        replay.why = why if isinstance(why, str) else replay.why
+        replay.told = done if isinstance(done, dict) else replay.told
+
+    status = await _run(_written(replay), hear)
+    if not replay.told and not replay.why:
+        replay.why = _silent(status)
+
+
+async def _looked(replay: Replay, step: int) -> dict[str, Json]:
+    heard: dict[str, Json] = {}
+    try:
+        async with asyncio.timeout(_LOOK_PATIENCE_S):
+            status = await _run(_written(replay, step), heard.update)
+    except TimeoutError:
+        raise LookError(f"it took more than {_LOOK_PATIENCE_S:.0f} s") from None
+    except OSError as error:
+        raise LookError(f"no process could be started: {error}") from None
+    found = heard.get("done")
+    if isinstance(found, dict):
+        return found
+    raise LookError(str(heard.get("failed") or _silent(status)))
+
+
+def _silent(status: int) -> str:
+    return f"its process ended with status {status} and without a word"
+
+
+async def _run(job: bytes, hear: Callable[[dict[str, Json]], None]) -> int:
+    """Have a process of its own do a job; hear what it says, and the status that it ends with."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "germline.dashboard.replay_process",
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-        env=_environment(), limit=1 << 20, start_new_session=True,
+        env=_environment(), limit=_MOST_SAID, start_new_session=True,
     )  # fmt: skip
     try:
-        await _hear(process, replay)
+        assert process.stdin is not None  # noqa: S101 - asked for above
+        assert process.stdout is not None  # noqa: S101
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, process.pid, _NICER)  # the run goes first
+        process.stdin.write(job)
+        process.stdin.close()
+        async for line in process.stdout:
+            hear(json.loads(line))
     finally:
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
         await process.wait()
+    return await process.wait()
 
 
-async def _hear(process: asyncio.subprocess.Process, replay: Replay) -> None:
-    assert process.stdin is not None  # noqa: S101 - asked for above
-    assert process.stdout is not None  # noqa: S101
-    with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, process.pid, _NICER)  # the run goes first
-    process.stdin.write(_written(replay))
-    process.stdin.close()
-    async for line in process.stdout:
-        told = json.loads(line)
-        replay.pictures = told.get("pictures", replay.pictures)
-        replay.why = told.get("failed", replay.why)
-        replay.told = told.get("done", replay.told)
-    if not replay.told and not replay.why:
-        replay.why = f"its process ended with status {await process.wait()} and without a word"
-
-
-def _written(replay: Replay) -> bytes:
-    """The job for its process; a centre goes by a file."""
+def _written(replay: Replay, step: int | None = None) -> bytes:
+    """The job for its process, to play or to look at a step; a centre goes by a file."""
     centre = replay.folder / "centre.safetensors"
     if replay.job.centre:
         centre.write_bytes(replay.job.centre)
@@ -201,9 +259,10 @@ def _written(replay: Replay) -> bytes:
         "seed": str(replay.job.seed),
         "film": str(replay.film),
         "steps": str(replay.steps),
+        "observations": str(replay.observations),
         "allow_code": replay.job.allow_code,
     }
-    return json.dumps(job).encode()
+    return json.dumps(job if step is None else job | {"step": step}).encode()
 
 
 def _environment() -> dict[str, str]:

@@ -203,6 +203,7 @@ class MemberPopulation:
             UntraceableError: if the network's forward pass cannot be shared.
         """
         self.rows = rows
+        self.outputs: Outputs | None = None
         self._evolution, self._actions = evolution, spaces.actions
         self._forward: MemberForward
         network = evolution.network
@@ -227,7 +228,8 @@ class MemberPopulation:
 
     def act(self, observations: Observations, active: ActiveRows) -> Actions:
         """Feed every active row to its member, and choose."""
-        return choose(self._actions, self._forward(observations, active))
+        self.outputs = self._forward(observations, active)
+        return choose(self._actions, self.outputs)
 
 
 class MaterialisedMembers(DensePopulation):

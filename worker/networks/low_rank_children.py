@@ -20,7 +20,7 @@ from germline.eggroll import Space
 from germline.genome import Genome
 from germline.pairs import NoiseKey
 from germline.weights import Layout
-from worker.networks.forward.base import DTYPES, ActiveRows
+from worker.networks.forward.base import DTYPES, ActiveRows, Outputs
 from worker.networks.forward.family import FamilyForward
 from worker.networks.parent_cache import ParentCache
 from worker.networks.policies.stages import Staged
@@ -56,6 +56,7 @@ class LitterPopulation:
             cache_bytes: bound on the memory for ancestors' weights.
         """
         self.slots, self.rows = slots, rows
+        self.outputs: Outputs | None = None
         self._actions = spaces.actions
         self._rank = rank
         self.cache = ParentCache(Layout.of(policy), torch.device("cpu"), cache_bytes)
@@ -80,7 +81,8 @@ class LitterPopulation:
 
     def act(self, observations: Observations, active: ActiveRows) -> Actions:
         """Feed every active row to its network, and choose."""
-        return choose(self._actions, self._family(observations, active))
+        self.outputs = self._family(observations, active)
+        return choose(self._actions, self.outputs)
 
     def _join(self, slot: int, base: Genome, key: NoiseKey, scale: float) -> None:
         weights = self.cache.weights_of(base)

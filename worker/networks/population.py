@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -58,6 +58,17 @@ class Population(Protocol):
         ...
 
 
+@runtime_checkable
+class Answering(Protocol):
+    """A population that says what its networks answered, before that became actions.
+
+    Attributes:
+        outputs: in the last step, `[slots, rows, outputs]`; None before the first.
+    """
+
+    outputs: Outputs | None
+
+
 class DensePopulation:
     """Every slot a network of its own: a float32 row of weights, and an inference copy in any precision."""
 
@@ -84,6 +95,7 @@ class DensePopulation:
             cache_bytes: bound on the memory for ancestors' weights.
         """
         self.slots, self.rows = slots, rows
+        self.outputs: Outputs | None = None
         device = device or torch.device("cpu")
         self._actions = spaces.actions
         self._layout = Layout.of(policy)
@@ -114,7 +126,8 @@ class DensePopulation:
 
     def act(self, observations: Observations, active: ActiveRows) -> Actions:
         """Feed every active row to its network, and choose."""
-        return choose(self._actions, self._forward(observations, active))
+        self.outputs = self._forward(observations, active)
+        return choose(self._actions, self.outputs)
 
 
 def expect_genome(individual: Individual) -> Genome:

@@ -25,7 +25,8 @@ import numpy as np
 import torch
 
 from germline.behaviour import Numbers, Range, mean, pack
-from worker.networks.population import Population
+from worker.networks.forward.base import Outputs
+from worker.networks.population import Answering, Population
 from worker.playing.engine import Evaluation, Key, Played
 from worker.playing.normaliser import Normaliser
 from worker.playing.stages import Stage, StageClock, Stages
@@ -135,6 +136,11 @@ class Rollout(Generic[Key]):
     def frames(self) -> int:
         """Emulator frames so far, of unfinished episodes too."""
         return self._frames
+
+    @property
+    def outputs(self) -> Outputs | None:
+        """What the networks answered in the step that is under way; None where nobody says so."""
+        return self._population.outputs if isinstance(self._population, Answering) else None
 
     @property
     def stages(self) -> Stages:

@@ -17,7 +17,7 @@ from germline.dashboard.server import Dashboard
 from germline.genome import Genome
 from germline.spec import loads, to_toml
 from master.server import Master
-from tests.germline.dashboard.house import fetch, found_by_axe, spec_of, visiting
+from tests.germline.dashboard.house import Visit, fetch, found_by_axe, spec_of, visiting
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -95,6 +95,20 @@ async def test_a_champion_is_played_again_and_returns_what_it_returned(
         await page.keyboard.press("End")
         await visit.until("document.querySelector('video').currentTime > 6")
         await visit.sees(re.compile(r"Step 100, \w+"))
+        await visit.sees("What the network answered in step 100")
+        told = (await fetch(dashboard.address, re.sub("film.mp4", "steps", await film_of(visit)))).told
+        assert told["are_sums"]
+        assert [outputs.index(max(outputs)) for outputs in told["outputs"]] == told["action"]
+        chosen = page.locator("tbody tr", has_text="chosen")
+        assert told["action_names"][told["action"][99]] in await chosen.inner_text()
+        await page.get_by_role("button", name="One step back").click()
+        await page.get_by_role("button", name="Look at step 99").click()
+        await visit.sees("Of step 99: the size of the gradient")
+        await visit.sees("by the float network of the same weights")
+        picture = page.locator("canvas.seen")
+        over = await picture.screenshot()
+        await page.get_by_role("button", name="The picture", exact=True).click()
+        assert await picture.screenshot() != over
         await visit.text()
         for theme in ("light", "dark"):
             await page.emulate_media(color_scheme=theme)
@@ -107,6 +121,10 @@ async def test_a_champion_is_played_again_and_returns_what_it_returned(
         assert await page.get_by_label("Episode").input_value() == "start-3"
         await page.get_by_role("button", name="Play it").click()
         await page.locator("video").wait_for(timeout=3_000)  # what was played once is kept
+
+
+async def film_of(visit: Visit) -> str:
+    return str(await visit.page.get_by_role("link", name="Download the film").get_attribute("href"))
 
 
 async def test_what_cannot_be_shown_says_why(master: Master, dashboard: Dashboard, browser: Browser) -> None:

@@ -1,6 +1,7 @@
 // A replay: what does it do? One episode as a film, with what the network saw and each step beside it.
 import { html, useEffect, useRef, useState } from "../vendor/htm-preact.module.js";
 import { ask, later, useAnswer } from "../ask.js";
+import { Answers, Saliency } from "../answers.js";
 import { Heading } from "../heading.js";
 import { Chart } from "../chart.js";
 import { Command, Loading, Notice, Section } from "../parts.js";
@@ -96,13 +97,19 @@ function Film({ replay, chosen, known, about }) {
   useEffect(() => {
     const film = video.current;
     const follow = () => setAt(film.currentTime);
-    film.addEventListener("timeupdate", follow);
-    return () => film.removeEventListener("timeupdate", follow);
+    for (const event of ["timeupdate", "seeked"]) film.addEventListener(event, follow);
+    return () => ["timeupdate", "seeked"].forEach((event) => film.removeEventListener(event, follow));
   }, []);
   const rate = told?.pictures_per_second ?? 15;
   const seek = (step) => {
     video.current.currentTime = (step + 0.5) / rate;
   };
+  const step = told ? Math.max(0, Math.min(told.action.length - 1, Math.floor(at * rate))) : 0;
+  const walk = (by) => {
+    video.current.pause();
+    seek(Math.max(0, Math.min(told.action.length - 1, step + by)));
+  };
+  const nameOf = (action) => named(told, action);
   return html`
     <div class="film part">
       <video ref=${video} src=${source} controls muted autoplay=${!matchMedia("(prefers-reduced-motion: reduce)").matches} playsinline preload="auto" aria-label=${`${about.task}, one episode`}></video>
@@ -115,6 +122,11 @@ function Film({ replay, chosen, known, about }) {
         <dt>File</dt><dd><a href=${source} download=${`${about.name}.mp4`}>Download the film</a></dd>
       </dl>
     </div>
+    ${told?.action.length ? html`
+      <div class="buttons steps"><button type="button" onClick=${() => walk(-1)} disabled=${step === 0}>One step back</button>
+        <button type="button" onClick=${() => walk(1)} disabled=${step === told.action.length - 1}>One step on</button></div>
+      <${Answers} told=${told} step=${step} nameOf=${nameOf} />
+      <${Saliency} replay=${replay} told=${told} step=${step} nameOf=${nameOf} onLook=${() => video.current.pause()} />` : null}
     ${told ? html`<${Steps} told=${told} seek=${seek} at=${Math.floor(at * rate)} />` : html`<${Loading} what="the steps" />`}`;
 }
 
@@ -139,6 +151,7 @@ function Steps({ told, seek, at }) {
   const lines = [{ name: "return so far", values: returns, colour: "series-1", step: true },
     { name: "action", values: told.action, hidden: true, text: (action) => named(told, action) },
     { name: "reward", values: told.reward, hidden: true }];
+  if (told.outputs.length) lines.push({ name: "answers", values: told.outputs, hidden: true, text: (each) => each.map((one) => number(one, told.are_sums ? 0 : 2)).join(" ") });
   if (told.seen.length) lines.push({ name: "what it saw", values: told.seen, hidden: true, text: (seen) => seen.map((each) => number(each, 2)).join(" ") });
   return html`
     <${Section} title="Each step" wide>
