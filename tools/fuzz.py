@@ -14,7 +14,9 @@ import random
 import resource
 import sys
 import time
+import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -65,6 +67,9 @@ def targets() -> dict[str, Callable[[], Target]]:
         "signed-call": _signed_call,
         "value": _value,
         "frame": _frame,
+        "archive-part": _archive_part,
+        "archive-folder": _archive_folder,
+        "archive-question": _archive_question,
     }
 
 
@@ -473,6 +478,148 @@ def _frame() -> Target:
     announced = Announced("a-1", "a-1_x", "a", "127.0.0.1", 80, infos={"about": "a"})
     frames = [*write_frames("init", [announced]), write_report(Report("a-1", "MULTIPLE_FAILED", "x"), "h")]
     return Target(decode, (FrameError,), [frame.encode() for frame in frames])
+
+
+def _archive_part() -> Target:
+    """A part of an archive, as it is, and with check sums that fit: what lies behind them is reached."""
+    from germline.archive.files import About
+    from germline.archive.part import PartError, read_records
+    from master.archive.incoming import IncomingArchive
+
+    def decode(data: bytes) -> None:
+        for part in (data, sealed(data)):
+            with suppress(PartError):
+                read_records(part)
+        IncomingArchive(Held({}), 1, About("e", 0.0), 2_000).add(sealed(data))
+
+    return Target(decode, (PartError,), _archive_parts())
+
+
+def sealed(data: bytes) -> bytes:
+    """A part whose check sums fit what it holds, as far as it can be read as one."""
+    sealed, at = bytearray(data), 36
+    sizes: list[tuple[int, int]] = []
+    for _ in range(min(int.from_bytes(data[32:36], "little"), 64)):
+        behind = at + 1 + (data[at] if at < len(data) else 0) + 1
+        sizes.append((behind + 8, int.from_bytes(data[behind : behind + 8], "little")))
+        at = behind + 12
+    if len(data) < at + 4:
+        return data
+    start = at + 4
+    for place, size in sizes:
+        sealed[place : place + 4] = zlib.crc32(data[start : start + size]).to_bytes(4, "little")
+        start += size
+    sealed[at : at + 4] = zlib.crc32(sealed[:at]).to_bytes(4, "little")
+    return bytes(sealed)
+
+
+class Held:
+    """A destination in memory."""
+
+    def __init__(self, files: dict[str, bytes]) -> None:
+        self._files = files
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        """What lies in a folder."""
+        start = f"{folder}/"
+        return {name.removeprefix(start): len(data) for name, data in self._files.items()}
+
+    def read(self, name: str) -> bytes | None:
+        """A file."""
+        return self._files.get(name)
+
+    def write(self, name: str, data: bytes) -> None:
+        """Keep a file."""
+        self._files[name] = data
+
+    def delete(self, name: str) -> None:
+        """Forget a file."""
+        self._files.pop(name, None)
+
+
+def _archive_parts() -> list[bytes]:
+    import numpy as np
+
+    from germline.archive.part import write_part
+    from germline.archive.record import RECORD
+
+    records = np.zeros(24, RECORD)
+    records["individual"] = np.arange(24) + 1
+    records["parent"][1:] = records["individual"][:-1] // 2
+    records["fitness"] = np.arange(24) % 5
+    records["behaviours"], records["behaviour"] = 8, np.arange(24)[:, None] * 2_000
+    thinned = write_part(24, 72, np.arange(24, 72, 2), records)
+    return [write_part(0, 24, np.arange(24), records), thinned, (GOLDEN / "archive-v1.part").read_bytes()]
+
+
+def _archive_folder() -> Target:
+    """What lies where an archive is kept: names, one in a line, each with the bytes of one of few parts."""
+    from germline.archive.files import ArchiveFiles
+    from germline.archive.part import PartError
+    from germline.archive.view import ColumnCache, View
+    from germline.destinations import DestinationError
+
+    parts = dict(zip((f"{first:013d}" for first in (0, 24, 1_000)), _archive_parts(), strict=True))
+
+    def decode(data: bytes) -> None:
+        names = _text(data[:LARGEST]).split("\n")
+        held = {name: parts.get(name[:13], b"") for name in names}
+        files = ArchiveFiles(Held({f"one/{name}": part for name, part in held.items()}), "one")
+        files.open()
+        view = View.of_files(files, ColumnCache())
+        view.numbers(), view.column("fitness")
+        files.cut(30)
+
+    names = [f"{first:013d}-{end:013d}-{level}{writer}.part" for first, end, level, writer in (
+        (0, 24, 0, ""), (24, 72, 1, "-0a1b2c3d"), (1_000, 1_024, 1, ""),
+    )]  # fmt: skip
+    valid = ["\n".join(names[:3]), "\n".join([names[0], "about.json", names[1]])]
+    return Target(decode, (PartError, DestinationError), [each.encode() for each in valid])
+
+
+def _archive_question() -> Target:
+    """What people's programs ask of an archive, answered from a small one."""
+    from google.protobuf.message import DecodeError
+
+    from germline.archive import bands
+    from germline.archive.part import read_records
+    from germline.archive.view import HeldPiece, View
+    from germline.v1 import experiment_pb2 as pb
+    from master.errors import MasterError
+    from master.wire import archive_messages as messages
+    from master.wire import archive_service as service
+
+    view = View([HeldPiece(0, read_records(_archive_parts()[0])[1])])
+
+    def decode(data: bytes) -> None:
+        kind, message = data[:1], data[1:]
+        if kind == b"b":
+            messages.write_bands(
+                bands.bands(view, *messages.read_bands(pb.GetBandsRequest.FromString(message)))
+            )
+        elif kind == b"m":
+            asked = pb.GetBehaviourMapRequest.FromString(message)
+            messages.write_map(service._map(asked, view), 8)
+        elif kind == b"r":
+            service._part(pb.ReadArchiveRequest.FromString(message).first, view)
+        elif kind == b"l":
+            service._life(pb.GetLifeRequest.FromString(message).id, view)
+        else:
+            service._page(pb.ListEvaluationsRequest.FromString(message), view)
+
+    axes = messages.write_map(service._map(pb.GetBehaviourMapRequest(), view), 8).axes
+    cells = pb.CellRange(axes=axes, x_first=1, x_last=90, y_first=0, y_last=127)
+    valid = [
+        b"b" + pb.GetBandsRequest(axis=pb.AXIS_FRAMES, low=1.0, high=9e3, points=5).SerializeToString(),
+        b"m" + pb.GetBehaviourMapRequest(first=2, end=20, principal=True).SerializeToString(),
+        b"m" + pb.GetBehaviourMapRequest(axes=axes).SerializeToString(),
+        b"m" + pb.GetBehaviourMapRequest(numbers=pb.TwoNumbers(x=1, y=7)).SerializeToString(),
+        b"r" + pb.ReadArchiveRequest(first=7).SerializeToString(),
+        b"l" + pb.GetLifeRequest(id=4).SerializeToString(),
+        b"p" + pb.ListEvaluationsRequest(order=pb.ORDER_BEST, limit=5, after="3.0 4").SerializeToString(),
+        b"p" + pb.ListEvaluationsRequest(order=pb.ORDER_ID, after="12 3", cells=cells).SerializeToString(),
+    ]
+    return Target(decode, (DecodeError, MasterError), valid)
 
 
 def _text(data: bytes) -> str:

@@ -78,7 +78,8 @@ def _width(evaluations: int, points: int) -> int:
 def _numbers(view: View, axis: Axis, low: float, high: float) -> tuple[int, int]:
     """The record numbers between two places on an axis."""
     if axis == "evaluations":
-        return max(0, int(low)), max(0, int(min(high, view.end)))
+        first, end = (max(0, int(min(place, view.end))) for place in (low, high))
+        return first, end
     numbers = view.numbers()
     if axis == "frames":
         places = np.cumsum(view.column("frames"), dtype=np.float64)

@@ -35,6 +35,7 @@ _PLAIN, _ZLIB = 0, 1
 _LEVEL: Final = 1  # higher ones take twice as long for a hundredth less
 _TRIED: Final = 16_384  # bytes of a column that say whether packing pays
 _PAYS: Final = 0.9
+_LARGEST: Final = 2**62  # a record number, so that they can be added up
 _NAMES: Final = tuple(RECORD.names or ())
 
 
@@ -107,7 +108,7 @@ def read_head(data: bytes) -> Head:
             raise PartError("its head is damaged: the check sum does not fit")
     except (struct.error, UnicodeDecodeError) as error:
         raise PartError(f"its head is damaged: {error}") from None
-    if not rows <= end - first <= ROWS:
+    if not (rows <= end - first <= ROWS and end <= _LARGEST):
         raise PartError(f"it holds {rows:,} records for the numbers {first:,} to {end:,}")
     columns, at = {}, at + _CRC.size
     for name, how, size, crc in found:
@@ -138,7 +139,10 @@ def read_numbers(data: bytes) -> NDArray[np.int64]:
     """`[rows]` the number of each record of a part. Raises PartError."""
     head = read_head(data)
     skipped = _read_column(data, head, SKIPPED).astype(np.int64)
-    return head.first - 1 + np.cumsum(skipped + 1)
+    numbers: NDArray[np.int64] = head.first - 1 + np.cumsum(skipped + 1)
+    if head.rows and numbers[-1] >= head.end:
+        raise PartError(f"its last record has the number {numbers[-1]:,}, and it ends before {head.end:,}")
+    return numbers
 
 
 def _read_column(data: bytes, head: Head, name: str) -> NDArray[np.generic]:
@@ -149,7 +153,10 @@ def _read_column(data: bytes, head: Head, name: str) -> NDArray[np.generic]:
     packed, wanted = data[at : at + size], head.rows * int(np.prod(shape, dtype=int)) * base.itemsize
     if len(packed) != size or zlib.crc32(packed) != crc:
         raise PartError(f"its column {name!r} is damaged")
-    raw = zlib.decompressobj().decompress(packed, wanted + 1) if how == _ZLIB else packed
+    try:
+        raw = zlib.decompressobj().decompress(packed, wanted + 1) if how == _ZLIB else packed
+    except zlib.error as error:
+        raise PartError(f"its column {name!r} cannot be unpacked: {error}") from None
     if len(raw) != wanted or how not in (_PLAIN, _ZLIB):
         raise PartError(f"its column {name!r} has {len(raw):,} bytes for {head.rows:,} records")
     return np.frombuffer(raw, base).reshape((head.rows, *shape))

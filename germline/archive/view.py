@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from germline.archive.files import ArchiveFiles, Part
-from germline.archive.part import read_columns, read_numbers
+from germline.archive.part import PartError, read_columns, read_head, read_numbers
 from germline.archive.record import RECORD, Records
 
 Column = NDArray[Any]
@@ -87,6 +87,12 @@ class StoredPiece:
         if name == NUMBER and not self._part.level:
             return np.arange(self.first, self.end, dtype=np.int64)
         data = self._files.read(self._part)
+        head = read_head(data)
+        is_whole = self._part.level or head.rows == head.end - head.first
+        if (head.first, head.end) != (self._part.first, self._part.end) or not is_whole:
+            raise PartError(
+                f"{self._part.name} holds {head.rows:,} records of the numbers {head.first:,} to {head.end:,}"
+            )
         column = read_numbers(data) if name == NUMBER else read_columns(data, [name])[name]
         if self.first == self._part.first:
             return column

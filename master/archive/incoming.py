@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from germline.archive.files import About, ArchiveFiles, block_of
 from germline.archive.part import PartError, read_head, read_records
 from germline.destinations import Destination
@@ -30,12 +32,15 @@ class IncomingArchive:
                 "within one part of full size"
             )
         numbers, records = read_records(part)
+        if not np.isfinite(records["fitness"]).all():
+            raise PartError("it holds a fitness that is no number")
         self._end = head.end
         end = min(head.end, self._count)
         kept = numbers < end
         if kept.any():
             self._begin()
-            self._files.write(head.first, end, numbers[kept], records[kept])
+            is_thinned = np.count_nonzero(kept) < end - head.first
+            self._files.write(head.first, end, numbers[kept], records[kept], int(is_thinned))
 
     def _begin(self) -> None:
         """Leave nothing of a restore that broke off with its master."""

@@ -30,6 +30,7 @@ _ORDERS: dict[int, Order] = {
     pb.ORDER_BEST: "fitness",
     pb.ORDER_ID: "id",
 }
+_LARGEST_AXIS, _SHORTEST_AXIS = 1e9, 1e-9  # so that whatever is reckoned with them is a number
 
 
 def read_bands(request: pb.GetBandsRequest) -> tuple[Axis, float, float, int]:
@@ -154,8 +155,12 @@ def read_axes(message: pb.BehaviourAxes) -> Axes:
             f"axes has {len(weights)} weights, {len(low)} low and {len(high)} high; "
             f"allowed: {2 * BEHAVIOUR_NUMBERS}, 2 and 2"
         )
-    if not (np.isfinite([*weights, *low, *high]).all() and (high > low).all()):
-        raise InvalidFieldError("axes holds numbers that are not finite, or a high that is not above its low")
+    fit = (np.abs([*weights, *low, *high]) <= _LARGEST_AXIS).all() and (high - low >= _SHORTEST_AXIS).all()
+    if not fit:
+        raise InvalidFieldError(
+            f"axes holds others than what is allowed: numbers up to {_LARGEST_AXIS:g}, and a high at least "
+            f"{_SHORTEST_AXIS:g} above its low"
+        )
     return Axes(weights.reshape(2, -1), low, high)
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from germline.archive import part
 from germline.archive.part import PartError, read_columns, read_head, read_numbers, read_records, write_part
 from germline.archive.record import CENTRE, FOUNDER, MEMBER, RECORD, Records, member_id, name_of
+from tools.fuzz import sealed
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "archive-v1.part"
 
@@ -93,6 +94,28 @@ def test_a_part_of_another_version_says_which_one_this_build_reads() -> None:
     data[8] = 9
     with pytest.raises(PartError, match="it is of format version 9; this build reads 1"):
         read_head(bytes(data))
+
+
+@pytest.mark.parametrize(
+    ("first", "end", "sentence"),
+    [
+        (1_000, 1_010, "its last record has the number 1,010, and it ends before 1,010"),
+        (2**62 - 5, 2**62 + 5, "it holds 4 records for the numbers"),
+    ],
+    ids=["beyond its end", "beyond all numbers"],
+)
+def test_numbers_that_cannot_be_are_damage(first: int, end: int, sentence: str) -> None:
+    numbers, told = golden()
+    with pytest.raises(PartError, match=sentence):
+        read_records(write_part(first, end, numbers - 1_000 + first, told))
+
+
+def test_bytes_that_do_not_unpack_are_damage_though_their_check_sum_fits() -> None:
+    told = np.zeros(24, RECORD)
+    whole = bytearray(write_part(0, 24, np.arange(24), told))
+    whole[-6:] = b"\xff" * 6
+    with pytest.raises(PartError, match=r"its column 'behaviours' cannot be unpacked"):
+        read_records(sealed(bytes(whole)))
 
 
 def test_people_read_the_id_of_an_individual_and_the_epoch_of_a_member() -> None:

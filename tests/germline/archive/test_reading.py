@@ -75,6 +75,21 @@ def view(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> View:
     return View([*stored_pieces(files, files.parts, ColumnCache()), held])
 
 
+@pytest.mark.parametrize("name", ["0000000000000-0000000000040-0.part", "0000000000010-0000000000034-0.part"])
+def test_a_file_under_anothers_name_is_damage(tmp_path: Path, name: str) -> None:
+    part = layout.write_part(0, 24, np.arange(24), np.zeros(24, RECORD))
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / name).write_bytes(part)
+    files = ArchiveFiles(Folder(tmp_path), "one")
+    files.open()
+    with pytest.raises(layout.PartError, match="24 records of the numbers 0 to 24"):
+        View.of_files(files, ColumnCache()).column("fitness")
+
+
+def test_bands_of_places_that_no_number_reaches_are_empty(view: View) -> None:
+    assert len(bands(view, "evaluations", 1e100, 1e300).first) == 0
+
+
 def ids(records: Records) -> list[int]:
     found: list[int] = records["individual"].tolist()
     return found

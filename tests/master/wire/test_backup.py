@@ -184,6 +184,28 @@ async def test_damaged_bytes_are_refused_and_leave_nothing_behind(
         assert list(two.master.registry) == []
 
 
+async def test_an_archive_that_was_thinned_comes_along_with_its_gaps(open_house: Open) -> None:
+    async with open_house("one") as one, open_house("two") as two:
+        await one.create(GA)
+        one.play(40)
+        data = await one.back_up()
+        numbers, records = read_records((await one.archive())[0])
+        thinned = layout.write_part(0, 40, numbers[::3], records[::3])
+        await two.restore(data, "", [thinned])
+        assert read_numbers((await two.archive())[0]).tolist() == numbers[::3].tolist()
+
+
+async def test_a_fitness_that_is_no_number_is_refused(open_house: Open) -> None:
+    async with open_house("one") as one, open_house("two") as two:
+        await one.create(GA)
+        one.play(4)
+        data = await one.back_up()
+        numbers, records = read_records((await one.archive())[0])
+        records["fitness"][1] = np.nan
+        with pytest.raises(aio.AioRpcError, match="it holds a fitness that is no number"):
+            await two.restore(data, "", [layout.write_part(0, 4, numbers, records)])
+
+
 def archived(parts: Sequence[bytes]) -> bytes:
     """Every record of some parts."""
     return np.concatenate([read_records(part)[1] for part in parts]).tobytes()
