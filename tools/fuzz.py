@@ -719,6 +719,7 @@ def guided(name: str, runs: int) -> None:
         "-timeout=10",
         "-rss_limit_mb=2048",
         "-print_final_stats=1",
+        f"-artifact_prefix={corpus.parent}/",  # not among the sources
     ]
     atheris.Setup([name, *flags, str(corpus)], lambda data: attempt(name, target, data))
     atheris.Fuzz()
