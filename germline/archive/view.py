@@ -20,9 +20,11 @@ Column = NDArray[Any]
 NUMBER = "number"
 """The column of the records' own numbers: they count an experiment's evaluations from 0."""
 
+_PACKED = "packed"  # a part as it lies in its file
+
 
 class ColumnCache:
-    """Columns of parts that were read, the last used ones up to so many bytes. Of any thread."""
+    """Parts that were read, and their columns: the last used ones, up to so many bytes. Of any thread."""
 
     def __init__(self, max_bytes: int = 256 << 20) -> None:
         """Begin empty."""
@@ -86,7 +88,7 @@ class StoredPiece:
     def _read(self, name: str) -> Column:
         if name == NUMBER and not self._part.level:
             return np.arange(self.first, self.end, dtype=np.int64)
-        data = self._files.read(self._part)
+        data = self._packed()
         head = read_head(data)
         is_whole = self._part.level or head.rows == head.end - head.first
         if (head.first, head.end) != (self._part.first, self._part.end) or not is_whole:
@@ -97,6 +99,14 @@ class StoredPiece:
         if self.first == self._part.first:
             return column
         return column[np.searchsorted(read_numbers(data), self.first) :]
+
+    def _packed(self) -> bytes:
+        """The file, which is fetched once for all its columns: a bucket is far, and counts requests."""
+
+        def fetch() -> Column:
+            return np.frombuffer(self._files.read(self._part), np.uint8)
+
+        return self._cache.get((self._files.token, self._part.name, _PACKED), fetch).tobytes()
 
 
 class HeldPiece:

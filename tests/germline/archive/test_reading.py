@@ -86,6 +86,24 @@ def test_a_file_under_anothers_name_is_damage(tmp_path: Path, name: str) -> None
         View.of_files(files, ColumnCache()).column("fitness")
 
 
+class Counted(Folder):
+    """A folder that counts what is read."""
+
+    reads = 0
+
+    def read(self, name: str) -> bytes | None:
+        self.reads += 1
+        return super().read(name)
+
+
+def test_a_file_is_fetched_once_for_all_its_columns(tmp_path: Path) -> None:
+    place = Counted(tmp_path)
+    files = ArchiveFiles(place, "one")
+    files.write(0, 24, np.arange(24), np.zeros(24, RECORD))
+    View.of_files(files, ColumnCache()).records()
+    assert place.reads == 1
+
+
 def test_bands_of_places_that_no_number_reaches_are_empty(view: View) -> None:
     assert len(bands(view, "evaluations", 1e100, 1e300).first) == 0
 
