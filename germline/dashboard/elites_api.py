@@ -17,7 +17,7 @@ from germline.dashboard.answers import individual, short
 from germline.dashboard.archive_api import of_any_time
 from germline.dashboard.endpoints import caught, wanted_id, whole
 from germline.dashboard.source import Source, Threads
-from germline.genome import Genome
+from germline.genome import Genome, format_id
 from germline.spec.behaviour import measures_of
 
 _MOST = 10_000  # elites that a master lists
@@ -101,8 +101,10 @@ def _of_tile(experiment: Experiment, found: Sequence[Individual], tiles: Tiles, 
 
 def _line(genome: Genome) -> dict[str, Json]:
     """A genome: its founder's seed and its newest mutations, newest first."""
-    newest = genome.since(max(0, len(genome) - _MOST_SEEDS))
+    newest, parent = genome.since(max(0, len(genome) - _MOST_SEEDS)), genome.parent()
     return {
+        "id": format_id(genome.id),
+        "parent": None if parent is None else format_id(parent.id),
         "founder": str(genome.init_seed),
         "mutations": len(genome),
         "newest": [

@@ -24,7 +24,7 @@ export function Chosen({ name, id, life, here }) {
   return html`
     <${Notice} kind=${life.error ? "warn" : "info"} title="Chosen:"><code>${id}</code>${life.error ? `. ${sentence(life.error.message)} ` : who ? `. ${told(who)} ` : ". "}
       ${life.error ? null : html`<span class="links">${others.map(([to, text]) => html`<a href=${to}>${text}</a> `)}
-        ${who?.parent ? html`<button type="button" class="quiet" onClick=${() => choose(who.parent)}>Choose its parent</button> ` : null}</span>`}
+        ${who?.parent ? html`<a href=${`${at}/pair?child=${id}`}>Beside its parent</a> <button type="button" class="quiet" onClick=${() => choose(who.parent)}>Choose its parent</button> ` : null}</span>`}
       <button type="button" class="quiet" onClick=${() => choose(null)}>Choose nobody</button>
       ${life.error ? null : html`<${Line} key=${id} path=${`/api/experiments/${encodeURIComponent(name)}`} id=${id} />`}<//>`;
 }

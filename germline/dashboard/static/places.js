@@ -7,6 +7,7 @@ export const PAGES = [
   ["/e/:name", () => import("./pages/experiment.js")],
   ["/e/:name/i/:id", () => import("./pages/replay.js")],
   ["/e/:name/lineage", () => import("./pages/lineage.js")],
+  ["/e/:name/pair", () => import("./pages/pair.js")],
   ["/e/:name/behaviour", () => import("./pages/behaviour.js")],
 ];
 

@@ -14,7 +14,7 @@ from playwright.async_api import Browser
 from germline.client import Client, Experiment
 from germline.dashboard.replays import Job, Replays
 from germline.dashboard.server import Dashboard
-from germline.genome import Genome
+from germline.genome import Genome, format_id
 from germline.spec import loads, to_toml
 from master.server import Master
 from tests.germline.dashboard.house import Visit, fetch, found_by_axe, spec_of, visiting
@@ -117,10 +117,68 @@ async def test_a_champion_is_played_again_and_returns_what_it_returned(
         film = await page.get_by_role("link", name="Download the film").get_attribute("href")
         part = await fetch(dashboard.address, str(film), headers={"range": "bytes=100-199"})
         assert (part.status, len(part.body)) == (206, 100)
-        await page.reload()
-        assert await page.get_by_label("Episode").input_value() == "start-3"
-        await page.get_by_role("button", name="Play it").click()
-        await page.locator("video").wait_for(timeout=3_000)  # what was played once is kept
+        await kept_when_asked_for_again(visit)
+        await parents_and_children(master, dashboard, visit)
+
+
+async def kept_when_asked_for_again(visit: Visit) -> None:
+    """Reload is the same page, and what was played once is there at once."""
+    await visit.page.reload()
+    assert await visit.page.get_by_label("Episode").input_value() == "start-3"
+    await visit.page.get_by_role("button", name="Play it").click()
+    await visit.page.locator("video").wait_for(timeout=3_000)  # what was played once is kept
+
+
+async def parents_and_children(master: Master, dashboard: Dashboard, visit: Visit) -> None:
+    """Both play the same episode, and what is said of them is what the master and their films say."""
+
+    def family() -> tuple[str, str, str]:
+        with Client(master.address) as client:
+            known = [client.individual("pong", each.id) for each in client.individuals("pong")]
+        child = next(each for each in known if each.genome and each.genome.last)
+        assert child.genome is not None
+        parent = child.genome.parent()
+        assert parent is not None
+        assert child.genome.last is not None
+        return format_id(child.id), format_id(parent.id), str(child.genome.last.seed)
+
+    child, parent, seed = await asyncio.to_thread(family)
+    page = visit.page
+    await visit.open(f"/e/pong/pair?child={child}")
+    await visit.sees(f"noise of seed {seed}, times")
+    table = await page.locator("tbody").first.inner_text()
+    assert parent in table
+    assert child in table
+    await page.get_by_role("button", name="Let both play it").click()
+    await page.get_by_role("button", name="Start both together").click()
+    await visit.until("[...document.querySelectorAll('video')].every((film) => film.currentTime > 0.2)")
+    await page.get_by_role("button", name="Stop both").click()
+    assert await page.evaluate("[...document.querySelectorAll('video')].every((film) => film.paused)")
+    await visit.sees(re.compile(r"They act alike (in every step|for \d+ steps, then the parent)"))
+    sources = await page.evaluate(
+        "[...document.querySelectorAll('video')].map((film) => film.getAttribute('src'))"
+    )
+    told = [(await fetch(dashboard.address, each.replace("film.mp4", "steps"))).told for each in sources]
+    apart = [
+        at
+        for at, pair in enumerate(zip(*(each["action"] for each in told), strict=False))
+        if len(set(pair)) > 1
+    ]
+    if apart:
+        await visit.sees(f"They act alike for {apart[0]} steps")
+        await page.get_by_role("button", name="Go to where they part").click()
+        at = (apart[0] + 0.5) / told[0]["pictures_per_second"]
+        moment = f"Math.abs(film.currentTime - {at}) < 0.01"
+        await visit.until(f"[...document.querySelectorAll('video')].every((film) => {moment})")
+    await visit.text()
+    assert await found_by_axe(page) == []
+    await page.set_viewport_size({"width": 320, "height": 800})
+    assert await page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    with Client(master.address) as client:
+        founder = await asyncio.to_thread(lambda: client.ancestry("pong").trunk.id[0])
+    await visit.open(f"/e/pong/pair?child={format_id(founder)}")
+    await visit.sees("It has no parent.")
+    visit.check()
 
 
 async def film_of(visit: Visit) -> str:

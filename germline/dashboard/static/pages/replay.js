@@ -1,15 +1,14 @@
 // A replay: what does it do? One episode as a film, with what the network saw and each step beside it.
 import { html, useEffect, useRef, useState } from "../vendor/htm-preact.module.js";
-import { ask, later, useAnswer } from "../ask.js";
+import { useAnswer } from "../ask.js";
 import { Answers, Saliency } from "../answers.js";
+import { choices, isUnderWay, named, usePlayed, waitingFor } from "../episodes.js";
 import { Heading } from "../heading.js";
 import { Chart } from "../chart.js";
 import { Command, Loading, Notice, Section } from "../parts.js";
 import { setQuery } from "../router.js";
 import { sentence } from "../states.js";
 import { capital, counted, number, whole } from "../words.js";
-
-const ASK_MS = 600;
 
 export default function Replay({ name, id, query }) {
   const path = `/api/experiments/${encodeURIComponent(name)}`;
@@ -29,29 +28,14 @@ export default function Replay({ name, id, query }) {
 function Episode({ name, id, path, known, about, query }) {
   const episodes = choices(known);
   const chosen = episodes.find((each) => each.key === query.get("episode")) ?? episodes[0];
-  const [replay, setReplay] = useState(null), [error, setError] = useState(null);
-  const want = async (episode) => {
-    setError(null);
-    setReplay({ state: "waiting", before: 0, pictures: 0 });
-    try {
-      setReplay(await ask(`${path}/individuals/${encodeURIComponent(id)}/replays`, { post: episode.job }));
-    } catch (refused) {
-      setReplay(null);
-      setError(refused);
-    }
-  };
-  useEffect(() => {
-    if (!replay?.key || replay.state === "done" || replay.state === "failed") return undefined;
-    return later(() => ask(`/api/replays/${replay.key}`).then(setReplay, setError), ASK_MS);
-  }, [replay]);
-  useEffect(() => setReplay(null), [chosen.key]);
-  const busy = replay && (replay.state === "waiting" || replay.state === "playing");
+  const { replay, error, want, forget } = usePlayed(`${path}/individuals/${encodeURIComponent(id)}`);
+  useEffect(forget, [chosen.key]);
   return html`
     <div class="toolbar">
       <label class="order">Episode <select value=${chosen.key} onChange=${(event) => setQuery({ episode: event.target.value })}>
         ${episodes.map((each) => html`<option value=${each.key} selected=${each.key === chosen.key}>${each.text}</option>`)}</select></label>
-      <button type="button" class="loud" disabled=${busy} onClick=${() => want(chosen)}>${replay?.state === "done" ? "Play it again" : "Play it"}</button>
-      <p class="soft hint">${known.individual ? html`<code>${known.individual.id}</code>, ${known.individual.score}` : ""}</p>
+      <button type="button" class="loud" disabled=${isUnderWay(replay)} onClick=${() => want(chosen.job)}>${replay?.state === "done" ? "Play it again" : "Play it"}</button>
+      <p class="soft hint">${known.individual ? html`<code>${known.individual.id}</code>, ${known.individual.score}${known.individual.mutations ? html`. <a href=${`/e/${encodeURIComponent(name)}/pair?child=${known.individual.id}`}>Beside its parent</a>` : ""}` : ""}</p>
     </div>
     <p role="status" class="soft">${waitingFor(replay)}</p>
     ${error ? html`<${Notice} kind="bad" title="It cannot be played.">${sentence(error.message)}<//>` : null}
@@ -62,23 +46,6 @@ function Episode({ name, id, path, known, about, query }) {
       <${Command} line=${`germline record --experiment ${name}${id === "champion" ? "" : ` --id ${id}`} --seed ${chosen.job.fresh ?? 0}`} />
       <p class="soft">films the fresh episode of this number with <code>--master</code> or <code>--run</code> behind it.</p>
     <//>`;
-}
-
-/** What may be played: the protocol's starts, or episodes that are known, and fresh ones. */
-function choices(known) {
-  const score = (value) => (value === null || value === undefined ? "" : `, returned ${number(value)}`);
-  const found = known.starts.map((each) => ({ key: `start-${each.start}`, text: `Start ${each.start} of ${known.starts.length}${score(each.return)}`, stored: each.return, job: { seed: each.seed } }));
-  if (!known.starts.length) {
-    found.push(...known.known.map((each, place) => ({ key: `known-${place + 1}`, text: `Episode ${place + 1} of the run${score(each.return)}`, stored: each.return, job: { seed: each.seed } })));
-    for (let place = 0; place < 10; place += 1) found.push({ key: `fresh-${place}`, text: `Fresh episode ${place}`, stored: null, job: { fresh: place } });
-  }
-  return found;
-}
-
-function waitingFor(replay) {
-  if (replay?.state === "waiting") return replay.before ? `Waiting: ${counted(replay.before, "replay")} before this one.` : "Starting…";
-  if (replay?.state === "playing") return replay.pictures ? `Playing: ${whole(replay.pictures)} pictures so far…` : "Rebuilding the network from its seeds…";
-  return "";
 }
 
 const Before = ({ known }) => html`
@@ -135,8 +102,6 @@ function stored(replay, chosen, known) {
   if (chosen.stored === replay.return) return `${number(chosen.stored)} in the run, the same.`;
   return `${number(chosen.stored)} in the run, another one${known.exact ? ": that should not be under int8" : ": kernels of another family add floats in another order"}.`;
 }
-
-const named = (told, action) => (typeof action === "number" && told.action_names ? told.action_names[action] : Array.isArray(action) ? action.map((each) => number(each, 2)).join(", ") : String(action));
 
 function doing(told, step) {
   const place = Math.max(0, Math.min(told.action.length - 1, step));
