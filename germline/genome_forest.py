@@ -11,7 +11,6 @@ power and rank: count u32, power f32, rank u8, the seeds u64; then for each geno
 from __future__ import annotations
 
 import struct
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
@@ -69,11 +68,11 @@ def unpack(packed: bytes) -> list[Genome]:
 def in_order_of_lines(genomes: Iterable[Genome]) -> list[Genome]:
     """Distinct genomes by initialisation seed and mutations; every branch of the forest is walked once."""
     founders: dict[int, Genome] = {}
-    children: defaultdict[int, dict[int, Genome]] = defaultdict(dict)  # of an id, by id
+    children: dict[int, dict[int, Genome]] = {}  # of an id, by id; who has none, as nearly all, is not there
     wanted = {genome.id: genome for genome in genomes}
     for genome in wanted.values():
         each = genome
-        while (parent := each.parent()) and each.id not in children[parent.id]:
+        while (parent := each.parent()) and each.id not in children.setdefault(parent.id, {}):
             children[parent.id][each.id] = each
             each = parent
         if parent is None:
@@ -84,7 +83,8 @@ def in_order_of_lines(genomes: Iterable[Genome]) -> list[Genome]:
         genome = waiting.pop()
         if genome.id in wanted:
             ordered.append(genome)
-        waiting += _by_falling_mutation(list(children[genome.id].values()))
+        if genome.id in children:
+            waiting += _by_falling_mutation(list(children.pop(genome.id).values()))
     return ordered
 
 

@@ -210,7 +210,7 @@ def parent_of(ask: Ask) -> Genome:
 
 def write_snapshot(snapshot: Snapshot) -> bytes:
     """A snapshot as bytes; takes seconds for large populations, and may be done on another thread."""
-    snapshot = snapshot.written()
+    frozen, snapshot = snapshot, snapshot.written()
     message = journal_pb2.Snapshot(
         format_version=FORMAT_VERSION,
         position=str(snapshot.position),
@@ -237,7 +237,16 @@ def write_snapshot(snapshot: Snapshot) -> bytes:
     if snapshot.stop is not None:
         message.stop.ParseFromString(snapshot.stop)
         message.stop.SetInParent()  # present, also where there is no condition at all
+    if snapshot is not frozen:
+        _let_go(snapshot.algorithm)
     return message.SerializeToString()
+
+
+def _let_go(value: dict[str, JsonValue]) -> None:
+    """Free what is packed, bit by bit: all of a population at once would hold up everything else."""
+    for rows in value.values():
+        while isinstance(rows, list) and rows:
+            del rows[-_AT_A_TIME:]
 
 
 def read_snapshot(encoded: bytes) -> Snapshot:
