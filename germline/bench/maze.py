@@ -155,9 +155,9 @@ def row(name: str, found: Sequence[Outcome]) -> str:
 def main() -> None:
     """Print a line of the table for each search, as soon as its seeds are played."""
     parser = argparse.ArgumentParser(description="The maze that misleads, over seeds.")
-    parser.add_argument("--evaluations", type=int, default=20_000, help="at most, of each search and seed")
+    parser.add_argument("--evaluations", type=int, default=10_000, help="at most, of each search and seed")
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--first-seed", type=int, default=100, help="0 to 4 chose some of the settings")
+    parser.add_argument("--first-seed", type=int, default=100, help="0 to 25 chose some of the settings")
     parser.add_argument("--only", nargs="*", choices=tuple(SEARCHES), default=tuple(SEARCHES))
     parser.add_argument("--results", type=Path, default=Path("runs/maze"), help="folder of what is played")
     given = parser.parse_args()

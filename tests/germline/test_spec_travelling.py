@@ -6,8 +6,9 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from germline.spec import complete, loads
 from germline.spec.fields import default_of, is_map, is_table
-from germline.spec.travelling import for_any_build, is_zero_by_default
+from germline.spec.travelling import for_any_build, for_workers, is_zero_by_default
 from germline.v1 import spec_pb2
+from master.experiments.settings import ExperimentSettings
 
 PONG = """
 name = "one"
@@ -58,3 +59,36 @@ def test_every_setting_that_was_added_is_absent_or_zero_by_default() -> None:
     }
     shared = {name for name in later if not name.startswith(("algorithm.", "task.function", "task.gym"))}
     assert shared == FIRST
+
+
+BEHAVING = """
+name = "one"
+[task.gym]
+id = "CartPole-v1"
+[policy]
+name = "linear"
+[behaviour]
+descriptor = "observation"
+indices = [0, 1]
+low = [-1.0]
+high = [1.0]
+"""
+
+
+def test_what_masters_alone_read_is_not_said_to_earlier_workers() -> None:
+    novel = "[algorithm.eggroll]\nvalidation_epochs = 1\n[algorithm.eggroll.novelty]\n"
+    centres, elites = loads(BEHAVING + novel), loads(BEHAVING + "[algorithm.map_elites]\ngrid = [2, 2]\n")
+    assert centres.algorithm.eggroll.novelty.HasField("measured")
+    assert elites.algorithm.map_elites.HasField("ties")
+    assert not for_workers(centres).algorithm.eggroll.novelty.HasField("measured")
+    assert not for_workers(elites).algorithm.map_elites.HasField("ties")
+
+
+def test_a_stored_spec_that_says_nothing_means_what_it_meant_when_it_was_made() -> None:
+    novel = "[algorithm.eggroll]\nvalidation_epochs = 1\n[algorithm.eggroll.novelty]\n"
+    centres, elites = loads(BEHAVING + novel), loads(BEHAVING + "[algorithm.map_elites]\ngrid = [2, 2]\n")
+    centres.algorithm.eggroll.novelty.ClearField("measured")
+    elites.algorithm.map_elites.ClearField("ties")
+    kept = [ExperimentSettings.stored(each.SerializeToString()).spec.algorithm for each in (centres, elites)]
+    assert kept[0].eggroll.novelty.measured == spec_pb2.CENTRE_MEASURED_OWN_EPOCH
+    assert kept[1].map_elites.ties == spec_pb2.TIES_FIRST
