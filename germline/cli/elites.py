@@ -88,12 +88,21 @@ def _numbers(experiment: Experiment, found: Sequence[Individual], offset: float)
 
 def _sentence(experiment: Experiment, found: Sequence[Individual], offset: float) -> str:
     numbers = _numbers(experiment, found, offset)
-    episodes = f", by {numbers['fewest_episodes']:,} to {numbers['most_episodes']:,} episodes each"
     return (
         f"{experiment.name}: {len(found):,} of {numbers['cells']:,} cells "
         f"({100 * numbers['coverage']:.1f} %), "
         f"QD score {numbers['qd_score']:.6g}, best {numbers['best']:.6g}"
-    ) + (episodes if numbers["fewest_episodes"] else "")  # earlier masters do not say
+        f"{_rests_on({each.fitness_episodes for each in found})}"
+    )
+
+
+def _rests_on(episodes: set[int]) -> str:
+    """On how many episodes each elite rests; nothing where an earlier master does not say."""
+    if not episodes or 0 in episodes:
+        return ""
+    fewest, most = min(episodes), max(episodes)
+    many = f"{fewest:,}" if fewest == most else f"{fewest:,} to {most:,}"
+    return f", by {many} {'episode' if most == 1 else 'episodes'} each"
 
 
 def _write(experiment: Experiment, found: Sequence[Individual], output: Path) -> None:
