@@ -15,9 +15,9 @@ from rich.table import Table
 from germline.cli.curves import SUFFIXES, Axis, Quantity, Row, write_rows
 from germline.cli.errors import needs_extra
 from germline.cli.files import ForceOption, check_free, write_whole
-from germline.cli.groups import Group, Point, groups_of, shared_curve
+from germline.cli.groups import Group, Point, groups_of, played_words, shared_curve
 from germline.cli.output import Json, emit, notes, show_table
-from germline.cli.target import JsonOption
+from germline.cli.target import JsonOption, Target, with_target
 from germline.cli.words import duration, number
 
 _PICTURES = (".png", ".svg", ".pdf")
@@ -25,12 +25,18 @@ _PICTURES = (".png", ".svg", ".pdf")
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(compare)
+    app.command()(with_target(compare))
 
 
 def compare(
-    folders: Annotated[
-        list[Path], typer.Argument(help="Folders of runs, of replicates, or of sweeps.", show_default=False)
+    target: Target,
+    places: Annotated[
+        list[str],
+        typer.Argument(
+            help="Folders of runs, of replicates, or of sweeps; NAME@host:port for an experiment of a "
+            "master, NAME@ for one of --master; with a * in NAME for replicates.",
+            show_default=False,
+        ),
     ],
     over: Annotated[Axis, typer.Option(help="What the curves run over.")] = "evaluations",
     curve: Annotated[
@@ -50,15 +56,16 @@ def compare(
 ) -> None:
     """Hold runs against each other: interquartile means with bootstrap intervals over replicates.
 
-    Each folder is a group: a run, or all replicates in it; of a sweep, each trial is one. A run's score is
-    its champion's validated mean. The last column is the probability that a run of the group scores higher
-    than one of the first group.
+    Each folder is a group: a run, or all replicates in it; of a sweep, each trial is one. So is what each
+    NAME@host:port names. A run's score is its champion's validated mean. The last column is the probability
+    that a run of the group scores higher than one of the first group.
 
     Example: germline compare runs/pong runs/balance --over frames --output compare.png
+    Example: germline compare runs/pong 'pong-r*@localhost:7700'
     """
     if output is not None:
         check_free(output, (*_PICTURES, *SUFFIXES), force=force)
-    groups = groups_of(folders)
+    groups = groups_of(places, target)
     if len({run.task for group in groups for run in group.runs}) > 1:
         notes.print("germline: these runs play different tasks: their scores do not compare")
     if as_json:
@@ -75,7 +82,8 @@ def _write(groups: Sequence[Group], quantity: Quantity, over: Axis, file: Path, 
     if file.suffix.lower() in SUFFIXES:
         write_rows([row for label, points in curves.items() for row in _rows(label, points, over)], file)
     else:
-        draw(curves, quantity, over, file, robust=robust)
+        label = played_words(groups) if over == "frames" else over
+        draw(curves, quantity, label, file, robust=robust)
 
 
 def _rows(label: str, points: Sequence[Point], over: Axis) -> list[Row]:
@@ -100,7 +108,7 @@ def _table(groups: Sequence[Group]) -> Table:
         "median",
         "mean",
         "evaluations",
-        "frames",
+        played_words(groups),
         "time",
         "beats 1st",
     )
@@ -139,24 +147,24 @@ def _json(group: Group, first: Group) -> dict[str, Json]:
 
 
 def draw(
-    curves: dict[str, list[Point]], quantity: Quantity, over: Axis, file: Path, *, robust: bool = False
+    curves: dict[str, list[Point]], quantity: Quantity, label: str, file: Path, *, robust: bool = False
 ) -> None:
-    """Draw the curves over each other, each with its interval."""
+    """Draw the curves over each other, each with its interval; `label` says what they run over."""
     with needs_extra("local"):
         import matplotlib as mpl
 
         mpl.use("Agg")
         import matplotlib.pyplot as plt
     figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
-    for label, points in curves.items():
+    for name, points in curves.items():
         if points:
             places = [point.position for point in points]
-            (line,) = axes.plot(places, [point.value.estimate for point in points], label=label)
+            (line,) = axes.plot(places, [point.value.estimate for point in points], label=name)
             low, high = [point.value.low for point in points], [point.value.high for point in points]
             axes.fill_between(places, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
     if robust:
         axes.set_ylim(*_middle([point for points in curves.values() for point in points]))
-    axes.set_xlabel(over)
+    axes.set_xlabel(label)
     axes.set_ylabel("champion's validated mean, IQM" if quantity == "champion" else f"{quantity}, IQM")
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.grid(alpha=0.3)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +14,10 @@ from germline.cli.archive import Archive
 from germline.cli.curves import Axis, Quantity, position, value_of
 from germline.cli.errors import CommandError, Exit
 from germline.cli.folder import RunFolder
+from germline.cli.source import Source
+from germline.cli.target import Target
 from germline.cli.trials import noted, score_of
+from germline.cli.words import played_word
 from germline.client import Experiment, HistoryPoint
 from germline.spec import to_toml
 from germline.statistics import Interval, bootstrap_interval
@@ -27,7 +31,7 @@ _RECORD = "experiment.json"
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run, as its folder tells it.
+    """One run, as its folder or its master tells it.
 
     Attributes:
         experiment: as it stood.
@@ -77,46 +81,83 @@ class Point(NamedTuple):
     value: Interval
 
 
-def groups_of(paths: Sequence[Path]) -> list[Group]:
-    """What the folders hold: a run, replicates, or a sweep, whose trials are a group each.
+def groups_of(places: Sequence[str], target: Target) -> list[Group]:
+    """What these hold, a group each: folders, and experiments of masters.
+
+    Args:
+        places: a folder of a run or of replicates, or of a sweep, whose trials are a group each; or
+            NAME@host:port, an experiment of the master there, where NAME may have a `*` for several.
+        target: the master that NAME@ means, and how to talk to every master.
 
     Raises:
-        CommandError: for a folder that holds no results, or none that have a score.
+        CommandError: for one that holds no results, or if none of them has a score.
     """
-    groups = [group for path in paths for group in _groups(path)]
+    groups = [group for place in places for group in _groups_at(place, target)]
     if not groups:
-        raise CommandError("none of the folders holds a run that has a score yet")
+        raise CommandError("none of these is, or holds, a run that has a score yet")
     return groups
+
+
+def played_words(groups: Sequence[Group]) -> str:
+    """What their tasks count: frames, steps or calls; frames, where they differ."""
+    words = {played_word(run.experiment.spec) for group in groups for run in group.runs}
+    return words.pop() if len(words) == 1 else "frames"
+
+
+def _groups_at(place: str, target: Target) -> list[Group]:
+    name, at, address = place.rpartition("@")
+    if not at or Path(place).exists():
+        return _groups(Path(place))
+    return _of_master(name, replace(target, master=address, run=None) if address else target)
+
+
+def _of_master(pattern: str, target: Target) -> list[Group]:
+    """The experiments of this name, as one group."""
+    with target.connect() as client:
+        names = [each.name for each in client.experiments() if fnmatchcase(each.name, pattern)]
+    if not names:
+        raise CommandError(f"{pattern!r} names no experiment of {target.master}", Exit.REFUSED)
+    runs = []
+    for name in names:
+        with target.source(name) as source:
+            runs.append(_run(source))
+    return _group(pattern, runs)
 
 
 def _groups(path: Path) -> list[Group]:
     if not path.is_dir():
         raise CommandError(f"{path} is no folder; allowed: what `germline run` or `sweep` made", Exit.USAGE)
     if (path / _RECORD).exists():
-        return _group(path.name, [path])
+        return _group(path.name, _runs([path]))
     trials = noted(path)
     if len(trials) > 1:
         named = [(f"{each['trial']:03d} {each['label']}", each["experiments"]) for each in trials]
-        return [group for label, names in named for group in _group(label, [path / name for name in names])]
+        return [
+            group for label, names in named for group in _group(label, _runs([path / name for name in names]))
+        ]
     found = sorted(record.parent for record in path.glob(f"*/{_RECORD}"))
     if not found:
         raise CommandError(
             f"{path} holds no results; allowed: what `germline run` or `sweep` made", Exit.USAGE
         )
-    return _group(path.name, found)
+    return _group(path.name, _runs(found))
 
 
-def _group(label: str, folders: Sequence[Path]) -> list[Group]:
+def _group(label: str, runs: Iterable[Run | None]) -> list[Group]:
     """The runs that have a score; no group where none has."""
-    runs = [run for folder in folders if (folder / _RECORD).exists() and (run := _run(folder)) is not None]
-    return [Group(label, tuple(runs))] if runs else []
+    scored = tuple(run for run in runs if run is not None)
+    return [Group(label, scored)] if scored else []
 
 
-def _run(folder: Path) -> Run | None:
-    archive = Archive(RunFolder(folder))
-    experiment = archive.experiment()
+def _runs(folders: Sequence[Path]) -> Iterator[Run | None]:
+    """What these folders hold; nothing of a sweep's experiment that has not begun."""
+    return (_run(Archive(RunFolder(folder))) for folder in folders if (folder / _RECORD).exists())
+
+
+def _run(source: Source) -> Run | None:
+    experiment = source.experiment()
     score = score_of(experiment)
-    return None if score is None else Run(experiment, tuple(archive.history()), score)
+    return None if score is None else Run(experiment, tuple(source.history()), score)
 
 
 def shared_curve(group: Group, quantity: Quantity, over: Axis) -> list[Point]:

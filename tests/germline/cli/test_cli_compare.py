@@ -3,15 +3,22 @@
 import csv
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from germline.cli.app import run
+from germline.cli.archive import Archive
+from germline.cli.folder import RunFolder
 from germline.cli.groups import Group, groups_of, shared_curve
+from germline.cli.target import Target
+from germline.client import Experiment, HistoryPoint
+from germline.connection import Security
 from germline.statistics import interquartile_mean
+
+NOWHERE = Target("localhost:1", None, Security())
 
 
 @pytest.fixture
@@ -81,7 +88,7 @@ def test_a_folder_of_replicates_is_one_group(left: Path, capsys: pytest.CaptureF
 
 
 def test_a_shared_curve_holds_each_runs_last_value_and_ends_where_the_first_run_does(left: Path) -> None:
-    group = groups_of([left])[0]
+    group = groups_of([str(left)], NOWHERE)[0]
     curve = shared_curve(group, "champion", "evaluations")
     assert curve[0].position == 120, "where the slowest first knows a champion"
     assert curve[-1].position == 100 or curve[-1].position == max(curve[0].position, 100)
@@ -152,3 +159,59 @@ def test_what_cannot_be_compared_is_refused_or_said(
     (left / "a-001-r01" / "experiment.json").write_text(json.dumps(experiment))
     assert run(["compare", str(left)]) == 0
     assert "play different tasks: their scores do not compare" in capsys.readouterr().err
+
+
+class Master:
+    """A master as commands see it, which has what a folder holds."""
+
+    def __init__(self, place: Path, address: str) -> None:
+        self.address = address
+        self._archives = {folder.name: Archive(RunFolder(folder)) for folder in sorted(place.glob("a-*"))}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def experiments(self) -> list[Experiment]:
+        return [archive.experiment() for archive in self._archives.values()]
+
+    def experiment(self, name: str) -> Experiment:
+        return self._archives[name].experiment()
+
+    def history(self, name: str) -> list[HistoryPoint]:
+        return self._archives[name].history()
+
+
+def test_experiments_of_masters_stand_beside_folders(
+    left: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[str] = []
+
+    def client_of(address: str, _: Security) -> Master:
+        asked.append(address)
+        return Master(left, address)
+
+    monkeypatch.setattr("germline.cli.target.client_of", client_of)
+    words = ["compare", str(left / "a-001-r01"), "a-001-r02@host:7700", "a-002-*@", "--master", "other:1"]
+    assert run([*words, "--json"]) == 0
+    groups = said(capsys)
+    assert [group["scores"] for group in groups] == [[0], [1], [4, 5, 6]]
+    assert [group["group"] for group in groups] == ["a-001-r01", "a-001-r02", "a-002-*"]
+    assert set(asked) == {"host:7700", "other:1"}
+    assert run(["compare", "nobody@host:7700"]) == 4
+    assert "'nobody' names no experiment of host:7700" in capsys.readouterr().err
+
+
+def test_what_is_counted_has_the_tasks_own_name(left: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["compare", str(left)]) == 0
+    assert " frames " in capsys.readouterr().out
+    for file in left.glob("*/experiment.json"):
+        told = json.loads(file.read_text())
+        spec = told["spec"].replace("[task.atari]\ngame", "[task.gym]\nid").replace("motion", "mlp")
+        file.write_text(json.dumps(told | {"spec": spec}))
+    assert run(["compare", str(left)]) == 0
+    shown = capsys.readouterr().out
+    assert " steps " in shown
+    assert "frames" not in shown
