@@ -4,6 +4,7 @@ The names that most people look for, each loaded when it is first asked for::
 
     policy = germline.load("champion.toml")          # act, evaluate, record, weights, network
     result = germline.run("experiments/pong.toml")   # a master and workers, on this machine
+    found = germline.sweep("pong.toml", {"algorithm.ga.power": [0.002, 0.005]})   # many settings
     client = germline.connect("master-host:7700")    # a master that somebody else started
     history = germline.experiment(client).history()  # arrays; a notebook shows experiments and champions
     print(germline.Spec.load("experiments/pong.toml"))
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from germline.face.objects import here
     from germline.face.policy import Policy, load
     from germline.face.run import run
+    from germline.face.sweep import sweep
     from germline.spec.problems import SpecError
     from germline.spec.typed import Spec
 
@@ -42,6 +44,7 @@ _HOMES = {
     "load": "germline.face.policy",
     "minimise": "germline.face.minimise",
     "run": "germline.face.run",
+    "sweep": "germline.face.sweep",
 }
 _MODULES = ("eggroll", "spec")  # torch is loaded by the first alone
 
@@ -60,6 +63,7 @@ __all__ = [
     "minimise",
     "run",
     "spec",
+    "sweep",
 ]
 
 

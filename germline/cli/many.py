@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from typing import NamedTuple
 
 import typer
 from rich.live import Live
@@ -45,20 +46,46 @@ def run_many(
     at_once: int,
     port: int = 0,
     dashboard: bool = False,
-) -> Exit:
+    ending: Ending | None = None,
+) -> Outcome:
     """Run trials in a folder; the arguments are those of :class:`Many` and of :func:`.crew.hire`."""
     with place.locked():
         place.check_holds_many()
         hired = hire(place, crew, code, port, dashboard=dashboard)
         with Client(hired.address, token=hired.token) as client:
-            return Many(place, plan, search, hired.fleet, judge, at_once).sit(client)
+            return Many(place, plan, search, hired.fleet, judge, at_once, ending).sit(client)
+
+
+def conclude(outcome: Outcome, place: RunFolder, shown: Shown) -> None:
+    """Say what came of it all."""
+    with unheard():
+        if shown is Shown.NOTHING:
+            trials = [tally.as_json() for tally in ranked(outcome.tallies)]
+            emit({"folder": str(place.path), "trials": trials})
+        else:
+            show_table(table_of(outcome.tallies))
+            typer.echo(f"compare them: germline compare {place.path}")
+
+
+class Outcome(NamedTuple):
+    """What came of many experiments: how it ended, and the trials in their order."""
+
+    exit: Exit
+    tallies: Sequence[Tally]
 
 
 class Many:
     """Runs trials over one fleet, some experiments at a time, until all are over or somebody ends it."""
 
     def __init__(
-        self, place: RunFolder, plan: Plan, search: Search, fleet: Fleet, judge: Judge, at_once: int
+        self,
+        place: RunFolder,
+        plan: Plan,
+        search: Search,
+        fleet: Fleet,
+        judge: Judge,
+        at_once: int,
+        ending: Ending | None = None,
     ) -> None:
         """Start nothing yet; see :meth:`sit`.
 
@@ -69,20 +96,23 @@ class Many:
             fleet: what to start.
             judge: who plays each champion anew.
             at_once: experiments that share the fleet at a time, at least.
+            ending: whether somebody wants the end; None: signals say it.
         """
         self._place, self._plan, self._search, self._fleet = place, plan, search, fleet
         self._judge, self._shown, self._at_once = judge, judge.shown, at_once
-        self._ending = Ending(says_so=self._shown is not Shown.DISPLAY)
+        self._heeds_signals = ending is None
+        self._ending = ending or Ending(says_so=self._shown is not Shown.DISPLAY)
         self._tallies: list[Tally] = []
         self._is_dry = False
 
-    def sit(self, client: Client) -> Exit:
+    def sit(self, client: Client) -> Outcome:
         """Run it all; whatever happens, no process is left behind."""
-        self._ending.heed_signals()
+        if self._heeds_signals:
+            self._ending.heed_signals()
         try:
-            return self._sit(client)
+            return Outcome(self._sit(client), self._tallies)
         except KeyboardInterrupt:
-            return Exit.INTERRUPTED
+            return Outcome(Exit.INTERRUPTED, self._tallies)
         except NotReachableError as error:
             raise CommandError(f"{error}; run again to go on", Exit.UNREACHABLE) from None
         finally:
@@ -103,7 +133,6 @@ class Many:
         self._note()
         self._fleet.drain_master(DRAIN_S)
         self._judge_all()
-        self._conclude()
         if self._ending.asked:
             return Exit.INTERRUPTED
         return Exit.OK if any(member.value is not None for member in self._members()) else Exit.FAILED
@@ -231,17 +260,6 @@ class Many:
             f"{self._plan.name}: {over} of {counted(len(members), 'experiment')} over, "
             f"{counted(evaluations, 'evaluation')}{leader}"
         )
-
-    def _conclude(self) -> None:
-        """Say what came of it all."""
-        best_first = ranked(self._tallies)
-        with unheard():
-            if self._shown is Shown.NOTHING:
-                folder = str(self._place.path)
-                emit({"folder": folder, "trials": [tally.as_json() for tally in best_first]})
-            else:
-                show_table(table_of(self._tallies))
-                typer.echo(f"compare them: germline compare {self._place.path}")
 
     def _say(self, text: str) -> None:
         with unheard():

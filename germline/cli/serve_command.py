@@ -10,23 +10,24 @@ from typing import Annotated
 
 import typer
 
-from germline import logs, settings
+from germline import logs
 from germline.cli.errors import CommandError, Exit, as_usage, needs_extra
 from germline.cli.output import emit
+from germline.cli.protection import SERVING, ListenOption, Protection, protection, split_address
 from germline.cli.serving import Wanted
-from germline.cli.target import JsonOption, Target, with_target
+from germline.cli.taking import taking
+from germline.cli.target import JsonOption, Target, target_of
 from germline.cli.words import counted
-
-_SERVING = "Serving"
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(with_target(serve))
+    app.command()(taking(target_of, protection)(serve))
 
 
 def serve(
     target: Target,
+    protection: Protection,
     cards: Annotated[
         list[Path] | None,
         typer.Argument(
@@ -43,66 +44,42 @@ def serve(
     best: Annotated[
         int, typer.Option(min=1, max=100, help="Serve the champion, and so many of the best in all.")
     ] = 1,
-    listen: Annotated[
-        str,
-        typer.Option(help="Where clients ask for models, host:port; port 0 takes a free one.",
-                     rich_help_panel=_SERVING),
-    ] = "localhost:9091",
+    listen: ListenOption = "localhost:9091",
     node_port: Annotated[
         int,
-        typer.Option(min=0, max=65_000, rich_help_panel=_SERVING,
+        typer.Option(min=0, max=65_000, rich_help_panel=SERVING,
                      help="The first model's port, others have the next ones; 0 takes free ones."),
     ] = 0,
     advertise: Annotated[
         str,
         typer.Option(help="Host under which clients reach the models; by default that by which they came.",
-                     rich_help_panel=_SERVING, show_default=False),
+                     rich_help_panel=SERVING, show_default=False),
     ] = "",
     model: Annotated[
         str | None,
-        typer.Option(rich_help_panel=_SERVING, show_default=False,
+        typer.Option(rich_help_panel=SERVING, show_default=False,
                      help='A class of your own around each policy: "package.module:Class".'),
     ] = None,
     isolate: Annotated[
         bool,
-        typer.Option("--isolate", rich_help_panel=_SERVING,
+        typer.Option("--isolate", rich_help_panel=SERVING,
                      help="A process for each model: one that ends its process ends no other."),
     ] = False,
     every: Annotated[
         float, typer.Option(min=0.1, help="Seconds between two looks for a new champion.",
-                            rich_help_panel=_SERVING)
+                            rich_help_panel=SERVING)
     ] = 5.0,
     allow_code: Annotated[
         str,
-        typer.Option(rich_help_panel=_SERVING, show_default=False,
+        typer.Option(rich_help_panel=SERVING, show_default=False,
                      help="Code that experiments of a master may have imported here, as for a worker."),
     ] = "",
-    serve_token_file: Annotated[
-        Path | None,
-        typer.Option(rich_help_panel=_SERVING, show_default=False,
-                     help="A file with the token that clients of the models have to show."),
-    ] = None,
-    serve_cert: Annotated[
-        Path | None,
-        typer.Option(exists=True, dir_okay=False, rich_help_panel=_SERVING, show_default=False,
-                     help="Serve TLS with this certificate chain, a PEM file; needs --serve-key."),
-    ] = None,
-    serve_key: Annotated[
-        Path | None,
-        typer.Option(exists=True, dir_okay=False, rich_help_panel=_SERVING, show_default=False,
-                     help="Private key of the certificate, a PEM file."),
-    ] = None,
     gateway_keys: Annotated[
         Path | None,
-        typer.Option(exists=True, dir_okay=False, rich_help_panel=_SERVING, show_default=False,
+        typer.Option(exists=True, dir_okay=False, rich_help_panel=SERVING, show_default=False,
                      help="Take only calls signed by one of these RSA keys, public ones or certificates, as "
                      "model-runner-client signs them in its gateway mode."),
     ] = None,
-    insecure: Annotated[
-        bool,
-        typer.Option("--insecure", rich_help_panel=_SERVING,
-                     help="Serve a network without a token or without TLS."),
-    ] = False,
     device: Annotated[str, typer.Option(help="Where networks run: auto, cpu, cuda or mps.")] = "auto",
     as_json: JsonOption = False,
 ) -> None:  # fmt: skip
@@ -123,13 +100,12 @@ def serve(
         from worker.serving import service
     if cards and (target.run is not None or experiment is not None or best > 1):
         raise CommandError("cards need no --run, --experiment or --best: it is all there", Exit.USAGE)
-    host, port = _split(listen)
+    host, port = split_address(listen)
     try:
-        token = settings.secret("serve_token", serve_token_file, None) or ""
         serving = service.ServingSettings(
-            host=host, port=port, node_port=node_port, advertise=advertise, token=token,
-            tls_cert=serve_cert, tls_key=serve_key, gateway_keys=gateway_keys,
-            insecure=insecure, every_s=every,
+            host=host, port=port, node_port=node_port, advertise=advertise, token=protection.token or "",
+            tls_cert=protection.cert, tls_key=protection.key, gateway_keys=gateway_keys,
+            insecure=protection.insecure, every_s=every,
         )  # fmt: skip
         with needs_extra("certificates"):
             serving.protection()  # which looks at its files
@@ -170,10 +146,3 @@ def _kind(path: str | None) -> Callable[..., object] | None:
     if not callable(found):
         raise SetupError(f"model is {path!r}, which names {found!r}; allowed: a class")
     return found
-
-
-def _split(address: str) -> tuple[str, int]:
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit() or int(port[:6]) > 65_535:
-        raise CommandError(f"--listen is {address!r}; allowed: host:port, port 0 to 65535", Exit.USAGE)
-    return host, int(port)

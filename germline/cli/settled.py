@@ -1,29 +1,14 @@
-"""Options that change a spec from the command line: settings by path, a name, a seed."""
+"""A spec as the command line changes it: settings by path, a name, a seed."""
 
 from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, TypeAlias
-
-import typer
 
 from germline.cli.errors import CommandError, Exit
 from germline.cli.trials import Plan
 from germline.spec import load, read_settings, to_toml, with_settings
 from germline.v1 import spec_pb2
-
-SetOption: TypeAlias = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        help="Change a setting of the spec, path=value, such as algorithm.ga.power=0.01. May be repeated.",
-        show_default=False,
-    ),
-]
-NameOption: TypeAlias = Annotated[
-    str | None, typer.Option("--name", help="Call it so, instead of the spec's name.", show_default=False)
-]
 
 
 def as_set(
@@ -42,7 +27,9 @@ def as_set(
     return with_settings(table, changes, str(spec), spec.parent)
 
 
-def plan_of(written: spec_pb2.ExperimentSpec, spec: Path, replicates: int, evaluations: int | None) -> Plan:
-    """What the experiments of many runs have in common."""
+def plan_of(
+    written: spec_pb2.ExperimentSpec, source: str, folder: Path, replicates: int, evaluations: int | None
+) -> Plan:
+    """What the experiments of many runs have in common; see :class:`.trials.Plan`."""
     table = tomllib.loads(to_toml(written))
-    return Plan(written.name, table, str(spec), spec.parent, written.seed, replicates, evaluations)
+    return Plan(written.name, table, source, folder, written.seed, replicates, evaluations)

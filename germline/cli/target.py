@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +16,7 @@ from germline.cli.archive import Archive
 from germline.cli.errors import CommandError, Exit
 from germline.cli.folder import RunFolder
 from germline.cli.source import ArchiveSource, MasterSource
+from germline.cli.taking import taking
 from germline.client import Client
 from germline.client.client import DEFAULT_ADDRESS
 from germline.connection import Security, check_addresses
@@ -134,23 +133,10 @@ class Target:
 
 def with_target(command: Callable[Concatenate[Target, _Own], None]) -> Callable[..., None]:
     """A command that takes a target, with the options that name it beside its own."""
-    signature = inspect.signature(command, eval_str=True)
-    _, *own = signature.parameters.values()
-    shared = {
-        name: parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        for name, parameter in inspect.signature(_target, eval_str=True).parameters.items()
-    }
-
-    @functools.wraps(command)
-    def complete(**arguments: object) -> None:
-        options = {name: arguments.pop(name) for name in shared}
-        command(_target(**options), **arguments)  # type: ignore[arg-type,call-arg]  # typer has read them
-
-    complete.__signature__ = signature.replace(parameters=[*own, *shared.values()])  # type: ignore[attr-defined]
-    return complete
+    return taking(target_of)(command)
 
 
-def _target(
+def target_of(
     context: typer.Context,
     master: MasterOption = DEFAULT_ADDRESS,
     run: RunOption = None,
@@ -160,6 +146,7 @@ def _target(
     tls_cert: CertOption = None,
     tls_key: KeyOption = None,
 ) -> Target:
+    """Whom these options name. Raises CommandError."""
     after = given(token_file, tls, ca, tls_cert, tls_key)
     before: Mapping[str, object] = context.find_root().obj
     chosen = {name: value if value is not None else before[name] for name, value in after.items()}

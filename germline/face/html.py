@@ -21,6 +21,13 @@ def table(title: str, rows: Sequence[tuple[str, str]]) -> str:
     return f"<div><strong>{escape(title)}</strong><table>{cells}</table></div>"
 
 
+def grid(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A title above a table with a row of column names."""
+    head = "".join(f"<th>{escape(name)}</th>" for name in header)
+    body = "".join("<tr>" + "".join(f"<td>{escape(value)}</td>" for value in row) + "</tr>" for row in rows)
+    return f"<div><strong>{escape(title)}</strong><table><tr>{head}</tr>{body}</table></div>"
+
+
 def curve(x: Floats, low: Floats, middle: Floats, high: Floats, words: str) -> str:
     """A line within a band, as a picture that needs no program; nothing for fewer than two points.
 

@@ -119,7 +119,7 @@ def _job(
     """Everything checked before anything is started."""
     if workers is not None and workers < 1:
         raise CommandError(f"workers is {workers}; allowed: 1 or more")
-    written, source = _read(spec)
+    written, source = read_spec(spec)
     wanted = Wanted.of(written, evaluations, source)
     check_not_own(wanted.spec, source)
     code = check_playable(wanted.spec, source)
@@ -127,10 +127,10 @@ def _job(
     place = RunFolder(Path(folder) if folder else Path("runs") / wanted.spec.name)
     size = workers or (1 if is_here(wanted.spec) else default_workers())  # threads share one interpreter
     crew = Crew(size, device, wanted.spec.parallelism)
-    return Job(place, wanted, crew, tuple(code), Judge(verdict, device, _shown(progress)), seconds)
+    return Job(place, wanted, crew, tuple(code), Judge(verdict, device, shown_of(progress)), seconds)
 
 
-def _read(spec: SpecLike) -> tuple[spec_pb2.ExperimentSpec, str]:
+def read_spec(spec: SpecLike) -> tuple[spec_pb2.ExperimentSpec, str]:
     """The spec as a message, and what it is called in problems."""
     if isinstance(spec, Spec):
         return spec.message, "the spec"
@@ -139,7 +139,8 @@ def _read(spec: SpecLike) -> tuple[spec_pb2.ExperimentSpec, str]:
     return load(spec), TEXT if isinstance(spec, str) and is_text(spec) else str(spec)
 
 
-def _shown(progress: bool) -> Shown:
+def shown_of(progress: bool) -> Shown:
+    """What a run shows while it lasts."""
     if not progress:
         return Shown.NOTHING
     return Shown.DISPLAY if console.is_terminal or console.is_jupyter else Shown.LINES

@@ -4,7 +4,7 @@ import pytest
 
 from germline.cli.axes import Axis, Choices, Planned, Range, Trial, at_random, grid, read_axis
 from germline.cli.errors import CommandError
-from germline.cli.optuna_search import OptunaSearch
+from germline.cli.sweep_search import OptunaSearch
 
 POWER = "algorithm.ga.power"
 
