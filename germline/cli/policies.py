@@ -239,6 +239,7 @@ def _notes(spec: spec_pb2.ExperimentSpec, built: BuiltPlayable) -> dict[str, str
         version=settings.policy_version,
         hidden=settings.hidden,
         arguments=settings.policy_arguments,
+        numbers=settings.normalisation.numbers,
     )
     return {"spec": to_toml(spec), "spec_format": str(SPEC_FORMAT), "network": json.dumps(network)}
 

@@ -64,7 +64,7 @@ class NormaliserSettings(NamedTuple):
         """
         if self.numbers is None and not self.learns:
             return None
-        _check(spaces)
+        self.check(spaces)
         versions, numbers = self.versions, self.numbers
         if self.learns and versions is None:
             raise SetupError(
@@ -73,6 +73,21 @@ class NormaliserSettings(NamedTuple):
             )
         find = versions.numbers_of if versions is not None else lambda _: numbers
         return lambda slots, rows: Normaliser(find, spaces, slots, rows, tells=self.learns)
+
+    def check(self, spaces: Spaces) -> None:
+        """Raise SetupError if observations are to be normalised that are no vectors of so many numbers."""
+        shape, kind = spaces.observation_shape, spaces.observation_dtype
+        if self.numbers is None and not self.learns:
+            return
+        if len(shape) != 1 or kind != np.float32 or shape[0] > MOST_NUMBERS:
+            raise SetupError(
+                f"policy.normalise_observations is for vectors of up to {MOST_NUMBERS:,} numbers; the task "
+                f"shows {kind} of shape {shape}"
+            )
+        if self.numbers is not None and len(self.numbers.mean) != shape[0]:
+            raise SetupError(
+                f"policy.normalisation has {len(self.numbers.mean)} numbers; the task shows {shape[0]}"
+            )
 
 
 AS_SHOWN = NormaliserSettings()
@@ -157,13 +172,3 @@ class Normaliser:
         for row_sums, row_squares in zip(self._sums[slot], self._squares[slot], strict=True):
             sums, squares = sums + row_sums, squares + row_squares
         return Observed(int(self._counts[slot].sum()), sums, squares).pack()
-
-
-def _check(spaces: Spaces) -> None:
-    """Raise SetupError unless a task shows vectors of numbers, which can be normalised."""
-    shape, kind = spaces.observation_shape, spaces.observation_dtype
-    if len(shape) != 1 or kind != np.float32 or shape[0] > MOST_NUMBERS:
-        raise SetupError(
-            f"policy normalises observations, which is for vectors of up to {MOST_NUMBERS} numbers; "
-            f"the task shows {kind} of shape {shape}"
-        )

@@ -16,7 +16,7 @@ from worker.networks.forward.integer_plan import integer_plan
 from worker.networks.policies.build import make_policy
 from worker.playing.normaliser import AS_SHOWN, NormaliserSettings
 from worker.plugins import make_task
-from worker.tasks.base import ContinuousActions, SetupError, Task, WeightsTask
+from worker.tasks.base import ContinuousActions, EpisodicTask, SetupError, Task, WeightsTask
 
 PRECISIONS = ("float32", "bfloat16", "int8")
 MOST_ROWS = 32
@@ -80,6 +80,8 @@ def playable(settings: EngineSettings, task: Task | None = None) -> Playable:
     if settings.precision not in PRECISIONS:
         raise SetupError(f"evaluation.precision is {settings.precision!r}; allowed: {', '.join(PRECISIONS)}")
     task = task or make_task(settings.task, settings.task_arguments)
+    if isinstance(task, EpisodicTask):
+        settings.normalisation.check(task.spaces)
     policy = make_policy(
         settings.policy,
         task,

@@ -119,8 +119,13 @@ def test_a_genome_whose_version_nobody_knows_costs_itself() -> None:
 
 
 def test_numbers_for_other_observations_are_refused() -> None:
-    alone = replace(PENDULUM, normalisation=NormaliserSettings(Normalisation((0.0,), (1.0,))))
-    played = play(build_engine(alone, device=CPU), [Evaluation[Hashable]("key", LINE, (1,))])
+    other = Normalisation((0.0,), (1.0,))
+    with pytest.raises(SetupError, match="has 1 numbers; the task shows 3"):
+        build_engine(replace(PENDULUM, normalisation=NormaliserSettings(other)), device=CPU)
+    known = Versions()
+    known.learn([Version(other)])
+    learns = replace(PENDULUM, normalisation=NormaliserSettings(learns=True, versions=known))
+    played = play(build_engine(learns, device=CPU), [Evaluation[Hashable]("key", marked(LINE, other), (1,))])
     assert "1 numbers, but an observation has 3" in played["key"].failure
 
 

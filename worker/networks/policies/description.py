@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from torch import nn
 
+from germline.normalisation import CLIP, Normalisation
 from worker.networks.policies.build import network_arguments
 from worker.networks.policies.stages import Staged
 from worker.networks.policies.vector import Vector
@@ -20,6 +21,7 @@ def describe(
     version: int | None = None,
     hidden: tuple[int, ...] = (),
     arguments: Mapping[str, object] | None = None,
+    numbers: Normalisation | None = None,
 ) -> dict[str, object]:
     """What a network is, as plain values.
 
@@ -30,11 +32,13 @@ def describe(
         version: of the policy.
         hidden: widths of its hidden layers, if its spec has them.
         arguments: more arguments of its class.
+        numbers: by which observations are normalised before it sees them; None: they are not.
 
     Returns:
         `class` and `arguments` to call it with; `layers`, each with what torch says of it and, of a plain
         line of layers, its zeros at the left, right, top and bottom; `activation` between them;
-        `preprocessing` of what it sees; `observation` and `action`.
+        `preprocessing` of what it sees, and `normalisation` before that, where there is one; `observation`
+        and `action`.
     """
     if not isinstance(task, EpisodicTask):
         dimension = sum(parameter.numel() for parameter in network.parameters())
@@ -48,6 +52,7 @@ def describe(
         "layers": _layers(network),
         "activation": getattr(network, "activation", "see the class"),
         "preprocessing": _preprocessing(network),
+        **({"normalisation": _normalisation(numbers)} if numbers is not None else {}),
         "observation": observation,
         "action": _action(spaces.actions),
     }
@@ -76,6 +81,12 @@ def _preprocessing(network: nn.Module) -> str:
     if isinstance(network, Staged):
         return "none" if network.input_scale == 1 else f"multiplied by {network.input_scale!r}"
     return str(getattr(network, "preprocessing", "see the class"))
+
+
+def _normalisation(numbers: Normalisation) -> dict[str, object]:
+    """What becomes of an observation before the network sees it."""
+    how = f"less the mean, divided by the deviation, clipped to -{CLIP:g}..{CLIP:g}, in float32"
+    return {"how": how, "mean": [*numbers.mean], "deviation": [*numbers.deviation]}
 
 
 def _action(actions: ActionSpace) -> dict[str, object]:
