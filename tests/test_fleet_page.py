@@ -65,8 +65,10 @@ def test_a_fleet_is_made_watched_extended_and_forgotten_by_the_commands_that_are
                 wait_for_port(port)
             else:
                 said.append(subprocess.check_output(here, shell=True, text=True))  # noqa: S602 - our own
-    made, submitted, watched, *published, extended, stopped, kept, deleted = filter(None, said)
+    made, listed, seen, submitted, watched, *published, extended, stopped, kept, deleted = filter(None, said)
     assert made.startswith("wrote ca.pem, server.pem")
+    assert listed == f"no experiment on localhost:{port} yet\n"
+    assert "worker" in seen
     assert submitted == "frostbite-ga is running, 0 evaluations, until 20 calls\n"
     assert "frostbite-ga complete: 20 evaluations" in watched
     assert all(re.fullmatch(r"[0-9a-f]{16}: .*, after 20 evaluations\n", line) for line in published)
