@@ -73,8 +73,8 @@ episodes = 1
 # A small population turns over often; a larger one searches more widely, and more slowly.
 window = 100
 parents = 10
-# The standard deviation of a mutation, against weights of $weights at the start. Much larger ones destroy what
-# was learnt, smaller ones change nothing: this is the first setting to vary (`germline sweep`).
+# The standard deviation of a mutation, against weights of $weights at the start. Much larger ones destroy
+# what was learnt, smaller ones change nothing: this is the first setting to vary (`germline sweep`).
 power = $power
 # These are played again on fresh episodes, so that a lucky score does not make a champion.
 candidates = 5

@@ -50,8 +50,9 @@ class WorkerServiceServicer:
         """The worker speaks first, with `hello`; the master answers `welcome`, or ends the call with a status that says
         what does not fit (FAILED_PRECONDITION for another noise version). A stream that breaks loses nothing: leases stay
         with the worker for three heartbeats, and a worker that comes back names those that it holds and repeats the
-        results that were not acknowledged. After the welcome one status alone means that it is not to come back:
-        ALREADY_EXISTS, another process works under its id. A worker that was silent for too long gets UNAVAILABLE, and so
+        results that were not acknowledged. After the welcome one status alone means that it is not to come back, when it
+        is heard twice within a minute: ALREADY_EXISTS, another process works under its id. Once may be a process of before
+        that is dead, and that a network let through late. A worker that was silent for too long gets UNAVAILABLE, and so
         does an older stream of the same process.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

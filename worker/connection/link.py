@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 STEADY_S = 5.0  # a stream that lasted so long was worth its welcome: the next try may come at once
 REMIND_S = 30.0  # time between two lines that say that the worker still waits
+GHOST_S = 60.0  # what a network held of a process that is dead may come so late, and once
 
 # A master that answers hello with one of these will answer the same again. Everything else means: come back.
 REFUSING_CODES = frozenset(
@@ -32,13 +33,17 @@ REFUSING_CODES = frozenset(
         grpc.StatusCode.UNIMPLEMENTED,
     }
 )
-TAKEN_CODE = grpc.StatusCode.ALREADY_EXISTS  # at any time: another process works under this worker's id
+TAKEN_CODE = grpc.StatusCode.ALREADY_EXISTS  # at any time: another process came under this worker's id
 _WHERE = "; its token comes from --token-file, GERMLINE_TOKEN_FILE or GERMLINE_TOKEN"
 _SOMEBODY_ELSE = "Received http2 header with status"  # what stands before a master, and knows none just now
 
 
 class RefusedError(Exception):
     """The master does not want this worker, and says why."""
+
+
+class ReplacedError(RefusedError):
+    """Another process came under this worker's id: one that lives, or the ghost of one before this."""
 
 
 class Link:
@@ -50,6 +55,7 @@ class Link:
         self._stream: Stream | None = None
         self._backoff = Backoff()
         self._reminded_s = float("-inf")
+        self._replaced_s = float("-inf")
 
     def _on_mail(self) -> None:
         if self._stream is not None:
@@ -63,7 +69,10 @@ class Link:
         """
         while not stop.is_set():
             begun_s = time.monotonic()
-            why = await self._one_stream(stop)
+            try:
+                why = await self._one_stream(stop)
+            except ReplacedError as error:
+                why = self._ghost(error)
             if time.monotonic() - begun_s > STEADY_S:
                 self._backoff.reset()
             if not stop.is_set():
@@ -87,6 +96,14 @@ class Link:
                 call.cancel()
         return _explain(failure, stream.welcomed)
 
+    def _ghost(self, error: ReplacedError) -> str:
+        """Take the other process for dead the first time; one that lives comes again, and then it stays."""
+        now_s = time.monotonic()
+        if now_s - self._replaced_s < GHOST_S:
+            raise error
+        self._replaced_s = now_s
+        return str(error)
+
     async def _pause(self, why: str, stop: asyncio.Event) -> None:
         """Wait for the next try, unless there is another address to try at once."""
         wait_s = 0.0 if self.state.settings.go_on() else self._backoff.next_s()
@@ -108,10 +125,12 @@ def _explain(failures: BaseExceptionGroup[BaseException], welcomed: bool) -> str
     failure = failures.exceptions[0]
     if isinstance(failure, aio.AioRpcError):
         code, details = failure.code(), failure.details() or "no details"
-        is_ours = not details.startswith(_SOMEBODY_ELSE)
-        if code is TAKEN_CODE or (code in REFUSING_CODES and not welcomed and is_ours):
-            more = _WHERE if code is grpc.StatusCode.UNAUTHENTICATED else ""
-            raise RefusedError(f"the master refuses this worker: {details} ({code.name}){more}")
+        more = _WHERE if code is grpc.StatusCode.UNAUTHENTICATED else ""
+        refusal = f"the master refuses this worker: {details} ({code.name}){more}"
+        if code is TAKEN_CODE:
+            raise ReplacedError(refusal)
+        if code in REFUSING_CODES and not welcomed and not details.startswith(_SOMEBODY_ELSE):
+            raise RefusedError(refusal)
         return f"{code.name}: {details}{hint(details)}"
     if isinstance(failure, TimeoutError):
         return "no answer in time"

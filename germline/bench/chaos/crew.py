@@ -108,7 +108,8 @@ class Worker:
     def look(self) -> None:
         """Note if its process ended by itself."""
         if self.is_free and self.process is not None and self.process.returncode is not None:
-            self.trouble.append(f"{self.name} ended by itself with status {self.process.returncode}")
+            status, words = self.process.returncode, self._log.read_text(errors="replace").splitlines()[-1:]
+            self.trouble.append(f"{self.name} ended by itself with status {status}: {' '.join(words)}")
             self.process = None
 
     async def _stop(self, how: signal.Signals) -> int:

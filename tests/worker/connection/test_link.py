@@ -502,7 +502,17 @@ def test_what_a_proxy_answers_while_it_knows_no_master_refuses_nobody() -> None:
         link._explain(ExceptionGroup("one", [ours]), welcomed=False)
 
 
-async def test_a_worker_whose_id_another_process_took_gives_up(fleet: Fleet) -> None:
+async def test_a_worker_comes_back_when_a_dead_process_of_its_name_is_heard_late(fleet: Fleet) -> None:
+    async with working(fleet.link()) as (_, task):
+        stream = await fleet.master.next_stream()
+        await stream.welcome()
+        stream.end(grpc.StatusCode.ALREADY_EXISTS)
+        hello = await (await fleet.master.next_stream()).welcome()
+        assert hello.worker_id == IDENTITY.worker_id
+        assert not task.done()
+
+
+async def test_a_worker_gives_up_when_a_living_process_takes_its_id_again(fleet: Fleet) -> None:
     taken = fleet.master.refusing(grpc.StatusCode.ALREADY_EXISTS, after_welcome=True)
     async with working(fleet.link()) as (_, task), taken:
         with pytest.raises(RefusedError, match="as the test says"):
