@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 EXTRAS := worker,local,models,sweep,dashboard,tensorboard,wandb,mlflow,dev,docs
 
-.PHONY: help setup pong test test-deploy images peers lint docs mutants bench dashboard-speed qd maze takeovers chaos fuzz sbom check-games proto clean
+.PHONY: help setup pong test test-deploy images peers lint docs mutants bench dashboard-speed qd learning maze takeovers chaos fuzz sbom check-games proto clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -66,6 +66,10 @@ qd: setup ## MAP-Elites against pyribs at equal evaluations (minutes); installs 
 
 maze: setup ## who finds the way out of a maze that misleads, six searches over ten seeds (half an hour; goes on where it stopped)
 	$(BIN)/python -m germline.bench.maze
+
+learning: setup ## our algorithms against the peers' at equal episodes (hours, in pieces); installs them beside the rest
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS),learning]'
+	OMP_NUM_THREADS=1 $(BIN)/germline bench learning
 
 TAKEOVERS ?= 150
 takeovers: setup ## kill, stop and cut off one master after the other; is anything lost? (minutes)

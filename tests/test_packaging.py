@@ -179,7 +179,8 @@ def test_what_is_imported_is_declared_and_not_just_there_by_way_of_another_packa
     declared = {
         canonicalize_name(r.name)
         for r in requirements(
-            "worker", "local", "certificates", "models", "sweep", "dashboard", "aws", "qd", *TRACKERS
+            *("worker", "local", "certificates", "models", "sweep", "dashboard", "aws", "qd", "learning"),
+            *TRACKERS,
         )
     }
     undeclared = {

@@ -11,10 +11,11 @@ import typer
 from rich.text import Text
 
 from germline.cli.errors import CommandError, Exit, as_usage, needs_extra
-from germline.cli.output import console, emit, notes
+from germline.cli.output import Json, console, emit, notes
 from germline.cli.target import JsonOption
 
 if TYPE_CHECKING:
+    from germline.bench.learning.report import Row as LearningRow
     from germline.bench.rollout import Row
 
 bench = typer.Typer(no_args_is_help=True, help="Measure against the references. Wants a quiet machine.")
@@ -183,11 +184,18 @@ def learning(
             made.append(run)
     found = rows(made)
     if as_json:
-        emit({"learning": [{**row._asdict(), "score": list(row.score)} for row in found]})
+        emit({"learning": [_learnt(row) for row in found]})
         return
     typer.echo(table(found))
     late = ", ".join(behind(found)) or "none"
     typer.echo(f"\nours worse than the best peer by more than the intervals: {late}")
+
+
+def _learnt(row: LearningRow) -> dict[str, Json]:
+    iqm, low, high = row.score
+    told: dict[str, Json] = {"task": row.task, "contestant": row.contestant, "seeds": row.seeds, "iqm": iqm}
+    interval: Json = [low, high] if row.seeds > 1 else None
+    return told | {"interval": interval, "cpu_s": row.cpu_s, "wall_s": row.wall_s}
 
 
 def _known(option: str, names: list[str] | None, allowed: Collection[str]) -> list[str]:

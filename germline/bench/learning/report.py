@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from itertools import groupby
@@ -19,7 +20,7 @@ class Row(NamedTuple):
         task: what was learnt.
         contestant: who learnt.
         seeds: how many searches.
-        score: interquartile mean of their scores, with its bootstrap interval.
+        score: interquartile mean of their scores, with its bootstrap interval; no bounds (NaN) for one seed.
         cpu_s: median processor time of a search.
         wall_s: median time of a search.
     """
@@ -40,11 +41,12 @@ def rows(runs: Sequence[Run]) -> list[Row]:
 
 
 def _row(runs: Sequence[Run]) -> Row:
+    score = bootstrap_interval([run.score for run in runs])
     return Row(
         runs[0].task,
         runs[0].contestant,
         len(runs),
-        bootstrap_interval([run.score for run in runs]),
+        score if len(runs) > 1 else Interval(score.estimate, math.nan, math.nan),
         statistics.median(run.cpu_s for run in runs),
         statistics.median(run.wall_s for run in runs),
     )
@@ -71,8 +73,7 @@ def table(found: Sequence[Row]) -> str:
     for row in found:
         name = f"**{row.contestant}**" if row.contestant in OURS else row.contestant
         iqm, low, high = row.score
-        lines.append(
-            f"| {row.task} | {name} | {row.seeds} | {iqm:.1f} | {low:.1f} to {high:.1f} "
-            f"| {row.cpu_s:.1f} | {row.wall_s:.1f} |"
-        )
+        bounds = f"{low:.1f} to {high:.1f}" if row.seeds > 1 else "-"
+        times = f"{row.cpu_s:.1f} | {row.wall_s:.1f}"
+        lines.append(f"| {row.task} | {name} | {row.seeds} | {iqm:.1f} | {bounds} | {times} |")
     return "\n".join(lines)

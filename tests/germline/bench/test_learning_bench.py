@@ -93,10 +93,12 @@ def test_ours_is_behind_where_the_intervals_do_not_meet() -> None:
 
     late = played("a", "GA", 1.0, 2.0, 3.0) + played("a", "pycma", 4.0, 5.0, 6.0)
     equal = played("b", "GA", 1.0, 4.5, 5.0) + played("b", "pycma", 4.0, 5.0, 6.0)
-    found = report.rows(late + equal)
-    assert [row.contestant for row in found] == ["pycma", "GA"] * 2
+    once = played("c", "GA", 1.0) + played("c", "pycma", 2.0)
+    found = report.rows(late + equal + once)
+    assert [row.contestant for row in found] == ["pycma", "GA"] * 3
     assert report.behind(found) == ["a"]
     assert "| a | **GA** | 3 | 2.0 | 1.0 to 3.0 | 1.0 | 2.0 |" in report.table(found)
+    assert "| c | pycma | 1 | 2.0 | - | 1.0 | 2.0 |" in report.table(found)
 
 
 def test_an_unknown_task_is_refused_with_those_that_are_known(capsys: pytest.CaptureFixture[str]) -> None:
