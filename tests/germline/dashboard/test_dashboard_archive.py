@@ -21,6 +21,7 @@ from tests.germline.dashboard.house import fetch, found_by_axe, shown, spec_of, 
 pytestmark = pytest.mark.browser
 
 EVALUATIONS = 6_000
+DRAWN = "document.querySelector('canvas.drawing').toDataURL()"
 
 
 @pytest.fixture(scope="module")
@@ -186,12 +187,12 @@ async def test_who_is_chosen_is_marked_on_the_map_the_curve_and_the_lineage_and_
     async with visiting(browser, board.address) as visit:
         await visit.open(f"/e/{NAME}/behaviour?cells=0,0,127,127")
         await visit.sees("Number 1 to")
-        without = await visit.page.locator("canvas.drawing").screenshot()
+        without = await visit.page.evaluate(DRAWN)
         await visit.page.locator("tbody button code").first.click()
         await visit.sees("Chosen:")
         await visit.sees(re.compile("Fitness .* in evaluation"))
         chosen = re.findall("individual=([0-9a-f]{16})", visit.page.url)
-        assert await visit.page.locator("canvas.drawing").screenshot() != without
+        await visit.until(f"{DRAWN} !== '{without}'")
         await visit.page.get_by_role("link", name="In the lineage").click()
         await visit.sees("The champion's line has")
         await visit.sees("Chosen:")

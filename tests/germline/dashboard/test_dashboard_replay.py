@@ -105,10 +105,10 @@ async def test_a_champion_is_played_again_and_returns_what_it_returned(
         await page.get_by_role("button", name="Look at step 99").click()
         await visit.sees("Of step 99: the size of the gradient")
         await visit.sees("by the float network of the same weights")
-        picture = page.locator("canvas.seen")
-        over = await picture.screenshot()
+        drawn = "document.querySelector('canvas.seen').toDataURL()"
+        over = await page.evaluate(drawn)
         await page.get_by_role("button", name="The picture", exact=True).click()
-        assert await picture.screenshot() != over
+        await visit.until(f"{drawn} !== '{over}'")
         await visit.text()
         for theme in ("light", "dark"):
             await page.emulate_media(color_scheme=theme)
