@@ -47,6 +47,7 @@ def test_novelty_moves_the_centres_of_a_fleet(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     kept = json.loads((tmp_path / "runs" / "novel" / "experiment.json").read_text())
-    assert (kept["state"], kept["epochs"]) == ("complete", 40)
+    assert kept["state"] == "complete"
+    assert kept["epochs"] >= 80  # both centres are measured first, and after each of some 40 updates the one that moved
     assert kept["centre_digest"]
     assert kept["best_fitness"] > 6  # a start is within 3
