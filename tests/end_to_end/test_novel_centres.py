@@ -48,6 +48,6 @@ def test_novelty_moves_the_centres_of_a_fleet(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     kept = json.loads((tmp_path / "runs" / "novel" / "experiment.json").read_text())
     assert kept["state"] == "complete"
-    assert kept["epochs"] >= 80  # both centres are measured first, and after each of some 40 updates the one that moved
+    assert kept["epochs"] >= 80  # both centres are measured first, and one after each of 40 updates
     assert kept["centre_digest"]
     assert kept["best_fitness"] > 6  # a start is within 3
