@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import typer
 from typer.core import TyperGroup
@@ -42,6 +42,14 @@ from germline.cli.streams import speak_plainly
 from germline.cli.target import CaOption, CertOption, KeyOption, TlsOption, TokenFileOption, given
 from germline.client import MasterError, NotReachableError, RefusedError
 from germline.spec import SpecError
+
+
+class Commands(Protocol):
+    """A module of commands."""
+
+    def register(self, app: typer.Typer) -> None:
+        """Put them into the program."""
+
 
 _EPILOG = (
     "Exit codes: 0 done, 1 failed, 2 wrong arguments or spec, 3 no master answers, 4 the master refused or "
@@ -94,34 +102,32 @@ def _talks_to_a_master(context: typer.Context) -> bool:
     return command is not None and any(parameter.name == "token_file" for parameter in command.params)
 
 
-for module in (
-    run_command,
-    sweep_command,
-    services,
-    steer,
-    inspect,
-    individuals,
-    archive_commands,
-    policies,
-    seeds_command,
-    publish,
-    serve_command,
-    dashboard_command,
-    verify,
-    plot,
-    curve_command,
-    compare_command,
-    elites,
-    track_command,
-    spec_command,
-    init_command,
-    backup,
-    clean_command,
-    doctor,
-    certificates,
-    bench_command,
-):
+_PANELS = {
+    "Run on this machine": (init_command, spec_command, run_command, sweep_command, clean_command, doctor),
+    "Run on many machines": (services, steer, backup, certificates),
+    "Look at a run": (
+        inspect, individuals, archive_commands, plot, curve_command, compare_command, elites,
+        dashboard_command, track_command,
+    ),
+    "Use what was found": (policies, verify, publish, serve_command, seeds_command),
+    "Measure": (bench_command,),
+}  # fmt: skip
+"""What the help shows together, in this order."""
+
+
+def _register(panel: str, module: Commands) -> None:
+    """Put a module's commands into the program, under a heading of its help."""
+    commands, groups = len(app.registered_commands), len(app.registered_groups)
     module.register(app)
+    for command in app.registered_commands[commands:]:
+        command.rich_help_panel = panel
+    for group in app.registered_groups[groups:]:
+        group.rich_help_panel = panel
+
+
+for title, modules in _PANELS.items():
+    for each in modules:
+        _register(title, each)
 for group in (app, bench_command.bench):
     for command in group.registered_commands:
         command.cls = OnceCommand

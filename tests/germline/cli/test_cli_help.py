@@ -52,6 +52,14 @@ def unknown(line: str) -> set[str]:
     return flags - options_of(path)
 
 
+def test_every_command_stands_under_a_heading_of_the_help() -> None:
+    program = COMMANDS[()]
+    assert isinstance(program, TyperGroup)
+    headings = {name: getattr(each, "rich_help_panel", None) for name, each in program.commands.items()}
+    assert [name for name, heading in headings.items() if not isinstance(heading, str)] == []
+    assert len(set(headings.values())) < len(headings) / 4
+
+
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
 def test_every_example_of_a_command_can_be_typed(path: tuple[str, ...]) -> None:
     text = str(getattr(COMMANDS[path], "help", ""))
