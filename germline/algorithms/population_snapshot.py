@@ -15,7 +15,7 @@ from germline.algorithms.novelty_snapshot import (
     write_behaviours,
 )
 from germline.algorithms.population import Population
-from germline.algorithms.snapshot_codec import GenomeShelf
+from germline.algorithms.snapshot_codec import GenomeShelf, Rows
 from germline.algorithms.window import Member, Window
 from germline.genome import format_id
 
@@ -51,15 +51,15 @@ def read_population(population: Population, snapshot: dict[str, Any], shelf: Gen
         read_novelty(population.novelty, snapshot["novelty"], members)
 
 
-def write_window(members: Iterable[Member], shelf: GenomeShelf) -> list[JsonValue]:
+def write_window(members: Iterable[Member], shelf: GenomeShelf) -> Rows:
     """The members of a frozen window, so that adding them in this order makes this window."""
-    return [
+    return Rows(
         [
             *(shelf.place(each.genome), each.ticket, each.fitness, each.episodes, each.in_flight),
             *((each.cap_frames,) if each.cap_frames else ()),
         ]
         for each in members
-    ]
+    )
 
 
 def read_window(

@@ -7,10 +7,15 @@ import binascii
 from collections.abc import Iterable
 from typing import Any, TypeVar, cast
 
+from germline.algorithms.base import JsonValue
 from germline.genome import Genome
 from germline.genome_forest import pack, unpack
 
 T = TypeVar("T")
+
+
+class Rows(list[JsonValue]):
+    """Rows that were made for one snapshot alone, a population's: who has packed them may free them."""
 
 
 class GenomeShelf:

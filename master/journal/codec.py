@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError
 
 from germline.algorithms.base import Ask, JsonValue, Purpose
 from germline.algorithms.slices import EpochClosed, SliceAsk
+from germline.algorithms.snapshot_codec import Rows
 from germline.genome import Genome, Mutation, check_power
 from germline.v1 import journal_pb2
 from master.errors import JournalFormatError
@@ -242,11 +243,11 @@ def write_snapshot(snapshot: Snapshot) -> bytes:
     return message.SerializeToString()
 
 
-def _let_go(value: dict[str, JsonValue]) -> None:
-    """Free what is packed, bit by bit: all of a population at once would hold up everything else."""
-    for rows in value.values():
-        while isinstance(rows, list) and rows:
-            del rows[-_AT_A_TIME:]
+def _let_go(written: dict[str, JsonValue]) -> None:
+    """Free what is packed and nobody else's, bit by bit: a population at once would hold everybody up."""
+    for value in written.values():
+        while isinstance(value, Rows) and value:
+            del value[-_AT_A_TIME:]
 
 
 def read_snapshot(encoded: bytes) -> Snapshot:

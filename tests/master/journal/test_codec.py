@@ -8,6 +8,10 @@ import zlib
 import pytest
 
 from germline.algorithms.base import Ask, JsonValue, Purpose, Result
+from germline.algorithms.eggroll import Eggroll
+from germline.algorithms.eggroll_settings import EggrollSettings
+from germline.algorithms.ga import GeneticAlgorithm
+from germline.algorithms.ga_settings import GaSettings
 from germline.algorithms.slices import EpochClosed, SliceAsk
 from germline.genome import Genome, Mutation
 from germline.spec import loads
@@ -27,6 +31,7 @@ from master.experiments.events import (
     StopChanged,
     Told,
     WorkerSeen,
+    returns_of,
 )
 from master.journal.codec import (
     EntryReader,
@@ -162,6 +167,29 @@ def test_only_a_child_has_a_parent_to_explain() -> None:
     for ask in (explore(4, FOUNDER), Ask(4, CHILD, Purpose.VALIDATE, (1,))):
         with pytest.raises(ValueError, match=r"^ticket 4 asks for no child$"):
             parent_of(ask)
+
+
+def played(search: GeneticAlgorithm | Eggroll) -> GeneticAlgorithm | Eggroll:
+    """A search some way into its second epoch, or with a population."""
+    for ask in [ask for _ in range(9) for ask in search.ask(1)]:
+        search.tell(Result(ask.ticket, tuple(map(float, range(returns_of(ask)))), 1, 1))
+    return search
+
+
+@pytest.mark.parametrize(
+    "search",
+    [
+        GeneticAlgorithm(GaSettings(window=5, parents=2), 1),
+        Eggroll(EggrollSettings(pairs=4, slice_pairs=1), 1),
+    ],
+    ids=["genetic algorithm", "evolution strategy"],
+)
+def test_what_is_frozen_and_written_down_changes_nothing_of_the_search(
+    search: GeneticAlgorithm | Eggroll,
+) -> None:
+    before = json.dumps(played(search).snapshot())
+    write_snapshot(SNAPSHOT._replace(algorithm={}, frozen=search.freeze()))
+    assert json.dumps(search.snapshot()) == before
 
 
 SNAPSHOT = Snapshot(
