@@ -177,7 +177,7 @@ class Master:
             logger.info("taking over")
         stack.push_async_callback(ownership.release)
         self._run(self.journal.stay(), stack)
-        await self.registry.recover()
+        await self.registry.recover(took_over=owner is not None)
         if self.archive is not None:
             self._run(self.archive.run(), stack)
         self._run(self.journal.run(), stack)

@@ -20,6 +20,7 @@ from germline.cli import (
     dashboard_command,
     doctor,
     elites,
+    events_command,
     individuals,
     init_command,
     inspect,
@@ -106,7 +107,7 @@ _PANELS = {
     "Run on this machine": (init_command, spec_command, run_command, sweep_command, clean_command, doctor),
     "Run on many machines": (services, steer, backup, certificates),
     "Look at a run": (
-        inspect, individuals, archive_commands, plot, curve_command, compare_command, elites,
+        inspect, events_command, individuals, archive_commands, plot, curve_command, compare_command, elites,
         dashboard_command, track_command,
     ),
     "Use what was found": (policies, verify, publish, serve_command, seeds_command),

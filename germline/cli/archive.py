@@ -18,6 +18,7 @@ from germline.cli.folder import RunFolder, reading
 from germline.client import (
     Bands,
     Experiment,
+    ExperimentEvent,
     HistoryPoint,
     Individual,
     KnownReturns,
@@ -112,6 +113,17 @@ class Archive:
     def archive_parts(self) -> Iterator[bytes]:
         """Every evaluation, as parts of an archive."""
         return archived.parts_of(self._store, self._name)
+
+    def events(self) -> list[ExperimentEvent]:
+        """What happened to it; a run of an earlier version noted nothing."""
+        file = RunFolder(self._path).events
+        if not file.exists():
+            return []
+        with reading(file) as found:
+            return [
+                ExperimentEvent(**{**each, "time": each["time"] and datetime.fromisoformat(each["time"])})
+                for each in found
+            ]
 
     def bands(self, axis: Axis, low: float | None, high: float | None, points: int | None) -> Bands:
         """Quantile bands of every evaluation, from the archive."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from germline.cli.errors import CommandError, Exit
 from germline.cli.files import write_whole
-from germline.cli.output import Json, experiment_json, history_json, individual_json, returns_json
+from germline.cli.output import Json, event_json, experiment_json, history_json, individual_json, returns_json
 from germline.client import Client, Individual, KnownReturns, RefusedError
 
 _KEPT_INDIVIDUALS = 1_000
@@ -57,6 +57,11 @@ class RunFolder:
     def returns(self) -> Path:
         """What is known of its individuals by their episodes."""
         return self.path / "returns.json"
+
+    @property
+    def events(self) -> Path:
+        """What happened to it."""
+        return self.path / "events.json"
 
     @property
     def is_running(self) -> bool:
@@ -190,6 +195,7 @@ class RunFolder:
         else:
             _write_json(self.returns, [returns_json(known) for known in _kept(client.returns(name))])
         _write_json(self.path / "individuals.json", known)
+        _write_json(self.events, [event_json(each) for each in client.events(name)])
         _write_json(self.path / "history.json", [history_json(point) for point in client.history(name)])
         _write_json(self.path / "experiment.json", experiment_json(experiment))
         return best

@@ -13,6 +13,7 @@ from germline.client import (
     Bands,
     Checkpoint,
     Experiment,
+    ExperimentEvent,
     HistoryPoint,
     Individual,
     KnownReturns,
@@ -53,6 +54,11 @@ class LeftBehind:
         """Quantile bands of every evaluation, from the archive in the folder."""
         self._only(name)
         return _asked(self._archive.bands, axis, low, high, points)
+
+    def events(self, name: str) -> list[ExperimentEvent]:
+        """What happened to it."""
+        self._only(name)
+        return _asked(self._archive.events)
 
     def individuals(self, name: str, limit: int = 100) -> list[Individual]:
         """The population as it stood."""

@@ -15,7 +15,15 @@ from rich.console import Console
 from rich.table import Table
 
 from germline.behaviour import unpack
-from germline.client import Experiment, HistoryPoint, Individual, KnownReturns, QuarantinedWorker, Worker
+from germline.client import (
+    Experiment,
+    ExperimentEvent,
+    HistoryPoint,
+    Individual,
+    KnownReturns,
+    QuarantinedWorker,
+    Worker,
+)
 from germline.genome import Genome, format_id
 from germline.spec import SPEC_FORMAT, to_toml
 
@@ -142,6 +150,14 @@ def history_json(point: HistoryPoint) -> dict[str, Json]:
     return _plain(point)
 
 
-def _plain(value: Experiment | HistoryPoint | Worker, without: Sequence[str] = ()) -> dict[str, Json]:
+def event_json(event: ExperimentEvent) -> dict[str, Json]:
+    """Something that happened, for programs."""
+    time = None if event.time is None else event.time.isoformat()
+    return {**_plain(event, without=("time",)), "time": time}
+
+
+def _plain(
+    value: Experiment | ExperimentEvent | HistoryPoint | Worker, without: Sequence[str] = ()
+) -> dict[str, Json]:
     names = [field.name for field in dataclasses.fields(value) if field.name not in without]
     return {name: getattr(value, name) for name in names}

@@ -6,7 +6,16 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from germline import stored_start
-from germline.client import Client, Experiment, HistoryPoint, Individual, KnownReturns, Life, Worker
+from germline.client import (
+    Client,
+    Experiment,
+    ExperimentEvent,
+    HistoryPoint,
+    Individual,
+    KnownReturns,
+    Life,
+    Worker,
+)
 
 
 class Source(Protocol):
@@ -53,7 +62,11 @@ class Source(Protocol):
 
 
 class ArchiveSource(Source, Protocol):
-    """A source that has the archive, too."""
+    """A source that has the archive, too, and what happened."""
+
+    def events(self) -> list[ExperimentEvent]:
+        """What happened to it, oldest first."""
+        ...
 
     def life(self, individual_id: int) -> Life:
         """An individual of any time, from the archive."""
@@ -97,6 +110,10 @@ class MasterSource:
     def history(self) -> list[HistoryPoint]:
         """The curve of the run."""
         return self._client.history(self._name)
+
+    def events(self) -> list[ExperimentEvent]:
+        """What happened to it, oldest first."""
+        return self._client.events(self._name)
 
     def centre(self) -> bytes:
         """An evolution strategy's stored centre, a safetensors file."""

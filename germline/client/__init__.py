@@ -24,6 +24,7 @@ from germline.client.errors import MasterError, NotReachableError, RefusedError
 from germline.client.views import (
     Checkpoint,
     Experiment,
+    ExperimentEvent,
     HistoryPoint,
     Individual,
     KnownReturns,
@@ -46,6 +47,7 @@ __all__ = [
     "Evaluations",
     "EvaluationsPage",
     "Experiment",
+    "ExperimentEvent",
     "HistoryPoint",
     "Individual",
     "KnownReturns",

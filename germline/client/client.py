@@ -17,6 +17,7 @@ from germline.client.masters import Masters
 from germline.client.views import (
     Checkpoint,
     Experiment,
+    ExperimentEvent,
     HistoryPoint,
     Individual,
     KnownReturns,
@@ -244,6 +245,16 @@ class Client(ArchiveReader):
         return [
             HistoryPoint.of(message) for message in self._ask(lambda stub: stub.GetHistory, request).points
         ]
+
+    def events(self, name: str) -> list[ExperimentEvent]:
+        """What happened to it, oldest first: the last 50 of each kind; asks page by page."""
+        request, found = experiment_pb2.ListEventsRequest(name=name, limit=1_000), list[ExperimentEvent]()
+        while True:
+            page = self._ask(lambda stub: stub.ListEvents, request)
+            found += map(ExperimentEvent.of, page.events)
+            if not page.HasField("next"):
+                return found
+            request.after = page.next
 
     def workers(self) -> list[Worker]:
         """The workers that the master sees, longest connected first."""

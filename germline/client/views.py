@@ -110,6 +110,51 @@ class Unscored:
         return cls(message.name, message.reason, message.attempts, message.worker)
 
 
+EventKind = Literal["state", "stop", "master", "quarantine", "set aside", "champion", "cap", "other"]
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentEvent:
+    """Something that happened to an experiment; the attributes are those of the message of this name.
+
+    Attributes:
+        kind: "other" for one that only a newer build knows.
+        time: None where the journal does not say.
+    """
+
+    number: int
+    kind: EventKind
+    text: str
+    time: datetime | None
+    evaluations: int
+    frames: int
+    running_s: float
+
+    @classmethod
+    def of(cls, message: experiment_pb2.ExperimentEvent) -> ExperimentEvent:
+        """Read the message."""
+        return cls(
+            number=message.number,
+            kind=_EVENT_KINDS.get(message.kind, "other"),
+            text=message.text,
+            time=message.time.ToDatetime(tzinfo=UTC) if message.HasField("time") else None,
+            evaluations=message.evaluations,
+            frames=message.frames,
+            running_s=message.running_s,
+        )
+
+
+_EVENT_KINDS: dict[int, EventKind] = {
+    experiment_pb2.EVENT_KIND_STATE: "state",
+    experiment_pb2.EVENT_KIND_STOP: "stop",
+    experiment_pb2.EVENT_KIND_MASTER: "master",
+    experiment_pb2.EVENT_KIND_QUARANTINE: "quarantine",
+    experiment_pb2.EVENT_KIND_SET_ASIDE: "set aside",
+    experiment_pb2.EVENT_KIND_CHAMPION: "champion",
+    experiment_pb2.EVENT_KIND_CAP: "cap",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Verification:
     """Results that another worker played again; the attributes are those of the message of this name."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from germline.bottleneck import STAGES
 from germline.cli.output import Json
 from germline.cli.words import cut_text, mean_text, played_word, until_text
-from germline.client import Experiment, Individual, QuarantinedWorker, Worker
+from germline.client import Experiment, ExperimentEvent, Individual, QuarantinedWorker, Worker
 from germline.genome import format_id
 from germline.v1 import spec_pb2
 
@@ -73,6 +73,19 @@ def about(experiment: Experiment) -> dict[str, Json]:
         "verification": dataclasses.asdict(experiment.verification),
         "compared_children": experiment.compared_children,
         "different_children": experiment.different_children,
+    }
+
+
+def event(happened: ExperimentEvent) -> dict[str, Json]:
+    """Something that happened, and where on a curve's axes that was."""
+    return {
+        "number": happened.number,
+        "kind": happened.kind,
+        "text": happened.text,
+        "at": None if happened.time is None else happened.time.timestamp(),
+        "evaluations": happened.evaluations,
+        "frames": happened.frames,
+        "seconds": round(happened.running_s, 1),
     }
 
 

@@ -17,7 +17,6 @@ from germline.dashboard.archive_api import ArchiveApi
 from germline.dashboard.curves import MOST_POINTS, Curves, Stretch
 from germline.dashboard.elites_api import ElitesApi
 from germline.dashboard.endpoints import caught, wanted_id, whole
-from germline.dashboard.events import Events
 from germline.dashboard.feeds import MOST_READERS, Feeds, Producer
 from germline.dashboard.metrics import MetricsReader
 from germline.dashboard.replay_api import ReplayApi
@@ -27,6 +26,7 @@ from germline.dashboard.source import Source, Threads
 from germline.dashboard.visitors import Visitors
 
 _MOST_LISTED = 200
+_MOST_EVENTS = 350  # 50 of each kind
 _FAR = 2**53
 
 
@@ -44,16 +44,11 @@ class Api:
     ) -> None:
         self._source, self._visitors, self._allow_control = source, visitors, allow_control
         self._threads, self._feeds, self._curves = Threads(), Feeds(), Curves(source)
-        self._metrics, self._events = metrics, Events(source)
+        self._metrics = metrics
         self._replays = ReplayApi(source, self._threads, allow_code=allow_code)
-
-    def start(self) -> None:
-        """Begin to look by itself."""
-        self._events.start()
 
     def close(self) -> None:
         """Send everybody home; nothing is waited for."""
-        self._events.close()
         self._feeds.close()
         self._replays.close()
         self._source.close()
@@ -143,7 +138,10 @@ class Api:
         return found.told(behind, whole(request, "width", 0, 0, _FAR))
 
     async def _happened(self, request: Request) -> Json:
-        return {"events": [event.told() for event in self._events.of(request.path_params["name"])]}
+        found = await self._threads.ask(self._source.events, request.path_params["name"])
+        after = whole(request, "after", 0, 0, _FAR)
+        new = [each for each in found if each.number > after]
+        return {"events": list(map(answers.event, new[-_MOST_EVENTS:]))}
 
     async def _individuals(self, request: Request) -> Json:
         limit = whole(request, "limit", 50, 1, _MOST_LISTED)

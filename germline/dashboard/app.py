@@ -47,7 +47,6 @@ class Application:
     def _application(self) -> Starlette:
         @asynccontextmanager
         async def lifespan(_: Starlette) -> AsyncIterator[None]:
-            self.api.start()
             yield
             self.api.close()
 

@@ -11,6 +11,7 @@ from germline.client import (
     Bands,
     Checkpoint,
     Experiment,
+    ExperimentEvent,
     HistoryPoint,
     Individual,
     KnownReturns,
@@ -43,6 +44,10 @@ class Source(Protocol):
 
     def history(self, name: str) -> list[HistoryPoint]:
         """The curve of the run."""
+        ...
+
+    def events(self, name: str) -> list[ExperimentEvent]:
+        """What happened to it, oldest first."""
         ...
 
     def bands(

@@ -81,6 +81,50 @@ ORDER_ID: Order.ValueType  # 4
 """Lowest id first."""
 Global___Order: _TypeAlias = Order  # noqa: Y015
 
+class _EventKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _EventKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EventKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    EVENT_KIND_UNSPECIFIED: _EventKind.ValueType  # 0
+    """Not a kind."""
+    EVENT_KIND_STATE: _EventKind.ValueType  # 1
+    """It paused, went on, was stopped, or is complete."""
+    EVENT_KIND_STOP: _EventKind.ValueType  # 2
+    """A person changed when it is complete."""
+    EVENT_KIND_MASTER: _EventKind.ValueType  # 3
+    """A master was started anew, or took another's place."""
+    EVENT_KIND_QUARANTINE: _EventKind.ValueType  # 4
+    """A worker was proven wrong, or taken back; or what it told does not count."""
+    EVENT_KIND_SET_ASIDE: _EventKind.ValueType  # 5
+    """Individuals could not be scored."""
+    EVENT_KIND_CHAMPION: _EventKind.ValueType  # 6
+    """Another individual, or another centre, is the best."""
+    EVENT_KIND_CAP: _EventKind.ValueType  # 7
+    """Games of new individuals are cut later, or begin to be cut."""
+
+class EventKind(_EventKind, metaclass=_EventKindEnumTypeWrapper):
+    """What sort of thing happened."""
+
+EVENT_KIND_UNSPECIFIED: EventKind.ValueType  # 0
+"""Not a kind."""
+EVENT_KIND_STATE: EventKind.ValueType  # 1
+"""It paused, went on, was stopped, or is complete."""
+EVENT_KIND_STOP: EventKind.ValueType  # 2
+"""A person changed when it is complete."""
+EVENT_KIND_MASTER: EventKind.ValueType  # 3
+"""A master was started anew, or took another's place."""
+EVENT_KIND_QUARANTINE: EventKind.ValueType  # 4
+"""A worker was proven wrong, or taken back; or what it told does not count."""
+EVENT_KIND_SET_ASIDE: EventKind.ValueType  # 5
+"""Individuals could not be scored."""
+EVENT_KIND_CHAMPION: EventKind.ValueType  # 6
+"""Another individual, or another centre, is the best."""
+EVENT_KIND_CAP: EventKind.ValueType  # 7
+"""Games of new individuals are cut later, or begin to be cut."""
+Global___EventKind: _TypeAlias = EventKind  # noqa: Y015
+
 class _ExperimentState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -1828,6 +1872,125 @@ class GetHistoryResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetHistoryResponse: _TypeAlias = GetHistoryResponse  # noqa: Y015
+
+@_typing.final
+class ListEventsRequest(_message.Message):
+    """Asks for a page of what happened."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The experiment's name."""
+    after: _builtins.int
+    """Number of the last one of the page before; absent: the first page."""
+    limit: _builtins.int
+    """At most so many, 1 to 1,000; absent: 100."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        after: _builtins.int | None = ...,
+        limit: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_after", b"_after", "_limit", b"_limit", "after", b"after", "limit", b"limit"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_after", b"_after", "_limit", b"_limit", "after", b"after", "limit", b"limit", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__after: _TypeAlias = _typing.Literal["after"]  # noqa: Y015
+    _WhichOneofArgType__after: _TypeAlias = _typing.Literal["_after", b"_after"]  # noqa: Y015
+    _WhichOneofReturnType__limit: _TypeAlias = _typing.Literal["limit"]  # noqa: Y015
+    _WhichOneofArgType__limit: _TypeAlias = _typing.Literal["_limit", b"_limit"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__after) -> _WhichOneofReturnType__after | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__limit) -> _WhichOneofReturnType__limit | None: ...
+
+Global___ListEventsRequest: _TypeAlias = ListEventsRequest  # noqa: Y015
+
+@_typing.final
+class ListEventsResponse(_message.Message):
+    """A page of what happened."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: _builtins.int
+    HAPPENED_FIELD_NUMBER: _builtins.int
+    NEXT_FIELD_NUMBER: _builtins.int
+    happened: _builtins.int
+    """How many there ever were; those that are not in any page are forgotten."""
+    next: _builtins.int
+    """`after` of the next page; absent on the last."""
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExperimentEvent]:
+        """Oldest first."""
+
+    def __init__(
+        self,
+        *,
+        events: _abc.Iterable[Global___ExperimentEvent] | None = ...,
+        happened: _builtins.int = ...,
+        next: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_next", b"_next", "next", b"next"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_next", b"_next", "events", b"events", "happened", b"happened", "next", b"next"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__next: _TypeAlias = _typing.Literal["next"]  # noqa: Y015
+    _WhichOneofArgType__next: _TypeAlias = _typing.Literal["_next", b"_next"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__next) -> _WhichOneofReturnType__next | None: ...
+
+Global___ListEventsResponse: _TypeAlias = ListEventsResponse  # noqa: Y015
+
+@_typing.final
+class ExperimentEvent(_message.Message):
+    """Something that happened to an experiment, and where it then was."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    EVALUATIONS_FIELD_NUMBER: _builtins.int
+    FRAMES_FIELD_NUMBER: _builtins.int
+    RUNNING_S_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """Counts all that ever happened to it, from 1."""
+    kind: Global___EventKind.ValueType
+    """What sort of thing."""
+    text: _builtins.str
+    """What happened, for people."""
+    evaluations: _builtins.int
+    """Accepted evaluations by then."""
+    frames: _builtins.int
+    """Emulator frames by then."""
+    running_s: _builtins.float
+    """Running time by then, as in Experiment.running_s."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When; absent where the journal does not say."""
+
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        kind: Global___EventKind.ValueType = ...,
+        text: _builtins.str = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        evaluations: _builtins.int = ...,
+        frames: _builtins.int = ...,
+        running_s: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["evaluations", b"evaluations", "frames", b"frames", "kind", b"kind", "number", b"number", "running_s", b"running_s", "text", b"text", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExperimentEvent: _TypeAlias = ExperimentEvent  # noqa: Y015
 
 @_typing.final
 class GetCheckpointRequest(_message.Message):

@@ -106,6 +106,11 @@ class ExperimentServiceStub:
                 request_serializer=germline_dot_v1_dot_experiment__pb2.GetHistoryRequest.SerializeToString,
                 response_deserializer=germline_dot_v1_dot_experiment__pb2.GetHistoryResponse.FromString,
                 _registered_method=True)
+        self.ListEvents = channel.unary_unary(
+                '/germline.v1.ExperimentService/ListEvents',
+                request_serializer=germline_dot_v1_dot_experiment__pb2.ListEventsRequest.SerializeToString,
+                response_deserializer=germline_dot_v1_dot_experiment__pb2.ListEventsResponse.FromString,
+                _registered_method=True)
         self.GetCheckpoint = channel.unary_stream(
                 '/germline.v1.ExperimentService/GetCheckpoint',
                 request_serializer=germline_dot_v1_dot_experiment__pb2.GetCheckpointRequest.SerializeToString,
@@ -276,6 +281,13 @@ class ExperimentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListEvents(self, request, context):
+        """What happened to an experiment, page by page: the last 50 of each kind, whatever restarts were in between.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetCheckpoint(self, request, context):
         """An evolution strategy's best measured centre, or the newest stored one while none was measured.
         """
@@ -440,6 +452,11 @@ def add_ExperimentServiceServicer_to_server(servicer, server):
                     servicer.GetHistory,
                     request_deserializer=germline_dot_v1_dot_experiment__pb2.GetHistoryRequest.FromString,
                     response_serializer=germline_dot_v1_dot_experiment__pb2.GetHistoryResponse.SerializeToString,
+            ),
+            'ListEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListEvents,
+                    request_deserializer=germline_dot_v1_dot_experiment__pb2.ListEventsRequest.FromString,
+                    response_serializer=germline_dot_v1_dot_experiment__pb2.ListEventsResponse.SerializeToString,
             ),
             'GetCheckpoint': grpc.unary_stream_rpc_method_handler(
                     servicer.GetCheckpoint,
@@ -882,6 +899,33 @@ class ExperimentService:
             '/germline.v1.ExperimentService/GetHistory',
             germline_dot_v1_dot_experiment__pb2.GetHistoryRequest.SerializeToString,
             germline_dot_v1_dot_experiment__pb2.GetHistoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/germline.v1.ExperimentService/ListEvents',
+            germline_dot_v1_dot_experiment__pb2.ListEventsRequest.SerializeToString,
+            germline_dot_v1_dot_experiment__pb2.ListEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -73,6 +73,8 @@ class ExperimentServiceStub:
     """
     GetHistory: _grpc.UnaryUnaryMultiCallable[_experiment_pb2.GetHistoryRequest, _experiment_pb2.GetHistoryResponse]
     """The curve of the run, thinned to a bounded number of points."""
+    ListEvents: _grpc.UnaryUnaryMultiCallable[_experiment_pb2.ListEventsRequest, _experiment_pb2.ListEventsResponse]
+    """What happened to an experiment, page by page: the last 50 of each kind, whatever restarts were in between."""
     GetCheckpoint: _grpc.UnaryStreamMultiCallable[_experiment_pb2.GetCheckpointRequest, _experiment_pb2.GetCheckpointResponse]
     """An evolution strategy's best measured centre, or the newest stored one while none was measured."""
     ListWorkers: _grpc.UnaryUnaryMultiCallable[_experiment_pb2.ListWorkersRequest, _experiment_pb2.ListWorkersResponse]
@@ -157,6 +159,8 @@ class ExperimentServiceAsyncStub(ExperimentServiceStub):
     """
     GetHistory: _aio.UnaryUnaryMultiCallable[_experiment_pb2.GetHistoryRequest, _experiment_pb2.GetHistoryResponse]  # type: ignore[assignment]
     """The curve of the run, thinned to a bounded number of points."""
+    ListEvents: _aio.UnaryUnaryMultiCallable[_experiment_pb2.ListEventsRequest, _experiment_pb2.ListEventsResponse]  # type: ignore[assignment]
+    """What happened to an experiment, page by page: the last 50 of each kind, whatever restarts were in between."""
     GetCheckpoint: _aio.UnaryStreamMultiCallable[_experiment_pb2.GetCheckpointRequest, _experiment_pb2.GetCheckpointResponse]  # type: ignore[assignment]
     """An evolution strategy's best measured centre, or the newest stored one while none was measured."""
     ListWorkers: _aio.UnaryUnaryMultiCallable[_experiment_pb2.ListWorkersRequest, _experiment_pb2.ListWorkersResponse]  # type: ignore[assignment]
@@ -322,6 +326,14 @@ class ExperimentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_experiment_pb2.GetHistoryResponse, _abc.Awaitable[_experiment_pb2.GetHistoryResponse]]:
         """The curve of the run, thinned to a bounded number of points."""
+
+    @_abc_1.abstractmethod
+    def ListEvents(
+        self,
+        request: _experiment_pb2.ListEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_experiment_pb2.ListEventsResponse, _abc.Awaitable[_experiment_pb2.ListEventsResponse]]:
+        """What happened to an experiment, page by page: the last 50 of each kind, whatever restarts were in between."""
 
     @_abc_1.abstractmethod
     def GetCheckpoint(

@@ -69,6 +69,7 @@ class Event(_message.Message):
     QUARANTINED_FIELD_NUMBER: _builtins.int
     RELEASED_FIELD_NUMBER: _builtins.int
     MEMBERS_TOLD_FIELD_NUMBER: _builtins.int
+    MASTER_STARTED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def created(self) -> Global___Created:
         """The experiment began."""
@@ -121,6 +122,10 @@ class Event(_message.Message):
     def members_told(self) -> Global___MembersTold:
         """Members of an own population were evaluated."""
 
+    @_builtins.property
+    def master_started(self) -> Global___MasterStarted:
+        """A master went on with the experiment."""
+
     def __init__(
         self,
         *,
@@ -137,12 +142,13 @@ class Event(_message.Message):
         quarantined: Global___Quarantined | None = ...,
         released: Global___Released | None = ...,
         members_told: Global___MembersTold | None = ...,
+        master_started: Global___MasterStarted | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "checkpoint_stored", b"checkpoint_stored", "created", b"created", "discarded", b"discarded", "epoch_closed", b"epoch_closed", "kind", b"kind", "members_told", b"members_told", "quarantined", b"quarantined", "released", b"released", "set_aside", b"set_aside", "state_changed", b"state_changed", "stop_changed", b"stop_changed", "told", b"told", "worker_seen", b"worker_seen"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "checkpoint_stored", b"checkpoint_stored", "created", b"created", "discarded", b"discarded", "epoch_closed", b"epoch_closed", "kind", b"kind", "master_started", b"master_started", "members_told", b"members_told", "quarantined", b"quarantined", "released", b"released", "set_aside", b"set_aside", "state_changed", b"state_changed", "stop_changed", b"stop_changed", "told", b"told", "worker_seen", b"worker_seen"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "checkpoint_stored", b"checkpoint_stored", "created", b"created", "discarded", b"discarded", "epoch_closed", b"epoch_closed", "kind", b"kind", "members_told", b"members_told", "quarantined", b"quarantined", "released", b"released", "set_aside", b"set_aside", "state_changed", b"state_changed", "stop_changed", b"stop_changed", "told", b"told", "worker_seen", b"worker_seen"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "checkpoint_stored", b"checkpoint_stored", "created", b"created", "discarded", b"discarded", "epoch_closed", b"epoch_closed", "kind", b"kind", "master_started", b"master_started", "members_told", b"members_told", "quarantined", b"quarantined", "released", b"released", "set_aside", b"set_aside", "state_changed", b"state_changed", "stop_changed", b"stop_changed", "told", b"told", "worker_seen", b"worker_seen"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["created", "asked", "told", "state_changed", "worker_seen", "epoch_closed", "checkpoint_stored", "discarded", "set_aside", "stop_changed", "quarantined", "released", "members_told"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["created", "asked", "told", "state_changed", "worker_seen", "epoch_closed", "checkpoint_stored", "discarded", "set_aside", "stop_changed", "quarantined", "released", "members_told", "master_started"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -570,6 +576,32 @@ class MembersTold(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___MembersTold: _TypeAlias = MembersTold  # noqa: Y015
+
+@_typing.final
+class MasterStarted(_message.Message):
+    """A master found the experiment in its store and goes on with it: after a restart, or in another's place."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TIME_FIELD_NUMBER: _builtins.int
+    TOOK_OVER_FIELD_NUMBER: _builtins.int
+    time: _builtins.float
+    """Seconds since 1970."""
+    took_over: _builtins.bool
+    """True if it had waited while another master served."""
+    def __init__(
+        self,
+        *,
+        time: _builtins.float = ...,
+        took_over: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["time", b"time", "took_over", b"took_over"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MasterStarted: _TypeAlias = MasterStarted  # noqa: Y015
 
 @_typing.final
 class Tellers(_message.Message):

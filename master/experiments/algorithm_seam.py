@@ -7,13 +7,16 @@ A genetic algorithm never runs out of asks; an evolution strategy has none left 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
-from germline.algorithms.base import JsonValue, Result
+from germline.algorithms.base import JsonValue, NewChampion, Result
 from germline.algorithms.eggroll import EggrollEvent
 from germline.algorithms.slices import EpochClosed
 from germline.normalisation import Version
 from master.experiments.events import Piece
+
+SearchEvent: TypeAlias = EggrollEvent | NewChampion
+"""What a result can bring about: of an epoch, or of who is best."""
 
 
 class Leader(NamedTuple):
@@ -59,11 +62,11 @@ class Search(Protocol):
         """Take an epoch as closed that closed early before a restart; False if its scores closed it."""
         ...
 
-    def tell(self, result: Result) -> Sequence[EggrollEvent]:
+    def tell(self, result: Result) -> Sequence[SearchEvent]:
         """Take a result; what happened to the epoch because of it."""
         ...
 
-    def set_aside(self, ticket: int, returns: Sequence[float]) -> Sequence[EggrollEvent]:
+    def set_aside(self, ticket: int, returns: Sequence[float]) -> Sequence[SearchEvent]:
         """Wait no more for work that cannot be scored, but for what these returns score of it.
 
         What happened to the epoch because of it.
@@ -74,7 +77,7 @@ class Search(Protocol):
         """Take back a result of the open epoch; the work that it was of is pending again."""
         ...
 
-    def close_early(self) -> Sequence[EggrollEvent]:
+    def close_early(self) -> Sequence[SearchEvent]:
         """The epoch has been open for long: close it, if enough of it is in."""
         ...
 
@@ -95,6 +98,11 @@ class Search(Protocol):
         ...
 
     @property
+    def cap_frames(self) -> int:
+        """Frames after which the episodes of new individuals are cut; 0: none are."""
+        ...
+
+    @property
     def cap_of_population(self) -> int:
         """Frames after which the episodes were cut that the population's fitness is of; 0: none were."""
         ...
@@ -107,7 +115,7 @@ class Search(Protocol):
         """Whether a result of this work can change the leader, or confirm how good it is."""
         ...
 
-    def place(self, events: Sequence[EggrollEvent], evaluations: int) -> int | None:
+    def place(self, events: Sequence[SearchEvent], evaluations: int) -> int | None:
         """The place of a point in the curve after these events; None if none belongs here."""
         ...
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from germline.algorithms.base import JsonValue, Result
 from germline.algorithms.centres import MeasuredCentre
-from germline.algorithms.eggroll import Eggroll, EggrollEvent
+from germline.algorithms.eggroll import Eggroll
 from germline.algorithms.slices import EpochClosed, SliceAsk
 from germline.normalisation import Version
-from master.experiments.algorithm_seam import Leader
+from master.experiments.algorithm_seam import Leader, SearchEvent
 from master.experiments.events import Piece
 
 
@@ -38,11 +38,11 @@ class EggrollSearch:
         """Take an epoch as closed that closed early before a restart; False if its scores closed it."""
         return self.algorithm.adopt_epoch(closed)
 
-    def tell(self, result: Result) -> Sequence[EggrollEvent]:
+    def tell(self, result: Result) -> Sequence[SearchEvent]:
         """Take a result; what happened to the epoch because of it."""
         return self.algorithm.tell(result)
 
-    def set_aside(self, ticket: int, returns: Sequence[float]) -> Sequence[EggrollEvent]:
+    def set_aside(self, ticket: int, returns: Sequence[float]) -> Sequence[SearchEvent]:
         """Wait no more for pairs that cannot be scored; the others count."""
         return self.algorithm.set_aside(ticket, returns)
 
@@ -50,7 +50,7 @@ class EggrollSearch:
         """Take back a result of the open epoch."""
         return self.algorithm.untell(result)
 
-    def close_early(self) -> Sequence[EggrollEvent]:
+    def close_early(self) -> Sequence[SearchEvent]:
         """Close the epoch if enough of it is in."""
         return self.algorithm.close_early()
 
@@ -64,6 +64,11 @@ class EggrollSearch:
 
     def forget(self, individuals: Sequence[int]) -> None:
         """There are none."""
+
+    @property
+    def cap_frames(self) -> int:
+        """None are cut."""
+        return 0
 
     @property
     def cap_of_population(self) -> int:
@@ -86,7 +91,7 @@ class EggrollSearch:
         """Only a measurement of the centre can."""
         return isinstance(piece, SliceAsk) and piece.pairs == 0
 
-    def place(self, events: Sequence[EggrollEvent], evaluations: int) -> int | None:
+    def place(self, events: Sequence[SearchEvent], evaluations: int) -> int | None:
         """A point for every closed epoch."""
         closed = any(isinstance(event, EpochClosed) for event in events)
         return self.algorithm.epoch if closed else None

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from germline.algorithms.centres import NewBestCentre
-from germline.algorithms.eggroll import EggrollEvent
 from germline.algorithms.slices import EpochClosed
 from master.errors import Refusal, RefusedResultError
+from master.experiments.algorithm_seam import SearchEvent
 from master.experiments.events import Event
 from master.experiments.tally import Tally
 
@@ -29,7 +29,7 @@ class Epochs:
         """Whether the open one has been open for so long of the running time."""
         return self._tally.progress.running_s - self._began_s >= close_after_s
 
-    def follow(self, events: Sequence[EggrollEvent]) -> None:
+    def follow(self, events: Sequence[SearchEvent]) -> None:
         """Write down that an epoch closed, before anybody is told; want a new best centre's checkpoint."""
         centre = self._tally.centre
         if centre is None:

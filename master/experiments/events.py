@@ -163,6 +163,18 @@ class Released(NamedTuple):
     worker_id: str
 
 
+class MasterStarted(NamedTuple):
+    """A master found the experiment in its store and goes on with it.
+
+    Attributes:
+        time: seconds since 1970.
+        took_over: whether it had waited while another master served.
+    """
+
+    time: float
+    took_over: bool
+
+
 Rare: TypeAlias = (
     Created
     | StateChanged
@@ -175,6 +187,7 @@ Rare: TypeAlias = (
     | Quarantined
     | Released
     | MembersTold
+    | MasterStarted
 )  # what happens now and then
 Event: TypeAlias = Piece | Told | Rare  # a Piece: the algorithm asked for it
 

@@ -22,6 +22,7 @@ from master.experiments.events import (
     CheckpointStored,
     Created,
     Event,
+    MembersTold,
     Piece,
     Quarantined,
     State,
@@ -32,6 +33,7 @@ from master.experiments.events import (
     unscored_name,
 )
 from master.experiments.ga_search import GaSearch
+from master.experiments.happenings import NOTED, of_event
 from master.experiments.own import OwnWork
 from master.experiments.own_search import OwnSearch
 from master.experiments.progress import Progress, Rates
@@ -145,6 +147,16 @@ class Experiment:
         if self._write is None:
             raise RuntimeError(f"experiment {self.settings.name} is not attached to its journal yet")
         self._write(event)
+        if type(event) in NOTED:
+            self.note(event)
+
+    def note(self, event: Event) -> None:
+        """Remember what people will ask about later, live and in a replay."""
+        if isinstance(event, StateChanged | MembersTold):
+            self.progress.happened.running_s = event.running_s
+        noted = of_event(event)
+        if noted is not None:
+            self.progress.note(*noted)
 
     @property
     def about(self) -> About:

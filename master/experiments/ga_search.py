@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from germline.algorithms.base import Ask, JsonValue, Purpose, Result
-from germline.algorithms.eggroll import EggrollEvent
 from germline.algorithms.ga import GeneticAlgorithm
 from germline.algorithms.slices import EpochClosed
 from germline.genome import format_id
 from germline.normalisation import Version
-from master.experiments.algorithm_seam import Leader
+from master.experiments.algorithm_seam import Leader, SearchEvent
 from master.experiments.events import Piece
 
 
@@ -45,12 +44,11 @@ class GaSearch:
         """There are none."""
         return False
 
-    def tell(self, result: Result) -> Sequence[EggrollEvent]:
+    def tell(self, result: Result) -> Sequence[SearchEvent]:
         """Take a result; a genetic algorithm has no epochs."""
-        self.algorithm.tell(result)
-        return ()
+        return self.algorithm.tell(result)
 
-    def set_aside(self, ticket: int, returns: Sequence[float]) -> Sequence[EggrollEvent]:
+    def set_aside(self, ticket: int, returns: Sequence[float]) -> Sequence[SearchEvent]:
         """Wait no more for an individual that cannot be scored."""
         self.algorithm.set_aside(ticket)
         return ()
@@ -59,7 +57,7 @@ class GaSearch:
         """Nothing is ever taken back: an individual plays what it is, whoever plays it."""
         raise ValueError(f"ticket {result.ticket} is of a genetic algorithm, which has no open epoch")
 
-    def close_early(self) -> Sequence[EggrollEvent]:
+    def close_early(self) -> Sequence[SearchEvent]:
         """Nothing to close."""
         return ()
 
@@ -74,6 +72,11 @@ class GaSearch:
     def forget(self, individuals: Sequence[int]) -> None:
         """Let nothing count that was told of these individuals; they are asked anew."""
         self.algorithm.forget(individuals)
+
+    @property
+    def cap_frames(self) -> int:
+        """Frames after which the episodes of new individuals are cut."""
+        return self.algorithm.cap_frames
 
     @property
     def cap_of_population(self) -> int:
@@ -98,7 +101,7 @@ class GaSearch:
         explores = isinstance(piece, Ask) and piece.purpose is Purpose.EXPLORE
         return not explores or self.algorithm.settings.may_crown_at_once
 
-    def place(self, events: Sequence[EggrollEvent], evaluations: int) -> int | None:
+    def place(self, events: Sequence[SearchEvent], evaluations: int) -> int | None:
         """A point for every evaluation."""
         return evaluations
 

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 
 from germline.algorithms.base import JsonValue, Result
-from germline.algorithms.eggroll import EggrollEvent
 from germline.algorithms.own import OwnRun
 from germline.algorithms.slices import EpochClosed
 from germline.normalisation import Version
-from master.experiments.algorithm_seam import Leader
+from master.experiments.algorithm_seam import Leader, SearchEvent
 from master.experiments.events import Piece
 
 
@@ -24,7 +23,7 @@ class OwnSearch:
     """
 
     evaluations_a_piece = 1
-    cap_of_population = 0
+    cap_frames = cap_of_population = 0
     normalisations: Sequence[Version] = ()  # its workers see to that
 
     def __init__(self, run: OwnRun) -> None:
@@ -41,11 +40,11 @@ class OwnSearch:
         """Its epochs end with a state."""
         return False
 
-    def tell(self, result: Result) -> Sequence[EggrollEvent]:
+    def tell(self, result: Result) -> Sequence[SearchEvent]:
         """Nothing was asked."""
         raise ValueError(f"ticket {result.ticket} is of an experiment that has no tickets")
 
-    def set_aside(self, ticket: int, returns: Sequence[float]) -> Sequence[EggrollEvent]:
+    def set_aside(self, ticket: int, returns: Sequence[float]) -> Sequence[SearchEvent]:
         """Nothing was asked."""
         raise ValueError(f"ticket {ticket} is of an experiment that has no tickets")
 
@@ -53,7 +52,7 @@ class OwnSearch:
         """Nothing was told."""
         raise ValueError(f"ticket {result.ticket} is of an experiment that has no tickets")
 
-    def close_early(self) -> Sequence[EggrollEvent]:
+    def close_early(self) -> Sequence[SearchEvent]:
         """Its epochs wait for everybody."""
         return ()
 
@@ -80,7 +79,7 @@ class OwnSearch:
         """Nothing is crowned."""
         return False
 
-    def place(self, events: Sequence[EggrollEvent], evaluations: int) -> int | None:
+    def place(self, events: Sequence[SearchEvent], evaluations: int) -> int | None:
         """A point is drawn where an epoch is told, not here."""
         return None
 

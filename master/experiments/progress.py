@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from germline.algorithms.base import JsonValue, Result
 from germline.algorithms.means import mean_of
+from master.experiments.happenings import Happenings, Kind
 
 MAX_POINTS = 2_048
 QUANTILES = (0.0, 0.1, 0.5, 0.9, 1.0)
@@ -71,6 +72,7 @@ class Progress:
         failed: individuals that were set aside.
         set_aside: the last of them.
         history: the curve.
+        happened: what people will ask about later.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -80,6 +82,7 @@ class Progress:
         self.best_fitness: float | None = None
         self.best_cap = 0
         self.history = History()
+        self.happened = Happenings()
         self._clock = clock
         self._ran_s = 0.0
         self._running_since: float | None = None
@@ -118,6 +121,11 @@ class Progress:
         """So many individuals were set aside with this work."""
         self.failed += failed
         self.set_aside.append(unscored)
+        self.note(Kind.SET_ASIDE, f"{unscored.name} could not be scored: {unscored.reason}")
+
+    def note(self, kind: Kind, text: str, time: float = 0.0) -> None:
+        """Remember that something happened here, live and in a replay."""
+        self.happened.add(kind, text, self.evaluations, self.frames, time)
 
     def uncount(self, result: Result, evaluations: int) -> None:
         """Take a result out again that was accepted by mistake; the best score stays what it was."""
@@ -140,6 +148,7 @@ class Progress:
             "running_s": self.running_s,
             "stride": self.history.stride,
             "points": [list(point) for point in self.history.points],
+            **self.happened.snapshot(),
         }
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
@@ -152,6 +161,7 @@ class Progress:
         self._ran_s = snapshot["running_s"]
         self.history.stride = snapshot["stride"]
         self.history.points = list(_read_points(snapshot["points"]))
+        self.happened.restore(snapshot)
 
 
 class Rates:

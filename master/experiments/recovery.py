@@ -14,6 +14,7 @@ from master.experiments.events import (
     Created,
     Discarded,
     Event,
+    MasterStarted,
     MembersTold,
     Quarantined,
     Rare,
@@ -99,6 +100,7 @@ def replay(experiment: Experiment, event: Event) -> None:
         experiment.pending_work.expect(event)
     else:
         _replay_rare(experiment, event)
+        experiment.note(event)
 
 
 def _replay_rare(experiment: Experiment, event: Rare) -> None:
@@ -119,7 +121,7 @@ def _replay_rare(experiment: Experiment, event: Rare) -> None:
         experiment.workers[event.worker_id] = event
     elif isinstance(event, CheckpointStored | MembersTold):
         _replay_kept(experiment, event)
-    elif not isinstance(event, Created):
+    elif not isinstance(event, Created | MasterStarted):
         assert_never(event)
 
 

@@ -22,7 +22,7 @@ from master.errors import (
 )
 from master.experiments import backup, recovery
 from master.experiments.distrust import distrust
-from master.experiments.events import Created, Quarantined
+from master.experiments.events import Created, MasterStarted, Quarantined
 from master.experiments.experiment import Experiment
 from master.experiments.replaying import Reached, readable, replay
 from master.experiments.settings import ExperimentSettings
@@ -280,7 +280,7 @@ class Registry:
         logger.warning("experiment %s is repaired: entries after %d of %d are forgotten", name, kept, head)
         return experiment, kept, head - kept
 
-    async def recover(self) -> None:
+    async def recover(self, *, took_over: bool = False) -> None:
         """Take the store over and bring back every experiment in it, as it was when it was last durable.
 
         One that cannot be brought back is set aside by name, and the others are served. Checkpoints that a
@@ -296,6 +296,8 @@ class Registry:
             ) as error:  # whatever the bytes of one experiment do, it is not the others' trouble
                 await self._set_aside(number, error)
                 continue
+            if not experiment.state.is_final:
+                experiment.write(MasterStarted(time(), took_over))
             self._add(experiment)
             self.quarantined |= experiment.quarantined
             logger.info(

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from itertools import chain
 
 from germline.algorithms.base import Ask, Result
-from germline.algorithms.eggroll import EggrollEvent
 from germline.algorithms.slices import EpochClosed, SliceAsk
 from master.archive.recorder import Recorder
 from master.centres.centre import Centre
-from master.experiments.algorithm_seam import Search
+from master.experiments import happenings
+from master.experiments.algorithm_seam import Search, SearchEvent
 from master.experiments.events import SetAside, Told, cap_of, evaluations_of, returns_of, unscored_name
+from master.experiments.happenings import Kind
 from master.experiments.outcomes import Outcomes
 from master.experiments.progress import QUANTILES, Point, Progress, Unscored
 from master.experiments.tellers import Tellers
@@ -45,9 +46,9 @@ class Tally:
         self.tellers = Tellers(search.knows, _FEW_ENTRIES)
         self.recorder = Recorder()
 
-    def take_in(self, told: Told) -> Sequence[EggrollEvent]:
+    def take_in(self, told: Told) -> Sequence[SearchEvent]:
         """Count a result; what happened to the epoch because of it."""
-        result = told.result
+        result, cap_frames = told.result, self.search.cap_frames
         events = self.search.tell(result)
         piece = self.pending_work.settle(result.ticket)
         evaluations = evaluations_of(piece)
@@ -58,10 +59,12 @@ class Tally:
             self.centre.told[result.ticket] = told
         elif isinstance(piece, Ask):
             self.tellers.note(piece, told.worker)
+        self.progress.happened.running_s = told.running_s
+        self._note(events, cap_frames)
         self._draw(events, told.running_s)
         return events
 
-    def take_aside(self, event: SetAside) -> Sequence[EggrollEvent]:
+    def take_aside(self, event: SetAside) -> Sequence[SearchEvent]:
         """Wait no more for work that cannot be scored; what happened to the epoch because of it."""
         ticket, returns = event.ticket, event.returns
         events = self.search.set_aside(ticket, returns)
@@ -71,10 +74,12 @@ class Tally:
         if scored:
             self.progress.count(Result(ticket, tuple(chain(*scored.values())), 0, 0), 2 * len(scored))
         failed = evaluations_of(piece) - 2 * len(scored)
+        self.progress.happened.running_s = event.running_s
         if failed:
             name = unscored_name(piece, returns)
             self.progress.count_failed(failed, Unscored(name, event.reason, event.attempts, event.worker_id))
         self.outcomes.note(2 * len(scored), failed)
+        self._note(events, self.search.cap_frames)
         self._draw(events, event.running_s)
         return events
 
@@ -106,7 +111,14 @@ class Tally:
         told = self.centre.told.values() if self.centre is not None else ()
         self._draw([closed], max((each.running_s for each in told), default=self.progress.running_s))
 
-    def _draw(self, events: Sequence[EggrollEvent], running_s: float) -> None:
+    def _note(self, events: Sequence[SearchEvent], cap_frames: int) -> None:
+        """Remember a new champion, and that the cap was another one before."""
+        for text in happenings.of_search(events):
+            self.progress.note(Kind.CHAMPION, text)
+        if self.search.cap_frames != cap_frames:
+            self.progress.note(Kind.CAP, happenings.of_cap(cap_frames, self.search.cap_frames))
+
+    def _draw(self, events: Sequence[SearchEvent], running_s: float) -> None:
         """Add a point to the curve, if one belongs after these events."""
         place = self.search.place(events, self.progress.evaluations)
         if place is not None and self.progress.history.is_due(place):

@@ -13,6 +13,7 @@ from master.experiments.events import (
     CheckpointStored,
     Created,
     Discarded,
+    MasterStarted,
     MembersTold,
     Quarantined,
     Rare,
@@ -88,8 +89,8 @@ def write_rare(message: journal_pb2.Event, event: Rare) -> None:
         message.discarded.tickets.extend(event.tickets)
     elif isinstance(event, SetAside | MembersTold):
         _write_told_otherwise(message, event)
-    elif isinstance(event, Quarantined | Released):
-        _write_trust(message, event)
+    elif isinstance(event, Quarantined | Released | MasterStarted):
+        _write_of_fleet(message, event)
     else:
         assert_never(event)
 
@@ -114,6 +115,7 @@ _READERS: dict[str, Callable[[journal_pb2.Event], Rare]] = {
     "quarantined": lambda event: read_quarantined(event.quarantined),
     "released": lambda event: Released(event.released.worker_id),
     "members_told": lambda event: _read_members(event.members_told),
+    "master_started": lambda event: MasterStarted(event.master_started.time, event.master_started.took_over),
 }
 
 
@@ -161,12 +163,14 @@ def _read_set_aside(message: journal_pb2.SetAside) -> SetAside:
     )
 
 
-def _write_trust(message: journal_pb2.Event, event: Quarantined | Released) -> None:
-    """Fill in that a worker was proven wrong, or taken back."""
+def _write_of_fleet(message: journal_pb2.Event, event: Quarantined | Released | MasterStarted) -> None:
+    """Fill in that a worker was proven wrong, or taken back; or that a master went on."""
     if isinstance(event, Quarantined):
         message.quarantined.CopyFrom(quarantined_message(event))
-    else:
+    elif isinstance(event, Released):
         message.released.worker_id = event.worker_id
+    else:
+        message.master_started.time, message.master_started.took_over = event.time, event.took_over
 
 
 def quarantined_message(event: Quarantined) -> journal_pb2.Quarantined:

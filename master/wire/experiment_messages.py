@@ -20,6 +20,7 @@ from master.centres.centre import Centre
 from master.experiments.eggroll_search import EggrollSearch
 from master.experiments.events import Quarantined
 from master.experiments.experiment import Experiment
+from master.experiments.happenings import Happenings
 from master.experiments.own import OwnWork
 from master.experiments.progress import QUANTILES, Point
 from master.experiments.registry import Damaged
@@ -85,6 +86,22 @@ def write_quarantined(quarantined: Quarantined) -> experiment_pb2.QuarantinedWor
     return experiment_pb2.QuarantinedWorker(
         worker_id=quarantined.worker_id, reason=quarantined.reason, since=_timestamp(quarantined.time)
     )
+
+
+def write_happened(happened: Happenings, after: int, limit: int) -> experiment_pb2.ListEventsResponse:
+    """A page of what happened, behind the one of this number."""
+    page = [each for each in happened if each.number > after][: limit + 1]
+    message = experiment_pb2.ListEventsResponse(happened=happened.count)
+    for number, kind, text, time, evaluations, frames, running_s in page[:limit]:
+        event = message.events.add(
+            number=number, kind=experiment_pb2.EventKind.ValueType(kind), text=text,
+            evaluations=evaluations, frames=min(frames, _MAX_UINT64), running_s=running_s,
+        )  # fmt: skip
+        if time:
+            event.time.CopyFrom(_timestamp(time))
+    if len(page) > limit:
+        message.next = page[limit - 1].number
+    return message
 
 
 def write_damaged(damaged: Damaged) -> experiment_pb2.Experiment:

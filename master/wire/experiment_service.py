@@ -24,6 +24,7 @@ from master.wire.archive_service import ArchiveCalls
 from master.wire.experiment_messages import (
     write_damaged,
     write_experiment,
+    write_happened,
     write_history,
     write_individual,
     write_own_workers,
@@ -163,6 +164,13 @@ class ExperimentService(ArchiveCalls, experiment_pb2_grpc.ExperimentServiceServi
 
     async def GetHistory(self, request: pb.GetHistoryRequest, context: Context) -> pb.GetHistoryResponse:
         return write_history(self._registry.named(request.name).progress.history.points)
+
+    async def ListEvents(self, request: pb.ListEventsRequest, context: Context) -> pb.ListEventsResponse:
+        limit = request.limit if request.HasField("limit") else 100
+        if not 1 <= limit <= 1_000:
+            raise InvalidFieldError(f"limit is {limit}; allowed: 1 to 1000")
+        happened = self._registry.named(request.name).progress.happened
+        return write_happened(happened, request.after, limit)
 
     async def GetCheckpoint(
         self, request: pb.GetCheckpointRequest, context: Context

@@ -15,7 +15,7 @@ export const colour = (name) => getComputedStyle(document.documentElement).getPr
  *   x: {name, unit, values}, ascending; text(value) writes one.
  *   lines: [{name, values, colour, dash, width, step, hidden, text}], colour a name of base.css.
  *   bands: [{name, low, high, colour}], low and high names of lines.
- *   marks: [{at, text}], events on the axis.
+ *   marks: [{at, text, often}], events on the axis; those that come often have no hair.
  *   onPick(place): a person went to a place in x.values, by click or key.
  *   range: [from, to] of the axis, or null for all; onRange(range) when a person zooms.
  *   sentence: what the chart says, in one sentence made of its data.
@@ -48,7 +48,7 @@ export function Chart({ label, x, lines, bands = [], marks = [], range = null, o
     plot.current.setScale("x", { min: low, max: high });
   }, [x.values, lines, range?.[0], range?.[1]]);
 
-  useEffect(() => plot.current.redraw(false), [marks.map((mark) => mark.at).join()]);
+  useEffect(() => plot.current.redraw(false), [marks]);
 
   const place = at === null || at >= x.values.length ? x.values.length - 1 : at;
   const move = (to) => {
@@ -194,7 +194,7 @@ function drawMarks(u, marks) {
     ctx.setLineDash([2 * devicePixelRatio, 3 * devicePixelRatio]);
     ctx.globalAlpha = 0.5;
     ctx.beginPath();
-    ctx.moveTo(at, top);
+    ctx.moveTo(at, mark.often ? top + height : top);
     ctx.lineTo(at, top + height);
     ctx.stroke();
     ctx.globalAlpha = 1;

@@ -1,126 +1,102 @@
-"""What happened is noted where on the run's axes it did, and once."""
+"""What happened is told by the journal: whoever comes later, and after a restart, is told the same."""
 
 import asyncio
-import dataclasses
-from datetime import UTC, datetime
+import json
+from pathlib import Path
 
+import grpc
 import pytest
 from playwright.async_api import Browser
 
-from germline.client import Client, Experiment, NotReachableError, QuarantinedWorker, Unscored
-from germline.dashboard import events as events_of_dashboard
-from germline.dashboard.events import Events
-from germline.spec import loads
-from master.server import Master
-from tests.germline.dashboard.house import hand_worker, shown, spec_of, visiting
-
-NOW = datetime(2026, 11, 1, tzinfo=UTC)
-SPEC = loads('name = "a"\n[task.gym]\nid = "CartPole-v1"\n[policy]\nname = "mlp"\n[algorithm.ga]\n')
-LOOK = Experiment(
-    number=1, name="a", spec=SPEC, state="running", created=NOW, evaluations=10, episodes=10, frames=40,
-    steps=40, running_s=5.0, frames_per_second=1.0, evaluations_per_second=1.0, fitness_quantiles=(),
-    best_fitness=None, champion=None, population=0, lineage_depth=0, leased=0, workers=1, leases_lost=3,
-    epochs=0, centre_digest="",
-)  # fmt: skip
+from germline.cli.app import run as run_command
+from germline.client import Client, ExperimentEvent
+from germline.v1 import experiment_pb2
+from germline.v1.experiment_pb2_grpc import ExperimentServiceStub
+from tests.germline.dashboard.house import fetch, hand_worker, mastered, shown, spec_of, visiting
 
 
-class Told(Client):
-    """A client whose answers a test gives."""
-
-    def __init__(self) -> None:
-        super().__init__("127.0.0.1:1")
-        self.look: Experiment | None = LOOK
-        self.away: list[QuarantinedWorker] = []
-
-    def experiments(self) -> list[Experiment]:
-        if self.look is None:
-            raise NotReachableError("UNAVAILABLE", "away")
-        return [self.look]
-
-    def quarantined(self) -> list[QuarantinedWorker]:
-        return self.away
+async def lived(folder: Path) -> list[ExperimentEvent]:
+    """A run with a champion, a pause, another end and a restart; what its second master tells of it."""
+    async with mastered(folder) as master:
+        with Client(master.address) as client:
+            await asyncio.to_thread(client.create, spec_of(more="[stop]\nevaluations = 5_000\n"))
+            async with hand_worker(master.address) as worker:
+                await worker.play(40)
+            await asyncio.to_thread(client.pause, "one")
+            await asyncio.to_thread(client.extend, "one", spec_of(more="[stop]\nevaluations = 70\n").stop)
+    async with mastered(folder) as master:
+        with Client(master.address) as client:
+            return await asyncio.to_thread(client.events, "one")
 
 
-def texts(events: Events) -> list[str]:
-    return [event.text for event in events.of("a")]
-
-
-def test_each_change_is_noted_once_with_its_place() -> None:
-    clock = [100.0]
-    told = Told()
-    events = Events(told, lambda: clock[0])
-    events.look()
-    assert events.of("a") == []
-    told.look = dataclasses.replace(LOOK, state="paused", trouble="too many fail", evaluations=12)
-    events.look()
-    events.look()
-    (paused,) = events.of("a")
-    assert (paused.text, paused.evaluations, paused.at) == ("it is paused: too many fail", 12, 100.0)
-    told.look = LOOK
-    events.look()
-    told.look = dataclasses.replace(LOOK, failed=1, set_aside=(Unscored("x", "it raised", 3, "w"),))
-    events.look()
-    assert texts(events)[1:] == ["it went on", "1 could not be scored: it raised"]
-    told.close()
-
-
-def test_a_master_that_was_away_or_begun_anew_is_noted() -> None:
-    clock = [100.0]
-    told = Told()
-    events = Events(told, lambda: clock[0])
-    events.look()
-    told.look = None
-    events.look()
-    clock[0] = 112.0
-    told.look = dataclasses.replace(LOOK, leases_lost=0)
-    events.look()
-    assert texts(events) == ["the master was away for 12 s"]
-    told.look = LOOK
-    events.look()
-    told.look = dataclasses.replace(LOOK, leases_lost=1)
-    events.look()
-    assert texts(events)[1:] == ["the master was started anew"]
-    told.close()
-
-
-def test_quarantines_are_noted_when_they_come_and_go_but_not_those_of_before() -> None:
-    told = Told()
-    told.away = [QuarantinedWorker("old", "it differed", NOW)]
-    events = Events(told)
-    events.look()
-    told.away = [*told.away, QuarantinedWorker("new", "it differed", NOW)]
-    events.look()
-    told.away = []
-    events.look()
-    assert texts(events) == [
-        "new is in quarantine",
-        "new is out of quarantine",
-        "old is out of quarantine",
+async def test_a_second_master_tells_what_happened_under_the_first_and_that_it_started(
+    tmp_path: Path,
+) -> None:
+    found = await lived(tmp_path)
+    assert [each.number for each in found] == list(range(1, len(found) + 1))
+    champions = [each for each in found if each.kind == "champion"]
+    assert champions
+    assert 0 < champions[0].evaluations <= 40
+    assert champions[0].time is None
+    last = [(each.kind, each.text, each.evaluations) for each in found[-3:]]
+    assert last == [
+        ("state", "it is paused", 40),
+        ("stop", "its end was changed: stop.evaluations is 70", 40),
+        ("master", "the master started anew", 40),
     ]
-    told.close()
+    assert found[-1].time is not None
+
+
+async def test_pages_of_events_follow_each_other_and_a_page_has_bounds(tmp_path: Path) -> None:
+    found = await lived(tmp_path)
+    async with mastered(tmp_path) as master, grpc.aio.insecure_channel(master.address) as channel:
+        stub = ExperimentServiceStub(channel)
+        request, pages = experiment_pb2.ListEventsRequest(name="one", limit=2), list[list[int]]()
+        while True:
+            page = await stub.ListEvents(request)
+            pages.append([event.number for event in page.events])
+            if not page.HasField("next"):
+                break
+            request.after = page.next
+        assert sum(pages, []) == list(range(1, len(found) + 2))  # noqa: RUF017 - a few
+        assert max(map(len, pages)) == 2
+        assert page.happened == len(found) + 1
+        for limit in (0, 1_001):
+            with pytest.raises(grpc.aio.AioRpcError, match="allowed: 1 to 1000"):
+                await stub.ListEvents(experiment_pb2.ListEventsRequest(name="one", limit=limit))
+
+
+async def test_only_what_is_new_is_told_and_the_command_tells_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await lived(tmp_path)
+    async with mastered(tmp_path) as master, shown(master.address) as dashboard:
+        path = "/api/experiments/one/events"
+        events = (await fetch(dashboard.address, path)).told["events"]
+        newest = (await fetch(dashboard.address, f"{path}?after={events[-3]['number']}")).told["events"]
+        assert newest == events[-2:]
+        arguments = ["events", "one", "--master", master.address, "--last", "2", "--json"]
+        assert await asyncio.to_thread(run_command, arguments) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [each["text"] for each in told] == [each["text"] for each in newest]
 
 
 @pytest.mark.browser
-async def test_events_stand_below_the_curve(
-    master: Master, browser: Browser, monkeypatch: pytest.MonkeyPatch
+async def test_who_opens_the_page_after_a_restart_sees_what_happened_before(
+    tmp_path: Path, browser: Browser
 ) -> None:
-    monkeypatch.setattr(events_of_dashboard, "_EVERY_S", 0.05)
-
-    def steer(verb: str, argument: object) -> None:
-        with Client(master.address) as client:
-            getattr(client, verb)(argument)
-
-    await asyncio.to_thread(steer, "create", spec_of())
+    await lived(tmp_path)
     async with (
+        mastered(tmp_path) as master,
         shown(master.address) as dashboard,
-        hand_worker(master.address) as worker,
         visiting(browser, dashboard.address) as visit,
     ):
-        await worker.play(5)
         await visit.open("/e/one")
-        await visit.sees("Table of")
-        await asyncio.to_thread(steer, "pause", "one")
-        await visit.sees("What happened while this dashboard looked")
-        await visit.sees("It is paused.")
+        await visit.sees("The master started anew.")
+        await visit.sees("Its end was changed: stop.evaluations is 70.")
+        await visit.sees("is the new champion.")
+        with Client(master.address) as client:
+            await asyncio.to_thread(client.resume, "one")
+        await visit.sees("It goes on.")
         await visit.text()
         visit.check()

@@ -32,7 +32,7 @@ from master.centres.centre import Checkpoint
 from master.centres.consequences import discredit, keep_checkpoint
 from master.experiments.distrust import distrust, trust_again
 from master.experiments.eggroll_search import EggrollSearch
-from master.experiments.events import cap_of, evaluations_of, returns_of
+from master.experiments.events import MasterStarted, cap_of, evaluations_of, returns_of
 from master.experiments.experiment import Experiment
 from master.experiments.own import OwnWork
 from master.experiments.registry import Registry
@@ -178,6 +178,8 @@ name = "own"
 population = 6
 """
 
+HAPPENED = "golden-happened"
+
 Found = list[tuple[bytes, dict[bytes, bytes]]]
 Json = dict[str, Any]
 
@@ -198,7 +200,17 @@ def seen(experiment: Experiment) -> Json:
         **_seen_trouble(experiment),
         **_seen_quarantine(experiment),
         **_seen_of_kind(experiment),
+        **_seen_happened(experiment),
     }
+
+
+def _seen_happened(experiment: Experiment) -> Json:
+    """Nothing of earlier files; and not that the master of this test was started."""
+    if not experiment.settings.name.startswith(HAPPENED):
+        return {}
+    lines = [[each.kind, each.text, each.evaluations, each.frames, each.running_s]
+             for each in experiment.progress.happened]  # fmt: skip
+    return {"happened": [line for line in lines if line[1] != "the master started anew"]}
 
 
 def _seen_of_kind(experiment: Experiment) -> Json:
@@ -464,6 +476,27 @@ async def write_quarantine(path: Path) -> None:
         _write(path, [await _dump(client, each) for each in experiments])
 
 
+async def write_happened(path: Path) -> None:
+    """What people ask about later: in a snapshot and behind it, and in entries alone."""
+    async with master() as (registry, journal, client):
+        specs = [
+            CAPPED_SPEC.replace("golden-capped", f"{HAPPENED}-{each}") for each in ("snapshot", "entries")
+        ]
+        experiments = [registry.create(loads(spec)) for spec in specs]
+        for experiment in experiments:
+            _play_cut(experiment, 9)
+            experiment.write(MasterStarted(1.5, took_over=True))
+            distrust(experiment, "w", "w is wrong")
+            experiment.pause("nobody can be scored")
+            await journal.flush(10.0, with_snapshots=experiment is experiments[0])
+            experiment.resume()
+            trust_again(experiment, "w")
+            await registry.extend(experiment.settings.name, spec_pb2.Stop(evaluations=99), only=False)
+            _play_cut(experiment, 6)
+        await journal.flush(10.0)
+        _write(path, [await _dump(client, each) for each in experiments])
+
+
 async def write_own(path: Path) -> None:
     """Two epochs of workers' own arithmetic, and a third begun: with a snapshot in an epoch, and without."""
     async with master() as (registry, journal, client):
@@ -613,6 +646,7 @@ FILES = {
     "novel-centres-v1": write_novel_centres,
     "quarantine-v1": write_quarantine,
     "own-v1": write_own,
+    "happened-v1": write_happened,
 }
 
 

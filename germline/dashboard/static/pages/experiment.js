@@ -2,10 +2,11 @@
 import { html, useEffect, useMemo, useState } from "../vendor/htm-preact.module.js";
 import { ask, useAnswer } from "../ask.js";
 import { upToNow, useCurve } from "../curve.js";
+import { Happened, marksOf, useEvents } from "../events.js";
 import { Fitness } from "../fitness.js";
 import { Heading } from "../heading.js";
 import { useLive } from "../live.js";
-import { Choice, Command, Fact, Loading, Notice, Section, When } from "../parts.js";
+import { Choice, Command, Fact, Loading, Notice, Section } from "../parts.js";
 import { setQuery } from "../router.js";
 import { Connection, isOld, sentence, Standing } from "../states.js";
 import { brief, counted, duration, number, percent, whole } from "../words.js";
@@ -90,12 +91,8 @@ function Curve({ name, look, query, old }) {
   const range = to > from ? [from, to] : null;
   const { value, error } = useCurve(name, range && { axis, from, to }, look.evaluations, old);
   const curve = useMemo(() => (value && !range ? upToNow(value, look) : value), [value, look, range?.[0]]);
-  const happened = useAnswer(`/api/experiments/${encodeURIComponent(name)}/events`);
-  const events = happened.value?.events ?? [];
-  const marks = useMemo(() => events.map((event) => ({ at: event[axis], text: event.text })), [happened.value, axis]);
-  useEffect(() => {
-    happened.again();
-  }, [look.state, look.trouble, look.failed, value]);
+  const happened = useEvents(name, look, old);
+  const marks = useMemo(() => marksOf(happened.events, axis), [happened.events, axis]);
   const played = look.played;
   const axes = [["evaluations", "Evaluations"], ["frames", played.charAt(0).toUpperCase() + played.slice(1)], ["seconds", "Time"]];
   const aside = html`<${Choice} label="Axis" value=${axis} options=${axes} onChange=${(to) => setQuery({ axis: to === "evaluations" ? null : to, from: null, to: null })} />`;
@@ -107,8 +104,7 @@ function Curve({ name, look, query, old }) {
           <p class="soft">${whose(curve, range)}</p>`
         : error ? null : html`<p class="empty">${look.evaluations && range ? "No point lies in this range." : "The curve begins with the first evaluations."}
             ${range ? html` <button type="button" class="quiet" onClick=${() => zoom(null)}>Show all</button>` : null}</p>`}
-      ${events.length ? html`<h3>What happened while this dashboard looked</h3><ol class="events">${events.toReversed().slice(0, 20).map((event) => html`
-        <li><span class="soft">${counted(event.evaluations, "evaluation")}, <${When} at=${event.at} /></span> ${sentence(event.text)}</li>`)}</ol>` : null}
+      <${Happened} ...${happened} />
     <//>`;
 }
 
