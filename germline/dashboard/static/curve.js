@@ -45,7 +45,8 @@ export function useCurve(name, zoom, grown, stopped) {
       abort.abort();
     };
   }, [known, isDue]);
-  return known.key === key ? known : NOTHING;
+  // While another range is asked for, the chart stays, and so does the keyboard's place on it.
+  return known.key?.startsWith(path) ? known : NOTHING;
 }
 
 /** How many evaluations a curve has reached. */
