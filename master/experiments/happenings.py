@@ -142,7 +142,7 @@ def of_search(events: Sequence[object]) -> Iterator[str]:
     for event in events:
         if isinstance(event, NewChampion):
             mutations = "1 mutation" if len(event.genome) == 1 else f"{len(event.genome)} mutations"
-            yield f"{format_id(event.genome.id)}, of {mutations}, is the new champion"
+            yield f"the new champion is {format_id(event.genome.id)}, of {mutations}"
         elif isinstance(event, NewBestCentre):
             yield f"the centre after {event.centre.epoch} epochs is the best so far"
 

@@ -94,7 +94,7 @@ async def test_who_opens_the_page_after_a_restart_sees_what_happened_before(
         await visit.open("/e/one")
         await visit.sees("The master started anew.")
         await visit.sees("Its end was changed: stop.evaluations is 70.")
-        await visit.sees("is the new champion.")
+        await visit.sees("The new champion is ")
         with Client(master.address) as client:
             await asyncio.to_thread(client.resume, "one")
         await visit.sees("It goes on.")

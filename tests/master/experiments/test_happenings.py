@@ -3,7 +3,7 @@
 import pytest
 
 from germline.algorithms.base import NewChampion
-from germline.genome import Genome, Mutation
+from germline.genome import Genome, Mutation, format_id
 from germline.spec import loads
 from master.experiments.events import (
     Discarded,
@@ -97,6 +97,6 @@ def test_what_people_need_not_see_is_no_sentence() -> None:
 def test_a_champion_and_a_cap_are_sentences() -> None:
     genome = Genome.founder(1).child(Mutation(2, 0.5))
     (sentence,) = of_search([NewChampion(genome, 3.0, 5)])
-    assert sentence.endswith(", of 1 mutation, is the new champion")
+    assert sentence == f"the new champion is {format_id(genome.id)}, of 1 mutation"
     assert of_cap(0, 1_000).endswith("after 1,000 frames, no longer played to their end")
     assert of_cap(1_000, 2_000).endswith("after 2,000 frames, no longer after 1,000")
