@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,7 +44,7 @@ async def answer_of(request: Request) -> Answer:
     return Answer(request.url, timing["responseEnd"] - timing["requestStart"], sizes["responseBodySize"])
 
 
-async def look(visit: Visit, path: str, text: str | re.Pattern[str]) -> tuple[float, list[Answer]]:
+async def look(visit: Visit, path: str, text: str) -> tuple[float, list[Answer]]:
     """Open a page until this text is there: milliseconds to the first paint, and the answers."""
     finished: list[Request] = []
 
@@ -62,6 +61,29 @@ async def look(visit: Visit, path: str, text: str | re.Pattern[str]) -> tuple[fl
     return painted, [await answer_of(request) for request in data]
 
 
+async def measured(visit: Visit, path: str, text: str) -> list[str]:
+    """Open a page twice and print what that took; return what is over its budget. All pages are looked at."""
+    first_paint_ms, answers = await look(visit, path, text)
+    again_ms, warm = await look(visit, path, text)
+    first_slowest_ms, slowest_ms = (
+        max((each.took_ms for each in some), default=0.0) for some in (answers, warm)
+    )
+    largest = max((each.size_bytes for each in [*answers, *warm]), default=0)
+    print(  # noqa: T201 - the figures, which make dashboard-speed shows
+        f"{path}: first paint {first_paint_ms:.0f} ms, again {again_ms:.0f} ms; slowest answer "
+        f"{first_slowest_ms:.0f} ms, again {slowest_ms:.0f} ms; largest {largest:,} bytes"
+    )
+    everything = [*answers, *warm]
+    over = [
+        f"{each.path}: {each.size_bytes:,} bytes" for each in everything if each.size_bytes >= ANSWER_BYTES
+    ]
+    if ASKED and max(first_paint_ms, again_ms) >= FIRST_PAINT_MS:
+        over.append(f"{path}: first paint {first_paint_ms:.0f} ms, again {again_ms:.0f} ms")
+    if ASKED:
+        over += [f"{each.path}: {each.took_ms:.0f} ms" for each in warm if each.took_ms >= ANSWER_MS]
+    return over
+
+
 @pytest.mark.timeout(1_800)
 async def test_pages_of_a_large_run_come_at_once_and_their_answers_are_small(
     tmp_path: Path, browser: Browser
@@ -71,26 +93,22 @@ async def test_pages_of_a_large_run_come_at_once_and_their_answers_are_small(
         address = master.address
         with Client(address, deadline_s=60.0) as client:
             champion = await asyncio.to_thread(client.evaluations, NAME, "best", 1)
+            stands = await asyncio.to_thread(client.experiment, NAME)
         individual = format_id(champion.evaluations.individual[0])
-        pages: list[tuple[str, str | re.Pattern[str]]] = [
+        middle, tenth = stands.evaluations // 2, stands.frames // 10
+        pages: list[tuple[str, str]] = [
             ("/", NAME),
-            (f"/e/{NAME}", "Fitness"),
+            (f"/e/{NAME}", "From the archive"),
+            (f"/e/{NAME}?from={middle}&to={middle + 2_000}", "From the archive"),
+            (f"/e/{NAME}?axis=frames&from={tenth}&to={2 * tenth}", "From the archive"),
+            (f"/e/{NAME}?axis=seconds&from=0&to={max(1, int(stands.running_s / 2))}", "From the archive"),
+            ("/workers", "No worker is connected"),
+            ("/health", "What everything waits for"),
             (f"/e/{NAME}/lineage", "mutations"),
             (f"/e/{NAME}/behaviour", "Cells with the fittest evaluations"),
             (f"/e/{NAME}/i/{individual}", "There is nothing to watch"),
         ]
         async with shown(address) as dashboard, visiting(browser, dashboard.address) as visit:
-            for path, text in pages:
-                first_paint_ms, answers = await look(visit, path, text)
-                again_ms, warm = await look(visit, path, text)
-                slowest = max((answer.took_ms for answer in warm), default=0.0)
-                first_slowest = max((answer.took_ms for answer in answers), default=0.0)
-                largest = max((answer.size_bytes for answer in [*answers, *warm]), default=0)
-                print(  # noqa: T201 - the figures, which make dashboard-speed shows
-                    f"{path}: first paint {first_paint_ms:.0f} ms, again {again_ms:.0f} ms; slowest answer "
-                    f"{first_slowest:.0f} ms, again {slowest:.0f} ms; largest {largest:,} bytes"
-                )
-                assert largest < ANSWER_BYTES, path
-                assert not ASKED or max(first_paint_ms, again_ms) < FIRST_PAINT_MS, path
-                assert not ASKED or slowest < ANSWER_MS, [each for each in warm if each.took_ms > ANSWER_MS]
+            late = [problem for path, text in pages for problem in await measured(visit, path, text)]
             visit.check()
+    assert late == []
