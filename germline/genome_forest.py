@@ -11,13 +11,14 @@ power and rank: count u32, power f32, rank u8, the seeds u64; then for each geno
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
 import numpy as np
 
 from germline.genome import Genome, Mutation, check_power
+from germline.leisure import resting
 
 FOREST_VERSION = 1
 
@@ -32,15 +33,15 @@ _MANY = 10_000
 def pack(genomes: Sequence[Genome]) -> bytes:
     """Write genomes, in their order and with their repeats, sharing what their lines share."""
     distinct = in_order_of_lines(genomes)
-    positions = {genome.id: position for position, genome in enumerate(distinct)}
+    positions = {genome.id: position for position, genome in enumerate(resting(distinct))}
     parts = [_HEADER.pack(FOREST_VERSION, len(genomes), len(distinct))]
     before: Genome | None = None
-    for genome in distinct:
+    for genome in resting(distinct):
         parts.append(_pack_branch(genome, shared_mutations(before, genome) if before is not None else 0))
         before = genome
-    places = np.fromiter((positions[genome.id] for genome in genomes), "<u4", len(genomes))
+    places = np.fromiter((positions[genome.id] for genome in resting(genomes)), "<u4", len(genomes))
     packed = bytearray()
-    for part in parts:  # one after the other: to join a million at once lets nobody else in meanwhile
+    for part in resting(parts):  # one by one: to join a million at once lets nobody else in meanwhile
         packed += part
     return bytes(packed + places.tobytes())
 
@@ -69,8 +70,8 @@ def in_order_of_lines(genomes: Iterable[Genome]) -> list[Genome]:
     """Distinct genomes by initialisation seed and mutations; every branch of the forest is walked once."""
     founders: dict[int, Genome] = {}
     children: dict[int, dict[int, Genome]] = {}  # of an id, by id; who has none, as nearly all, is not there
-    wanted = {genome.id: genome for genome in genomes}
-    for genome in wanted.values():
+    wanted = {genome.id: genome for genome in resting(genomes)}
+    for genome in resting(wanted.values()):
         each = genome
         while (parent := each.parent()) and each.id not in children.setdefault(parent.id, {}):
             children[parent.id][each.id] = each
@@ -79,13 +80,18 @@ def in_order_of_lines(genomes: Iterable[Genome]) -> list[Genome]:
             founders[each.id] = each
     waiting = _by_falling_seed(list(founders.values()))
     ordered: list[Genome] = []
-    while waiting:
-        genome = waiting.pop()
+    for genome in resting(_popped(waiting)):
         if genome.id in wanted:
             ordered.append(genome)
         if genome.id in children:
             waiting += _by_falling_mutation(list(children.pop(genome.id).values()))
     return ordered
+
+
+def _popped(waiting: list[Genome]) -> Iterator[Genome]:
+    """Take from the end what is there, until nothing is; more may come meanwhile."""
+    while waiting:
+        yield waiting.pop()
 
 
 def _by_falling_mutation(children: list[Genome]) -> list[Genome]:

@@ -18,6 +18,7 @@ from germline.algorithms.population import Population
 from germline.algorithms.snapshot_codec import GenomeShelf, Rows
 from germline.algorithms.window import Member, Window
 from germline.genome import format_id
+from germline.leisure import resting
 
 
 def freeze_population(population: Population) -> Callable[[GenomeShelf], dict[str, JsonValue]]:
@@ -58,7 +59,7 @@ def write_window(members: Iterable[Member], shelf: GenomeShelf) -> Rows:
             *(shelf.place(each.genome), each.ticket, each.fitness, each.episodes, each.in_flight),
             *((each.cap_frames,) if each.cap_frames else ()),
         ]
-        for each in members
+        for each in resting(members)
     )
 
 

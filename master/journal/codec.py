@@ -14,6 +14,7 @@ from germline.algorithms.base import Ask, JsonValue, Purpose
 from germline.algorithms.slices import EpochClosed, SliceAsk
 from germline.algorithms.snapshot_codec import Rows
 from germline.genome import Genome, Mutation, check_power
+from germline.leisure import rest, resting
 from germline.v1 import journal_pb2
 from master.errors import JournalFormatError
 from master.experiments.events import (
@@ -43,7 +44,7 @@ from master.journal.messages import (
 )
 
 FORMAT_VERSION = 1
-_AT_A_TIME = 4_096  # rows of a snapshot, a few milliseconds' work
+_AT_A_TIME = 512  # rows of a snapshot: a millisecond in which nobody else has the interpreter
 _MAX_JSON_BYTES = 1 << 30  # unpacked; a population of a million takes a seventh of it
 
 _Stored = TypeVar("_Stored", journal_pb2.JournalEntry, journal_pb2.Snapshot, journal_pb2.Backup)
@@ -229,7 +230,7 @@ def write_snapshot(snapshot: Snapshot) -> bytes:
         trouble=snapshot.trouble,
         quarantined=map(quarantined_message, snapshot.quarantined),
     )
-    for (individual, worker), results in snapshot.tellers:
+    for (individual, worker), results in resting(snapshot.tellers):
         message.tellers.individuals.append(individual)
         message.tellers.workers.append(worker)
         message.tellers.results.append(results)
@@ -248,6 +249,7 @@ def _let_go(written: dict[str, JsonValue]) -> None:
     for value in written.values():
         while isinstance(value, Rows) and value:
             del value[-_AT_A_TIME:]
+            rest()
 
 
 def read_snapshot(encoded: bytes) -> Snapshot:
@@ -338,6 +340,7 @@ def _json_pieces(value: JsonValue) -> Iterator[str]:
         yield "}" if value else "{}"
     elif isinstance(value, list) and len(value) > _AT_A_TIME:
         for first in range(0, len(value), _AT_A_TIME):
+            rest()
             rows = json.dumps(value[first : first + _AT_A_TIME], separators=(",", ":"))
             yield ("," if first else "[") + rows[1:-1]
         yield "]"

@@ -254,7 +254,7 @@ class Journal:
             for channel in self._channels.values():
                 channel.snapshot_time = float("-inf")
             self._stir()
-        with suppress(TimeoutError):
+        with self._values.hurrying(), suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self._stored()
                 with suppress(TimeoutError):

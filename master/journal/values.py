@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from time import monotonic
 
 from redis.exceptions import RedisError, ResponseError
 
+from germline.leisure import at_leisure
 from master.journal.fenced import FencedStore, GapError, in_parts
 
 logger = logging.getLogger(__name__)
@@ -62,6 +64,7 @@ class Values:
         self._jobs: dict[str, _Job] = {}
         self._troubles: dict[int, str] = {}
         self._wake = asyncio.Event()
+        self._hurried = threading.Event()
 
     def put(
         self,
@@ -90,6 +93,15 @@ class Values:
         for job in self._jobs.values():
             job.due_s, job.pause_s = 0.0, _FIRST_RETRY_S
         self._wake.set()
+
+    @contextmanager
+    def hurrying(self) -> Iterator[None]:
+        """While this lasts, nothing rests for others' sake: somebody waits for it."""
+        self._hurried.set()
+        try:
+            yield
+        finally:
+            self._hurried.clear()
 
     def is_storing(self, key: str) -> bool:
         """Whether this value is still to be stored, or forgotten."""
@@ -139,7 +151,7 @@ class Values:
             job.then()
 
     async def _do(self, key: str, job: _Job) -> None:
-        parts = in_parts(await asyncio.to_thread(job.encode)) if job.encode is not None else []
+        parts = in_parts(await asyncio.to_thread(self._encode, job.encode)) if job.encode else []
         for place, part in enumerate(parts):
             if self._jobs.get(key) is not job:  # nobody wants it any more
                 await self._store.drop(self._store.keys.parts(key))
@@ -147,6 +159,10 @@ class Values:
             await self._store.stage(self._store.keys.parts(key), place, part)
         if self._jobs.get(key) is job:
             await job.publish()
+
+    def _encode(self, encode: Callable[[], bytes]) -> bytes:
+        with at_leisure(self._hurried):
+            return encode()
 
     async def _fail(self, key: str, job: _Job, error: Exception) -> None:
         """Give up for now: leave no part in the store's way, and try later."""
