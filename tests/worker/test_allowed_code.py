@@ -132,4 +132,5 @@ def test_code_is_imported_by_name_in_these_places_only() -> None:
         ("worker/serving/child.py", "imported"),  # what its operator's own --model names
         ("worker/tasks/function.py", "imported"),
         ("worker/tasks/gym.py", "import_module"),
+        ("worker/tasks/gym.py", "imported"),
     }

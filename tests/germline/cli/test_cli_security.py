@@ -57,6 +57,8 @@ COMMANDS = {
     "record": [],
     "publish": ["--to", "published", "--once"],
     "curve": ["--output", "curve.csv"],
+    "compare": ["sphere@"],
+    "events": [],
     "elites": ["--output", "elites.csv"],
     "export-archive": ["sphere", "--output", "all.jsonl"],
     "individual": ["0000000000000001"],

@@ -103,7 +103,7 @@ class Hides(Net):
 class Gambles(Net):
     def __init__(self) -> None:
         super().__init__()
-        self.scale = random.random() + torch.rand(()).item()  # noqa: S311 - that is the fault
+        self.scale = random.random() + torch.rand(6)  # noqa: S311 - that is the fault, in all six
 
     def change(self, seen: Tensor) -> Tensor:
         return seen * self.scale
