@@ -2222,7 +2222,7 @@ class Experiment(_message.Message):
     evaluations_per_second: _builtins.float
     """Evaluations per second over the last half minute."""
     best_fitness: _builtins.float
-    """Highest fitness of any single evaluation so far; lucky by construction. Absent before the first."""
+    """Highest fitness of any single evaluation so far; partly luck, as the highest of many. Absent before the first."""
     population: _builtins.int
     """Members of the population."""
     lineage_depth: _builtins.int

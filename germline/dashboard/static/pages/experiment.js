@@ -139,7 +139,7 @@ function More({ look, about }) {
   const { verification } = about;
   const checked = verification.agreed + verification.close + verification.differed;
   const rows = [];
-  if (look.best !== null) rows.push(["Best single score", `${number(look.best)}, lucky by construction`]);
+  if (look.best !== null) rows.push(["Best single score", `${number(look.best)}, partly luck: the highest of many`]);
   if (about.compared_children) rows.push(["Children that differ", `${percent(about.different_children / about.compared_children)} of ${whole(about.compared_children)} compared`]);
   if (look.depth) rows.push(["Longest line", counted(look.depth, "mutation")]);
   if (look.epochs) rows.push(["Epochs", whole(look.epochs)]);
