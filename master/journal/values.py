@@ -113,14 +113,17 @@ class Values:
 
     async def run(self) -> None:
         """Store for ever. Raises SupersededError when another master has taken over."""
-        while True:
-            self._wake.clear()
-            key = self._next()
-            if key is None:
-                self.idle.set()
-                await self._rest()
-            else:
-                await self._try(key, self._jobs[key])
+        try:
+            while True:
+                self._wake.clear()
+                key = self._next()
+                if key is None:
+                    self.idle.set()
+                    await self._rest()
+                else:
+                    await self._try(key, self._jobs[key])
+        finally:
+            self._hurried.set()  # a process ends no sooner than the thread that packs something
 
     def _add(self, key: str, job: _Job) -> None:
         self._jobs.pop(key, None)
